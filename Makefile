@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint types check clean
+
+demo: $(VENV)/.installed
+	OMP_NUM_THREADS= $(BIN)/mho demo --out mho-demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check src tests studies
+	$(BIN)/ruff format --check src tests studies
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+check: lint types test
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) mho-demo

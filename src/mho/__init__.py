@@ -1,0 +1,52 @@
+"""Will a trained network survive on analog in-memory-computing hardware, for how long, and what can be done about it?
+
+    hw = mho.Hardware.preset("pcm")
+    net = mho.to_analog(model, hw, example=x)
+    mho.calibrate(net, batches)
+    chip = mho.program(net, seed=0)
+    acc = mho.accuracy(chip.at("1 month"), batches)
+    result = mho.drift(net, batches, times=["1 h", "1 day", "1 month", "6 months", "1 year"])
+
+Names are loaded when they are first used, so that ``import mho`` and ``mho --help`` stay light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Chip": "mho.chip",
+    "DriftResult": "mho.measure",
+    "Hardware": "mho.hardware",
+    "accuracy": "mho.measure",
+    "calibrate": "mho.training",
+    "drift": "mho.measure",
+    "program": "mho.chip",
+    "to_analog": "mho.convert",
+    "to_digital": "mho.convert",
+}
+__all__ = [*_WHERE]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from mho.chip import Chip as Chip
+    from mho.chip import program as program
+    from mho.convert import to_analog as to_analog
+    from mho.convert import to_digital as to_digital
+    from mho.hardware import Hardware as Hardware
+    from mho.measure import DriftResult as DriftResult
+    from mho.measure import accuracy as accuracy
+    from mho.measure import drift as drift
+    from mho.training import calibrate as calibrate
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'mho' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

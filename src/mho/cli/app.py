@@ -1,0 +1,40 @@
+"""`mho`: the commands, and how errors and interruptions reach the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from mho.cli import demo, drift, hardware, info
+from mho.errors import MhoError
+
+app = typer.Typer(
+    name="mho",
+    help="Will a trained network survive on analog in-memory-computing hardware, for how long, and what can be done?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo.demo)
+app.command("drift")(drift.drift)
+app.add_typer(hardware.app, name="hardware")
+app.command("info")(info.info)
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user end in one message, not in a traceback."""
+    console = Console(stderr=True)
+    try:
+        app()
+    except MhoError as error:
+        where = f"{error.path}: " if error.path else ""
+        console.print("[bold red]error[/bold red]", end=" ")
+        console.print(f"{where}{error.problem}", markup=False, highlight=False)
+        console.print("[bold]way out[/bold]", end=" ")
+        console.print(error.remedy, markup=False, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("\nstopped; finished chips are kept where --out was given, and the same command goes on from there")
+        sys.exit(130)

@@ -1,0 +1,43 @@
+"""`mho demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where rows and the report go.")] = Path("mho-demo"),
+    seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
+    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+) -> None:
+    """The main job on scikit-learn's digits, in about a minute: train, put on arrays, program chips, age them, report."""
+    import torch
+    from rich.console import Console
+
+    import mho
+    from mho.cli.progress import drift_bar
+    from mho.data import load
+    from mho.models import digits_cnn
+    from mho.training import train
+
+    console = Console()
+    training, test = load("digits?split=train"), load("digits?split=test")
+    torch.manual_seed(seed)
+    model = digits_cnn()
+    console.print(f"training a small convolutional network on {len(training.labels)} digits")
+    train(model, training, epochs=30, seed=seed)
+    console.print(f"digital accuracy on {len(test.labels)} others: {100 * mho.accuracy(model, test):.2f} %")
+    net = mho.to_analog(model, hardware, example=test.inputs[:2])
+    mho.calibrate(net, training)
+    console.print(str(net.placement), markup=False, highlight=False, soft_wrap=True)
+    with drift_bar(0.01) as progress:
+        result = mho.drift(
+            net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], max_chips=60, seed=seed, out=out,
+            name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=progress,
+        )  # fmt: skip
+    console.print(str(result), markup=False, highlight=False)
+    console.print(result.sentence(0.01), markup=False, style="bold")
+    console.print(f"open {result.report(out, budget=0.01)}", markup=False)

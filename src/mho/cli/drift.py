@@ -1,0 +1,80 @@
+"""`mho drift`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mho.errors import WrongSetting
+
+
+def drift(
+    model: Annotated[
+        str, typer.Argument(help="package.module:factory[?key=value], a name of mho.models, published:NAME, or a .pt2 file.")
+    ],
+    data: Annotated[str, typer.Option("--data", help="A name of mho.data with ?options, or module:factory.")],
+    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+    weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
+    times: Annotated[str, typer.Option("--times", help="Ages, separated by commas.")] = "1h,1d,1mo,6mo,1y",
+    chips: Annotated[str, typer.Option("--chips", help="A number, or 'auto'.")] = "auto",
+    ci: Annotated[float, typer.Option("--ci", help="Half-width of the interval asked for, in points.")] = 0.5,
+    max_chips: Annotated[int, typer.Option("--max-chips", help="Most chips of an automatic run.")] = 100,
+    confidence: Annotated[float, typer.Option("--confidence", help="Of every interval.")] = 0.95,
+    budget: Annotated[float, typer.Option("--budget", help="Accuracy that may be lost, as a fraction.")] = 0.01,
+    calibration: Annotated[
+        str | None, typer.Option("--calibration", help="Data for the converters' ranges (labels unused); default: --data.")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
+    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    out: Annotated[Path, typer.Option("--out", help="Where rows and the report go; the same command resumes.")] = Path("out"),
+) -> None:
+    """Measure what a network keeps of its accuracy as programmed chips age, and write a report."""
+    from rich.console import Console
+
+    import mho
+    from mho.cli.progress import drift_bar
+    from mho.data import load
+    from mho.models import resolve
+
+    hw = mho.Hardware.of(hardware)
+    if changes:
+        hw = hw.replace(**dict(_change(text) for text in changes))
+    network = resolve(model, weights)
+    test = load(data)
+    ranges = test if calibration is None else load(calibration)
+    first = next(iter(ranges))[0]
+    net = mho.to_analog(network.eval(), hw, example=first[:2])
+    mho.calibrate(net, ranges)
+    with drift_bar(budget) as progress:
+        result = mho.drift(
+            net, test, [part for part in times.split(",") if part.strip()],
+            chips="auto" if chips == "auto" else _whole(chips), ci=ci, max_chips=max_chips, confidence=confidence,
+            seed=seed, out=out, workers=workers, task=task, name=model,  # type: ignore[arg-type]
+            command=shlex.join(["mho", *sys.argv[1:]]), progress=progress,
+        )  # fmt: skip
+    console = Console()
+    console.print(str(result), markup=False, highlight=False)
+    console.print(result.sentence(budget), markup=False, style="bold")
+    console.print(f"report: {result.report(out, budget=budget)}", markup=False)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise WrongSetting(f"--set {text!r} has no '='", "write it as --set adc.bits=6", path="--set")
+    return key.strip(), yaml.safe_load(value)
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise WrongSetting(f"--chips {text!r}", "give a whole number, or 'auto'", path="--chips") from None

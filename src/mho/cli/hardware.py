@@ -1,0 +1,53 @@
+"""`mho hardware`: list, show, check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Descriptions of chips: list the presets, show one, check a file.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_presets() -> None:
+    """The shipped descriptions, one a line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mho.hardware import Hardware
+
+    table = Table("preset", "cell", "encoding", "array", "DAC / ADC", "compensation", box=None)
+    for name in Hardware.presets():
+        hw = Hardware.preset(name)
+        dac, adc = (f"{c.bits} bit" if c.bits else f"{c.steps} steps" if c.steps else "none" for c in (hw.dac, hw.adc))
+        array = f"{hw.array.rows} × {hw.array.cols}"
+        table.add_row(name, hw.cell.kind, hw.encoding.kind, array, f"{dac} / {adc}", hw.compensation.kind)
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A preset or a YAML file.")],
+    keys: Annotated[bool, typer.Option("--keys", help="Also explain every key.")] = False,
+) -> None:
+    """Print a description with the meaning of every σ."""
+    from mho.hardware import Hardware
+
+    hw = Hardware.of(name)
+    typer.echo(str(hw))
+    if keys:
+        typer.echo("# what each key means")
+        for key, meaning in hw.meanings():
+            typer.echo(f"#   {key}: {meaning}")
+
+
+@app.command("check")
+def check(file: Annotated[str, typer.Argument(help="A YAML file.")]) -> None:
+    """Say whether a file describes a chip; every mistake is named at once."""
+    from mho.hardware import Hardware
+
+    hw = Hardware.from_yaml(file)
+    typer.echo(f"{file}: describes '{hw.name}' ({hw.digest()})")
+    for definition in hw.definitions():
+        typer.echo(f"  {definition}")

@@ -1,0 +1,30 @@
+"""`mho info`."""
+
+from __future__ import annotations
+
+import platform
+
+
+def info() -> None:
+    """Versions, threads, and which kernels run."""
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from mho import __version__
+    from mho.hardware import CELLS, ENCODINGS, REMEDIES, Hardware
+
+    table = Table(show_header=False, box=None)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    for key, value in (
+        ("mho", __version__),
+        ("python", platform.python_version()),
+        ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads, GPU: {gpu}"),
+        ("kernels", "reference (plain torch)"),
+        ("presets", ", ".join(Hardware.presets())),
+        ("cells", ", ".join(CELLS.kinds())),
+        ("encodings", ", ".join(ENCODINGS.kinds())),
+        ("compensation", ", ".join(REMEDIES.kinds())),
+    ):
+        table.add_row(key, value)
+    Console().print(table)

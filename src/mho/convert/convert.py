@@ -1,0 +1,112 @@
+"""`to_analog`: a network on arrays, as a new module; and `to_digital`, the way back."""
+
+from __future__ import annotations
+
+import copy
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mho.convert.placement import place
+from mho.convert.rules import Decision, decide
+from mho.convert.self_test import self_test
+from mho.errors import NeverPossible, WrongSetting
+from mho.hardware import Hardware
+from mho.nn import AnalogLayer
+
+
+def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = None) -> nn.Module:
+    """A copy of `model` whose layers live on arrays. `model` itself is not touched.
+
+    Layers keep their parameter names; ``net.placement`` lists every weight, where it went and why. Weights that no rule
+    maps are refused by name.
+
+    Args:
+        model: Any module.
+        hw: The hardware, or the name of a preset, or a YAML file.
+        example: One batch of inputs (a tensor, or a tuple of positional arguments). With it the conversion tests itself:
+            with every non-ideality off the outputs must equal the original's, and every array must have been read.
+
+    Returns:
+        The converted network.
+
+    Raises:
+        NotYet: A layer cannot be mapped; the message has its path and the ways out.
+        NeverPossible: Nothing in the model can be mapped.
+        WrongSetting: A pattern in ``hw.digital`` matches nothing.
+    """
+    hw = Hardware.of(hw)
+    decisions = _decisions(model, hw)
+    if not any(decision.analog for decision in decisions.values()):
+        raise NeverPossible(
+            f"{type(model).__name__} has no layer that goes onto arrays", "arrays hold the weights of linear and "
+            "convolution layers, recurrent ones and attention projections"
+        )  # fmt: skip
+    net = copy.deepcopy(model)
+    replaced: dict[int, nn.Module] = {}
+    for path, module in list(net.named_modules(remove_duplicate=False)):
+        analog = decisions[path].analog
+        if analog is None:
+            continue
+        if id(module) not in replaced:
+            replaced[id(module)] = analog.from_digital(module, hw, path)
+        net = _put(net, path, replaced[id(module)])
+    _no_nested_tensors(net)
+    reasons = {path: decision.reason for path, decision in decisions.items()}
+    net.placement = place(net, reasons)  # type: ignore[assignment]
+    if example is not None:
+        arguments = example if isinstance(example, tuple) else (example,)
+        self_test(model, net, *arguments)
+        net.placement = net.placement.counted(copy.deepcopy(net).eval(), *arguments)  # type: ignore[operator,union-attr,assignment]
+    return net
+
+
+def to_digital(net: nn.Module) -> nn.Module:
+    """The digital network again, with the weights as they are now. `net` is not touched."""
+    net = copy.deepcopy(net)
+    restored: dict[int, nn.Module] = {}
+    for path, module in list(net.named_modules(remove_duplicate=False)):
+        if isinstance(module, AnalogLayer):
+            if id(module) not in restored:
+                restored[id(module)] = module.to_digital()
+            net = _put(net, path, restored[id(module)])
+    net.__dict__.pop("placement", None)
+    return net
+
+
+def _decisions(model: nn.Module, hw: Hardware) -> dict[str, Decision]:
+    used: set[str] = set()
+    decisions: dict[str, Decision] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        hits = {pattern for pattern in hw.digital if _covers(pattern, path)}
+        used |= hits
+        decisions[path] = decide(module, path, chosen_digital=bool(hits))
+    if unused := [pattern for pattern in hw.digital if pattern not in used]:
+        raise WrongSetting(
+            f"no module matches {unused}", f"paths look like {', '.join(list(decisions)[1:6])}", path="digital"
+        )
+    return decisions
+
+
+def _covers(pattern: str, path: str) -> bool:
+    """True when the pattern matches the path or one of the modules above it."""
+    parts = path.split(".")
+    return bool(path) and any(fnmatchcase(".".join(parts[:n]), pattern) for n in range(1, len(parts) + 1))
+
+
+def _put(net: nn.Module, path: str, module: nn.Module) -> nn.Module:
+    if not path:
+        return module
+    parent, _, name = path.rpartition(".")
+    net.get_submodule(parent)._modules[name] = module
+    return net
+
+
+def _no_nested_tensors(net: nn.Module) -> None:
+    """torch's encoder stack would hand nested tensors to its layers' fused path."""
+    for module in net.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            module.enable_nested_tensor = False
+            module.use_nested_tensor = False

@@ -1,0 +1,180 @@
+"""Where every weight of the network went, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mho.crossbar import Operator
+from mho.crossbar.operator import macs
+from mho.nn import AnalogLayer, AnalogMatrix
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One weight.
+
+    Attributes:
+        path: Module that holds it.
+        weight: Name of the parameter.
+        placed: "analog" or "digital".
+        reason: Why.
+        shape: The parameter's shape.
+        rows, columns, groups: Of its matrix (of each, when the parameter holds several).
+        row_blocks: Arrays that a column is cut into.
+        arrays: Arrays it takes.
+        utilisation: Share of their unit cells that hold a weight.
+        tied_to: Another path that holds the same parameter.
+        macs: Multiply-accumulates for one example, None until a batch has been seen.
+        mac_share: Share of the network's.
+    """
+
+    path: str
+    weight: str
+    placed: str
+    reason: str
+    shape: tuple[int, ...]
+    rows: int = 0
+    columns: int = 0
+    groups: int = 0
+    row_blocks: int = 0
+    arrays: int = 0
+    utilisation: float = 0.0
+    tied_to: str | None = None
+    macs: int | None = None
+    mac_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Every weight with its place; prints as a table.
+
+    Attributes:
+        weights: One entry a weight.
+        digital_macs: Multiply-accumulates of one example outside the arrays (products of activations among them).
+    """
+
+    weights: tuple[Placed, ...]
+    digital_macs: int | None = None
+
+    def __iter__(self) -> Iterator[Placed]:
+        return iter(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def arrays(self) -> int:
+        """Arrays in all."""
+        return sum(weight.arrays for weight in self.weights)
+
+    @property
+    def analog_share(self) -> float | None:
+        """Share of the multiply-accumulates that the arrays do."""
+        if self.digital_macs is None:
+            return None
+        analog = sum(weight.macs or 0 for weight in self.weights)
+        return analog / max(analog + self.digital_macs, 1)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain values, for tables and files."""
+        return [asdict(weight) for weight in self.weights]
+
+    def counted(self, net: nn.Module, *example: Any) -> Placement:
+        """The same with the multiply-accumulates of this example (a batch counts as one)."""
+        seen: dict[str, int] = {}
+
+        def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+            y = operator(x, weight)
+            seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
+            return y
+
+        with torch.no_grad(), observed(net, count), FlopCounterMode(display=False) as flops:
+            net(*example)
+        total = max(flops.get_total_flops() // 2, sum(seen.values()), 1)
+        weights = []
+        for weight in self.weights:
+            number = sum(n for path, n in seen.items() if path == _address(weight) or path == weight.path)
+            share = number if weight.placed == "analog" else 0
+            weights.append(replace(weight, macs=share, mac_share=share / total))
+        return Placement(tuple(weights), total - sum(seen.values()))
+
+    def __str__(self) -> str:
+        head = f"{'weight':<34} {'placed':<8} {'shape':<18} {'arrays':>6} {'used':>6} {'MACs':>7}  why"
+        lines = [head]
+        for weight in self.weights:
+            name = f"{weight.path}.{weight.weight}" if weight.path else weight.weight
+            share = "" if weight.mac_share is None else f"{weight.mac_share:.1%}"
+            used = f"{weight.utilisation:.0%}" if weight.arrays else ""
+            shape = "×".join(map(str, weight.shape))
+            tied = f" (tied to {weight.tied_to})" if weight.tied_to else ""
+            lines.append(
+                f"{name:<34} {weight.placed:<8} {shape:<18} {weight.arrays or '':>6} {used:>6} {share:>7}  {weight.reason}{tied}"
+            )
+        if self.analog_share is not None:
+            lines.append(
+                f"{self.arrays} arrays; {self.analog_share:.1%} of the multiply-accumulates on arrays, "
+                f"{1 - self.analog_share:.1%} digital (products of activations among them)"
+            )
+        return "\n".join(lines)
+
+
+class observed:
+    """Context in which `observer` answers for every matrix of `net`."""
+
+    def __init__(self, net: nn.Module, observer: Any) -> None:
+        self.matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
+        self.observer = observer
+
+    def __enter__(self) -> None:
+        for matrix in self.matrices:
+            matrix.observer = self.observer
+
+    def __exit__(self, *_: object) -> None:
+        for matrix in self.matrices:
+            matrix.observer = None
+
+
+def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
+    """The placement of a converted network.
+
+    Args:
+        net: The converted network.
+        reasons: Why, by module path.
+    """
+    owners: dict[int, str] = {}
+    found: list[Placed] = []
+    for path, module in net.named_modules(remove_duplicate=True):
+        if isinstance(module, AnalogMatrix):
+            continue
+        analog = {}
+        if isinstance(module, AnalogLayer):
+            for view in module.views():
+                analog.setdefault(view.parameter, []).append(view)
+        for name, parameter in module.named_parameters(recurse=False):
+            tied = owners.get(id(parameter))
+            owners.setdefault(id(parameter), f"{path}.{name}".lstrip("."))
+            shape = tuple(parameter.shape)
+            if name not in analog:
+                reason = "bias, added digitally" if isinstance(module, AnalogLayer) else reasons.get(path, "holds no matrix")
+                found.append(Placed(path, name, "digital", reason, shape, tied_to=tied))
+                continue
+            plans = [v.operator.plan(v.weight, v.matrix.hw.array, v.matrix.hw.encoding.columns_per_weight()) for v in analog[name]]
+            first = plans[0]
+            arrays = sum(plan.arrays for plan in plans)
+            found.append(
+                Placed(
+                    path, name, "analog", reasons.get(path, ""), shape, first.rows, first.columns, first.groups,
+                    len(first.blocks), arrays, sum(plan.utilisation * plan.arrays for plan in plans) / arrays, tied,
+                )  # fmt: skip
+            )
+    return Placement(tuple(found))
+
+
+def _address(weight: Placed) -> str:
+    return f"{weight.path}.{weight.weight}".lstrip(".")

@@ -1,0 +1,105 @@
+"""Which class of torch goes onto arrays as what, and what stays digital for which reason."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from mho.errors import NotYet, UseInstead
+from mho.nn.layer import AnalogLayer
+from mho.nn.own_forward import analog_class
+
+ANALOG: dict[type[nn.Module], str] = {
+    nn.Linear: "mho.nn.linear:AnalogLinear",
+    nn.Conv1d: "mho.nn.conv:AnalogConv1d",
+    nn.Conv2d: "mho.nn.conv:AnalogConv2d",
+    nn.Conv3d: "mho.nn.conv:AnalogConv3d",
+    nn.ConvTranspose1d: "mho.nn.conv_transpose:AnalogConvTranspose1d",
+    nn.ConvTranspose2d: "mho.nn.conv_transpose:AnalogConvTranspose2d",
+    nn.ConvTranspose3d: "mho.nn.conv_transpose:AnalogConvTranspose3d",
+    nn.RNN: "mho.nn.recurrent:AnalogRNN",
+    nn.LSTM: "mho.nn.recurrent:AnalogLSTM",
+    nn.GRU: "mho.nn.recurrent:AnalogGRU",
+    nn.MultiheadAttention: "mho.nn.attention:AnalogMultiheadAttention",
+    nn.TransformerEncoderLayer: "mho.nn.transformer:AnalogTransformerEncoderLayer",
+}
+"""torch's class to its analog version; matched along the class's bases, nearest first."""
+
+DIGITAL: dict[type[nn.Module], str] = {
+    nn.Embedding: "a table look-up, not a product",
+    nn.EmbeddingBag: "a table look-up, not a product",
+    nn.modules.batchnorm._NormBase: "element-wise scale and shift",
+    nn.LayerNorm: "element-wise scale and shift",
+    nn.GroupNorm: "element-wise scale and shift",
+    nn.RMSNorm: "element-wise scale",
+    nn.PReLU: "element-wise slope",
+}
+"""Classes whose weights stay digital by rule, with the reason."""
+
+_OWN_FORWARD = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CHOSEN = "chosen by 'digital' in the hardware description"
+
+
+class Decision(NamedTuple):
+    """What becomes of one module: the analog class, or None and the reason why it stays digital."""
+
+    analog: type[AnalogLayer] | None
+    reason: str
+
+
+def register(digital: type[nn.Module], analog: type[AnalogLayer]) -> None:
+    """Let `to_analog` replace instances of `digital` (and of its subclasses) by `analog`."""
+    ANALOG[digital] = f"{analog.__module__}:{analog.__qualname__}"
+
+
+def decide(module: nn.Module, path: str, *, chosen_digital: bool) -> Decision:
+    """The rule for one module.
+
+    Raises:
+        NotYet: The module holds a weight that no rule maps.
+        UseInstead: A parametrisation or weight norm hides the weight.
+    """
+    if chosen_digital:
+        return Decision(None, _CHOSEN)
+    for base in type(module).__mro__:
+        if base in ANALOG:
+            return _analog(module, base, path)
+        if base in DIGITAL:
+            return Decision(None, DIGITAL[base])
+    matrices = [name for name, p in module.named_parameters(recurse=False) if p.dim() >= 2]
+    if matrices:
+        shapes = ", ".join(f"'{n}' {tuple(getattr(module, n).shape)}" for n in matrices)
+        raise NotYet(
+            f"no rule maps {type(module).__name__}, which holds {shapes}",
+            "write it with torch's own layers, register an analog version (mho.convert.register), or keep it digital: "
+            f"hw.replace(digital=['{path}'])",
+            path=path,
+        )
+    return Decision(None, "holds no matrix")
+
+
+def _analog(module: nn.Module, base: type[nn.Module], path: str) -> Decision:
+    if is_parametrized(module) or "weight_g" in module._parameters or hasattr(module, "weight_orig"):
+        raise UseInstead(
+            f"the weight of this {base.__name__} is computed from other parameters",
+            "bake it in first: torch.nn.utils.parametrize.remove_parametrizations (or remove_weight_norm, prune.remove)",
+            path=path,
+        )
+    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in module.parameters(recurse=False)):
+        raise UseInstead(
+            f"this {type(module).__name__} has no shape yet", "run the model on one batch before converting it", path=path
+        )
+    if type(module).forward is base.forward:
+        where, name = ANALOG[base].split(":")
+        return Decision(getattr(importlib.import_module(where), name), f"{base.__name__} on arrays")
+    if base in _OWN_FORWARD:
+        return Decision(analog_class(type(module)), f"{type(module).__name__}: its own forward, {base.__name__} on arrays")
+    raise NotYet(
+        f"{type(module).__name__} overrides the forward of {base.__name__}",
+        f"use {base.__name__} itself, register an analog version (mho.convert.register), or keep it digital: "
+        f"hw.replace(digital=['{path}'])",
+        path=path,
+    )

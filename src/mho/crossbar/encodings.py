@@ -1,0 +1,71 @@
+"""Encodings of one signed weight in one or two cells: differential pair and offset column."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mho.hardware.parts import Cell, Encoding, Readouts
+
+
+class Differential(Encoding):
+    """A pair of cells, w = (g⁺ - g⁻) / (g_max - g_min).
+
+    One-sided: the cell of the other sign rests at g_min. Two-sided: both move around the middle of the range
+    (CrossSim's BALANCED core, one- and two-sided).
+    """
+
+    kind: Literal["differential"] = "differential"
+    sides: Literal["one", "two"] = "one"
+    """one: g± = g_min + range·max(±w, 0); two: g± = g_min + range·(1 ± w)/2."""
+    subtract: Literal["analog", "digital"] = "analog"
+    """analog: currents are subtracted before one conversion; digital: each polarity is converted on its own."""
+    columns: Literal[1, 2] = 1
+    """Physical columns of a pair: 1 when both cells share a unit cell, 2 when they stand side by side."""
+
+    def encode(self, weight: Tensor, cell: Cell) -> list[Tensor]:
+        """Targets [g⁺, g⁻]."""
+        span = cell.g_max_us - cell.g_min_us
+        if self.sides == "one":
+            return [cell.g_min_us + span * weight.clamp(min=0), cell.g_min_us + span * (-weight).clamp(min=0)]
+        return [cell.g_min_us + span * (1 + weight) / 2, cell.g_min_us + span * (1 - weight) / 2]
+
+    def readouts(self, cell: Cell) -> Readouts:
+        """One readout of the difference, or two that are subtracted digitally."""
+        unit = 1 / (cell.g_max_us - cell.g_min_us)
+        if self.subtract == "analog":
+            return Readouts(coefficients=((unit, -unit),), factors=(1.0,))
+        return Readouts(coefficients=((unit, 0.0), (0.0, unit)), factors=(1.0, -1.0))
+
+    def columns_per_weight(self) -> int:
+        """1 or 2, as described."""
+        return self.columns
+
+
+class Offset(Encoding):
+    """One cell a weight, g = g_min + range·(1 + w)/2; a zero weight sits in the middle of the range.
+
+    The constant part is removed digitally from the sum of the inputs, or in the array by a column of middle cells
+    that all columns share (and that has its own errors).
+    """
+
+    kind: Literal["offset"] = "offset"
+    reference: Literal["digital", "column"] = "digital"
+    """Who removes the constant part."""
+
+    def encode(self, weight: Tensor, cell: Cell) -> list[Tensor]:
+        """Targets [g] or [g, reference column]."""
+        span = cell.g_max_us - cell.g_min_us
+        target = cell.g_min_us + span * (1 + weight) / 2
+        if self.reference == "digital":
+            return [target]
+        return [target, torch.full_like(weight[:, :1], cell.g_min_us + span / 2)]
+
+    def readouts(self, cell: Cell) -> Readouts:
+        """One readout; the offset is 1 + 2 g_min / range when it is removed digitally."""
+        unit = 2 / (cell.g_max_us - cell.g_min_us)
+        if self.reference == "digital":
+            return Readouts(coefficients=((unit,),), factors=(1.0,), offset=1 + unit * cell.g_min_us)
+        return Readouts(coefficients=((unit, -unit),), factors=(1.0,))

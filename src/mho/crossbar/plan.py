@@ -1,0 +1,99 @@
+"""Where the rows and columns of a matrix stand: row blocks, column blocks, packing of groups, counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mho.hardware import Array
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows [start, stop) of every group's matrix, counted as (input channel, kernel tap), taps fastest."""
+
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The division of a (groups, columns, rows) matrix over arrays.
+
+    Row blocks are cut along input channels, ⌊R / taps⌋ channels each; a kernel with more taps than the array has rows
+    is cut inside the kernel. Small groups share an array along its diagonal.
+
+    Args:
+        groups: Independent sub-matrices (convolution groups).
+        columns: Outputs of a group.
+        rows: Inputs of a group, channels × taps.
+        taps: Kernel positions (1 for a linear layer).
+        array: Size of an array.
+        columns_per_weight: Physical columns that a weight takes.
+    """
+
+    groups: int
+    columns: int
+    rows: int
+    taps: int
+    array: Array
+    columns_per_weight: int = 1
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Row blocks, in order."""
+        height = self.array.rows // self.taps * self.taps
+        if height:
+            return tuple(Block(i, min(i + height, self.rows)) for i in range(0, self.rows, height))
+        cut: list[Block] = []
+        for channel in range(0, self.rows, self.taps):
+            stop = channel + self.taps
+            cut += [Block(i, min(i + self.array.rows, stop)) for i in range(channel, stop, self.array.rows)]
+        return tuple(cut)
+
+    @property
+    def columns_per_array(self) -> int:
+        """Outputs that one array holds."""
+        return max(1, self.array.cols // self.columns_per_weight)
+
+    def groups_per_array(self, block: Block) -> int:
+        """Groups that share one array along its diagonal."""
+        if self.columns > self.columns_per_array:
+            return 1
+        return max(1, min(self.array.rows // block.rows, self.columns_per_array // self.columns))
+
+    def array_index(self, block: Block) -> Tensor:
+        """Which array of the block holds each column, (groups, columns), counted from 0."""
+        group = torch.arange(self.groups)[:, None].expand(self.groups, self.columns)
+        column = torch.arange(self.columns)[None, :].expand(self.groups, self.columns)
+        if self.columns > self.columns_per_array:
+            return group * math.ceil(self.columns / self.columns_per_array) + column // self.columns_per_array
+        return group // self.groups_per_array(block)
+
+    @cached_property
+    def arrays(self) -> int:
+        """Number of arrays in all."""
+        return sum(int(self.array_index(block).max()) + 1 for block in self.blocks)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the arrays' unit cells that hold a weight."""
+        used = self.groups * self.columns * self.columns_per_weight * self.rows
+        return used / (self.arrays * self.array.rows * self.array.cols)
+
+    def spread(self, per_block: Tensor) -> Tensor:
+        """One value a block and column to one a cell: (…, blocks, groups, columns) -> (…, groups, columns, rows)."""
+        parts = [
+            per_block[..., b, :, :, None].expand(*per_block.shape[:-3], self.groups, self.columns, block.rows)
+            for b, block in enumerate(self.blocks)
+        ]
+        return torch.cat(parts, dim=-1)

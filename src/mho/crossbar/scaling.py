@@ -1,0 +1,46 @@
+"""From weights to the unit interval that an array can hold, and the digital scale that undoes it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mho.crossbar.plan import Plan
+from mho.hardware import Mapping
+
+
+def weight_scale(matrix: Tensor, plan: Plan, mapping: Mapping) -> Tensor:
+    """The weight that full conductance stands for.
+
+    Args:
+        matrix: Weights, (groups, columns, rows).
+        plan: Where they stand.
+        mapping: One scale a tensor, a column, or an array.
+
+    Returns:
+        Positive scales, (blocks, groups, columns); all-zero columns get 1.
+    """
+    size = matrix.detach().abs()
+    if mapping.scale == "array":
+        scale = torch.stack([_array_max(size, plan, b) for b in range(len(plan.blocks))])
+    elif mapping.scale == "column":
+        scale = size.amax(-1).expand(len(plan.blocks), -1, -1)
+    else:
+        scale = size.amax().expand(len(plan.blocks), plan.groups, plan.columns)
+    if mapping.clip_sigma is not None:
+        scale = torch.minimum(scale, mapping.clip_sigma * matrix.detach().std(correction=0))
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def normalise(matrix: Tensor, scale: Tensor, plan: Plan, *, clip: bool) -> Tensor:
+    """Weights in units of their scale, within [-1, 1]."""
+    unit = matrix / plan.spread(scale)
+    return unit.clamp(-1, 1) if clip else unit
+
+
+def _array_max(size: Tensor, plan: Plan, b: int) -> Tensor:
+    block = plan.blocks[b]
+    index = plan.array_index(block).to(size.device).flatten()
+    columns = size[..., block.start : block.stop].amax(-1).flatten()
+    largest = torch.zeros(int(plan.array_index(block).max()) + 1, dtype=size.dtype, device=size.device)
+    return largest.scatter_reduce_(0, index, columns, "amax")[index].reshape(plan.groups, plan.columns)

@@ -1,0 +1,199 @@
+"""`Hardware`: the whole description of a chip, without a single tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, SerializeAsAny, model_validator
+
+from mho.errors import WrongSetting
+from mho.hardware.definition import Definition
+from mho.hardware.parts import Cell, Encoding, Remedy
+from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise
+from mho.hardware.registry import Family
+from mho.hardware.spec import Spec, load_yaml
+from mho.hardware.variation import Faults, Variation
+
+CELLS: Family[Cell] = Family(
+    "cell",
+    "mho.cells",
+    {
+        "ideal": "mho.devices.ideal:IdealCell",
+        "pcm": "mho.devices.pcm:PCM",
+        "hermes": "mho.devices.hermes:Hermes",
+        "reram_wan": "mho.devices.reram_wan:ReRAMWan",
+        "reram_milo": "mho.devices.reram_milo:ReRAMMilo",
+        "reram_cmo": "mho.devices.reram_cmo:ReRAMCMO",
+        "retention": "mho.devices.retention:Retention",
+        "power_law": "mho.devices.power_law:PowerLaw",
+    },
+)
+ENCODINGS: Family[Encoding] = Family(
+    "encoding",
+    "mho.encodings",
+    {
+        "differential": "mho.crossbar.encodings:Differential",
+        "offset": "mho.crossbar.encodings:Offset",
+    },
+)
+REMEDIES: Family[Remedy] = Family(
+    "compensation",
+    "mho.remedies",
+    {
+        "none": "mho.crossbar.remedies:NoCompensation",
+        "global": "mho.crossbar.remedies:GlobalDrift",
+        "per_column": "mho.crossbar.remedies:PerColumnDrift",
+    },
+)
+
+
+class Hardware(Spec):
+    """What a chip is: cell, encoding, arrays, converters, noise, compensation, and what stays digital.
+
+    Frozen; `replace` gives a changed copy; `str` prints its definition, with the meaning of every σ.
+
+    Example:
+        >>> hw = Hardware.preset("pcm")
+        >>> hw.array.rows
+        512
+    """
+
+    version: Literal[1] = 1
+    """Version of this format."""
+    name: str
+    """Short name, printed in reports."""
+    sources: tuple[str, ...] = ()
+    """Where the numbers come from."""
+    cell: SerializeAsAny[Annotated[Cell, BeforeValidator(CELLS.parser())]]
+    """The resistive cell."""
+    encoding: SerializeAsAny[Annotated[Encoding, BeforeValidator(ENCODINGS.parser())]]
+    """How a signed weight becomes cells."""
+    array: Array = Array()
+    """Size of an array."""
+    mapping: Mapping = Mapping()
+    """How weights are scaled."""
+    dac: DAC = DAC()
+    """Converter at the rows."""
+    adc: ADC = ADC()
+    """Converter at the columns."""
+    noise: ProductNoise = ProductNoise()
+    """Noise of each product."""
+    ir_drop: IRDrop = IRDrop()
+    """Voltage drop along the columns."""
+    variations: tuple[Variation, ...] = ()
+    """Further random deviations of cells or weights."""
+    faults: Faults = Faults()
+    """Stuck cells."""
+    compensation: SerializeAsAny[Annotated[Remedy, BeforeValidator(REMEDIES.parser())]]
+    """Digital drift compensation."""
+    digital: tuple[str, ...] = ()
+    """Layers that stay digital: module paths, with * as a wildcard."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Hardware:
+        for index, variation in enumerate(self.variations):
+            if variation.relative_to == "level" and self.cell.levels is None:
+                raise WrongSetting(
+                    f"variations.{index} is relative to 'level', but the cell is continuous", "set cell.levels"
+                )
+        if self.adc.range == "calibrated" and self.adc.half_steps is None and self.adc.on_clip != "clip":
+            raise WrongSetting("adc.on_clip needs a converter", "set adc.bits")
+        return self
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Hardware:
+        """A shipped description, by name; `changes` as in `replace`.
+
+        Raises:
+            WrongSetting: No such preset.
+        """
+        known = cls.presets()
+        if name not in known:
+            raise WrongSetting(f"unknown preset '{name}'", f"one of {', '.join(known)}, or Hardware.from_yaml(FILE)")
+        hw = cls.parse(load_yaml(Path(str(_PRESETS / f"{name}.yaml"))), where=name)
+        return hw.replace(**changes) if changes else hw
+
+    @classmethod
+    def presets(cls) -> list[str]:
+        """Names of the shipped descriptions."""
+        return sorted(Path(entry.name).stem for entry in _PRESETS.iterdir() if entry.name.endswith(".yaml"))
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Hardware:
+        """Read a description from a YAML file. A key ``preset: NAME`` starts from that preset.
+
+        Raises:
+            BadInput: The file cannot be read.
+            WrongSetting: Unknown key or a value outside its range.
+        """
+        data = load_yaml(path)
+        if "preset" not in data:
+            return cls.parse(data, where=str(path))
+        base = cls.preset(str(data.pop("preset"))).as_dict()
+        return cls.parse(_merge(base, data), where=str(path))
+
+    @classmethod
+    def of(cls, source: Hardware | str | Path) -> Hardware:
+        """A `Hardware` from itself, the name of a preset, or a YAML file."""
+        if isinstance(source, Hardware):
+            return source
+        if str(source) in cls.presets():
+            return cls.preset(str(source))
+        if Path(source).suffix in {".yaml", ".yml"}:
+            return cls.from_yaml(source)
+        return cls.preset(str(source))
+
+    def ideal(self) -> Hardware:
+        """The same arrays and encoding with every non-ideality off and converters of infinite resolution."""
+        return Hardware(
+            name=f"{self.name} (ideal)",
+            cell=self.cell.ideal(),
+            encoding=self.encoding,
+            array=self.array,
+            mapping=self.mapping.replace(clip_sigma=None),
+            dac=DAC(bits=None),
+            adc=ADC(bits=None),
+            compensation={"kind": "none"},
+            digital=self.digital,
+        )
+
+    def definitions(self) -> list[Definition]:
+        """The meaning of every σ in this description."""
+        return [
+            *self.cell.definitions(),
+            *(variation.definition() for variation in self.variations if variation.sigma),
+            *self.noise.definitions(),
+        ]
+
+    def meanings(self) -> list[tuple[str, str]]:
+        """Every key of this description, dotted, with what it means."""
+        return list(_meanings(self, ""))
+
+    def __str__(self) -> str:
+        lines = [self.to_yaml().rstrip(), "# what each sigma means"]
+        lines += [f"#   {definition}" for definition in self.definitions()] or ["#   nothing is random"]
+        return "\n".join(lines)
+
+
+_PRESETS = files("mho.hardware") / "presets"
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        same_kind = isinstance(value, dict) and value.get("kind", "") in ("", old.get("kind", "") if isinstance(old, dict) else "")
+        merged[key] = _merge(old, value) if isinstance(old, dict) and same_kind else value
+    return merged
+
+
+def _meanings(spec: Spec, prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if field.description:
+            yield prefix + name, " ".join(field.description.split())
+        if isinstance(value, Spec):
+            yield from _meanings(value, f"{prefix}{name}.")

@@ -1,0 +1,114 @@
+"""What surrounds the cells: array size, scaling, converters, noise per product, IR drop."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mho.errors import WrongSetting
+from mho.hardware.definition import Definition
+from mho.hardware.spec import Spec
+
+
+class Array(Spec):
+    """Size of one crossbar array, in unit cells."""
+
+    rows: int = Field(default=512, ge=1)
+    """Input lines; a matrix with more rows is cut into row blocks, each with its own converter."""
+    cols: int = Field(default=512, ge=1)
+    """Output lines; cutting along columns changes no number, only counts and per-array compensation."""
+
+
+class Mapping(Spec):
+    """How weights are scaled to the unit interval before they are encoded."""
+
+    scale: Literal["tensor", "column", "array"] = "column"
+    """One scale for the matrix, for each output column, or for each array."""
+    clip_sigma: float | None = Field(default=None, gt=0)
+    """Weights beyond this many standard deviations (of the tensor) are clipped; none: the largest weight is kept."""
+
+
+class Converter(Spec):
+    """A symmetric uniform quantiser: codes -h … h with h = steps / 2."""
+
+    bits: int | None = Field(default=8, ge=2, le=24)
+    """Resolution; 2^bits - 2 steps (8 bits: 254 steps, codes ±127). None: no quantisation, no clipping."""
+    steps: int | None = Field(default=None, ge=1)
+    """Number of steps, instead of bits."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("steps") is not None:
+            if data.get("bits") is not None:
+                raise WrongSetting("both 'bits' and 'steps' are given", "give one of them (bits: null, steps: ...)")
+            return {**data, "bits": None}
+        return data
+
+    @property
+    def half_steps(self) -> float | None:
+        """h, the largest code; None when nothing is quantised."""
+        if self.steps is not None:
+            return self.steps / 2
+        return None if self.bits is None else (2**self.bits - 2) / 2
+
+
+class DAC(Converter):
+    """Digital-to-analog converter at the rows."""
+
+    range: Literal["calibrated", "learned", "abs_max"] = "calibrated"
+    """calibrated: fixed per layer from data; learned: a parameter, trained; abs_max: each input vector's own largest
+    magnitude (each array has its own)."""
+
+
+class ADC(Converter):
+    """Analog-to-digital converter at the columns; the unit is one cell pair at full weight and full input."""
+
+    range: Literal["fixed", "calibrated"] = "calibrated"
+    """fixed: `bound`; calibrated: per row block, from data."""
+    bound: float = Field(default=10.0, gt=0)
+    """Largest output for range 'fixed'."""
+    on_clip: Literal["clip", "halve_input"] = "clip"
+    """halve_input: a vector that clips is repeated at half the input, up to `max_halvings` times (iterative bound
+    management)."""
+    max_halvings: int = Field(default=3, ge=1, le=16)
+    """Most repetitions for on_clip 'halve_input'."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> ADC:
+        if self.on_clip == "halve_input" and self.range != "fixed":
+            raise WrongSetting("on_clip 'halve_input' needs a known bound", "set adc.range: fixed and adc.bound")
+        return self
+
+
+class ProductNoise(Spec):
+    """Noise drawn anew for each product of the array with an input vector u (|u| <= 1)."""
+
+    output: float = Field(default=0.0, ge=0)
+    """Standard deviation at each column before the ADC, in units of one full weight times one full input."""
+    weight: float = Field(default=0.0, ge=0)
+    """σ of the weight noise in `weight_form`."""
+    weight_form: Literal["additive", "proportional", "pcm_read"] = "pcm_read"
+    """Standard deviation of the noise of a weight w in [-1, 1]: additive σ, proportional σ|w|, pcm_read σ sqrt|w|."""
+
+    def definitions(self) -> list[Definition]:
+        """Their meaning in words."""
+        source = "Rasch et al. 2023, AIHWKit analog forward"
+        found = []
+        if self.output:
+            unit = "one full weight times one full input"
+            found.append(Definition("column output", f"{self.output:g}", unit, "normal", "mvm", source))
+        if self.weight:
+            size = {"additive": "", "proportional": "·|w|", "pcm_read": "·sqrt(|w|)"}[self.weight_form]
+            found.append(Definition("weight", f"{self.weight:g}{size}", "the largest weight (|w| <= 1)", "normal", "mvm", source))
+        return found
+
+
+class IRDrop(Spec):
+    """First-order voltage drop along the columns."""
+
+    scale: float = Field(default=0.0, ge=0)
+    """0: none; 1: the physical size."""
+    conductance_ratio: float = Field(default=571428.57, gt=0)
+    """Conductance of one wire segment over g_max: 1 / (0.35 Ω · 5 µS) by default."""

@@ -1,0 +1,136 @@
+"""Base of every description: frozen, validated, refusing unknown keys, readable from and writable to YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mho.errors import BadInput, MhoError, WrongSetting
+
+S = TypeVar("S", bound="Spec")
+_REMEDY = "'mho hardware show pcm' prints every key with its meaning"
+
+
+class Spec(BaseModel):
+    """A frozen piece of a hardware description; equal fields mean equal hardware."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, ser_json_inf_nan="strings"
+    )
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise explain(error, type(self)) from None
+
+    @classmethod
+    def parse(cls: type[S], data: object, *, where: str | None = None) -> S:
+        """Validate a mapping; all mistakes are reported at once, each with its key.
+
+        Raises:
+            WrongSetting: Unknown key, wrong type, or a value outside its range.
+        """
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, dict):
+            raise WrongSetting(
+                f"a {cls.__name__} is described by a mapping of keys to values, got {type(data).__name__}",
+                f"write e.g. '{next(iter(cls.model_fields))}: ...'",
+                path=where,
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise explain(error, cls, where) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they would stand in YAML."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+    def digest(self) -> str:
+        """Twelve hex digits that name this description."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """The description as YAML text, written to `path` if one is given."""
+        text = yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=110)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def replace(self: S, **changes: Any) -> S:
+        """A copy with some fields changed; ``__`` or a dotted key reaches inside.
+
+        Example:
+            >>> from mho.hardware import Hardware
+            >>> Hardware.preset("pcm").replace(adc__bits=6).adc.bits
+            6
+        """
+        data = self.as_dict()
+        for dotted, value in changes.items():
+            *parents, last = dotted.replace("__", ".").split(".")
+            node = data
+            for part in parents:
+                if not isinstance(node.get(part), dict):
+                    raise WrongSetting(
+                        f"there is no setting '{dotted}'", f"'{part}' must be one of {', '.join(node)}", path=dotted
+                    )
+                node = node[part]
+            node[last] = value.as_dict() if isinstance(value, Spec) else value
+        return type(self).parse(data)
+
+
+def load_yaml(source: str | Path) -> dict[str, Any]:
+    """Read a YAML file that must hold one mapping.
+
+    Raises:
+        BadInput: The file cannot be read or is not YAML.
+    """
+    path = Path(source)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"cannot read it ({error.strerror})", "give the path of a YAML file", path=str(path)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"not valid YAML ({error})", "compare with 'mho hardware show pcm'", path=str(path)) from None
+    if not isinstance(data, dict):
+        raise BadInput("holds no mapping", "compare with 'mho hardware show pcm'", path=str(path))
+    return data
+
+
+def explain(error: ValidationError, cls: type[BaseModel], where: str | None = None) -> WrongSetting:
+    """Turn pydantic's report into one error that names every key and what is valid there."""
+    lines, keys = [], []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        inner = item.get("ctx", {}).get("error")
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key '{key}'; known here: {', '.join(_fields_at(cls, item['loc'][:-1]))}")
+        elif isinstance(inner, MhoError):
+            # A nested description already explained itself: put its place in front of what it said.
+            key = ".".join(part for part in (key, inner.path) if part)
+            remedy = "" if inner.remedy == _REMEDY else f" ({inner.remedy})"
+            lines.append(f"{item['loc'][-1]}: {inner.problem}{remedy}" if item["loc"] else inner.problem + remedy)
+        elif item["type"] == "missing":
+            lines.append(f"'{key}' is missing")
+        else:
+            lines.append(f"'{key}': {item['msg'].removeprefix('Value error, ')}, got {item['input']!r}")
+        keys.append(key)
+    path = ": ".join(part for part in (where, keys[0] if len(keys) == 1 else None) if part)
+    return WrongSetting("; ".join(lines), _REMEDY, path=path or None)
+
+
+def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    for part in loc:
+        field = cls.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        cls = inner
+    return list(cls.model_fields)

@@ -1,0 +1,228 @@
+"""The main measurement: chips drawn until the interval is small enough, each read at every age."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mho import __version__
+from mho.chip import program
+from mho.convert import observed
+from mho.crossbar import Operator
+from mho.errors import WrongSetting
+from mho.measure.evaluate import Task, TestData, measure
+from mho.measure.result import DriftResult
+from mho.measure.workers import in_order
+from mho.nn import AnalogMatrix
+from mho.store import Measurement, RunHeader, RunStore
+from mho.units import seconds
+
+TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
+MIN_CHIPS = 8
+"""Fewest chips of an automatic run: a spread estimated from fewer stops too early too often."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known after another chip, for progress bars.
+
+    Attributes:
+        result: Everything so far.
+        wanted: Chips at which the run ends for sure.
+        reached: The interval asked for is reached.
+    """
+
+    result: DriftResult
+    wanted: int
+    reached: bool
+
+
+def drift(
+    net: nn.Module,
+    data: Iterable[Any],
+    times: Sequence[str | float] = TIMES,
+    *,
+    chips: int | Literal["auto"] = "auto",
+    ci: float = 0.5,
+    max_chips: int = 100,
+    max_seconds: float | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    out: str | Path | None = None,
+    workers: int = 1,
+    task: Task = "classes",
+    name: str | None = None,
+    command: str = "",
+    progress: Callable[[Known], None] | None = None,
+) -> DriftResult:
+    """Accuracy over time of a converted network, by Monte Carlo over chips.
+
+    Every chip is programmed once and read at every age. With ``chips="auto"`` chips are drawn until the interval of the
+    mean accuracy is within ±`ci` percentage points at every age (at least 8 chips), or `max_chips` or `max_seconds`
+    ends it. The interval is over chips on this test set; the result also tells how much the choice of test samples
+    adds. Noise of products has the address (seed, chip, batch), so ages of a chip are paired.
+
+    Args:
+        net: What `to_analog` returned, calibrated.
+        data: Test data: batches of (inputs, labels).
+        times: Ages, such as "1 month".
+        chips: Their number, or "auto".
+        ci: Half-width asked for, percentage points.
+        max_chips: Most chips of an automatic run.
+        max_seconds: No chip is begun after this time.
+        confidence: Of every interval.
+        seed: Root seed; chip i of a seed is always the same chip.
+        out: Directory where rows are kept while the run goes on; the same call continues what is there.
+        workers: Processes, one thread each. Results do not depend on it.
+        task: See `measure`.
+        name: Name of the network in reports.
+        command: What was typed, for the record.
+        progress: Called after each chip.
+
+    Raises:
+        WrongSetting: Bad arguments; a network without arrays.
+        BadInput: Unusable data or weights; a directory that cannot be written.
+        BadResults: `out` holds another run.
+    """
+    ages = sorted({seconds(t) for t in times})
+    limit = _check(chips, ci, max_chips, confidence, workers, ages)
+    test = TestData.of(data)
+    hw = _hardware(net)
+    header = RunHeader(
+        model=name or type(net).__name__,
+        data=test.info,
+        hardware=hw.as_dict(),
+        hardware_digest=hw.digest(),
+        seed=seed,
+        times_s=tuple(ages),
+        definitions=tuple(str(definition) for definition in hw.definitions()),
+        confidence=confidence,
+        target_half_width=ci if chips == "auto" else None,
+        max_chips=limit,
+        placement=tuple(net.placement.rows()) if hasattr(net, "placement") else (),  # type: ignore[operator,union-attr]
+        versions={"mho": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        command=command,
+        model_digest=_digest(net),
+    )
+    store = None if out is None else RunStore(out)
+    if store is not None:
+        store.check_writable()
+    digital = digital_measurement(net, test, task=task)
+    done = [] if store is None else store.create_or_resume(header, digital)
+    held = {m.chip: [n for n in done if n.chip == m.chip] for m in done}
+    kept: list[Measurement] = []
+    start = time.monotonic()
+    job = _Job(net, test, tuple(ages), seed, task)
+    for chip, rows in _rows(
+        job, held, limit, workers, lambda: max_seconds and time.monotonic() - start > max_seconds
+    ):
+        if store is not None and chip not in held:
+            store.append(chip, rows)
+        kept += rows
+        result = DriftResult(header, digital, kept)
+        reached = chips == "auto" and chip + 1 >= MIN_CHIPS and result.half_width() <= ci / 100
+        if progress is not None:
+            progress(Known(result, limit, reached))
+        if reached:
+            break
+    return DriftResult(header, digital, kept)
+
+
+def digital_measurement(net: nn.Module, data: TestData, *, task: Task = "classes") -> Measurement:
+    """The same network with its weights in digital form."""
+    with observed(net, _native):
+        return measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Measures one chip at every age; picklable, so that workers can."""
+
+    net: nn.Module
+    data: TestData
+    ages: tuple[float, ...]
+    seed: int
+    task: Task
+
+    def __call__(self, index: int) -> list[Measurement]:
+        chip = program(self.net, self.seed, chip=index)
+        return [
+            measure(
+                chip.at(age),
+                self.data,
+                chip=index,
+                age_s=age,
+                address=("read", self.seed, index),
+                task=self.task,
+            )
+            for age in self.ages
+        ]
+
+
+def _rows(
+    job: _Job, held: dict[int, list[Measurement]], limit: int, workers: int, ended: Callable[[], Any]
+) -> Iterator[tuple[int, list[Measurement]]]:
+    """Chips in order: stored ones first, as far as they go without a gap, then new ones."""
+    missing = [chip for chip in range(limit) if chip not in held]
+    fresh = in_order(job, missing, workers)
+    try:
+        for chip in range(limit):
+            if chip in held:
+                yield chip, held[chip]
+            elif ended() and chip > 0:
+                return
+            else:
+                yield chip, next(fresh)
+    finally:
+        fresh.close()
+
+
+def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+    return operator(x, weight)
+
+
+def _check(
+    chips: int | str, ci: float, max_chips: int, confidence: float, workers: int, ages: list[float]
+) -> int:
+    if not ages:
+        raise WrongSetting("no age is asked for", "give times, as in times=['1 h', '1 day']", path="times")
+    if chips != "auto" and (not isinstance(chips, int) or chips < 1):
+        raise WrongSetting(f"chips = {chips!r}", "give a whole number >= 1, or 'auto'", path="chips")
+    if not ci > 0:
+        raise WrongSetting(
+            f"ci = {ci}", "the half-width asked for is a positive number of percentage points", path="ci"
+        )
+    if max_chips < 1 or workers < 1:
+        raise WrongSetting(f"max_chips = {max_chips}, workers = {workers}", "both are at least 1")
+    if not 0 < confidence < 1:
+        raise WrongSetting(
+            f"confidence = {confidence}", "give a number between 0 and 1, such as 0.95", path="confidence"
+        )
+    return max_chips if chips == "auto" else int(chips)
+
+
+def _hardware(net: nn.Module) -> Any:
+    for module in net.modules():
+        if isinstance(module, AnalogMatrix):
+            if module.programmed() is not None:
+                raise WrongSetting(
+                    "this network is one chip already", "pass the network that to_analog returned"
+                )
+            return module.hw
+    raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
+
+
+def _digest(net: nn.Module) -> str:
+    sha = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:12]

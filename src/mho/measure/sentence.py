@@ -1,0 +1,98 @@
+"""The answer in words, and what the reader should be wary of."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mho.measure.summary import majority
+from mho.units import show_time
+
+if TYPE_CHECKING:
+    from mho.measure.result import DriftResult
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``percent(0.9234) == '92.3 %'``; a dash for NaN."""
+    return "–" if math.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
+def bracket(value: float, low: float, high: float, digits: int = 1) -> str:
+    """``bracket(0.37, 0.22, 0.55, 0) == '37 % [22, 55]'``."""
+    if low <= 0 and high >= 1:
+        return f"{percent(value, digits)} [unknown]"
+    return f"{percent(value, digits)} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+
+
+def show_budget(budget: float) -> str:
+    """``show_budget(0.01) == '1 %'``."""
+    return f"{100 * budget:.4g} %"
+
+
+def show_age(t_s: float) -> str:
+    """`show_time`, with a word for the age 0."""
+    return "programming" if t_s == 0 else show_time(t_s)
+
+
+def sentence(result: DriftResult, budget: float) -> str:
+    """What holds, for how long, and for which share of the chips.
+
+    The yield is told at the first measured age after the mean has left the budget, and at the last age if it never does.
+    """
+    life = result.lifetime(budget)
+    ages = result.ages_s
+    subject, limit = result.subject, show_budget(budget)
+    if life.beyond:
+        told = ages[-1]
+        head = (
+            f"{subject} keeps its {limit} budget for at least {show_time(told)}, the last age measured"
+            if len(ages) > 1
+            else f"{subject} is inside its {limit} budget {_moment(told)}, the only age measured"
+        )
+    elif life.before:
+        told = ages[0]
+        first = result.summary()[0]
+        head = (
+            f"{subject} is outside its {limit} budget from the first age measured, {_moment(told)}: "
+            f"{bracket(first.mean, first.low, first.high)} against {percent(result.digital.accuracy)} digital"
+        )
+    else:
+        told = next(t for t in ages if t >= life.t_s)
+        head = f"{subject} keeps its {limit} budget for {life}"
+    inside = result.yield_at(told, budget)
+    then = "then" if life.beyond or life.before else _moment(told)
+    if inside.chips == 1:
+        return f"{head}; one chip was measured, so nothing is known about the spread."
+    verb = "is" if inside.inside == 1 else "are"
+    if life.before:
+        return f"{head}; {inside} of chips {verb} inside then."
+    return f"{head}; {inside} of chips are still inside {then}."
+
+
+def _moment(t_s: float) -> str:
+    return "right after programming" if t_s == 0 else f"after {show_time(t_s)}"
+
+
+def cautions(result: DriftResult) -> list[str]:
+    """What could mislead a reader of these numbers, in sentences; often none."""
+    found = []
+    digital, rate = result.digital.accuracy, majority(result.header.data)
+    if not math.isnan(rate) and digital - rate < 0.1:
+        found.append(
+            f"The digital network is right for {percent(digital)} of the samples; always answering the most frequent class "
+            f"gives {percent(rate)}. There is little to lose, so small drops say little: look at the chance-corrected columns."
+        )
+    if len(result.chips) < 5:
+        count = f"{len(result.chips)} chips are" if len(result.chips) > 1 else "One chip is"
+        found.append(f"{count} few: intervals are wide or unknown, and a yield is known only roughly.")
+    last = result.summary()[-1]
+    top = max(result.digital.predicted, default=0) / result.digital.samples
+    if last.top_share > top + 0.1:
+        found.append(
+            f"After {show_time(last.age_s)} a chip gives {percent(last.top_share, 0)} of its predictions to one class "
+            f"(digital: {percent(top, 0)}). Part of the loss is then a shift of the decision, which a calibration may undo, "
+            "and not lost information."
+        )
+    if not math.isfinite(last.loss):
+        found.append("The loss is not finite on some chips: their outputs overflow.")
+    return found

@@ -1,0 +1,148 @@
+"""One line per age, and one line per class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mho.measure.intervals import mean_interval
+from mho.measure.split import variance_split
+from mho.store.records import DataInfo, Measurement
+
+
+@dataclass(frozen=True)
+class AgeSummary:
+    """All chips at one age. Accuracies and shares lie in [0, 1]; bounds of intervals are clipped to it.
+
+    Args:
+        age_s: Seconds after the end of programming.
+        chips: Number of chips C.
+        mean: Mean accuracy over chips.
+        low: Lower bound of the Student-t interval over chips: other chips, *this* test set.
+        high: Its upper bound.
+        low_total: Lower bound over other chips *and* other test samples (`VarianceSplit.interval`).
+        high_total: Its upper bound.
+        std: Standard deviation of accuracy over chips; NaN for one chip.
+        sigma_chip: σ_chip, the part of `std` that is not the luck of the finite test set.
+        sigma_sample: σ_sample, how much test samples differ in difficulty.
+        sigma_residual: σ_e, which sample fails on which chip, and noise drawn per product.
+        minimum: Accuracy of the worst chip.
+        p5: 5th percentile over chips.
+        normalised: mean / digital.
+        chance_corrected: (mean - chance)/(digital - chance) with chance = 1/classes; NaN without a list of classes.
+        majority_corrected: The same, with the share of the most frequent label for chance.
+        balanced: Balanced accuracy, the mean of the classes' recalls.
+        loss: Mean cross-entropy in nats.
+        top_share: Share of predictions that go to a chip's most-predicted class, mean over chips.
+        shift: Total-variation distance ½ Σ|p - p_digital| between a chip's distribution of predicted classes and the
+            digital network's, mean over chips. A drop in accuracy with a large shift may be a bias, not lost information.
+    """
+
+    age_s: float
+    chips: int
+    mean: float
+    low: float
+    high: float
+    low_total: float
+    high_total: float
+    std: float
+    sigma_chip: float
+    sigma_sample: float
+    sigma_residual: float
+    minimum: float
+    p5: float
+    normalised: float
+    chance_corrected: float
+    majority_corrected: float
+    balanced: float
+    loss: float
+    top_share: float
+    shift: float
+
+
+@dataclass(frozen=True)
+class ClassRecall:
+    """Recall of one class: the share of its samples that are right.
+
+    Args:
+        label: Name of the class.
+        samples: Samples of the class.
+        digital: Recall of the digital network; NaN for a class without samples.
+        recall: Mean recall over chips at each age.
+    """
+
+    label: str
+    samples: int
+    digital: float
+    recall: tuple[float, ...]
+
+
+def corrected(accuracy: float, digital: float, chance: float) -> float:
+    """(accuracy - chance)/(digital - chance); NaN where the digital network is at chance itself."""
+    return (accuracy - chance) / (digital - chance) if abs(digital - chance) > 1e-12 else math.nan
+
+
+def chance(data: DataInfo) -> float:
+    """1/classes; NaN without a list of classes."""
+    return 1 / len(data.classes) if data.classes else math.nan
+
+
+def majority(data: DataInfo) -> float:
+    """Accuracy of always answering the most frequent label; NaN without a list of classes."""
+    return max(data.label_counts) / sum(data.label_counts) if data.classes else math.nan
+
+
+def recalls(measurement: Measurement, data: DataInfo) -> NDArray[np.float64]:
+    """Recall per class (classes,); NaN for a class without samples."""
+    counts = np.asarray(data.label_counts, dtype=np.float64)
+    right = np.asarray(measurement.correct_by_class, dtype=np.float64)
+    if right.size != counts.size:
+        return np.full(counts.shape, np.nan)
+    return np.divide(right, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+
+
+def summarise(
+    row: Sequence[Measurement], digital: Measurement, data: DataInfo, confidence: float
+) -> AgeSummary:
+    """The summary of all chips' measurements at one age."""
+    accuracy = np.array([m.accuracy for m in row])
+    of_chips = mean_interval(accuracy, confidence)
+    split = variance_split(m.correct for m in row)
+    total = split.interval(confidence)
+    mean = of_chips.value
+    recall = np.array([recalls(m, data) for m in row])[:, np.asarray(data.label_counts, dtype=int) > 0]
+    top_share, shift = _balance(row, digital)
+    return AgeSummary(
+        age_s=row[0].age_s,
+        chips=len(row),
+        mean=mean,
+        low=max(of_chips.low, 0.0),
+        high=min(of_chips.high, 1.0),
+        low_total=max(total.low, 0.0),
+        high_total=min(total.high, 1.0),
+        std=float(accuracy.std(ddof=1)) if len(row) > 1 else math.nan,
+        sigma_chip=math.sqrt(split.chip),
+        sigma_sample=math.sqrt(split.sample),
+        sigma_residual=math.sqrt(split.residual),
+        minimum=float(accuracy.min()),
+        p5=float(np.percentile(accuracy, 5)),
+        normalised=corrected(mean, digital.accuracy, 0.0),
+        chance_corrected=corrected(mean, digital.accuracy, chance(data)) if data.classes else math.nan,
+        majority_corrected=corrected(mean, digital.accuracy, majority(data)) if data.classes else math.nan,
+        balanced=float(recall.mean()) if recall.size else math.nan,
+        loss=float(np.mean([m.loss for m in row])),
+        top_share=top_share,
+        shift=shift,
+    )
+
+
+def _balance(row: Sequence[Measurement], digital: Measurement) -> tuple[float, float]:
+    if not digital.predicted or any(len(m.predicted) != len(digital.predicted) for m in row):
+        return math.nan, math.nan
+    shares = np.array([m.predicted for m in row]) / row[0].samples
+    expected = np.array(digital.predicted) / digital.samples
+    return float(shares.max(axis=1).mean()), float(np.abs(shares - expected).sum(axis=1).mean() / 2)

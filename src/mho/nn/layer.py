@@ -1,0 +1,79 @@
+"""`AnalogLayer`: the little that torch's own layers gain when they move onto arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from torch import Tensor, nn
+
+from mho.crossbar import Operator
+from mho.hardware import Hardware
+from mho.nn.matrix import AnalogMatrix
+
+L = TypeVar("L", bound="AnalogLayer")
+
+
+class MatrixView(NamedTuple):
+    """One matrix of a layer.
+
+    Attributes:
+        parameter: Name of the layer's parameter that holds it.
+        matrix: Its arrays.
+        weight: The part of the parameter, in torch's layout.
+        operator: The operator that reads it.
+    """
+
+    parameter: str
+    matrix: AnalogMatrix
+    weight: Tensor
+    operator: Operator
+
+
+class AnalogLayer(nn.Module):
+    """Mixin: a layer of torch whose matrices live on arrays. Parameters keep their names."""
+
+    hw: Hardware
+
+    @classmethod
+    def from_digital(cls: type[L], module: nn.Module, hw: Hardware, path: str) -> L:
+        """The same layer on arrays; parameters, buffers and hooks are shared with `module`, which stays as it is.
+
+        Args:
+            module: An instance of the class of torch that this one stands for.
+            hw: The hardware.
+            path: Dotted path in the network.
+        """
+        layer = cls.__new__(cls)
+        layer.__dict__ = _shallow(module)
+        layer.hw = hw
+        layer.build(path)
+        return layer
+
+    def to_digital(self) -> nn.Module:
+        """The layer of torch that this one stands for, with the same parameters."""
+        bases = type(self).__mro__
+        digital = next(base for base in bases if issubclass(base, nn.Module) and not issubclass(base, AnalogLayer))
+        module = digital.__new__(digital)
+        module.__dict__ = _shallow(self)
+        del module.__dict__["hw"]
+        module._modules = {k: m for k, m in self._modules.items() if not _is_arrays(m)}
+        return module
+
+    def build(self, path: str) -> None:
+        """Add the `AnalogMatrix` modules. `path` is the layer's place in the network."""
+        self.matrix = AnalogMatrix(self.hw, path)
+
+    def views(self) -> Iterator[MatrixView]:
+        """Every matrix of the layer, without those of its sub-modules."""
+        raise NotImplementedError
+
+
+def _shallow(module: nn.Module) -> dict[str, Any]:
+    return {k: v.copy() if isinstance(v, dict) else v for k, v in module.__dict__.items()}
+
+
+def _is_arrays(module: nn.Module | None) -> bool:
+    if isinstance(module, nn.ModuleDict):
+        return all(isinstance(child, AnalogMatrix) for child in module.values())
+    return isinstance(module, AnalogMatrix)

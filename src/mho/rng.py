@@ -1,0 +1,65 @@
+"""Addressed random streams: every random number has an address, and nothing else decides its value.
+
+An address is (root seed, chip, layer, purpose, …). Its 63-bit key is a BLAKE2b hash, so streams of different
+addresses are independent, and results depend neither on the order of evaluation nor on workers or threads.
+
+Frozen draws (programming, drift exponents, faults) are made on the CPU by a generator of their own and moved to
+where they are needed, so that a chip is the same on every device. Fluctuations of single products come from torch's
+default generator, which `reads` seeds from an address for the duration of a batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def key(*address: int | str) -> int:
+    """63-bit key of an address; parts are typed, so ``("1",)`` and ``(1,)`` differ."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in address)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Draws at an address. ``stream / "layer1.conv"`` is the address one level below.
+
+    Example:
+        >>> a = Stream((0, "chip", 3)) / "conv1"
+        >>> bool((a.normal("programming", (4,)) == a.normal("programming", (4,))).all())
+        True
+    """
+
+    address: tuple[int | str, ...]
+
+    def __truediv__(self, part: int | str) -> Stream:
+        return Stream((*self.address, part))
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(key(*self.address, purpose))
+
+    def normal(self, purpose: str, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
+        """Standard normal numbers, float32 (then converted to the dtype and device of `like`)."""
+        return _as(torch.randn(tuple(shape), generator=self._generator(purpose)), like)
+
+    def uniform(self, purpose: str, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
+        """Numbers uniform in [0, 1), float32 (then converted to the dtype and device of `like`)."""
+        return _as(torch.rand(tuple(shape), generator=self._generator(purpose)), like)
+
+
+def _as(draw: Tensor, like: Tensor | None) -> Tensor:
+    return draw if like is None else draw.to(like)
+
+
+@contextmanager
+def reads(*address: int | str) -> Iterator[None]:
+    """Seed torch's default generators from an address inside the block, and restore them afterwards."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(key(*address))
+        yield

@@ -1,0 +1,6 @@
+"""Results on disk: what a run is, what it measured, and a directory that survives `kill -9`."""
+
+from mho.store.records import DataInfo, Measurement, RunHeader
+from mho.store.runs import RunStore, StoreWarning, load
+
+__all__ = ["DataInfo", "Measurement", "RunHeader", "RunStore", "StoreWarning", "load"]

@@ -1,0 +1,86 @@
+"""Times and conductances from strings, and back.
+
+Inside `mho` a time is a float in seconds and a conductance a float in microsiemens (µS); names carry the unit
+(``t_s``, ``g_max_us``). A month has 30 days, a year 365.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from mho.errors import WrongSetting
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_SECONDS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3,
+    "s": 1.0, "sec": 1.0, "second": 1.0,
+    "min": _MINUTE, "minute": _MINUTE,
+    "h": _HOUR, "hour": _HOUR,
+    "d": _DAY, "day": _DAY,
+    "w": 7 * _DAY, "week": 7 * _DAY,
+    "mo": 30 * _DAY, "month": 30 * _DAY,
+    "y": 365 * _DAY, "yr": 365 * _DAY, "year": 365 * _DAY,
+}  # fmt: skip
+_MICROSIEMENS = {"ns": 1e-3, "us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1e3, "s": 1e6}
+_SHOWN = (("year", 365 * _DAY), ("month", 30 * _DAY), ("day", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", 1.0))
+
+
+def _split(text: str, what: str, units: dict[str, float]) -> tuple[float, str]:
+    match = re.fullmatch(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµμ]+)\s*", text)
+    if not match:
+        raise WrongSetting(
+            f"'{text}' is not a {what}", f"write a number and a unit, one of {', '.join(units)}, as in '1 {next(iter(units))}'"
+        )
+    try:
+        return float(match[1]), match[2]
+    except ValueError:
+        raise WrongSetting(f"'{match[1]}' in '{text}' is not a number", "write it as in '1.5e3 s'") from None
+
+
+def seconds(time: str | float) -> float:
+    """Seconds after the end of programming.
+
+    Args:
+        time: A number of seconds, or a string such as ``"1 h"``, ``"1 day"``, ``"6 months"``, ``"1y"``.
+
+    Raises:
+        WrongSetting: Unknown unit, not a number, or a time before programming.
+    """
+    if isinstance(time, str):
+        value, unit = _split(time, "time", _SECONDS)
+        factor = _SECONDS.get(unit, _SECONDS.get(unit.removesuffix("s"), 0.0))
+        if not factor:
+            raise WrongSetting(f"unknown unit of time '{unit}' in '{time}'", f"use one of {', '.join(_SECONDS)}")
+        value *= factor
+    else:
+        value = float(time)
+    if not math.isfinite(value):
+        raise WrongSetting(f"time {time!r} is not finite", "give a finite time, as in '1 year'")
+    if value < 0:
+        raise WrongSetting(
+            f"time {time!r} lies before programming", "ages count from the end of programming: give a time >= 0"
+        )
+    return value
+
+
+def microsiemens(conductance: str | float) -> float:
+    """Conductance in µS, from a number of µS or a string such as ``"25 µS"``, ``"25 uS"`` or ``"0.1 mS"``."""
+    if not isinstance(conductance, str):
+        return float(conductance)
+    value, unit = _split(conductance, "conductance", {"µS": 1.0, "nS": 1.0, "mS": 1.0, "S": 1.0})
+    factor = _MICROSIEMENS.get(unit[:-1].lower() + "s") if unit.endswith("S") else None
+    if factor is None:
+        raise WrongSetting(f"unknown unit of conductance '{unit}' in '{conductance}'", "use one of nS, µS (or uS), mS, S")
+    return value * factor
+
+
+def show_time(t_s: float) -> str:
+    """The age as people write it: ``show_time(86400.0) == '1 day'``."""
+    for name, unit in _SHOWN:
+        if t_s >= unit * 0.9995:
+            number = t_s / unit
+            text = f"{number:.3g}"
+            plural = "s" if len(name) > 2 and name != "min" and text != "1" else ""
+            return f"{text} {name}{plural}"
+    return f"{t_s:.3g} s"

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from mho.errors import BadInput, MhoError, WrongSetting
+from mho.hardware import ADC, DAC, CELLS, Cell, Faults, Hardware, Variation
+
+
+@pytest.mark.parametrize("name", Hardware.presets())
+def test_presets_survive_yaml_and_say_where_their_numbers_come_from(name, tmp_path):
+    hw = Hardware.preset(name)
+    assert hw.name == name and hw.sources
+    hw.to_yaml(tmp_path / "hw.yaml")
+    assert Hardware.from_yaml(tmp_path / "hw.yaml") == hw
+    assert Hardware.of(hw.name) == hw and Hardware.of(tmp_path / "hw.yaml").digest() == hw.digest()
+
+
+def test_every_preset_of_the_field_is_there():
+    assert {"ideal", "pcm", "hwa-standard", "hermes", "reram", "squeezenet-2022"} <= set(Hardware.presets())
+
+
+def test_the_printed_description_explains_every_sigma():
+    text = str(Hardware.preset("hwa-standard"))
+    assert "column output: σ = 0.04" in text and "0.0175·sqrt(|w|)" in text and "programm" in text
+    assert yaml.safe_load(text)["name"] == "hwa-standard"
+    assert "nothing is random" in str(Hardware.preset("ideal"))
+
+
+def test_every_key_has_a_meaning():
+    keys = dict(Hardware.preset("hwa-standard").meanings())
+    assert {"adc.bits", "noise.output", "array.rows", "mapping.scale", "ir_drop.scale"} <= set(keys)
+
+
+def test_replace_reaches_inside_and_leaves_the_original():
+    hw = Hardware.preset("pcm")
+    changed = hw.replace(adc__bits=6, cell__g_max_us=30.0)
+    assert (changed.adc.bits, changed.cell.g_max_us, hw.adc.bits) == (6, 30.0, 8)
+    assert changed.digest() != hw.digest() and hw.replace(adc__bits=8).digest() == hw.digest()
+    assert hw.replace(**{"dac.bits": None, "dac.steps": 16}).dac.half_steps == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"adc__bitz": 3}, "bitz"), ({"adk__bits": 3}, "adk"), ({"adc__bits": 1}, "adc.bits"), ({"nope": 1}, "nope"),
+        ({"cell": "memristor"}, "memristor"), ({"encoding": {"kind": "differential", "side": "one"}}, "side"),
+        ({"compensation": "magic"}, "magic"), ({"array__rows": 0}, "rows"), ({"version": 2}, "version"),
+        ({"faults": {"stuck_low": 0.6, "stuck_high": 0.6}}, "stuck"), ({"cell": 3}, "cell"), ({"noise__output": -1}, "output"),
+        ({"variations": [{"sigma": 0.1, "relative_to": "level"}]}, "level"),
+        ({"variations": [{"sigma": 0.1, "relative_to": "moon"}]}, "relative_to"),
+        ({"variations": [{"sigma": 0.1, "relative_to": "ideal", "distribution": "uniform", "redraw": "mvm"}]}, "per product"),
+        ({"variations": [{"sigma": 0.1, "relative_to": "gmax", "distribution": "lognormal"}]}, "lognormal"),
+        ({"adc": {"bits": 8, "range": "calibrated", "on_clip": "halve_input"}}, "halve_input"),
+        ({"adc": {"bits": 8, "steps": 16}}, "steps"), ({"cell__g_max_us": -3}, "g_max_us"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_by_name(changes, named):
+    with pytest.raises(WrongSetting) as error:
+        Hardware.preset("pcm").replace(**changes)
+    assert named in str(error.value) and error.value.remedy
+
+
+def test_unknown_presets_list_the_known_ones():
+    with pytest.raises(WrongSetting, match="hwa-standard"):
+        Hardware.preset("pcn")
+
+
+def test_all_mistakes_are_reported_at_once():
+    with pytest.raises(WrongSetting) as error:
+        Hardware.parse({"name": "x", "cell": {"kind": "ideal", "g_maxx": 1}, "encoding": "differential",
+                        "compensation": "none", "colour": "red"})  # fmt: skip
+    assert "g_maxx" in str(error.value) and "colour" in str(error.value)
+
+
+def test_files_that_are_no_description(tmp_path):
+    with pytest.raises(BadInput, match="cannot read"):
+        Hardware.from_yaml(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(BadInput, match="no mapping"):
+        Hardware.from_yaml(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    with pytest.raises(BadInput, match="not valid YAML"):
+        Hardware.from_yaml(tmp_path / "broken.yaml")
+
+
+def test_a_file_may_start_from_a_preset(tmp_path):
+    (tmp_path / "mine.yaml").write_text("preset: pcm\nname: mine\nadc: {bits: 6}\ncell: {g_max_us: 30}\n")
+    hw = Hardware.from_yaml(tmp_path / "mine.yaml")
+    assert (hw.name, hw.adc.bits, hw.dac.bits, hw.cell.g_max_us, hw.cell.kind) == ("mine", 6, 8, 30.0, "pcm")
+    (tmp_path / "other.yaml").write_text("preset: pcm\nname: other\ncell: {kind: ideal, g_max_us: 10}\n")
+    assert Hardware.from_yaml(tmp_path / "other.yaml").cell.kind == "ideal"
+
+
+def test_descriptions_are_frozen_and_hashable():
+    hw = Hardware.preset("pcm")
+    with pytest.raises(Exception, match="frozen"):
+        hw.name = "other"
+    assert hash(hw) == hash(Hardware.preset("pcm")) and hw == Hardware.preset("pcm")
+
+
+def test_converter_codes():
+    assert DAC(bits=8).half_steps == 127 and ADC(steps=4).half_steps == 2 and DAC(bits=None).half_steps is None
+    assert not Faults() and Faults(stuck_low=0.1)
+    assert Variation(sigma=0.1, relative_to="weight_max").on_weights
+    assert "8 levels" not in str(Variation(sigma=0.1, relative_to="ideal").definition())
+    assert "NeuroSim" in str(Variation(sigma=0.1, relative_to="ideal").definition())
+
+
+def test_a_cell_of_the_users_own_is_one_class():
+    from typing import Literal
+
+    @CELLS.register
+    class Leaky(Cell):
+        kind: Literal["leaky-test"] = "leaky-test"
+        g_max_us: float = 10.0
+
+        def program(self, target, draw):
+            return {"g": target * 0.5}
+
+    hw = Hardware.preset("ideal").replace(cell={"kind": "leaky-test", "g_max_us": 4.0})
+    assert type(hw.cell) is Leaky and hw.cell.g_max_us == 4.0 and "leaky-test" in CELLS.kinds()
+    with pytest.raises(MhoError):
+        hw.replace(cell={"kind": "leaky-test", "g_max": 4.0})
