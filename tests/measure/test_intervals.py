@@ -31,7 +31,9 @@ def test_coverage_of_the_mean() -> None:
     assert stats.binomtest(inside, 2000, 0.95).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("case", [(8, 10, 0.4901625, 0.9433178), (0, 10, 0.0, 0.2775328), (81, 263, 0.2552931, 0.3662065)])
+@pytest.mark.parametrize(
+    "case", [(8, 10, 0.4901625, 0.9433178), (0, 10, 0.0, 0.2775328), (81, 263, 0.2552931, 0.3662065)]
+)
 def test_wilson_known_numbers(case: tuple[int, int, float, float]) -> None:
     k, n, low, high = case
     found = wilson_interval(k, n)

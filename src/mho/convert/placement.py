@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -94,7 +95,7 @@ class Placement:
             seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
             return y
 
-        with torch.no_grad(), observed(net, count), FlopCounterMode(display=False) as flops:
+        with torch.no_grad(), observed(net, count), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as flops:
             net(*example)
         total = max(flops.get_total_flops() // 2, sum(seen.values()), 1)
         weights = []
@@ -122,6 +123,15 @@ class Placement:
                 f"{1 - self.analog_share:.1%} digital (products of activations among them)"
             )
         return "\n".join(lines)
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    (*batch, length, width), keys = query, key[-2]
+    return 2 * math.prod(batch) * length * keys * (width + value[-1])
+
+
+# torch's counter knows the fused attention of GPUs only.
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
 class observed:

@@ -8,6 +8,7 @@ from mho.measure.summary import AgeSummary, ClassRecall
 from mho.store.records import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "ClassRecall", "DataInfo", "DriftResult", "Interval", "Lifetime", "Measurement", "RunHeader",
-    "VarianceSplit", "Yield", "accuracy_at", "lifetime", "mean_interval", "variance_split", "wilson_interval", "yield_at",
+    "AgeSummary", "ClassRecall", "DataInfo", "DriftResult", "Interval", "Lifetime", "Measurement",
+    "RunHeader", "VarianceSplit", "Yield", "accuracy_at", "lifetime", "mean_interval", "variance_split",
+    "wilson_interval", "yield_at",
 ]  # fmt: skip

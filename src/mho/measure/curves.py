@@ -86,8 +86,8 @@ def _roughly(t_s: float) -> str:
 def log_age(t_s: ArrayLike, ages_s: Sequence[float]) -> Floats:
     """The time axis on which everything is interpolated: ln(t + offset).
 
-    The offset is 0, and a tenth of the first positive age where an age of 0 was measured, so that "just programmed"
-    has a place on the axis, one decade before the next age.
+    The offset is 0, and a tenth of the first positive age where an age of 0 was measured, so that "just
+    programmed" has a place on the axis, one decade before the next age.
     """
     return np.log(np.asarray(t_s, dtype=np.float64) + _offset(ages_s))
 
@@ -125,7 +125,7 @@ def _check_statistic(statistic: Statistic) -> None:
 
 
 def _first_crossing(ages: list[float], curves: Floats, floor: float) -> Floats:
-    """Ages (B,) at which curves (B, A) first fall below the floor: 0 where they begin below, inf where they never do."""
+    """Ages (B,) at which curves (B, A) first fall below the floor: 0 if they begin below, inf if never."""
     x = log_age(ages, ages)
     below = curves < floor - _EQUAL
     after = np.maximum(below.argmax(axis=1), 1) if len(ages) > 1 else np.zeros(len(curves), dtype=np.int64)
@@ -162,9 +162,10 @@ def lifetime(
 ) -> Lifetime:
     """The age at which the mean accuracy, or a percentile over chips, first falls below `floor`.
 
-    Between measured ages accuracy is linear in ln t (`log_age`). The interval is a bootstrap over chips, 2,000
-    resamples, each a whole chip with all its ages: it holds for this test set. Its percentiles are the *expanded* ones,
-    Φ(∓ t(confidence, C - 1)·sqrt(C/(C - 1))), because plain ones are too narrow for few chips. One chip gives [0, inf].
+    Between measured ages accuracy is linear in ln t (`log_age`). The interval is a bootstrap over chips,
+    2,000 resamples, each a whole chip with all its ages: it holds for this test set. Its percentiles are
+    the *expanded* ones, Φ(∓ t(confidence, C - 1)·sqrt(C/(C - 1))), because plain ones are too narrow for
+    few chips. One chip gives [0, inf].
 
     Args:
         ages_s: Measured ages (A,) in seconds, increasing.
@@ -217,7 +218,7 @@ def accuracy_at(ages_s: Sequence[float], accuracy: ArrayLike, time_s: ArrayLike)
     times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
     for t in times[(times < ages[0]) | (times > ages[-1])]:
         raise WrongSetting(
-            f"age {show_time(float(t))} lies outside the measured {show_time(ages[0])} to {show_time(ages[-1])}",
+            f"age {show_time(float(t))} is not between {show_time(ages[0])} and {show_time(ages[-1])}",
             "measure it: curves are not extrapolated",
             path="time",
         )

@@ -39,7 +39,7 @@ def check_confidence(confidence: float) -> float:
 
 
 def t_quantile(confidence: float, freedom: float) -> float:
-    """The t with P(|T| <= t) = confidence for Student's T with `freedom` degrees of freedom (inf: the normal)."""
+    """The t with P(|T| <= t) = confidence for Student's T; `freedom` = inf is the normal distribution."""
     from scipy.special import ndtri, stdtrit  # imported here: a third of a second, and few callers need it
 
     upper = (1 + check_confidence(confidence)) / 2
@@ -51,9 +51,9 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 
     mean ± t(confidence, n - 1) · s / sqrt(n) with s² = Σ(x - mean)² / (n - 1).
 
-    One value says nothing about the spread: the bounds are then -inf and +inf (never NaN), so that "run until the
-    half-width is below 0.5" cannot stop after one chip. Equal values give an interval of width zero, which the
-    formula means and few would believe: ask for more than two.
+    One value says nothing about the spread: the bounds are then -inf and +inf (never NaN), so that "run
+    until the half-width is below 0.5" cannot stop after one chip. Equal values give an interval of width
+    zero, which the formula means and few would believe: ask for more than two.
 
     Args:
         values: The n values.
@@ -76,8 +76,9 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a share.
 
-    (p + z²/2n ± z·sqrt(p(1 - p)/n + z²/4n²)) / (1 + z²/n) with p = successes/n. It stays inside [0, 1] and is not
-    empty at 0 of n and n of n, where p ± z·sqrt(p(1 - p)/n) is. For n = 1 at 95 %: [0, 0.79] or [0.21, 1].
+    (p + z²/2n ± z·sqrt(p(1 - p)/n + z²/4n²)) / (1 + z²/n) with p = successes/n. It stays inside [0, 1] and
+    is not empty at 0 of n and n of n, where p ± z·sqrt(p(1 - p)/n) is. For n = 1 at 95 %: [0, 0.79] or
+    [0.21, 1].
 
     Args:
         successes: How many of the trials.

@@ -31,7 +31,8 @@ class DriftResult:
         measurements: Every chip at every age of the header, in any order.
 
     Raises:
-        BadResults: No chip, a chip without one of its ages, twice at one age, or over another number of samples.
+        BadResults: No chip, a chip without one of its ages, twice at one age, or over another number of
+            samples.
 
     Example:
         >>> result = DriftResult.load("out")        # doctest: +SKIP
@@ -50,7 +51,8 @@ class DriftResult:
         if len(table) != len(measurements) or set(table) != set(wanted):
             odd = sorted(set(table) ^ set(wanted))
             raise BadResults(
-                f"{len(measurements)} measurements of {len(self.chips)} chips at {len(self.ages_s)} ages: see {odd[0] if odd else 'one that is there twice'}",
+                f"{len(measurements)} measurements of {len(self.chips)} chips at {len(self.ages_s)} ages: "
+                f"see {odd[0] if odd else 'one that is there twice'}",
                 "give every chip once at every age of the header",
                 path=header.model,
             )
@@ -129,7 +131,9 @@ class DriftResult:
     def lifetime(
         self, budget: float = 0.01, *, statistic: Statistic = "mean", confidence: float | None = None
     ) -> Lifetime:
-        """The age at which accuracy first falls more than `budget` below the digital network's; see `curves.lifetime`.
+        """The age at which accuracy first falls more than `budget` below the digital network's.
+
+        See `curves.lifetime`.
 
         Args:
             budget: Accuracy that may be lost, as a share: 0.01 is one point.
@@ -157,12 +161,11 @@ class DriftResult:
         )
 
     def half_width(self) -> float:
-        """Half-width of the widest interval of the mean over chips, in percentage points; inf for one chip.
+        """Half-width of the widest interval of the mean over chips, as a share in [0, 1]; inf for one chip.
 
         This is what more chips make smaller; the share of the finite test set (`low_total`) they do not.
         """
-        widest = max(mean_interval(column, self.header.confidence).half_width for column in self.accuracy.T)
-        return 100 * widest
+        return max(mean_interval(column, self.header.confidence).half_width for column in self.accuracy.T)
 
     def sentence(self, budget: float = 0.01) -> str:
         """The answer in a sentence."""

@@ -37,7 +37,8 @@ def show_age(t_s: float) -> str:
 def sentence(result: DriftResult, budget: float) -> str:
     """What holds, for how long, and for which share of the chips.
 
-    The yield is told at the first measured age after the mean has left the budget, and at the last age if it never does.
+    The yield is told at the first measured age after the mean has left the budget, and at the last age if
+    it never does.
     """
     life = result.lifetime(budget)
     ages = result.ages_s
@@ -79,8 +80,9 @@ def cautions(result: DriftResult) -> list[str]:
     digital, rate = result.digital.accuracy, majority(result.header.data)
     if not math.isnan(rate) and digital - rate < 0.1:
         found.append(
-            f"The digital network is right for {percent(digital)} of the samples; always answering the most frequent class "
-            f"gives {percent(rate)}. There is little to lose, so small drops say little: look at the chance-corrected columns."
+            f"The digital network is right for {percent(digital)} of the samples; always answering "
+            f"the most frequent class gives {percent(rate)}. There is little to lose, so small drops say "
+            "little: look at the corrected columns."
         )
     if len(result.chips) < 5:
         count = f"{len(result.chips)} chips are" if len(result.chips) > 1 else "One chip is"
@@ -89,9 +91,9 @@ def cautions(result: DriftResult) -> list[str]:
     top = max(result.digital.predicted, default=0) / result.digital.samples
     if last.top_share > top + 0.1:
         found.append(
-            f"After {show_time(last.age_s)} a chip gives {percent(last.top_share, 0)} of its predictions to one class "
-            f"(digital: {percent(top, 0)}). Part of the loss is then a shift of the decision, which a calibration may undo, "
-            "and not lost information."
+            f"After {show_time(last.age_s)} a chip gives {percent(last.top_share, 0)} of its predictions to "
+            f"one class (digital: {percent(top, 0)}). Part of the loss is then a shift of the decision, "
+            "which a calibration may undo, and not lost information."
         )
     if not math.isfinite(last.loss):
         found.append("The loss is not finite on some chips: their outputs overflow.")

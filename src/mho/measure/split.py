@@ -23,7 +23,8 @@ class VarianceSplit:
         mean: Grand mean, the mean accuracy.
         chip: σ_chip², how much chips differ in accuracy. NaN for one chip.
         sample: σ_sample², how much samples differ in difficulty. NaN for one sample.
-        residual: σ_e², the rest: which sample fails on which chip, and noise drawn per product. NaN for either.
+        residual: σ_e², the rest: which sample fails on which chip, and noise drawn per product. NaN for
+            either.
     """
 
     chips: int
@@ -35,16 +36,16 @@ class VarianceSplit:
 
     @property
     def of_mean(self) -> tuple[float, float, float]:
-        """What chips, samples and residual add to the variance of the grand mean: σ_chip²/C, σ_sample²/N, σ_e²/(C·N)."""
+        """Shares of the variance of the grand mean: σ_chip²/C, σ_sample²/N, σ_e²/(C·N)."""
         c, n = self.chips, self.samples
         return self.chip / c, self.sample / n, self.residual / (c * n)
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Interval of the accuracy over all chips *and* all samples of which these are random draws.
 
-        mean ± t(confidence, ν)·sqrt(V), V = σ_chip²/C + σ_sample²/N + σ_e²/(C·N) = (MS_chip + MS_sample - MS_e)/(C·N),
-        with Satterthwaite's ν = (C·N·V)² / (MS_chip²/(C-1) + MS_sample²/(N-1) + MS_e²/((C-1)(N-1))).
-        One chip or one sample: bounds of -inf and +inf.
+        mean ± t(confidence, ν)·sqrt(V), V = σ_chip²/C + σ_sample²/N + σ_e²/(C·N) = (MS_chip + MS_sample -
+        MS_e)/(C·N), with Satterthwaite's ν = (C·N·V)² / (MS_chip²/(C-1) + MS_sample²/(N-1) +
+        MS_e²/((C-1)(N-1))). One chip or one sample: bounds of -inf and +inf.
         """
         c, n = self.chips, self.samples
         if c < 2 or n < 2:
@@ -61,17 +62,20 @@ class VarianceSplit:
 
 
 def variance_split(correct: Iterable[NDArray[np.bool_]]) -> VarianceSplit:
-    """Split the variance of a table of right/wrong, chips × samples, by two-way random-effects ANOVA without replication.
+    """Split the variance of a table of right/wrong, chips × samples.
 
-    Model: y_cn = µ + a_c + b_n + e_cn, with independent chips a (σ_chip²), samples b (σ_sample²) and rest e (σ_e²):
+    Two-way random-effects ANOVA without replication.
+
+    Model: y_cn = µ + a_c + b_n + e_cn, with independent a (chips, σ_chip²), b (samples, σ_sample²), e (σ_e²):
 
         SS_chip   = N Σ_c (ȳ_c - ȳ)²        MS_chip   = SS_chip/(C-1)          E = σ_e² + N·σ_chip²
         SS_sample = C Σ_n (ȳ_n - ȳ)²        MS_sample = SS_sample/(N-1)        E = σ_e² + C·σ_sample²
         SS_e      = SS_total - SS_chip - SS_sample,  MS_e = SS_e/((C-1)(N-1))  E = σ_e²
 
-    so σ_chip² = (MS_chip - MS_e)/N and σ_sample² = (MS_sample - MS_e)/C, set to 0 where negative. These are moment
-    estimators: they need no normal distribution, and for right/wrong Σy² = Σy. Only the sums over chips and over samples
-    are kept, in exact integers, never a table of floats: 1,000 chips × 10,000 samples take the memory of one chip.
+    so σ_chip² = (MS_chip - MS_e)/N and σ_sample² = (MS_sample - MS_e)/C, set to 0 where negative. These are
+    moment estimators: they need no normal distribution, and for right/wrong Σy² = Σy. Only sums over chips
+    and over samples are kept, in exact integers, never a table of floats: 1,000 chips × 10,000 samples take
+    the memory of one chip.
 
     Args:
         correct: One boolean array (N,) per chip, all over the same samples in the same order.
@@ -80,7 +84,8 @@ def variance_split(correct: Iterable[NDArray[np.bool_]]) -> VarianceSplit:
         WrongSetting: No chips, no samples, or chips with different numbers of samples.
 
     References:
-        Searle, Casella, McCulloch 1992, Variance Components, ch. 4; Satterthwaite 1946, Biometrics Bull. 2:110.
+        Searle, Casella, McCulloch 1992, Variance Components, ch. 4.
+        Satterthwaite 1946, Biometrics Bulletin 2:110.
     """
     by_sample: NDArray[np.int64] | None = None
     by_chip: list[int] = []

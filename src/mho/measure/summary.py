@@ -33,13 +33,15 @@ class AgeSummary:
         minimum: Accuracy of the worst chip.
         p5: 5th percentile over chips.
         normalised: mean / digital.
-        chance_corrected: (mean - chance)/(digital - chance) with chance = 1/classes; NaN without a list of classes.
+        chance_corrected: (mean - chance)/(digital - chance) with chance = 1/classes; NaN without a list of
+            classes.
         majority_corrected: The same, with the share of the most frequent label for chance.
         balanced: Balanced accuracy, the mean of the classes' recalls.
         loss: Mean cross-entropy in nats.
         top_share: Share of predictions that go to a chip's most-predicted class, mean over chips.
-        shift: Total-variation distance ½ Σ|p - p_digital| between a chip's distribution of predicted classes and the
-            digital network's, mean over chips. A drop in accuracy with a large shift may be a bias, not lost information.
+        shift: Total-variation distance ½ Σ|p - p_digital| between a chip's distribution of predicted
+            classes and the digital network's, mean over chips. A drop in accuracy with a large shift may be
+            a bias, not lost information.
     """
 
     age_s: float

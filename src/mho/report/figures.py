@@ -1,9 +1,10 @@
-"""The figures of a drift report: one function each, from a `DriftResult` to a `Plot`. Data first, then ink."""
+"""The figures of a drift report: one function each, from a `DriftResult` to a `Plot`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -18,9 +19,18 @@ from mho.measure.summary import chance, majority
 from mho.report.svg import BLUE, GREEN, INK, MUTED, PAPER, RUST, STYLE, Plot, canvas, plain, to_svg
 from mho.units import show_time
 
+P = ParamSpec("P")
 MAX_LINES, MAX_CLASSES = 60, 20
-_styled = matplotlib.rc_context
+
+
 _NICE = (1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, 365 * 86400.0, 3650 * 86400.0)
+
+
+def _styled(name: str) -> Callable[[Callable[P, Plot]], Callable[P, Plot]]:
+    """Draw under our settings and leave the user's alone; `name` seeds the ids inside the SVG."""
+    settings: Any = {**STYLE, "svg.hashsalt": name}
+    decorate: Callable[[Callable[P, Plot]], Callable[P, Plot]] = matplotlib.rc_context(settings)
+    return decorate
 
 
 def draw(result: DriftResult, budget: float) -> list[Plot]:
@@ -35,9 +45,9 @@ def draw(result: DriftResult, budget: float) -> list[Plot]:
     return plots
 
 
-@_styled({**STYLE, "svg.hashsalt": "accuracy"})
+@_styled("accuracy")
 def accuracy_over_time(result: DriftResult, budget: float) -> Plot:
-    """Mean accuracy with its interval, single chips behind it, the digital level and the floor of the budget."""
+    """Mean accuracy with its interval, single chips behind it, the digital level and the budget."""
     figure, ax = canvas(3.8)
     x, summary, table = log_age(result.ages_s, result.ages_s), result.summary(), 100 * result.accuracy
     step = max(1, math.ceil(len(table) / MAX_LINES))
@@ -96,8 +106,9 @@ def accuracy_over_time(result: DriftResult, budget: float) -> Plot:
     return Plot(
         "accuracy",
         "Accuracy over time",
-        f"Line chart of accuracy against age. The digital network has {digital:.1f} %; the mean over chips goes from "
-        f"{percent(summary[0].mean)} at {show_age(summary[0].age_s)} to {percent(last.mean)} at {show_age(last.age_s)}.",
+        f"Line chart of accuracy against age. The digital network has {digital:.1f} %; the mean over chips "
+        f"goes from {percent(summary[0].mean)} at {show_age(summary[0].age_s)} to {percent(last.mean)} "
+        f"at {show_age(last.age_s)}.",
         f"Thick line: mean over chips. Band: its {level_text} interval (other chips, this test set). "
         f"Thin lines: {chips}. The age axis is logarithmic.",
         ("age", f"mean [{level_text}]", "worst chip", "best chip"),
@@ -130,7 +141,7 @@ def _mark_lifetime(ax: Axes, result: DriftResult, budget: float, floor: float) -
     )  # fmt: skip
 
 
-@_styled({**STYLE, "svg.hashsalt": "yield"})
+@_styled("yield")
 def yield_over_time(result: DriftResult, budget: float) -> Plot:
     """Share of chips inside the budget, with its Wilson band."""
     figure, ax = canvas(3.0)
@@ -153,7 +164,8 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
     measured = [result.yield_at(t, budget) for t in ages]
     ax.plot(
         x, [100 * y.share for y in measured],
-        linestyle="none", marker="o", markersize=4.5, color=GREEN, markeredgecolor=PAPER, markeredgewidth=0.8, clip_on=False, zorder=5,
+        linestyle="none", marker="o", markersize=4.5, color=GREEN, markeredgecolor=PAPER, markeredgewidth=0.8,
+        clip_on=False, zorder=5,
     )  # fmt: skip
     ax.set_ylim(0, 100)
     ax.set_yticks([0, 25, 50, 75, 100])
@@ -163,27 +175,28 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
     return Plot(
         "yield",
         "Yield over time",
-        f"Line chart of the share of chips that lose at most {limit}, from {measured[0]} at {show_age(ages[0])} to "
-        f"{measured[-1]} at {show_age(ages[-1])}.",
-        f"Share of chips whose accuracy is at most {limit} below the digital network's. Band: {level_text} Wilson interval. "
-        "Dots are measured; between them each chip is interpolated on the logarithmic age axis.",
+        f"Line chart of the share of chips that lose at most {limit}, from {measured[0]} at "
+        f"{show_age(ages[0])} to {measured[-1]} at {show_age(ages[-1])}.",
+        f"Share of chips whose accuracy is at most {limit} below the digital network's. "
+        f"Band: {level_text} Wilson interval. Dots are measured; "
+        "between them each chip is interpolated on the logarithmic age axis.",
         ("age", "chips inside", f"share [{level_text}]"),
         [(show_age(y.age_s), f"{y.inside} of {y.chips}", str(y)) for y in measured],
         to_svg(figure),
     )
 
 
-@_styled({**STYLE, "svg.hashsalt": "balance"})
+@_styled("balance")
 def prediction_balance(result: DriftResult) -> Plot:
     """Share of the most-predicted class, and distance of the predicted classes from the digital network's."""
     figure, ax = canvas(2.8)
     x, summary = log_age(result.ages_s, result.ages_s), result.summary()
     top = 100 * max(result.digital.predicted) / result.digital.samples
-    dot = {"marker": "o", "markersize": 4.5, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+    dot: dict[str, Any] = {"marker": "o", "markersize": 4.5, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
     ends = []
     for values, colour, name in (
         ([100 * s.top_share for s in summary], BLUE, "to the most-predicted class"),
-        ([100 * s.shift for s in summary], RUST, "moved to another class"),
+        ([100 * s.shift for s in summary], RUST, "moved between classes (net)"),
     ):
         ax.plot(x, values, color=colour, **dot)
         ends.append((values[-1], colour, name))
@@ -200,11 +213,11 @@ def prediction_balance(result: DriftResult) -> Plot:
     return Plot(
         "balance",
         "Balance of the predictions",
-        f"Line chart. At {show_age(last.age_s)} a chip gives {percent(last.top_share)} of its predictions to one class "
-        f"(digital {top:.1f} %), and {percent(last.shift)} of its predictions have moved between classes.",
-        "When a chip favours one class, accuracy falls although the information may still be there: a shift of the decision "
-        "can be calibrated away. Blue: share of a chip's most-predicted class. Rust: total-variation distance of its "
-        "predicted classes from the digital network's. Means over chips.",
+        f"Line chart. At {show_age(last.age_s)} a chip gives {percent(last.top_share)} of its predictions "
+        f"to one class (digital {top:.1f} %), and {percent(last.shift)} of them (net) have moved between classes.",
+        "When a chip favours one class, accuracy falls although the information may still be there: a shift "
+        "of the decision can be calibrated away. Blue: share of a chip's most-predicted class. Rust: "
+        "total-variation distance of its predicted classes from the digital network's. Means over chips.",
         ("age", "most-predicted class", "distance from digital"),
         [("digital", f"{top:.1f} %", "0.0 %")]
         + [(show_age(s.age_s), percent(s.top_share), percent(s.shift)) for s in summary],
@@ -212,7 +225,7 @@ def prediction_balance(result: DriftResult) -> Plot:
     )
 
 
-@_styled({**STYLE, "svg.hashsalt": "classes"})
+@_styled("classes")
 def recall_by_class(result: DriftResult) -> Plot:
     """Recall of each class and age; the deeper the tint, the more is lost."""
     classes = [c for c in result.per_class() if c.samples]
@@ -223,7 +236,7 @@ def recall_by_class(result: DriftResult) -> Plot:
     worst = max([0.05, *(c.digital - r for c in shown for r in c.recall)])
     for row, entry in enumerate(shown):
         for column, value in enumerate((entry.digital, *entry.recall)):
-            tint = 0.6 * max(entry.digital - value, 0.0) / worst
+            tint = 0.5 * max(entry.digital - value, 0.0) / worst
             ax.add_patch(
                 Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=RUST, alpha=tint, linewidth=0)
             )
@@ -245,7 +258,7 @@ def recall_by_class(result: DriftResult) -> Plot:
         "Recall by class",
         f"Table of recall in percent by class and age. '{plain(most.label)}' loses most: "
         f"{percent(most.digital)} digital, {percent(most.recall[-1])} at {columns[-1]}.",
-        f"Share of each class's samples that are right, in percent, mean over chips; tinted by what is lost.{few}",
+        f"Share of each class's samples that are right, in percent, mean over chips; tinted by loss.{few}",
         ("class", "samples", *columns),
         [
             (c.label, str(c.samples), percent(c.digital), *(percent(r) for r in c.recall))
@@ -255,7 +268,7 @@ def recall_by_class(result: DriftResult) -> Plot:
     )
 
 
-@_styled({**STYLE, "svg.hashsalt": "variance"})
+@_styled("variance")
 def variance_shares(result: DriftResult) -> Plot:
     """What chips, test samples and the rest add to the variance of the mean accuracy."""
     ages = [show_age(t) for t in result.ages_s]
@@ -300,10 +313,10 @@ def variance_shares(result: DriftResult) -> Plot:
     return Plot(
         "variance",
         "Where the uncertainty comes from",
-        f"Stacked bars by age. At {ages[-1]}, chips make {shares[-1, 0]:.0f} %, test samples {shares[-1, 1]:.0f} % and the "
-        f"rest {shares[-1, 2]:.0f} % of the variance of the mean accuracy.",
-        "Blue: more chips would help. Green: only more test samples would. Grey: either. To the right, the standard "
-        "error of the mean over other chips and other samples, in percentage points.",
+        f"Stacked bars by age. At {ages[-1]}, chips make {shares[-1, 0]:.0f} %, test samples "
+        f"{shares[-1, 1]:.0f} % and the rest {shares[-1, 2]:.0f} % of the variance of the mean accuracy.",
+        "Blue: more chips would help. Green: only more test samples would. Grey: either. To the right, the "
+        "standard error of the mean over other chips and other samples, in percentage points.",
         ("age", *names, "standard error"),
         [
             (age, *(f"{share:.0f} %" for share in row), f"{100 * math.sqrt(variance):.2f} points")

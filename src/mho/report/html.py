@@ -99,7 +99,7 @@ def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str
     numbers.append((f"Lifetime at {show_budget(budget)}", *_split(str(life))))
     numbers.append(("Lifetime of 95 % of chips", *_split(str(low))))
     numbers.append((f"Yield at {show_age(last.age_s)}", *_split(str(result.yield_at(last.age_s, budget)))))
-    half = result.half_width()
+    half = 100 * result.half_width()
     numbers.append(
         (
             "Chips",
@@ -197,4 +197,5 @@ def _mapped(placement: Iterable[dict[str, Any]]) -> str:
     analog = [row for row in rows if row.get("placed") == "analog"]
     share = sum(float(row.get("mac_share") or 0.0) for row in analog)
     arrays = sum(int(row.get("arrays") or 0) for row in analog)
-    return f"{len(analog)} of {len(rows)} weights are on {arrays} arrays and do {percent(share)} of the multiplications."
+    where = f"{len(analog)} of {len(rows)} weights are on {arrays} arrays"
+    return f"{where} and do {percent(share)} of the multiplications."

@@ -1,10 +1,11 @@
-"""From a matplotlib figure to SVG: a file that stands alone, and a piece of a page that follows its colours."""
+"""From a matplotlib figure to SVG: a file that stands alone, and a piece of a page in its colours."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 INK, MUTED, LINE, PAPER = "#1d1e22", "#5d616b", "#e2dfd8", "#fffefc"
 BLUE, RUST, GREEN = "#1f5fa8", "#b04a1f", "#2f7555"
 VARIABLES = {
-    INK: "--ink", MUTED: "--muted", LINE: "--line", PAPER: "--paper", BLUE: "--blue", RUST: "--rust", GREEN: "--green",
+    INK: "--ink", MUTED: "--muted", LINE: "--line", PAPER: "--paper", BLUE: "--blue",
+    RUST: "--rust", GREEN: "--green",
 }  # fmt: skip
 """Colours of figures, and the CSS variables that stand for them in a page."""
 
@@ -67,7 +69,7 @@ class Plot:
     alt: str
     caption: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     svg: str
 
     @property
@@ -78,7 +80,7 @@ class Plot:
         body = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", body).replace("xlink:href=", "href=")
         body = re.sub(r'\bid="', f'id="{self.name}-', body)
         body = re.sub(r'href="#', f'href="#{self.name}-', body).replace("url(#", f"url(#{self.name}-")
-        body = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'", r"font: \1var(--sans)", body)
+        body = body.replace("'DejaVu Sans'", "var(--sans)")
         for colour, variable in VARIABLES.items():
             body = body.replace(colour, f"var({variable})")
         view = re.search(r'viewBox="[^"]*"', body)

@@ -1,4 +1,4 @@
-"""What is recorded: one `Measurement` per chip and age, one `RunHeader` per run. Plain data, no statistics."""
+"""What is recorded: one `Measurement` per chip and age, one `RunHeader` per run. Plain data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import base64
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ DIGITAL = -1
 class Measurement:
     """What one chip, or the digital network, did with the test data at one age.
 
-    For a language model a sample is a token. A measurement of a task with too many classes to list (a vocabulary)
-    leaves `predicted` and `correct_by_class` empty.
+    For a language model a sample is a token. A measurement of a task with too many classes to list (a
+    vocabulary) leaves `predicted` and `correct_by_class` empty.
 
     Args:
         chip: Number of the chip; -1 is the digital network.
@@ -69,13 +70,13 @@ class Measurement:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Measurement) and self.to_json() == other.to_json()
 
-    @property
+    @cached_property
     def accuracy(self) -> float:
         """Share of right answers."""
         return int(np.count_nonzero(self.correct)) / self.samples
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; the bits of `correct` are packed (first sample = highest bit) and written in base64."""
+        """Plain values; the bits of `correct` are packed (first sample highest) and written in base64."""
         return {
             "chip": self.chip,
             "age_s": float(self.age_s),
@@ -157,10 +158,11 @@ class RunHeader:
         times_s: Ages in seconds, strictly increasing.
         definitions: The meaning of every σ, one sentence each.
         confidence: Confidence level of the intervals, e.g. 0.95.
-        target_half_width: Half-width of the interval at which the run stops, in percentage points; None: run `max_chips`.
+        target_half_width: Half-width of the interval at which the run stops, in percentage points; None:
+            run `max_chips`.
         max_chips: Number of chips at which the run stops.
-        placement: One dict per weight: path, weight, placed ("analog"/"digital"), reason, shape, macs, mac_share,
-            arrays, utilisation.
+        placement: One dict per weight: path, weight, placed ("analog"/"digital"), reason, shape, macs,
+            mac_share, arrays, utilisation.
         versions: Versions of the software.
         command: What was typed to start the run.
         model_digest: Hash of the weights.
@@ -238,7 +240,6 @@ class RunHeader:
 
 
 _NOT_DECIDING = {"target_half_width", "max_chips", "confidence", "command", "versions", "placement"}
-assert {f.name for f in fields(RunHeader)} >= _NOT_DECIDING
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A directory that holds one run: `run.json` (header and digital network) and `rows.jsonl` (a line per chip and age).
+"""A directory that holds one run: `run.json` (header, digital network) and `rows.jsonl` (chips × ages).
 
-The rows of a chip are written with one write, flush and fsync, so `kill -9` loses at most the chip in progress.
-Each line ends in a CRC-32 of its content, so that damage is noticed and not averaged.
+The rows of a chip are written with one write, flush and fsync, so `kill -9` loses at most the chip in
+progress. Each line ends in a CRC-32 of its content, so that damage is noticed and not averaged.
 """
 
 from __future__ import annotations
@@ -45,35 +45,50 @@ class RunStore:
         self._chips: set[int] = set()
         self._bytes = 0
 
+    def check_writable(self) -> None:
+        """Make the directory and try to write in it, before any work is done. Changes no stored results.
+
+        Raises:
+            BadInput: It cannot be written.
+        """
+        probe = self.directory / f".probe.{os.getpid()}"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+            (self.directory / _ROWS).open("ab").close()
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> BadInput:
+        return BadInput(
+            f"cannot write results: {error.strerror or error}", "give another --out", path=str(self.directory)
+        )
+
     def create_or_resume(self, header: RunHeader, digital: Measurement) -> list[Measurement]:
         """Begin a run, or continue the one that is here; the measurements of its complete chips.
 
-        The header may ask for more chips, another confidence or a smaller interval than the stored one, and replaces it.
-        A chip that was cut off at the end of the file is removed, with a `StoreWarning`.
+        The header may ask for more chips, another confidence or a smaller interval than the stored one, and
+        replaces it. A chip that was cut off at the end of the file is removed, with a `StoreWarning`.
 
         Raises:
             BadInput: The directory cannot be written.
             BadResults: It holds another run, or the run is damaged.
         """
         run, rows = self.directory / _RUN, self.directory / _ROWS
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            found = run.exists()
-            if not found and rows.exists() and rows.stat().st_size:
-                raise BadResults(
-                    f"it has rows, but no {_RUN} that says what they are",
-                    "remove it, or give another --out",
-                    path=str(rows),
-                )
-            rows.open("ab").close()
-            if not found:
+        self.check_writable()
+        found = run.exists()
+        if not found and rows.stat().st_size:
+            raise BadResults(
+                f"it has rows, but no {_RUN} that says what they are",
+                "remove it, or give another --out",
+                path=str(rows),
+            )
+        if not found:
+            try:
                 _write_header(run, header, digital)
-        except OSError as error:
-            raise BadInput(
-                f"cannot write results: {error.strerror or error}",
-                "give another --out",
-                path=str(self.directory),
-            ) from error
+            except OSError as error:
+                raise self._cannot_write(error) from error
         kept: list[Measurement] = []
         if found:
             kept = self._resume(header, digital)
@@ -101,16 +116,15 @@ class RunStore:
                 )
             _write_header(run, header, stored_digital)
         except OSError as error:
-            raise BadInput(
-                f"cannot write results: {error.strerror}", "give another --out", path=str(rows)
-            ) from error
+            raise self._cannot_write(error) from error
         return parsed.measurements
 
     def append(self, chip: int, measurements: Sequence[Measurement]) -> None:
         """Write all ages of one chip; when this returns they are on the disk.
 
         Raises:
-            BadInput: The rows are not one chip at every age of the run, the chip is there already, or the disk is full.
+            BadInput: The rows are not one chip at every age of the run, the chip is there already, or the
+                disk is full.
             BadResults: Another process writes into this run.
         """
         if self._header is None:
@@ -184,7 +198,7 @@ def _read_rows(path: Path, header: RunHeader) -> _Rows:
             raise _damage(
                 path,
                 number,
-                f"chip {measurement.chip} at {measurement.age_s:g} s stands where chip {chip} at {expected:g} s should"
+                f"chip {measurement.chip} at {measurement.age_s:g} s is not chip {chip} at {expected:g} s"
                 if chip not in seen
                 else f"chip {chip} is there twice",
             )
@@ -291,7 +305,7 @@ def _short(value: Any) -> str:
 
 
 def _refuse_other_weights(stored: Measurement, digital: Measurement, directory: Path) -> None:
-    """The weights may change under one name. Rounding of another thread count may flip one answer in a thousand."""
+    """Weights may change under one name. Another thread count may flip one answer in a thousand."""
     flips = (
         int(np.count_nonzero(stored.correct != digital.correct))
         if stored.samples == digital.samples
@@ -299,7 +313,8 @@ def _refuse_other_weights(stored: Measurement, digital: Measurement, directory: 
     )
     if flips is None or flips > max(1, stored.samples // 1000):
         raise BadResults(
-            f"the digital network now answers otherwise: accuracy was {stored.accuracy:.4f} and is {digital.accuracy:.4f}",
+            f"the digital network now answers otherwise: "
+            f"accuracy was {stored.accuracy:.4f} and is {digital.accuracy:.4f}",
             "its weights or the data have changed: give another --out, or remove this directory",
             path=str(directory),
         )

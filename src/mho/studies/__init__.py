@@ -1,0 +1,1 @@
+"""The published studies, one file each: question, arms, metrics, checkable claims, figures."""

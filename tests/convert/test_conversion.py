@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mho.convert import register, to_analog, to_digital
+from mho.errors import BadInput, MhoError, NeverPossible, NotYet, UseInstead, WrongSetting
+from mho.hardware import Hardware
+from mho.nn import AnalogConv2d, AnalogLayer, AnalogLinear
+
+IDEAL = Hardware.preset("ideal")
+
+
+class SameConv(nn.Conv2d):
+    """A convolution with a forward of its own, as TensorFlow ports have it."""
+
+    def forward(self, x):
+        return F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class Sneaky(nn.Module):
+    """Reads a layer's weight without calling the layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return F.linear(self.first(x), self.second.weight, self.second.bias)
+
+
+class FunctionalHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 4)
+        self.head = nn.Parameter(torch.randn(3, 4))
+
+    def forward(self, x):
+        return F.linear(self.body(x), self.head)
+
+
+class Shared(nn.Module):
+    """One module at two paths, and two modules with one parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = self.a
+        self.c = nn.Linear(4, 4)
+        self.c.weight = self.a.weight
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x)))
+
+
+def _state(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def test_the_callers_model_is_bit_identical_afterwards():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).train()
+    before, training = _state(model), [m.training for m in model.modules()]
+    to_analog(model, "pcm", example=torch.randn(2, 3, 8, 8))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert [m.training for m in model.modules()] == training
+    assert type(model[0]) is nn.Conv2d and not hasattr(model, "placement")
+
+
+def test_layers_keep_names_parameters_and_class():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
+    net = to_analog(model, IDEAL)
+    assert isinstance(net[0], AnalogConv2d) and isinstance(net[0], nn.Conv2d) and isinstance(net[1], AnalogLinear)
+    assert list(net.state_dict()) == list(model.state_dict())
+    assert [n for n, _ in net.named_parameters()] == [n for n, _ in model.named_parameters()]
+
+
+def test_a_single_layer_is_a_network():
+    net = to_analog(nn.Linear(3, 2), IDEAL, example=torch.randn(4, 3))
+    assert isinstance(net, AnalogLinear) and len(net.placement) == 2
+
+
+def test_one_module_at_two_paths_stays_one_and_ties_are_reported():
+    model = Shared()
+    net = to_analog(model, IDEAL, example=torch.randn(2, 4))
+    assert net.a is net.b and net.a.weight is net.c.weight
+    tied = {w.path: w.tied_to for w in net.placement if w.weight == "weight"}
+    assert tied == {"a": None, "c": "a.weight"}
+
+
+def test_a_forward_of_the_users_own_converts_right():
+    model = nn.Sequential(SameConv(3, 6, 3, stride=2, groups=3), nn.ReLU(), SameConv(6, 2, 3))
+    x = torch.randn(2, 3, 9, 9)
+    net = to_analog(model, IDEAL.replace(array__rows=20), example=x)
+    assert isinstance(net[0], SameConv) and isinstance(net[0], AnalogLayer)
+    torch.testing.assert_close(copy.deepcopy(net)(x), model(x))
+
+
+def test_a_weight_read_around_its_layer_is_refused_by_name():
+    with pytest.raises(NotYet, match="second"):
+        to_analog(Sneaky(), IDEAL, example=torch.randn(2, 4))
+    net = to_analog(Sneaky(), IDEAL.replace(digital=["second"]), example=torch.randn(2, 4))
+    assert {w.path: w.placed for w in net.placement if w.weight == "weight"} == {"first": "analog", "second": "digital"}
+
+
+def test_a_matrix_that_no_rule_maps_is_refused_by_name():
+    with pytest.raises(NotYet, match=r"'head' \(3, 4\)"):
+        to_analog(FunctionalHead(), IDEAL)
+    with pytest.raises(NotYet, match="Bilinear") as error:
+        to_analog(nn.Sequential(nn.Linear(2, 2), nn.Bilinear(2, 2, 2)), IDEAL)
+    assert error.value.path == "1" and "digital" in error.value.remedy
+    net = to_analog(nn.Sequential(nn.Linear(2, 2), nn.Bilinear(2, 2, 2)), IDEAL.replace(digital=["1"]))
+    assert "chosen" in next(w.reason for w in net.placement if w.path == "1")
+
+
+def test_an_overridden_forward_of_a_complicated_layer_is_refused():
+    class MyLSTM(nn.LSTM):
+        def forward(self, x):
+            return super().forward(x)[0]
+
+    with pytest.raises(NotYet, match="MyLSTM overrides"):
+        to_analog(nn.Sequential(MyLSTM(3, 4)), IDEAL)
+
+
+def test_hidden_and_unborn_weights_are_refused_with_the_way_out():
+    with pytest.raises(UseInstead, match="remove_parametrizations"):
+        to_analog(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))), IDEAL)
+    with pytest.raises(UseInstead, match="one batch"):
+        to_analog(nn.Sequential(nn.LazyLinear(3)), IDEAL)
+
+
+def test_nothing_to_map_and_patterns_that_match_nothing():
+    with pytest.raises(NeverPossible):
+        to_analog(nn.Sequential(nn.ReLU()), IDEAL)
+    with pytest.raises(WrongSetting, match="layer9"):
+        to_analog(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), IDEAL.replace(digital=["layer9*"]))
+
+
+def test_a_digital_pattern_covers_what_lies_below():
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 2))
+    net = to_analog(model, IDEAL.replace(digital=["0"]))
+    assert [type(m).__name__ for m in (net[0][0], net[0][1], net[1])] == ["Linear", "Linear", "AnalogLinear"]
+
+
+def test_an_example_that_does_not_fit():
+    with pytest.raises(BadInput, match="does not run on the example"):
+        to_analog(nn.Linear(3, 2), IDEAL, example=torch.randn(4, 5))
+
+
+def test_the_placement_counts_macs_and_arrays():
+    model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(8 * 16, 10, bias=False))
+    net = to_analog(model, IDEAL.replace(array__rows=64, array__cols=8, digital=["2"]), example=torch.randn(1, 4, 4, 4))
+    conv, linear = net.placement
+    assert (conv.macs, conv.rows, conv.columns, conv.row_blocks, conv.arrays) == (16 * 8 * 36, 36, 8, 1, 1)
+    assert conv.utilisation == pytest.approx(36 * 8 / (64 * 8)) and linear.placed == "digital"
+    assert net.placement.analog_share == pytest.approx(16 * 8 * 36 / (16 * 8 * 36 + 1280))
+    assert "on arrays" in str(net.placement) and len(net.placement.rows()) == 2
+
+
+def test_attention_products_are_digital_and_said_so():
+    class Attend(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = nn.Linear(8, 8, bias=False)
+
+        def forward(self, x):
+            return F.scaled_dot_product_attention(self.q(x), x, x)
+
+    net = to_analog(Attend(), IDEAL, example=torch.randn(1, 2, 6, 8))
+    analog, products = 2 * 6 * 8 * 8, 2 * 2 * 6 * 6 * 8
+    assert net.placement.analog_share == pytest.approx(analog / (analog + products))
+
+
+def test_registered_layers_are_used():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3))
+
+        def forward(self, x):
+            return F.linear(x, self.weight)
+
+    class AnalogScaled(AnalogLayer, Scaled):
+        def forward(self, x):
+            return self.matrix(x, self.weight, _LINEAR)
+
+        def views(self):
+            from mho.nn import MatrixView
+
+            yield MatrixView("weight", self.matrix, self.weight, _LINEAR)
+
+    from mho.convert.rules import ANALOG
+    from mho.nn.linear import LINEAR as _LINEAR
+
+    import mho.convert.rules as rules
+
+    globals()["AnalogScaled"] = AnalogScaled
+    AnalogScaled.__qualname__ = "AnalogScaled"
+    sys.modules.setdefault(AnalogScaled.__module__, sys.modules[__name__])
+    register(Scaled, AnalogScaled)
+    try:
+        net = to_analog(nn.Sequential(Scaled()), IDEAL, example=torch.randn(2, 3))
+        assert isinstance(net[0], AnalogScaled)
+    finally:
+        del rules.ANALOG[Scaled]
+    assert Scaled not in ANALOG
+
+
+def test_there_and_back():
+    model = nn.Sequential(SameConv(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(), nn.Linear(4 * 36, 2))
+    x = torch.randn(2, 3, 8, 8)
+    back = to_digital(to_analog(model, "pcm", example=x))
+    assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
+    assert torch.equal(back(x), model(x)) and list(back.state_dict()) == list(model.state_dict())
+    assert not any(isinstance(m, AnalogLayer) for m in back.modules()) and not hasattr(back, "placement")
+
+
+def test_errors_are_all_of_one_family():
+    assert all(issubclass(e, MhoError) for e in (BadInput, NeverPossible, NotYet, UseInstead, WrongSetting))
+
+
+DATA = os.environ.get("MHO_DATA")
+
+
+@pytest.mark.data
+@pytest.mark.skipif(DATA is None, reason="MHO_DATA is not set: the published networks are not here")
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("cifar10_resnet20", (2, 3, 32, 32)), ("cifar10_resnet20b_crosssim", (2, 3, 32, 32)),
+        ("cifar10_resnet8_mlperf", (2, 3, 32, 32)), ("kws_dscnn_mlperf", (2, 1, 49, 10)),
+        ("vww_mobilenetv1_025_mlperf", (2, 3, 96, 96)), ("imagenet_squeezenet10_dc", (1, 3, 227, 227)),
+        ("imagenet_mobilenet_v1_025_128_q8", (1, 3, 128, 128)), ("stories260k", None),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_networks_written_by_others_convert_right(name, shape):
+    """The definitions beside the weights hold what breaks converters; none of them was written for mho."""
+    tools = str(Path(DATA) / "tools")
+    sys.path.insert(0, tools)
+    try:
+        import load
+    finally:
+        sys.path.remove(tools)
+    model, _, _ = load.net(name)
+    x = torch.randint(0, 500, (2, 12)) if shape is None else 50 * torch.rand(shape)
+    net = to_analog(model, IDEAL, example=x)
+    assert net.placement.analog_share > 0.9 and net.placement.arrays > 5
+    if name.startswith("imagenet_squeezenet"):
+        assert [w.shape for w in net.placement if w.path == "conv_final"][0] == (1000, 512, 1, 1)
