@@ -214,7 +214,7 @@ def prediction_balance(result: DriftResult) -> Plot:
         "balance",
         "Balance of the predictions",
         f"Line chart. At {show_age(last.age_s)} a chip gives {percent(last.top_share)} of its predictions "
-        f"to one class (digital {top:.1f} %), and {percent(last.shift)} of them (net) have moved between classes.",
+        f"to one class (digital {top:.1f} %), and {percent(last.shift)} of them (net) moved to others.",
         "When a chip favours one class, accuracy falls although the information may still be there: a shift "
         "of the decision can be calibrated away. Blue: share of a chip's most-predicted class. Rust: "
         "total-variation distance of its predicted classes from the digital network's. Means over chips.",

@@ -1,0 +1,45 @@
+"""Networks to put on arrays: definitions, published weights, and `resolve`, which finds a network by a string."""
+
+from __future__ import annotations
+
+from mho.models.digits import digits_cnn
+from mho.models.dscnn import dscnn
+from mho.models.exported import load_exported, with_layers
+from mho.models.llama import stories260k
+from mho.models.loading import FACTORIES, resolve
+from mho.models.mobilenet import mobilenet_v1, mobilenet_v1_vww
+from mho.models.published import PublishedInfo, published
+from mho.models.published import names as published_names
+from mho.models.resnet8 import resnet8, resnet8_large
+from mho.models.resnet_cifar import resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
+from mho.models.same_conv import SameConv2d
+from mho.models.squeezenet import squeezenet10, squeezenet_vww
+from mho.models.weights import load_weights, read_weights
+
+__all__ = [
+    "FACTORIES",
+    "PublishedInfo",
+    "SameConv2d",
+    "digits_cnn",
+    "dscnn",
+    "load_exported",
+    "load_weights",
+    "mobilenet_v1",
+    "mobilenet_v1_vww",
+    "published",
+    "published_names",
+    "read_weights",
+    "resnet8",
+    "resnet8_large",
+    "resnet14b",
+    "resnet20",
+    "resnet20b",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resolve",
+    "squeezenet10",
+    "squeezenet_vww",
+    "stories260k",
+    "with_layers",
+]

@@ -1,0 +1,76 @@
+"""`resolve`: a network from a string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from mho.errors import BadInput, WrongSetting
+from mho.models.digits import digits_cnn
+from mho.models.dscnn import dscnn
+from mho.models.exported import load_exported
+from mho.models.llama import stories260k
+from mho.models.mobilenet import mobilenet_v1, mobilenet_v1_vww
+from mho.models.published import published
+from mho.models.resnet8 import resnet8, resnet8_large
+from mho.models.resnet_cifar import resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
+from mho.models.spec import Spec, call, find_factory
+from mho.models.squeezenet import squeezenet10, squeezenet_vww
+from mho.models.weights import load_weights, read_weights
+
+FACTORIES: dict[str, Callable[..., nn.Module]] = {
+    factory.__name__: factory
+    for factory in (
+        digits_cnn, dscnn, mobilenet_v1, mobilenet_v1_vww, resnet8, resnet8_large, resnet14b, resnet20, resnet20b,
+        resnet32, resnet44, resnet56, squeezenet10, squeezenet_vww, stories260k,
+    )
+}  # fmt: skip
+"""The networks of `mho.models` by their short names."""
+
+_FORMS = "package.module:factory, published:NAME, the path of a .pt2 file, or one of"
+
+
+def resolve(spec: str, weights: str | None = None) -> nn.Module:
+    """The network that a string names, in eval mode.
+
+    Args:
+        spec: ``package.module:factory?key=value&key=value``, a short name of `FACTORIES` with options in the same way,
+            ``published:NAME``, or the path of a file of `torch.export.save`.
+        weights: A file for its weights, see `mho.models.weights.read_weights`.
+
+    Raises:
+        WrongSetting: Nothing is called so, or an option is unknown; the message names the valid ones.
+        BadInput: A file is missing or damaged, or the weights do not fit.
+
+    Example:
+        >>> resolve("resnet20?num_classes=100").linear.out_features
+        100
+    """
+    if spec.strip().endswith(".pt2"):
+        network = load_exported(Path(spec.strip()))
+    else:
+        network = _built(Spec.parse(spec))
+    if weights is not None:
+        load_weights(network, read_weights(weights), source=str(weights))
+    return network.eval()
+
+
+def _built(spec: Spec) -> nn.Module:
+    target, options = spec
+    if target.startswith("published:"):
+        name = target.removeprefix("published:")
+        if options:
+            raise WrongSetting(f"unknown option {', '.join(map(repr, options))}", "it takes no options", path=target)
+        return published(name)[0]
+    if ":" in target:
+        factory = find_factory(target)
+    elif target in FACTORIES:
+        factory = FACTORIES[target]
+    else:
+        raise WrongSetting(f"no network is called '{target}'", f"give {_FORMS} {', '.join(FACTORIES)}")
+    network = call(factory, options, name=target)
+    if not isinstance(network, nn.Module):
+        raise BadInput(f"returned a {type(network).__name__}, not a torch.nn.Module", "return the network", path=target)
+    return network

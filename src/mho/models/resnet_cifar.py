@@ -1,0 +1,123 @@
+"""He's residual networks for 32 × 32 images: 6n + 2 layers of width 16, 32 and 64 (He et al. 2016, section 4.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mho.errors import WrongSetting
+
+Shortcut = Literal["pad", "conv"]
+
+
+class _PadShortcut(nn.Module):
+    """Option A: every second pixel, with the missing channels filled by zeros on both sides."""
+
+    def __init__(self, extra_channels: int) -> None:
+        super().__init__()
+        self.before = extra_channels // 2
+        self.after = extra_channels - self.before
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
+
+
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut around them.
+
+    Args:
+        c_in: Channels of the input.
+        c_out: Channels of the output.
+        stride: Of the first convolution.
+        shortcut: Where the shape changes: ``"pad"`` (option A) has no parameters, ``"conv"`` (option B) is a 1 × 1
+            convolution.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, stride: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c_out)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 and shortcut == "pad":
+            self.downsample = _PadShortcut(c_out - c_in)
+        elif stride != 1:
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class CifarResNet(nn.Module):
+    """A residual network for (N, 3, 32, 32) images.
+
+    Args:
+        depth: Number of layers, 6n + 2.
+        num_classes: Number of outputs.
+        shortcut: See `BasicBlock`.
+        stem_eps: Constant of the first batch norm.
+
+    Raises:
+        WrongSetting: `depth` is not 6n + 2.
+    """
+
+    def __init__(
+        self, depth: int, *, num_classes: int = 10, shortcut: Shortcut = "pad", stem_eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        if depth < 8 or depth % 6 != 2:
+            raise WrongSetting(f"a CIFAR ResNet of {depth} layers", "depths are 6n + 2: 8, 14, 20, 26, 32, …")
+        blocks = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16, eps=stem_eps)
+        self.layer1 = _stage(16, 16, blocks, 1, shortcut)
+        self.layer2 = _stage(16, 32, blocks, 2, shortcut)
+        self.layer3 = _stage(32, 64, blocks, 2, shortcut)
+        self.linear = nn.Linear(64, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 3, H, W), normalised, to class scores (N, num_classes)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+def _stage(c_in: int, c_out: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
+    first = BasicBlock(c_in, c_out, stride=stride, shortcut=shortcut)
+    rest = [BasicBlock(c_out, c_out, stride=1, shortcut=shortcut) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *rest)
+
+
+def resnet20(*, num_classes: int = 10) -> CifarResNet:
+    """20 layers, 0.27 M parameters, shortcuts without parameters."""
+    return CifarResNet(20, num_classes=num_classes)
+
+
+def resnet32(*, num_classes: int = 10) -> CifarResNet:
+    """32 layers, 0.46 M parameters, shortcuts without parameters."""
+    return CifarResNet(32, num_classes=num_classes)
+
+
+def resnet44(*, num_classes: int = 10) -> CifarResNet:
+    """44 layers, 0.66 M parameters, shortcuts without parameters."""
+    return CifarResNet(44, num_classes=num_classes)
+
+
+def resnet56(*, num_classes: int = 10) -> CifarResNet:
+    """56 layers, 0.85 M parameters, shortcuts without parameters."""
+    return CifarResNet(56, num_classes=num_classes)
+
+
+def resnet14b(*, num_classes: int = 10) -> CifarResNet:
+    """14 layers with 1 × 1 convolutions as shortcuts, as CrossSim trained it."""
+    return CifarResNet(14, num_classes=num_classes, shortcut="conv", stem_eps=1e-3)
+
+
+def resnet20b(*, num_classes: int = 10) -> CifarResNet:
+    """20 layers with 1 × 1 convolutions as shortcuts, as CrossSim trained it."""
+    return CifarResNet(20, num_classes=num_classes, shortcut="conv", stem_eps=1e-3)

@@ -1,0 +1,104 @@
+"""SqueezeNet: v1.0 as its authors released it for Caffe, and the cut v1.1 of the drift study on visual wake words."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_Pool = partial(nn.MaxPool2d, kernel_size=3, stride=2, ceil_mode=True)
+
+
+class _CaffeFire(nn.Module):
+    """Squeeze to few channels, expand by 1 × 1 and 3 × 3 convolutions side by side."""
+
+    def __init__(self, c_in: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(c_in, squeezed, 1)
+        self.expand1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.squeeze(x))
+        return F.relu(torch.cat((self.expand1(x), self.expand3(x)), dim=1))
+
+
+class _Fire(nn.Module):
+    """The same under torchvision's parameter names, so that its weights fit."""
+
+    def __init__(self, c_in: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(c_in, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.squeeze(x))
+        return F.relu(torch.cat((self.expand1x1(x), self.expand3x3(x)), dim=1))
+
+
+class SqueezeNet10(nn.Module):
+    """SqueezeNet v1.0 with the padding of the Caffe prototxt: none in `conv1`, one pixel in `conv_final`.
+
+    Args:
+        num_classes: Number of outputs.
+    """
+
+    def __init__(self, *, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 96, 7, stride=2)
+        self.fire = nn.ModuleList(
+            _CaffeFire(*sizes)
+            for sizes in (
+                (96, 16, 64), (128, 16, 64), (128, 32, 128),
+                (256, 32, 128), (256, 48, 192), (384, 48, 192), (384, 64, 256),
+                (512, 64, 256),
+            )
+        )  # fmt: skip
+        self.pool = _Pool()
+        self.conv_final = nn.Conv2d(512, num_classes, 1, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 3, 227, 227), BGR 0 … 255 minus the channel means, to class scores (N, num_classes)."""
+        x = self.pool(F.relu(self.conv1(x)))
+        for number, fire in enumerate(self.fire, start=2):
+            x = fire(x)
+            if number in (4, 8):
+                x = self.pool(x)
+        return F.relu(self.conv_final(x)).mean((2, 3))
+
+
+class SqueezeNetVWW(nn.Module):
+    """The first nine modules of torchvision's SqueezeNet v1.1, and a head that gives one probability.
+
+    The head flattens a 256 × 13 × 13 map, so inputs are 224 × 224; more than half of the parameters are in it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), _Pool(),
+            _Fire(64, 16, 64), _Fire(128, 16, 64), _Pool(),
+            _Fire(128, 32, 128), _Fire(256, 32, 128), _Pool(),
+        )  # fmt: skip
+        flat = 256 * 13 * 13
+        linear = nn.Linear(flat, 1)
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.constant_(linear.bias, 0.01)
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.BatchNorm1d(flat), linear, nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 3, 224, 224), normalised as for ImageNet, to the probability of class 1, (N, 1)."""
+        return self.head(self.features(x))
+
+
+def squeezenet10(*, num_classes: int = 1000) -> SqueezeNet10:
+    """SqueezeNet v1.0, 1,248,424 parameters."""
+    return SqueezeNet10(num_classes=num_classes)
+
+
+def squeezenet_vww() -> SqueezeNetVWW:
+    """The network of the drift study, 250,209 parameters; evaluate it with ``task="probability"``."""
+    return SqueezeNetVWW()
