@@ -28,6 +28,10 @@ _WHERE = {
     "to_analog": "mho.convert",
     "to_digital": "mho.convert",
 }
+_FOLDERS = (
+    "hardware", "devices", "kernels", "crossbar", "nn", "convert", "training", "chip", "store", "measure", "models",
+    "data", "studies", "report", "cli", "testing",
+)  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
 
 if TYPE_CHECKING:
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _FOLDERS:
+        return importlib.import_module(f"mho.{name}")
     raise AttributeError(f"module 'mho' has no attribute '{name}'")
 
 

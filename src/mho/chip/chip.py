@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,8 +32,7 @@ class Chip:
 
     def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays]) -> None:
         self.seed, self.index, self.arrays = seed, index, arrays
-        held = {id(view.weight): view.weight for _, view in _matrices(net)}
-        self._net = copy.deepcopy(net, dict(held))
+        self._net = _copy(net)
 
     @torch.no_grad()
     def at(self, time: str | float, *, read: int = 0) -> nn.Module:
@@ -49,8 +49,7 @@ class Chip:
             WrongSetting: A time before programming, or not a time.
         """
         t_s = seconds(time)
-        shared = [*self._net.parameters(), *self._net.buffers()]
-        net = copy.deepcopy(self._net, {id(tensor): tensor for tensor in shared})
+        net = _copy(self._net)
         for view in (view for _, view in _matrices(net)):
             view.matrix.put(self.arrays[view.matrix.path].cells(t_s, read), like=view.weight.detach())
         return net.eval()
@@ -86,6 +85,22 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0) -> Chip:
     if not arrays:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
     return Chip(net, seed, chip, arrays)
+
+
+def _copy(net: nn.Module) -> nn.Module:
+    """A copy that shares nothing but the digital form of the weights on arrays, which no chip reads."""
+    read = {
+        id(parameter)
+        for module in net.modules()
+        if not isinstance(module, AnalogLayer)
+        for parameter in module.parameters(recurse=False)
+    }
+    unread: dict[int, Any] = {}
+    for path, view in _matrices(net):
+        parameter = getattr(net.get_submodule(path), view.parameter)
+        if id(parameter) not in read:
+            unread[id(parameter)] = parameter
+    return copy.deepcopy(net, unread)
 
 
 def _matrices(net: nn.Module) -> Iterator[tuple[str, MatrixView]]:

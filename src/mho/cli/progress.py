@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from mho.measure.drift import Known
+    from mho.measure.monte_carlo import Known
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mho.crossbar import Operator
 from mho.crossbar.operator import macs
-from mho.nn import AnalogLayer, AnalogMatrix
+from mho.nn import AnalogLayer, AnalogMatrix, MatrixView
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Placement:
         total = max(flops.get_total_flops() // 2, sum(seen.values()), 1)
         weights = []
         for weight in self.weights:
-            number = sum(n for path, n in seen.items() if path == _address(weight) or path == weight.path)
+            number = sum(n for path, n in seen.items() if _holds(weight, path))
             share = number if weight.placed == "analog" else 0
             weights.append(replace(weight, macs=share, mac_share=share / total))
         return Placement(tuple(weights), total - sum(seen.values()))
@@ -162,7 +162,7 @@ def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
     for path, module in net.named_modules(remove_duplicate=True):
         if isinstance(module, AnalogMatrix):
             continue
-        analog = {}
+        analog: dict[str, list[MatrixView]] = {}
         if isinstance(module, AnalogLayer):
             for view in module.views():
                 analog.setdefault(view.parameter, []).append(view)
@@ -184,6 +184,12 @@ def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
                 )  # fmt: skip
             )
     return Placement(tuple(found))
+
+
+def _holds(weight: Placed, matrix: str) -> bool:
+    """True for the matrix of a parameter, or for each of several (`in_proj_weight.q`)."""
+    address = _address(weight)
+    return matrix in (address, weight.path) or matrix.startswith(f"{address}.")
 
 
 def _address(weight: Placed) -> str:

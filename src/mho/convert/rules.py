@@ -88,7 +88,7 @@ def _analog(module: nn.Module, base: type[nn.Module], path: str) -> Decision:
             "bake it in first: torch.nn.utils.parametrize.remove_parametrizations (or remove_weight_norm, prune.remove)",
             path=path,
         )
-    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in module.parameters(recurse=False)):
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters(recurse=False)):
         raise UseInstead(
             f"this {type(module).__name__} has no shape yet", "run the model on one batch before converting it", path=path
         )

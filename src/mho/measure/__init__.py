@@ -1,7 +1,7 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
 from mho.measure.curves import Lifetime, Yield, accuracy_at, lifetime, yield_at
-from mho.measure.drift import Known, digital_measurement, drift
+from mho.measure.monte_carlo import Known, digital_measurement, drift
 from mho.measure.evaluate import TestData, accuracy, measure
 from mho.measure.intervals import Interval, mean_interval, wilson_interval
 from mho.measure.result import DriftResult

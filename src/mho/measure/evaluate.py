@@ -84,7 +84,7 @@ class TestData:
         counts = torch.bincount(labels, minlength=len(names))
         listed = len(names) <= MAX_LISTED_CLASSES
         info = DataInfo(
-            name or getattr(batches, "name", type(batches).__name__),
+            str(name or getattr(batches, "name", type(batches).__name__)),
             len(labels),
             sha.hexdigest()[:12],
             names if listed else (),

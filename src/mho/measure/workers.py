@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _job: Callable[[int], object] | None = None
 
 
-def in_order(job: Callable[[int], T], items: Sequence[int], workers: int) -> Iterator[T]:
+def in_order(job: Callable[[int], T], items: Sequence[int], workers: int) -> Generator[T, None, None]:
     """``job(i)`` for each item, in the order of `items`, whoever finishes first.
 
     With several workers the job is written once to a temporary file that each process reads; every process computes

@@ -8,8 +8,8 @@ from torch import nn
 def digits_cnn(*, num_classes: int = 10) -> nn.Sequential:
     """Two convolutions, a depthwise-separable one and a linear layer; (N, 1, 8, 8) to (N, num_classes).
 
-    Its layers are one of each kind that matters on arrays: few rows, many rows, one channel a group, and a linear layer
-    of more rows (1,024) than an array usually has.
+    Its layers are one of each kind that matters on arrays: few rows, many rows, one channel a group, and a
+    linear layer of more rows (1,024) than an array usually has.
     """
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),

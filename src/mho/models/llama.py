@@ -66,7 +66,15 @@ class Llama(nn.Module):
     sin: Tensor
 
     def __init__(
-        self, *, dim: int, hidden: int, layers: int, heads: int, kv_heads: int, vocabulary: int, max_tokens: int
+        self,
+        *,
+        dim: int,
+        hidden: int,
+        layers: int,
+        heads: int,
+        kv_heads: int,
+        vocabulary: int,
+        max_tokens: int,
     ) -> None:
         super().__init__()
         self.tok = nn.Embedding(vocabulary, dim)
@@ -88,7 +96,9 @@ class Llama(nn.Module):
         """
         tokens = ids.shape[1]
         if tokens > len(self.cos):
-            raise BadInput(f"{tokens} tokens in a row", f"cut the text into pieces of at most {len(self.cos)}")
+            raise BadInput(
+                f"{tokens} tokens in a row", f"cut the text into pieces of at most {len(self.cos)}"
+            )
         x = self.tok(ids)
         for block in self.blocks:
             x = block(x, self.cos[:tokens], self.sin[:tokens])

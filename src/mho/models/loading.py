@@ -36,8 +36,8 @@ def resolve(spec: str, weights: str | None = None) -> nn.Module:
     """The network that a string names, in eval mode.
 
     Args:
-        spec: ``package.module:factory?key=value&key=value``, a short name of `FACTORIES` with options in the same way,
-            ``published:NAME``, or the path of a file of `torch.export.save`.
+        spec: ``package.module:factory?key=value&key=value``, a short name of `FACTORIES` with options in the
+            same way, ``published:NAME``, or the path of a file of `torch.export.save`.
         weights: A file for its weights, see `mho.models.weights.read_weights`.
 
     Raises:
@@ -62,7 +62,9 @@ def _built(spec: Spec) -> nn.Module:
     if target.startswith("published:"):
         name = target.removeprefix("published:")
         if options:
-            raise WrongSetting(f"unknown option {', '.join(map(repr, options))}", "it takes no options", path=target)
+            raise WrongSetting(
+                f"unknown option {', '.join(map(repr, options))}", "it takes no options", path=target
+            )
         return published(name)[0]
     if ":" in target:
         factory = find_factory(target)
@@ -72,5 +74,7 @@ def _built(spec: Spec) -> nn.Module:
         raise WrongSetting(f"no network is called '{target}'", f"give {_FORMS} {', '.join(FACTORIES)}")
     network = call(factory, options, name=target)
     if not isinstance(network, nn.Module):
-        raise BadInput(f"returned a {type(network).__name__}, not a torch.nn.Module", "return the network", path=target)
+        raise BadInput(
+            f"returned a {type(network).__name__}, not a torch.nn.Module", "return the network", path=target
+        )
     return network

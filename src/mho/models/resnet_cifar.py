@@ -31,8 +31,8 @@ class BasicBlock(nn.Module):
         c_in: Channels of the input.
         c_out: Channels of the output.
         stride: Of the first convolution.
-        shortcut: Where the shape changes: ``"pad"`` (option A) has no parameters, ``"conv"`` (option B) is a 1 × 1
-            convolution.
+        shortcut: Where the shape changes: ``"pad"`` (option A) has no parameters, ``"conv"`` (option B) is a
+            1 × 1 convolution.
     """
 
     def __init__(self, c_in: int, c_out: int, *, stride: int, shortcut: Shortcut) -> None:
@@ -45,7 +45,9 @@ class BasicBlock(nn.Module):
         if stride != 1 and shortcut == "pad":
             self.downsample = _PadShortcut(c_out - c_in)
         elif stride != 1:
-            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""

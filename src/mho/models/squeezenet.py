@@ -73,7 +73,8 @@ class SqueezeNet10(nn.Module):
 class SqueezeNetVWW(nn.Module):
     """The first nine modules of torchvision's SqueezeNet v1.1, and a head that gives one probability.
 
-    The head flattens a 256 × 13 × 13 map, so inputs are 224 × 224; more than half of the parameters are in it.
+    The head flattens a 256 × 13 × 13 map, so inputs are 224 × 224; more than half of the parameters are in
+    it.
     """
 
     def __init__(self) -> None:

@@ -29,12 +29,16 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
     """
     path = Path(file)
     if not path.is_file():
-        raise BadInput("there is no such file", "give a .safetensors file or a checkpoint of torch.save", path=str(file))
+        raise BadInput(
+            "there is no such file", "give a .safetensors file or a checkpoint of torch.save", path=str(file)
+        )
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise BadInput(f"damaged safetensors file ({error})", "write or fetch it again", path=str(file)) from error
+            raise BadInput(
+                f"damaged safetensors file ({error})", "write or fetch it again", path=str(file)
+            ) from error
     return _state_dict(_unpickled(path), path)
 
 
@@ -43,7 +47,9 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error) and "class" not in str(error):
-            raise BadInput("not a checkpoint of torch.save", "give one, or a .safetensors file", path=str(path)) from error
+            raise BadInput(
+                "not a checkpoint of torch.save", "give one, or a .safetensors file", path=str(path)
+            ) from error
         raise BadInput(
             "holds Python objects, and reading those would run code from the file",
             "save the tensors alone: torch.save(model.state_dict(), …) or safetensors.torch.save_file",
@@ -51,7 +57,9 @@ def _unpickled(path: Path) -> Any:
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"cannot be read ({reason})", "write or fetch the checkpoint again", path=str(path)) from error
+        raise BadInput(
+            f"cannot be read ({reason})", "write or fetch the checkpoint again", path=str(path)
+        ) from error
 
 
 def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
@@ -59,7 +67,11 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(held, Mapping):
         held = next((held[key] for key in _HOLDERS if isinstance(held.get(key), Mapping)), held)
     if not isinstance(held, Mapping) or not held or not all(isinstance(v, Tensor) for v in held.values()):
-        found = f"a dict of {', '.join(map(repr, list(held)[:_SHOWN]))}" if isinstance(held, Mapping) else type(held).__name__
+        found = (
+            f"a dict of {', '.join(map(repr, list(held)[:_SHOWN]))}"
+            if isinstance(held, Mapping)
+            else type(held).__name__
+        )
         raise BadInput(
             f"holds {found}, not a state dict", f"save a state dict, alone or under {' or '.join(map(repr, _HOLDERS))}",
             path=str(path),
@@ -70,8 +82,8 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
     """Put a state dict into a network, in place, after checking all of it.
 
-    A prefix that `DataParallel` or `torch.compile` put before every key is taken off. Counters of batch norms, and tied
-    parameters that are there under another name, may be missing.
+    A prefix that `DataParallel` or `torch.compile` put before every key is taken off. Counters of batch
+    norms, and tied parameters that are there under another name, may be missing.
 
     Args:
         model: The network.
@@ -79,18 +91,28 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
         source: Where they come from, for messages.
 
     Raises:
-        BadInput: Missing or unexpected keys, other shapes, integers, or values that are not finite; the network is then
-            as it was.
+        BadInput: Missing or unexpected keys, other shapes, integers, or values that are not finite; the
+            network is then as it was.
     """
     own = {k: v for k, v in model.state_dict(keep_vars=True).items() if isinstance(v, Tensor)}
     state = _without_wrappers(state, own)
     given = {id(own[key]) for key in state if key in own}
-    missing = [k for k, v in own.items() if k not in state and id(v) not in given and not k.endswith(".num_batches_tracked")]
+    missing = [
+        k
+        for k, v in own.items()
+        if k not in state and id(v) not in given and not k.endswith(".num_batches_tracked")
+    ]
     unexpected = [k for k in state if k not in own]
     shared = [k for k in state if k in own]
-    shapes = [f"{k} is {tuple(state[k].shape)}, not {tuple(own[k].shape)}" for k in shared if state[k].shape != own[k].shape]
+    shapes = [
+        f"{k} is {tuple(state[k].shape)}, not {tuple(own[k].shape)}"
+        for k in shared
+        if state[k].shape != own[k].shape
+    ]
     kinds = [
-        f"{k} holds {state[k].dtype}" for k in shared if own[k].is_floating_point() and not state[k].is_floating_point()
+        f"{k} holds {state[k].dtype}"
+        for k in shared
+        if own[k].is_floating_point() and not state[k].is_floating_point()
     ]
     bad = [f"{k} has values that are not finite" for k in shared if not bool(torch.isfinite(state[k]).all())]
     problems = [
@@ -112,7 +134,9 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
 def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     stripped = dict(state)
     while True:
-        wrapper = next((w for w in _WRAPPERS if stripped and all(key.startswith(w) for key in stripped)), None)
+        wrapper = next(
+            (w for w in _WRAPPERS if stripped and all(key.startswith(w) for key in stripped)), None
+        )
         if wrapper is None or any(key.startswith(wrapper) for key in own):
             return stripped
         stripped = {key.removeprefix(wrapper): value for key, value in stripped.items()}

@@ -23,7 +23,7 @@ class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
 
     def _operator(self, output_padding: tuple[int, ...] | None = None) -> Operator:
         return Operator(
-            len(self.kernel_size), tuple(self.stride), tuple(self.padding), tuple(self.dilation), self.groups,
+            len(self.kernel_size), tuple(self.stride), self.padding, tuple(self.dilation), self.groups,
             transposed=True, output_padding=tuple(self.output_padding) if output_padding is None else output_padding,
         )  # fmt: skip
 

@@ -6,7 +6,6 @@ Their `forward` runs as it is written; where it calls torch's operator with the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -79,11 +78,16 @@ class OwnForward(AnalogLayer):
         return _empty, (type(self).digital_class,), self.__getstate__()
 
 
-@cache
+_classes: dict[type[nn.Module], type[OwnForward]] = {}
+
+
 def analog_class(cls: type[nn.Module]) -> type[OwnForward]:
-    """The analog version of a user's layer class."""
+    """The analog version of a user's layer class; the same one each time."""
+    if cls in _classes:
+        return _classes[cls]
     members = {"__module__": __name__, "__doc__": cls.__doc__, "digital_class": cls}
-    return type(f"Analog{cls.__name__}", (OwnForward, cls), members)
+    _classes[cls] = type(f"Analog{cls.__name__}", (OwnForward, cls), members)
+    return _classes[cls]
 
 
 def _empty(cls: type[nn.Module]) -> OwnForward:

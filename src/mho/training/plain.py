@@ -42,7 +42,7 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
         for rows in torch.randperm(len(x), generator=generator).split(size):
             loss = F.cross_entropy(model(x[rows]), y[rows])
             if not bool(torch.isfinite(loss)):
-                raise BadInput(f"the loss is {float(loss)} in epoch {epoch}", "lower lr, or check the data")
+                raise BadInput(f"the loss is {loss.item()} in epoch {epoch}", "lower lr, or check the data")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

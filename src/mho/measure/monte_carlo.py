@@ -122,7 +122,7 @@ def drift(
     start = time.monotonic()
     job = _Job(net, test, tuple(ages), seed, task)
     for chip, rows in _rows(
-        job, held, limit, workers, lambda: max_seconds and time.monotonic() - start > max_seconds
+        job, held, limit, workers, lambda: max_seconds is not None and time.monotonic() - start > max_seconds
     ):
         if store is not None and chip not in held:
             store.append(chip, rows)
@@ -168,7 +168,7 @@ class _Job:
 
 
 def _rows(
-    job: _Job, held: dict[int, list[Measurement]], limit: int, workers: int, ended: Callable[[], Any]
+    job: _Job, held: dict[int, list[Measurement]], limit: int, workers: int, ended: Callable[[], bool]
 ) -> Iterator[tuple[int, list[Measurement]]]:
     """Chips in order: stored ones first, as far as they go without a gap, then new ones."""
     missing = [chip for chip in range(limit) if chip not in held]

@@ -1,0 +1,9 @@
+"""Data sets in memory, found by a string; `data_root` is the folder where those lie that no package brings."""
+
+from __future__ import annotations
+
+from mho.data.dataset import IGNORED, Dataset
+from mho.data.loading import DATASETS, load, names
+from mho.data.root import data_root
+
+__all__ = ["DATASETS", "IGNORED", "Dataset", "data_root", "load", "names"]

@@ -1,0 +1,38 @@
+"""Keyword spotting: the accuracy set of MLPerf Tiny, 1,000 words as quantized MFCC maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mho.data.dataset import Dataset
+from mho.data.preparation import choose
+from mho.data.root import data_file
+
+CLASSES = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown")
+_ZERO_POINT = 83
+_SCALE = 0.5847029
+
+
+def kws(*, split: str = "test", prep: str = "mfcc", n: int | None = None, batch: int = 250) -> Dataset:
+    """Spoken words of twelve classes, (N, 1, 49 frames, 10 coefficients).
+
+    Args:
+        split: Only ``"test"``.
+        prep: ``"mfcc"`` gives the coefficients that the reference network takes, ``"int8"`` the stored bytes
+            as floats.
+        n: Only the first n.
+        batch: Samples in a batch.
+
+    Raises:
+        BadInput: `MHO_DATA` is not set, or the file is missing.
+    """
+    choose(split, ("test",), option="split", name="kws")
+    choose(prep, ("mfcc", "int8"), option="prep", name="kws")
+    with np.load(data_file("kws01", "kws01_mfcc.npz")) as stored:
+        features, labels = stored["q"].astype(np.float32)[:, None], stored["y"].astype(np.int64)
+    inputs = torch.from_numpy(features)
+    if prep == "mfcc":
+        inputs = (inputs - _ZERO_POINT) * _SCALE
+    data = Dataset("kws/test", inputs, torch.from_numpy(labels), CLASSES, batch)
+    return data if n is None else data.subset(n)

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mho
+from mho.errors import BadInput, BadResults, WrongSetting
+from mho.hardware import Hardware
+from mho.measure import TestData, digital_measurement
+from mho.measure.monte_carlo import MIN_CHIPS
+from mho.store import StoreWarning
+
+PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
+
+
+class Data(list):
+    name = "blobs"
+    classes = ("a", "b", "c", "d")
+
+
+def make_data(n=400, batch=100):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(0, 4, (n,), generator=generator)
+    x = torch.randn(n, 12, generator=generator) + 1.2 * nn.functional.one_hot(y, 12)
+    return Data(zip(x.split(batch), y.split(batch), strict=True))
+
+
+def make_net(hw=PCM, data=None):
+    data = data or make_data()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 30), nn.ReLU(), nn.Linear(30, 4))
+    mho.training.train(model, data, epochs=15)
+    return mho.calibrate(mho.to_analog(model, hw, example=data[0][0]), data)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data()
+
+
+@pytest.fixture(scope="module")
+def net(data):
+    return make_net(PCM, data)
+
+
+def _rows(result):
+    return [(m.chip, m.age_s, m.loss, m.correct.tobytes(), m.predicted) for m in result.measurements]
+
+
+def test_noise_free_hardware_answers_as_the_digital_network(data):
+    result = mho.drift(make_net(IDEAL, data), data, ["0 s", "1 year"], chips=2)
+    for measurement in result.measurements:
+        assert np.array_equal(measurement.correct, result.digital.correct)
+        assert measurement.loss == pytest.approx(result.digital.loss, rel=1e-4)
+    assert result.lifetime(0.01).beyond
+
+
+def test_identical_arms_give_identical_rows(net, data):
+    quiet = make_net(PCM.replace(cell__read_noise=0.0), data)
+    same = make_net(PCM.replace(**{"cell.read_noise": 0.0, "name": "another name"}), data)
+    a, b = (mho.drift(n, data, ["1 h", "1 day"], chips=2, seed=5) for n in (quiet, same))
+    assert _rows(a) == _rows(b)
+    assert _rows(a) != _rows(mho.drift(quiet, data, ["1 h", "1 day"], chips=2, seed=6))
+
+
+def test_a_chip_is_the_same_whatever_is_measured_beside_it(net, data):
+    alone = mho.drift(net, data, ["1 day"], chips=3)
+    among = mho.drift(net, data, ["1 h", "1 day", "1 year"], chips=5)
+    wanted = [m for m in among.measurements if m.age_s == 86400.0 and m.chip < 3]
+    assert _rows(alone) == [(m.chip, m.age_s, m.loss, m.correct.tobytes(), m.predicted) for m in wanted]
+
+
+def test_noise_of_products_has_an_address_too(data):
+    noisy = make_net(PCM.replace(noise__output=0.05), data)
+    first = mho.drift(noisy, data, ["1 day"], chips=2)
+    torch.manual_seed(12)
+    assert _rows(first) == _rows(mho.drift(noisy, data, ["1 day"], chips=2))
+
+
+def test_workers_change_nothing(net, data):
+    assert _rows(mho.drift(net, data, ["1 h", "1 y"], chips=4)) == _rows(
+        mho.drift(net, data, ["1 h", "1 y"], chips=4, workers=2)
+    )
+
+
+def test_chips_are_drawn_until_the_interval_is_reached(net, data):
+    seen = []
+    result = mho.drift(net, data, ["1 h", "1 year"], ci=1.5, max_chips=60, progress=seen.append)
+    assert MIN_CHIPS <= len(result.chips) < 60 and result.half_width() <= 0.015
+    assert [len(k.result.chips) for k in seen] == list(range(1, len(result.chips) + 1))
+    assert seen[-1].reached and not seen[-2].reached
+    short = mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=3)
+    assert len(short.chips) == 3
+    assert len(mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=50, max_seconds=0.0).chips) == 1
+
+
+def test_an_interrupted_run_goes_on_where_it_was(net, data, tmp_path):
+    whole = mho.drift(net, data, ["1 h", "1 y"], chips=4)
+
+    def stop(known):
+        if len(known.result.chips) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mho.drift(net, data, ["1 h", "1 y"], chips=4, out=tmp_path, progress=stop)
+    before = (tmp_path / "rows.jsonl").read_bytes()
+    resumed = mho.drift(net, data, ["1 h", "1 y"], chips=4, out=tmp_path)
+    assert _rows(resumed) == _rows(whole)
+    assert (tmp_path / "rows.jsonl").read_bytes().startswith(before)
+    again = mho.drift(net, data, ["1 h", "1 y"], chips=6, out=tmp_path)
+    assert _rows(again)[:8] == _rows(whole) and len(again.chips) == 6
+    assert _rows(mho.DriftResult.load(tmp_path)) == _rows(again)
+
+
+_KILLED = """
+import sys; sys.path.insert(0, {here!r})
+from test_drift import make_data, make_net
+import mho
+data = make_data()
+mho.drift(make_net(mho.Hardware.preset("pcm"), data), data, ["1 h", "1 y"], chips=100000, out=sys.argv[1])
+"""
+
+
+def test_kill_minus_nine_loses_at_most_the_chip_in_progress(net, data, tmp_path):
+    code = _KILLED.format(here=os.path.dirname(__file__))
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], env=dict(os.environ))
+    rows = tmp_path / "run" / "rows.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not rows.exists() or rows.read_bytes().count(b"\n") < 10):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    complete = rows.read_bytes().count(b"\n") // 2
+    with rows.open("ab") as file:
+        file.write(b'{"chip": 99, "age')  # what a write that was cut off leaves
+    with pytest.warns(StoreWarning):
+        resumed = mho.drift(net, data, ["1 h", "1 y"], chips=complete + 1, out=tmp_path / "run")
+    assert complete >= 4 and _rows(resumed) == _rows(mho.drift(net, data, ["1 h", "1 y"], chips=complete + 1))
+
+
+def test_a_directory_of_another_run_is_left_alone(net, data, tmp_path):
+    mho.drift(net, data, ["1 h"], chips=1, out=tmp_path)
+    before = (tmp_path / "rows.jsonl").read_bytes()
+    with pytest.raises(BadResults, match="seed"):
+        mho.drift(net, data, ["1 h"], chips=1, out=tmp_path, seed=1)
+    assert (tmp_path / "rows.jsonl").read_bytes() == before
+
+
+def test_an_unwritable_directory_is_refused_before_the_work(net, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    start = time.perf_counter()
+    with pytest.raises(BadInput, match="cannot write"):
+        mho.drift(net, data, ["1 h"], chips=100, out=tmp_path / "file" / "run")
+    assert time.perf_counter() - start < 5
+
+
+def test_the_digital_measurement_is_the_model_itself(data):
+    net = make_net(Hardware.preset("hwa-standard"), data)
+    x, y = torch.cat([b[0] for b in data]), torch.cat([b[1] for b in data])
+    expected = (mho.to_digital(net)(x).argmax(1) == y).numpy()
+    assert np.array_equal(digital_measurement(net, TestData.of(data)).correct, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"times": []}, "times"), ({"times": ["-1 h"]}, "before programming"), ({"times": ["1 moon"]}, "moon"),
+        ({"chips": 0}, "chips"), ({"chips": "many"}, "chips"), ({"ci": 0.0}, "ci"), ({"workers": 0}, "workers"),
+        ({"confidence": 1.0}, "confidence"), ({"max_chips": 0}, "max_chips"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_named(net, data, arguments, named):
+    with pytest.raises(WrongSetting, match=named):
+        mho.drift(net, data, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("batches", "named"),
+    [
+        ([], "no labelled sample"), ([(torch.randn(2, 12), torch.tensor([0, 9]))], "label 9"),
+        ([(torch.randn(2, 12), torch.tensor([0, -1]))], "label -1"), ([torch.randn(2, 12)], "not a pair"),
+        ([(torch.randn(2, 12), torch.zeros(3))], "3 labels"), ([(torch.randn(2, 12), torch.tensor([0.5, 1]))], "whole"),
+        ([(torch.randn(2, 12), torch.zeros(2, 2))], "do not go with"),
+    ],
+)  # fmt: skip
+def test_bad_data_is_named(net, batches, named):
+    with pytest.raises(BadInput, match=named):
+        mho.drift(net, batches, ["1 h"], chips=1)
+
+
+def test_networks_that_cannot_be_measured(data):
+    with pytest.raises(WrongSetting, match="no arrays"):
+        mho.drift(nn.Linear(12, 4), data, ["1 h"])
+    net = make_net(PCM, data)
+    with pytest.raises(WrongSetting, match="one chip already"):
+        mho.drift(mho.program(net).at("1 h"), data, ["1 h"])
+    torch.manual_seed(0)
+    one = mho.to_analog(nn.Sequential(nn.Linear(12, 1)), IDEAL)
+    with pytest.raises(WrongSetting, match="task='probability'"):
+        mho.drift(one, data, ["1 h"], chips=1)
+
+
+def test_one_output_can_be_a_probability_or_a_logit():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 6, generator=generator)
+    y = (x[:, 0] > 0).long()
+    layer = nn.Linear(6, 1)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[0, 0] = 3.0
+        layer.bias.zero_()
+    logit = mho.to_analog(nn.Sequential(layer), IDEAL)
+    probability = mho.to_analog(nn.Sequential(layer, nn.Sigmoid()), IDEAL)
+    a = mho.drift(logit, [(x, y)], ["1 h"], chips=1, task="logit")
+    b = mho.drift(probability, [(x, y)], ["1 h"], chips=1, task="probability")
+    assert a.digital.accuracy == b.digital.accuracy == 1.0
+    assert a.digital.loss == pytest.approx(b.digital.loss, rel=1e-4)
+
+
+def test_tokens_are_samples_and_padding_does_not_count():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 10))
+    tokens = torch.randint(0, 10, (4, 6))
+    labels = tokens.clone()
+    labels[:, -2:] = -100
+    result = mho.drift(mho.to_analog(model, IDEAL), [(tokens, labels)], ["1 h"], chips=1)
+    assert result.digital.samples == 16
+    expected = nn.functional.cross_entropy(model(tokens[:, :4]).flatten(0, 1), labels[:, :4].flatten()).item()
+    assert result.digital.loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loader_that_shuffles_is_held_in_one_order(net, data):
+    x, y = torch.cat([b[0] for b in data]), torch.cat([b[1] for b in data])
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=50, shuffle=True)
+    result = mho.drift(net, loader, ["1 h"], chips=2)
+    assert result.digital.samples == 400 and len(result.chips) == 2
