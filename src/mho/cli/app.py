@@ -10,6 +10,9 @@ from rich.console import Console
 from mho.cli import demo, drift, hardware, info
 from mho.errors import MhoError
 
+_INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended; typer exits with it."""
+
 app = typer.Typer(
     name="mho",
     help="Will a trained network survive on analog in-memory-computing hardware, for how long, and what can be done?",
@@ -35,6 +38,9 @@ def main() -> None:
         console.print("[bold]way out[/bold]", end=" ")
         console.print(error.remedy, markup=False, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("\nstopped; finished chips are kept where --out was given, and the same command goes on from there")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            console.print(
+                "\nstopped; finished chips are kept where --out was given, and the same command goes on from there"
+            )
+        raise

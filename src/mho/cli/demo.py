@@ -35,9 +35,8 @@ def demo(
     console.print(str(net.placement), markup=False, highlight=False, soft_wrap=True)
     with drift_bar(0.01) as progress:
         result = mho.drift(
-            net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], max_chips=60, seed=seed, out=out,
+            net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], ci=0.25, max_chips=40, seed=seed, out=out,
             name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=progress,
         )  # fmt: skip
     console.print(str(result), markup=False, highlight=False)
-    console.print(result.sentence(0.01), markup=False, style="bold")
     console.print(f"open {result.report(out, budget=0.01)}", markup=False)

@@ -60,7 +60,6 @@ def drift(
         )  # fmt: skip
     console = Console()
     console.print(str(result), markup=False, highlight=False)
-    console.print(result.sentence(budget), markup=False, style="bold")
     console.print(f"report: {result.report(out, budget=budget)}", markup=False)
 
 

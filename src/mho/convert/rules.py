@@ -40,6 +40,8 @@ DIGITAL: dict[type[nn.Module], str] = {
 """Classes whose weights stay digital by rule, with the reason."""
 
 _OWN_FORWARD = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_FORWARD = ("forward", "_conv_forward", "_sa_block", "_ff_block")
+"""What a subclass may override and change the result."""
 _CHOSEN = "chosen by 'digital' in the hardware description"
 
 
@@ -92,7 +94,7 @@ def _analog(module: nn.Module, base: type[nn.Module], path: str) -> Decision:
         raise UseInstead(
             f"this {type(module).__name__} has no shape yet", "run the model on one batch before converting it", path=path
         )
-    if type(module).forward is base.forward:
+    if all(getattr(type(module), part, None) is getattr(base, part, None) for part in _FORWARD):
         where, name = ANALOG[base].split(":")
         return Decision(getattr(importlib.import_module(where), name), f"{base.__name__} on arrays")
     if base in _OWN_FORWARD:

@@ -1,4 +1,4 @@
-"""Data sets in memory, found by a string; `data_root` is the folder where those lie that no package brings."""
+"""Data sets in memory, found by a string; `data_root` is where those lie that no package brings."""
 
 from __future__ import annotations
 

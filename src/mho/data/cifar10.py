@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from mho._optional import require
-from mho.data.dataset import Dataset
+from mho.data.dataset import Dataset, check_count
 from mho.data.preparation import IMAGES, choose
 from mho.data.root import data_file
-from mho.errors import BadInput, WrongSetting
+from mho.errors import BadInput
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _SIDE = 32
@@ -37,10 +37,7 @@ def cifar10(
     choose(prep, IMAGES, option="prep", name="cifar10")
     labels = torch.from_numpy(np.load(data_file("cifar10", f"{split}_labels.npy")).astype(np.int64))
     wanted = len(labels) if n is None else n
-    if not 1 <= wanted <= len(labels):
-        raise WrongSetting(
-            f"{n} of {len(labels)} samples", f"ask for 1 to {len(labels)} of them", path="cifar10: n"
-        )
+    check_count(wanted, len(labels), name="cifar10")
     strips = range(-(-wanted // _IN_STRIP))
     images = torch.cat([_strip(data_file("cifar10", f"{split}_{i:03d}.webp")) for i in strips])[:wanted]
     return Dataset(f"cifar10/{split}", IMAGES[prep](images), labels[:wanted], CLASSES, batch)

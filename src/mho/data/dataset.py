@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,18 @@ from mho.errors import BadInput, WrongSetting
 
 IGNORED = -100
 """Label of positions that do not count (padding of language data)."""
+
+
+def check_count(n: int, available: int, *, name: str) -> None:
+    """Refuse a number of samples that cannot be taken.
+
+    Raises:
+        WrongSetting: `n` is not a whole number from 1 to `available`.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= available:
+        raise WrongSetting(
+            f"{n!r} of {available} samples", f"ask for 1 to {available} of them", path=f"{name}: n"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +82,7 @@ class Dataset:
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-len(self.labels) // self.batch)
+        return math.ceil(len(self.labels) / self.batch)
 
     def subset(self, n: int) -> Dataset:
         """The first `n` samples.
@@ -77,12 +90,7 @@ class Dataset:
         Raises:
             WrongSetting: There are not so many.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= len(self.labels):
-            raise WrongSetting(
-                f"{n!r} of {len(self.labels)} samples",
-                f"ask for 1 to {len(self.labels)} of them",
-                path=f"{self.name}: n",
-            )
+        check_count(n, len(self.labels), name=self.name)
         return replace(self, inputs=self.inputs[:n], labels=self.labels[:n])
 
     def digest(self) -> str:
@@ -90,5 +98,5 @@ class Dataset:
         sha = hashlib.sha256()
         for part in (self.inputs, self.labels):
             sha.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            sha.update(part.contiguous().flatten().view(torch.uint8).numpy())
+            sha.update(part.contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return sha.hexdigest()[:12]

@@ -24,8 +24,10 @@ IMAGES: dict[str, Preparation] = {
     "pm1": lambda images: images.float() / 127.5 - 1,
     "raw255": lambda images: images.float(),
 }
-"""For RGB images (N, 3, H, W) of bytes: standardised by ImageNet's or CIFAR-10's mean and deviation, or scaled to
-0 … 1, -1 … 1 or 0 … 255."""
+"""For RGB images (N, 3, H, W) of bytes.
+
+'imagenet' and 'cifar' standardise by that data set's mean and deviation; 'unit' scales to 0 … 1,
+'pm1' to -1 … 1, 'raw255' not at all."""
 
 GREY: dict[str, Preparation] = {
     "unit": IMAGES["unit"],

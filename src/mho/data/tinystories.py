@@ -37,7 +37,7 @@ def tinystories(*, n: int | None = None, batch: int = 1) -> Dataset:
 
 
 def tinystories_self(*, n: int | None = None, batch: int = 50) -> Dataset:
-    """200 samples of 255 tokens that the undisturbed network wrote (temperature 1); to see how far it moves, not real text.
+    """200 samples of 255 tokens that the undisturbed network wrote (temperature 1): to see how far it moves.
 
     Args:
         n: Only the first n.

@@ -28,7 +28,7 @@ class Tokenizer:
 
     @classmethod
     def read(cls, file: Path) -> Tokenizer:
-        """From a ``.bin`` file of llama2.c: a header of four bytes, then score, length and bytes of each token.
+        """From a ``.bin`` file of llama2.c: four bytes, then score, length and bytes of each token.
 
         Raises:
             BadInput: The file ends within a token.

@@ -1,4 +1,4 @@
-"""Networks to put on arrays: definitions, published weights, and `resolve`, which finds a network by a string."""
+"""Networks to put on arrays: definitions, published weights, and `resolve`, which finds one by a string."""
 
 from __future__ import annotations
 

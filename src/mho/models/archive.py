@@ -26,7 +26,7 @@ def refuse_code(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.partition("/")[2]: name for name in archive.namelist()}
-            if "archive_format" not in members:
+            if "archive_format" not in members or len(members) != len(archive.namelist()):
                 raise BadInput(
                     "is not an archive of today's torch.export.save",
                     "write it again with torch >= 2.10",
@@ -47,7 +47,7 @@ def refuse_code(path: Path) -> None:
 
 def _pickles(archive: zipfile.ZipFile, members: dict[str, str]) -> list[str]:
     """Members that torch would unpickle."""
-    found = [name for name in members if name.startswith("data/sample_inputs/")]
+    found = [name for name in members if name.endswith(".pt")]
     for name in members:
         if name.startswith(("data/weights/", "data/constants/")) and name.endswith("_config.json"):
             payloads: dict[str, dict[str, Any]] = json.loads(archive.read(members[name])).get("config") or {}

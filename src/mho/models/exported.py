@@ -85,7 +85,9 @@ def load_exported(file: str | Path) -> fx.GraphModule:
 
 
 def with_layers(program: ExportedProgram) -> fx.GraphModule:
-    """The program with `torch.nn` layers in place of calls on parameters: linear, convolutions, embedding, batch norm.
+    """The program with layers of `torch.nn` in place of calls on parameters.
+
+    These are linear layers, convolutions, transposed convolutions, embeddings and batch norms.
 
     Parameters keep their names where the layer's own name is known. Dropout stays off in training mode too.
 
@@ -138,7 +140,7 @@ def _check(program: ExportedProgram) -> None:
     if first is not None and isinstance(first.shape[0], int):
         raise UseInstead(
             f"the program was exported for batches of exactly {first.shape[0]}",
-            "export it with dynamic_shapes={'<input>': {0: torch.export.Dim.DYNAMIC}} and at least two examples",
+            "export it with dynamic_shapes={'<input>': {0: torch.export.Dim.DYNAMIC}} and two examples",
         )
 
 
@@ -211,7 +213,8 @@ def _product(source: fx.GraphModule, node: fx.Node, given: dict[str, Any]) -> _L
     is_sum = node.target is _aten.addmm.default
     x, right = (given["mat1"] if is_sum else given["self"]), given["mat2"]
     transposed = isinstance(right, fx.Node) and (right.target, *right.args[1:]) in (
-        (_aten.permute.default, [1, 0]), (_aten.t.default,), (_aten.transpose.int, 0, 1), (_aten.transpose.int, 1, 0),
+        (_aten.permute.default, [1, 0]), (_aten.t.default,),
+        (_aten.transpose.int, 0, 1), (_aten.transpose.int, 1, 0),
     )  # fmt: skip
     if not transposed or (is_sum and (given["alpha"], given["beta"]) != (1, 1)):
         return None
@@ -243,7 +246,7 @@ def _wide(value: Any, dims: int) -> Any:
 def _embedding(source: fx.GraphModule, node: fx.Node, given: dict[str, Any]) -> _Layer | None:
     def build(weight: Tensor, bias: bool) -> nn.Module:
         padding = None if given["padding_idx"] < 0 else given["padding_idx"]
-        return nn.Embedding(*weight.shape, padding_idx=padding)
+        return nn.Embedding(weight.shape[0], weight.shape[1], padding_idx=padding)
 
     return _with_parameters(source, build, given["indices"], given["weight"], None)
 
@@ -251,13 +254,13 @@ def _embedding(source: fx.GraphModule, node: fx.Node, given: dict[str, Any]) -> 
 def _batch_norm(source: fx.GraphModule, node: fx.Node, given: dict[str, Any]) -> _Layer | None:
     names = ("weight", "bias", "running_mean", "running_var")
     found = {name: tensor for name in names if (tensor := _tensor(source, given[name])) is not None}
-    value = given["input"].meta.get("val")
-    if len(found) != len(names) or not isinstance(value, Tensor) or value.dim() not in _BATCH_NORMS:
+    shown = given["input"].meta.get("val")
+    if len(found) != len(names) or not isinstance(shown, Tensor) or shown.dim() not in _BATCH_NORMS:
         return None
     features = len(found["weight"][1])
-    module = _BATCH_NORMS[value.dim()](features, eps=given["eps"], momentum=given["momentum"])
-    for name, (_, tensor) in found.items():
-        setattr(module, name, tensor)
+    module = _BATCH_NORMS[shown.dim()](features, eps=given["eps"], momentum=given["momentum"])
+    for name, (_, value) in found.items():
+        setattr(module, name, value)
     return _Layer(module, given["input"], {name: target for name, (target, _) in found.items()})
 
 

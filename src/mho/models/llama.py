@@ -1,4 +1,4 @@
-"""A small Llama: RMS norms, rotary positions, grouped-query attention, SwiGLU, and one matrix for both vocabularies."""
+"""A small Llama: RMS norms, rotary positions, grouped-query attention, SwiGLU, tied embedding."""
 
 from __future__ import annotations
 

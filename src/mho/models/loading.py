@@ -23,8 +23,8 @@ from mho.models.weights import load_weights, read_weights
 FACTORIES: dict[str, Callable[..., nn.Module]] = {
     factory.__name__: factory
     for factory in (
-        digits_cnn, dscnn, mobilenet_v1, mobilenet_v1_vww, resnet8, resnet8_large, resnet14b, resnet20, resnet20b,
-        resnet32, resnet44, resnet56, squeezenet10, squeezenet_vww, stories260k,
+        digits_cnn, dscnn, mobilenet_v1, mobilenet_v1_vww, resnet8, resnet8_large, resnet14b, resnet20,
+        resnet20b, resnet32, resnet44, resnet56, squeezenet10, squeezenet_vww, stories260k,
     )
 }  # fmt: skip
 """The networks of `mho.models` by their short names."""
@@ -49,7 +49,7 @@ def resolve(spec: str, weights: str | None = None) -> nn.Module:
         100
     """
     if spec.strip().endswith(".pt2"):
-        network = load_exported(Path(spec.strip()))
+        network: nn.Module = load_exported(Path(spec.strip()))
     else:
         network = _built(Spec.parse(spec))
     if weights is not None:

@@ -1,4 +1,4 @@
-"""MobileNetV1: the visual-wake-words detector of MLPerf Tiny, and the ImageNet classifiers with folded batch norms."""
+"""MobileNetV1: the visual-wake-words detector of MLPerf Tiny, and ImageNet classifiers with folded norms."""
 
 from __future__ import annotations
 

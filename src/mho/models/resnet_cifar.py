@@ -1,4 +1,4 @@
-"""He's residual networks for 32 × 32 images: 6n + 2 layers of width 16, 32 and 64 (He et al. 2016, section 4.2)."""
+"""Residual networks for 32 × 32 images: 6n + 2 layers of width 16, 32, 64 (He et al. 2016, section 4.2)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class SameConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` whose output has ceil(size / stride) pixels a side, as TensorFlow's 'SAME' padding gives.
+    """`torch.nn.Conv2d` with ceil(size / stride) pixels a side, as TensorFlow's 'SAME' padding gives.
 
     The padding depends on the size of the input; where its total is odd, the extra zeros go to the right and
     below.

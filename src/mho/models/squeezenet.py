@@ -1,4 +1,4 @@
-"""SqueezeNet: v1.0 as its authors released it for Caffe, and the cut v1.1 of the drift study on visual wake words."""
+"""SqueezeNet: v1.0 as its authors released it for Caffe, and the cut v1.1 of the drift study."""
 
 from __future__ import annotations
 

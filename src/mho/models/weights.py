@@ -1,9 +1,9 @@
-"""State dicts from files, and into networks: all of it or nothing, and never by running code from the file."""
+"""State dicts from files, and into networks: all or nothing, and never by running code from the file."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _SHOWN = 4
 
 
 def read_weights(file: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file or of a checkpoint that `torch.load` reads with ``weights_only=True``.
+    """The tensors of a ``.safetensors`` file, or of a checkpoint that needs no code to be read.
 
     A checkpoint is a state dict, or a dict that holds one under 'state_dict', 'model_state_dict' or 'model'.
 
@@ -67,15 +67,14 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(held, Mapping):
         held = next((held[key] for key in _HOLDERS if isinstance(held.get(key), Mapping)), held)
     if not isinstance(held, Mapping) or not held or not all(isinstance(v, Tensor) for v in held.values()):
-        found = (
-            f"a dict of {', '.join(map(repr, list(held)[:_SHOWN]))}"
-            if isinstance(held, Mapping)
-            else type(held).__name__
-        )
+        found = f"a {type(held).__name__}"
+        if isinstance(held, Mapping):
+            found += f" of {', '.join(map(repr, list(held)[:_SHOWN])) or 'nothing'}"
         raise BadInput(
-            f"holds {found}, not a state dict", f"save a state dict, alone or under {' or '.join(map(repr, _HOLDERS))}",
+            f"holds {found}, not a state dict",
+            f"save a state dict, alone or under {' or '.join(map(repr, _HOLDERS))}",
             path=str(path),
-        )  # fmt: skip
+        )
     return {str(key): value for key, value in held.items()}
 
 
@@ -96,39 +95,49 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
     """
     own = {k: v for k, v in model.state_dict(keep_vars=True).items() if isinstance(v, Tensor)}
     state = _without_wrappers(state, own)
-    given = {id(own[key]) for key in state if key in own}
-    missing = [
-        k
-        for k, v in own.items()
-        if k not in state and id(v) not in given and not k.endswith(".num_batches_tracked")
-    ]
-    unexpected = [k for k in state if k not in own]
-    shared = [k for k in state if k in own]
-    shapes = [
-        f"{k} is {tuple(state[k].shape)}, not {tuple(own[k].shape)}"
-        for k in shared
-        if state[k].shape != own[k].shape
-    ]
-    kinds = [
-        f"{k} holds {state[k].dtype}"
-        for k in shared
-        if own[k].is_floating_point() and not state[k].is_floating_point()
-    ]
-    bad = [f"{k} has values that are not finite" for k in shared if not bool(torch.isfinite(state[k]).all())]
-    problems = [
-        f"{what}: {', '.join(keys[:_SHOWN])}{f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else ''}"
-        for what, keys in (
-            ("missing", missing), ("unexpected", unexpected), ("shapes", shapes), ("types", kinds), ("values", bad),
-        )
-        if keys
-    ]  # fmt: skip
+    problems = [*_wrong_keys(state, own), *_wrong_tensors(state, own)]
     if problems:
         raise BadInput(
             f"the weights do not fit {type(model).__name__}; {'; '.join(problems)}",
-            "give the weights of this very network, or choose the network (and its options) that they belong to",
+            "give the weights of this very network, or choose the network and options that they belong to",
             path=source,
         )
-    model.load_state_dict({k: state[k] for k in shared}, strict=False)
+    # strict=False lets the counters and tied names be absent; everything else has been checked.
+    model.load_state_dict(dict(state), strict=False)
+
+
+def _wrong_keys(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
+    given = {id(own[key]) for key in state if key in own}
+    absent = [key for key, value in own.items() if key not in state and id(value) not in given]
+    yield from _listed("missing", [key for key in absent if not key.endswith(".num_batches_tracked")])
+    yield from _listed("unexpected", [key for key in state if key not in own])
+
+
+def _wrong_tensors(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
+    shapes, types, infinite, torn = [], [], [], []
+    first: dict[int, str] = {}
+    for key, there in own.items():
+        value = state.get(key)
+        if value is None:
+            continue
+        if value.shape != there.shape:
+            shapes.append(f"{key} is {tuple(value.shape)}, not {tuple(there.shape)}")
+        elif there.is_floating_point() and not value.is_floating_point():
+            types.append(f"{key} is {value.dtype}")
+        elif not bool(torch.isfinite(value).all()):
+            infinite.append(key)
+        elif not torch.equal(value, state[first.setdefault(id(there), key)]):
+            torn.append(f"{first[id(there)]} and {key}")
+    yield from _listed("shapes", shapes)
+    yield from _listed("types", types)
+    yield from _listed("not finite", infinite)
+    yield from _listed("different, but one parameter in the network", torn)
+
+
+def _listed(what: str, items: list[str]) -> Iterator[str]:
+    if items:
+        rest = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+        yield f"{what}: {', '.join(items[:_SHOWN])}{rest}"
 
 
 def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

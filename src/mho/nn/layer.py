@@ -34,6 +34,7 @@ class AnalogLayer(nn.Module):
     """Mixin: a layer of torch whose matrices live on arrays. Parameters keep their names."""
 
     hw: Hardware
+    digital_class: type[nn.Module]
 
     @classmethod
     def from_digital(cls: type[L], module: nn.Module, hw: Hardware, path: str) -> L:
@@ -46,17 +47,15 @@ class AnalogLayer(nn.Module):
         """
         layer = cls.__new__(cls)
         layer.__dict__ = _shallow(module)
-        layer.hw = hw
+        layer.hw, layer.digital_class = hw, type(module)
         layer.build(path)
         return layer
 
     def to_digital(self) -> nn.Module:
-        """The layer of torch that this one stands for, with the same parameters."""
-        bases = type(self).__mro__
-        digital = next(base for base in bases if issubclass(base, nn.Module) and not issubclass(base, AnalogLayer))
-        module = digital.__new__(digital)
+        """The layer that this one was made from, of the same class and with the same parameters."""
+        module = self.digital_class.__new__(self.digital_class)
         module.__dict__ = _shallow(self)
-        del module.__dict__["hw"]
+        del module.__dict__["hw"], module.__dict__["digital_class"]
         module._modules = {k: m for k, m in self._modules.items() if not _is_arrays(m)}
         return module
 

@@ -57,7 +57,7 @@ class OwnForward(AnalogLayer):
     """Mixin for the classes that `analog_class` makes."""
 
     weight: Tensor
-    digital_class: ClassVar[type[nn.Module]]
+    written_as: ClassVar[type[nn.Module]]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The user's own forward, with the arrays in place of the operator on `weight`."""
@@ -75,7 +75,7 @@ class OwnForward(AnalogLayer):
         yield MatrixView("weight", self.matrix, self.weight, operator)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _empty, (type(self).digital_class,), self.__getstate__()
+        return _empty, (type(self).written_as,), self.__getstate__()
 
 
 _classes: dict[type[nn.Module], type[OwnForward]] = {}
@@ -85,7 +85,7 @@ def analog_class(cls: type[nn.Module]) -> type[OwnForward]:
     """The analog version of a user's layer class; the same one each time."""
     if cls in _classes:
         return _classes[cls]
-    members = {"__module__": __name__, "__doc__": cls.__doc__, "digital_class": cls}
+    members = {"__module__": __name__, "__doc__": cls.__doc__, "written_as": cls}
     _classes[cls] = type(f"Analog{cls.__name__}", (OwnForward, cls), members)
     return _classes[cls]
 

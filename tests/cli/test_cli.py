@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import mho
+from mho.measure import DriftResult
+
+RUN = [sys.executable, "-c", "from mho.cli import main; main()"]
+QUICK = ["--data", "digits?n=200", "--times", "1h,1y", "--chips", "2"]
+
+
+def call(*arguments, **options):
+    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    from safetensors.torch import save_file
+
+    from mho.models import digits_cnn
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
+    save_file(digits_cnn().state_dict(), path)
+    return str(path)
+
+
+def test_help_lists_the_commands():
+    text = call("--help").stdout
+    assert all(command in text for command in ("demo", "drift", "hardware", "info"))
+
+
+def test_hardware_list_show_check(tmp_path):
+    assert "hwa-standard" in call("hardware", "list").stdout
+    shown = call("hardware", "show", "pcm", "--keys").stdout
+    assert "g_max_us: 25.0" in shown and "array.rows: Input lines" in shown and "drift exponent" in shown
+    (tmp_path / "mine.yaml").write_text("preset: pcm\nname: mine\nadc: {bits: 6}\n")
+    assert "describes 'mine'" in call("hardware", "check", str(tmp_path / "mine.yaml")).stdout
+    (tmp_path / "bad.yaml").write_text("preset: pcm\nadc: {bitz: 6}\n")
+    bad = call("hardware", "check", str(tmp_path / "bad.yaml"))
+    assert bad.returncode == 2 and "bitz" in bad.stderr and "way out" in bad.stderr and "Traceback" not in bad.stderr
+
+
+def test_info_says_what_runs():
+    assert "reference" in call("info").stdout
+
+
+def test_drift_writes_a_report_and_resumes(weights, tmp_path):
+    out = tmp_path / "run"
+    first = call("drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(out), "--set", "adc.bits=7")
+    assert first.returncode == 0, first.stderr
+    assert (out / "report.html").exists() and "digits_cnn" in first.stdout
+    rows = (out / "rows.jsonl").read_bytes()
+    again = call("drift", "digits_cnn", "--weights", weights, *QUICK[:-1], "3", "--out", str(out), "--set", "adc.bits=7")
+    assert again.returncode == 0 and (out / "rows.jsonl").read_bytes().startswith(rows)
+    assert len(DriftResult.load(out).chips) == 3 and DriftResult.load(out).header.hardware["adc"]["bits"] == 7
+    other = call("drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(out))
+    assert other.returncode == 2 and "Traceback" not in other.stderr
+    assert (out / "rows.jsonl").read_bytes().startswith(rows)
+
+
+def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
+    from mho.data import load
+    from mho.models import resolve
+
+    done = call("drift", "mho.models:digits_cnn", "--weights", weights, *QUICK, "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    test = load("digits?n=200")
+    net = mho.calibrate(mho.to_analog(resolve("digits_cnn", weights).eval(), "pcm"), test)
+    result = mho.drift(net, test, ["1h", "1y"], chips=2)
+    stored = DriftResult.load(tmp_path / "run")
+    assert [m.accuracy for m in stored.measurements] == [m.accuracy for m in result.measurements]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["drift", "no_such_model", "--data", "digits"], "no_such_model"),
+        (["drift", "digits_cnn", "--data", "no_such_data"], "no_such_data"),
+        (["drift", "digits_cnn", "--data", "digits", "--hardware", "pcn"], "pcn"),
+        (["drift", "digits_cnn", "--data", "digits", "--times", "1 moon"], "moon"),
+        (["drift", "digits_cnn", "--data", "digits", "--set", "adc.bitz=3"], "bitz"),
+        (["drift", "digits_cnn", "--data", "digits", "--set", "adc"], "--set"),
+        (["drift", "digits_cnn", "--data", "digits", "--chips", "some"], "--chips"),
+        (["drift", "digits_cnn", "--data", "digits", "--weights", "none.safetensors"], "none.safetensors"),
+        (["hardware", "show", "pcn"], "pcn"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_in_one_message(arguments, named, tmp_path):
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr
+    assert not list(Path(tmp_path).glob("**/rows.jsonl"))
+
+
+def test_control_c_keeps_the_finished_chips(weights, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["drift", "digits_cnn", "--weights", weights, "--data", "digits", "--times", "1h", "--chips", "100000"]
+    process = subprocess.Popen([*RUN, *arguments, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not ((out / "rows.jsonl").exists() and (out / "rows.jsonl").stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130 and "goes on from there" in text and "Traceback" not in text
+    assert len(DriftResult.load(out).chips) >= 1

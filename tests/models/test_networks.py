@@ -1,0 +1,145 @@
+"""Shapes and sizes of the networks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mho.errors import BadInput, WrongSetting
+from mho.models import FACTORIES, SameConv2d, resolve
+from mho.models.resnet_cifar import CifarResNet
+
+PARAMETERS = {
+    "digits_cnn": 17_626,
+    "dscnn": 22_604,
+    "mobilenet_v1": 467_593,
+    "mobilenet_v1_vww": 216_322,
+    "resnet8": 78_186,
+    "resnet8_large": 480_330,
+    "resnet14b": 175_258,
+    "resnet20": 269_722,
+    "resnet20b": 272_474,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+    "squeezenet10": 1_248_424,
+    "squeezenet_vww": 250_209,
+    "stories260k": 260_032,
+}
+SHAPES = {
+    "digits_cnn": ((2, 1, 8, 8), (2, 10)),
+    "dscnn": ((2, 1, 49, 10), (2, 12)),
+    "mobilenet_v1": ((1, 3, 128, 128), (1, 1001)),
+    "mobilenet_v1_vww": ((2, 3, 96, 96), (2, 2)),
+    "squeezenet10": ((1, 3, 227, 227), (1, 1000)),
+    "squeezenet_vww": ((2, 3, 224, 224), (2, 1)),
+}
+IMAGES = ((2, 3, 32, 32), (2, 10))
+
+
+def test_every_network_has_its_size_on_record():
+    assert set(PARAMETERS) == set(FACTORIES)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_number_of_parameters(name):
+    assert sum(p.numel() for p in FACTORIES[name]().parameters()) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", sorted(set(PARAMETERS) - {"stories260k"}))
+@torch.no_grad()
+def test_shapes(name):
+    given, expected = SHAPES.get(name, IMAGES)
+    assert resolve(name)(torch.rand(given)).shape == expected
+
+
+def test_the_number_of_classes_can_be_chosen():
+    assert resolve("resnet8?num_classes=3")(torch.rand(1, 3, 32, 32)).shape == (1, 3)
+
+
+def test_a_depth_that_does_not_exist_is_refused():
+    with pytest.raises(WrongSetting, match=r"21 layers.*6n \+ 2"):
+        CifarResNet(21)
+
+
+def test_squeezenet_vww_ends_after_the_third_pool_and_gives_a_probability():
+    net = resolve("squeezenet_vww")
+    x = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        assert net.features(x).shape == (2, 256, 13, 13)
+        y = net(x)
+    assert ((y > 0) & (y < 1)).all()
+    assert [type(m) for m in net.head] == [nn.Dropout, nn.Flatten, nn.BatchNorm1d, nn.Linear, nn.Sigmoid]
+    assert sum(p.numel() for p in net.head.parameters()) == 129_793
+    assert float(net.head[3].bias) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("size", [7, 8, 9, 10])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 2, 3, (10, 4)])
+def test_same_padding_gives_ceil_of_size_over_stride(size, stride, kernel):
+    conv = SameConv2d(1, 1, kernel, stride)
+    assert conv(torch.rand(1, 1, size, 9)).shape[2:] == (-(-size // stride), -(-9 // stride))
+
+
+def test_same_padding_puts_the_odd_zero_behind():
+    conv = SameConv2d(1, 1, 3, stride=2, bias=False)
+    x = torch.rand(1, 1, 8, 8)
+    assert torch.equal(conv(x), F.conv2d(F.pad(x, (0, 1, 0, 1)), conv.weight, stride=2))
+
+
+def test_same_padding_counts_dilation():
+    conv = SameConv2d(2, 2, 3, dilation=2, groups=2)
+    x = torch.rand(1, 2, 8, 8)
+    expected = F.conv2d(x, conv.weight, conv.bias, padding="same", dilation=2, groups=2)
+    assert torch.equal(conv(x), expected)
+
+
+@torch.no_grad()
+def test_llama_looks_back_only():
+    net = resolve("stories260k")
+    ids = torch.randint(0, 512, (2, 12))
+    changed = ids.clone()
+    changed[:, 8] = (changed[:, 8] + 1) % 512
+    a, b = net(ids), net(changed)
+    assert a.shape == (2, 12, 512)
+    torch.testing.assert_close(a[:, :8], b[:, :8])
+    assert not torch.allclose(a[:, 8:], b[:, 8:])
+
+
+@torch.no_grad()
+def test_llama_knows_the_order_of_tokens():
+    net = resolve("stories260k")
+    a, b = net(torch.tensor([[5, 6, 7]]))[0, -1], net(torch.tensor([[6, 5, 7]]))[0, -1]
+    assert not torch.allclose(a, b)
+
+
+def test_llama_has_one_matrix_for_both_vocabularies_and_a_longest_input():
+    net = resolve("stories260k")
+    assert net.out.weight is net.tok.weight
+    with pytest.raises(BadInput, match="513 tokens in a row -> cut the text into pieces of at most 512"):
+        net(torch.zeros(1, 513, dtype=torch.long))
+
+
+def test_digits_cnn_learns_the_digits_within_seconds():
+    pytest.importorskip("sklearn")
+    from mho.data import load
+    from mho.training import train
+
+    torch.manual_seed(0)
+    net = train(resolve("digits_cnn"), load("digits?split=train"), epochs=10)
+    test = load("digits?split=test")
+    with torch.no_grad():
+        assert (net(test.inputs).argmax(1) == test.labels).float().mean() >= 0.97
+
+
+@pytest.mark.parametrize("module", ["mho.models", "mho.data"])
+def test_import_brings_no_optional_package(module):
+    code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"sklearn", "PIL", "matplotlib", "jinja2", "typer"} & set(done.stdout.split())
