@@ -222,7 +222,7 @@ def test_files_that_are_no_programs(tmp_path):
     with pytest.raises(BadInput, match=r"not a file of torch\.export\.save"):
         resolve(str(tmp_path / "text.pt2"))
     torch.save({"a": torch.ones(1)}, tmp_path / "state.pt2")
-    with pytest.raises(BadInput, match="today's torch.export.save"):
+    with pytest.raises(BadInput, match=r"today's torch\.export\.save"):
         resolve(str(tmp_path / "state.pt2"))
 
 

@@ -94,5 +94,5 @@ def test_an_import_error_inside_the_users_module_is_not_hidden(tmp_path, monkeyp
 
 
 def test_a_factory_must_return_a_module():
-    with pytest.raises(BadInput, match="returned a Counter, not a torch.nn.Module"):
+    with pytest.raises(BadInput, match=r"returned a Counter, not a torch\.nn\.Module"):
         resolve("collections:Counter")

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from mho.cli import demo, drift, hardware, info
+from mho.cli import demo, drift, hardware, info, study
 from mho.errors import MhoError
 
 _INTERRUPTED = 130
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("drift")(drift.drift)
 app.add_typer(hardware.app, name="hardware")
+app.add_typer(study.app, name="study")
 app.command("info")(info.info)
 
 

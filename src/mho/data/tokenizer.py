@@ -62,8 +62,13 @@ class Tokenizer:
 
     def decode(self, tokens: list[int]) -> str:
         """The text of tokens; the three special ones are left out."""
-        content = b"".join(self.pieces[token] for token in tokens if token >= _BYTES_FROM)
+        content = b"".join(self._bytes(token) for token in tokens if token >= _BYTES_FROM)
         return content.decode(errors="replace").removeprefix(" ")
+
+    def _bytes(self, token: int) -> bytes:
+        """A single byte is written as ``<0x0A>`` in the file."""
+        byte = token - _BYTES_FROM
+        return bytes([byte]) if byte < 256 else self.pieces[token]
 
     def _pair(self, tokens: list[int], place: int) -> bytes:
         return self.pieces[tokens[place]] + self.pieces[tokens[place + 1]]

@@ -55,7 +55,7 @@ def _unpickled(path: Path) -> Any:
             "save the tensors alone: torch.save(model.state_dict(), …) or safetensors.torch.save_file",
             path=str(path),
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(
             f"cannot be read ({reason})", "write or fetch the checkpoint again", path=str(path)
