@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mho
-from mho.errors import MissingExtra, MhoError, NotYet
+from mho.errors import MhoError, MissingExtra, NotYet
 
 ROOT = Path(mho.__file__).parent
 ORDER = [
@@ -54,11 +54,10 @@ def test_import_mho_is_light():
 
 
 def test_the_help_needs_no_torch():
-    statement = (
-        "from mho.cli import main; sys.argv=['mho','--help']\n"
-        "try:\n main()\nexcept SystemExit: pass\n"
+    statement = "from mho.cli import main; sys.argv=['mho','--help']\ntry:\n main()\nexcept SystemExit: pass\n"
+    code = "import sys, io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()):\n " + statement.replace(
+        "\n", "\n "
     )
-    code = f"import sys, io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()):\n " + statement.replace("\n", "\n ")
     code += "\nprint(' '.join(sorted(m.split('.')[0] for m in sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "matplotlib", "scipy", "sklearn"} & set(done.stdout.split())

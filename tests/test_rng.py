@@ -16,7 +16,9 @@ def test_an_address_decides_its_numbers_and_nothing_else_does():
 
 
 def test_neighbouring_addresses_share_nothing():
-    addresses = [("chip", s, c, layer, p) for s, c, layer, p in itertools.product((0, 1), (0, 1), ("a", "b"), ("x", "y"))]
+    addresses = [
+        ("chip", s, c, layer, p) for s, c, layer, p in itertools.product((0, 1), (0, 1), ("a", "b"), ("x", "y"))
+    ]
     draws = torch.stack([Stream(a[:-1]).normal(str(a[-1]), (4000,)) for a in addresses])
     correlation = torch.corrcoef(draws) - torch.eye(len(draws))
     assert float(correlation.abs().max()) < 5 / 4000**0.5
@@ -42,4 +44,4 @@ def test_draws_take_the_dtype_of_what_they_are_for():
     like = torch.zeros(1, dtype=torch.float64)
     assert Stream(("a",)).normal("x", (2,), like=like).dtype == torch.float64
     u = Stream(("a",)).uniform("x", (1000,))
-    assert 0 <= float(u.min()) and float(u.max()) < 1
+    assert float(u.min()) >= 0 and float(u.max()) < 1

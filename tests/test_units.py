@@ -18,14 +18,18 @@ def test_times_from_strings(text, expected):
     assert seconds(text) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("bad", ["1 fortnight", "soon", "1.2.3 s", "h", "", "-1 h", -1, float("nan"), float("inf"), "1e400 s"])
+@pytest.mark.parametrize(
+    "bad", ["1 fortnight", "soon", "1.2.3 s", "h", "", "-1 h", -1, float("nan"), float("inf"), "1e400 s"]
+)
 def test_impossible_times_are_refused_with_a_way_out(bad):
     with pytest.raises(WrongSetting) as error:
         seconds(bad)
     assert error.value.remedy
 
 
-@pytest.mark.parametrize(("text", "expected"), [("25 µS", 25.0), ("25 uS", 25.0), ("0.1 mS", 100.0), ("5 nS", 5e-3), (7, 7.0)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("25 µS", 25.0), ("25 uS", 25.0), ("0.1 mS", 100.0), ("5 nS", 5e-3), (7, 7.0)]
+)
 def test_conductances_from_strings(text, expected):
     assert microsiemens(text) == pytest.approx(expected)
 

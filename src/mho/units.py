@@ -30,7 +30,8 @@ def _split(text: str, what: str, units: dict[str, float]) -> tuple[float, str]:
     match = re.fullmatch(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµμ]+)\s*", text)
     if not match:
         raise WrongSetting(
-            f"'{text}' is not a {what}", f"write a number and a unit, one of {', '.join(units)}, as in '1 {next(iter(units))}'"
+            f"'{text}' is not a {what}",
+            f"write a number and a unit, one of {', '.join(units)}, as in '1 {next(iter(units))}'",
         )
     try:
         return float(match[1]), match[2]
@@ -71,7 +72,9 @@ def microsiemens(conductance: str | float) -> float:
     value, unit = _split(conductance, "conductance", {"µS": 1.0, "nS": 1.0, "mS": 1.0, "S": 1.0})
     factor = _MICROSIEMENS.get(unit[:-1].lower() + "s") if unit.endswith("S") else None
     if factor is None:
-        raise WrongSetting(f"unknown unit of conductance '{unit}' in '{conductance}'", "use one of nS, µS (or uS), mS, S")
+        raise WrongSetting(
+            f"unknown unit of conductance '{unit}' in '{conductance}'", "use one of nS, µS (or uS), mS, S"
+        )
     return value * factor
 
 

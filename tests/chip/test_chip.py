@@ -86,8 +86,8 @@ def test_ages_of_one_chip_share_its_draws():
     chip = mho.program(_net(PCM.replace(**{"cell.read_noise": 0.0})), seed=0)
     for arrays in chip.arrays.values():
         early, late = arrays.conductances(3600.0), arrays.conductances(3.15e7)
-        ratio = torch.cat([(l / e)[e > 0].flatten() for e, l in zip(early, late, strict=True)])
-        assert 0 < float(ratio.min()) and float(ratio.max()) <= 1
+        ratio = torch.cat([(b / a)[a > 0].flatten() for a, b in zip(early, late, strict=True)])
+        assert float(ratio.min()) > 0 and float(ratio.max()) <= 1
 
 
 def test_another_read_is_another_fluctuation_of_the_same_chip():

@@ -59,7 +59,9 @@ def test_drift_writes_a_report_and_resumes(weights, tmp_path):
     assert first.returncode == 0, first.stderr
     assert (out / "report.html").exists() and "digits_cnn" in first.stdout
     rows = (out / "rows.jsonl").read_bytes()
-    again = call("drift", "digits_cnn", "--weights", weights, *QUICK[:-1], "3", "--out", str(out), "--set", "adc.bits=7")
+    again = call(
+        "drift", "digits_cnn", "--weights", weights, *QUICK[:-1], "3", "--out", str(out), "--set", "adc.bits=7"
+    )
     assert again.returncode == 0 and (out / "rows.jsonl").read_bytes().startswith(rows)
     assert len(DriftResult.load(out).chips) == 3 and DriftResult.load(out).header.hardware["adc"]["bits"] == 7
     other = call("drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(out))
@@ -103,7 +105,9 @@ def test_mistakes_end_in_one_message(arguments, named, tmp_path):
 def test_control_c_keeps_the_finished_chips(weights, tmp_path):
     out = tmp_path / "run"
     arguments = ["drift", "digits_cnn", "--weights", weights, "--data", "digits", "--times", "1h", "--chips", "100000"]
-    process = subprocess.Popen([*RUN, *arguments, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(
+        [*RUN, *arguments, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not ((out / "rows.jsonl").exists() and (out / "rows.jsonl").stat().st_size):
         time.sleep(0.05)

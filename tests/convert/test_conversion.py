@@ -195,10 +195,9 @@ def test_registered_layers_are_used():
 
             yield MatrixView("weight", self.matrix, self.weight, _LINEAR)
 
+    import mho.convert.rules as rules
     from mho.convert.rules import ANALOG
     from mho.nn.linear import LINEAR as _LINEAR
-
-    import mho.convert.rules as rules
 
     globals()["AnalogScaled"] = AnalogScaled
     AnalogScaled.__qualname__ = "AnalogScaled"
@@ -213,7 +212,9 @@ def test_registered_layers_are_used():
 
 
 def test_there_and_back():
-    model = nn.Sequential(SameConv(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(), nn.Linear(4 * 25, 2))
+    model = nn.Sequential(
+        SameConv(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(), nn.Linear(4 * 25, 2)
+    )
     x = torch.randn(2, 3, 8, 8)
     back = to_digital(to_analog(model, "pcm", example=x))
     assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
@@ -253,4 +254,4 @@ def test_networks_written_by_others_convert_right(name, shape):
     net = to_analog(model, IDEAL, example=x)
     assert net.placement.analog_share > 0.9 and net.placement.arrays > 5
     if name.startswith("imagenet_squeezenet"):
-        assert [w.shape for w in net.placement if w.path == "conv_final"][0] == (1000, 512, 1, 1)
+        assert next(w.shape for w in net.placement if w.path == "conv_final") == (1000, 512, 1, 1)

@@ -11,9 +11,7 @@ from mho.data import Dataset, data_root, load, names
 from mho.data.tokenizer import Tokenizer
 from mho.errors import BadInput, MissingExtra, WrongSetting
 
-needs_data = pytest.mark.skipif(
-    "MHO_DATA" not in os.environ, reason="MHO_DATA is not set: the data sets are not here"
-)
+needs_data = pytest.mark.skipif("MHO_DATA" not in os.environ, reason="MHO_DATA is not set: the data sets are not here")
 
 
 def _digits(split):

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from mho.errors import BadInput, MhoError, WrongSetting
-from mho.hardware import ADC, DAC, CELLS, Cell, Faults, Hardware, Variation
+from mho.hardware import ADC, CELLS, DAC, Cell, Faults, Hardware, Variation
 
 
 @pytest.mark.parametrize("name", Hardware.presets())

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ mho.drift(make_net(mho.Hardware.preset("pcm"), data), data, ["1 h", "1 y"], chip
 
 
 def test_kill_minus_nine_loses_at_most_the_chip_in_progress(net, data, tmp_path):
-    code = _KILLED.format(here=os.path.dirname(__file__))
+    code = _KILLED.format(here=str(Path(__file__).parent))
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], env=dict(os.environ))
     rows = tmp_path / "run" / "rows.jsonl"
     deadline = time.monotonic() + 60

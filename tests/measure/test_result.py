@@ -17,9 +17,7 @@ from mho.store import RunStore
 
 N = 1000
 AGES = (60.0, 3600.0, 86400.0, 2592000.0)
-LABELS = (
-    np.arange(N) % 4 * (np.arange(N) % 2)
-)  # 0 1 0 3: class 0 is half of the data, class 2 is never a label
+LABELS = np.arange(N) % 4 * (np.arange(N) % 2)  # 0 1 0 3: class 0 is half of the data, class 2 is never a label
 
 
 def _measure(chip: int, age_s: float, right: int) -> Measurement:
@@ -31,9 +29,7 @@ def _measure(chip: int, age_s: float, right: int) -> Measurement:
     )  # fmt: skip
 
 
-def _result(
-    table: list[list[int]], digital: int = 920, ages: tuple[float, ...] = AGES, **changes
-) -> DriftResult:
+def _result(table: list[list[int]], digital: int = 920, ages: tuple[float, ...] = AGES, **changes) -> DriftResult:
     data = DataInfo("toy", N, "d", ("a", "b", "c", "d"), tuple(np.bincount(LABELS, minlength=4)))
     header = RunHeader("net", data, {"name": "pcm"}, "h", 5, ages, **changes)
     measurements = [_measure(c, t, k) for c, row in enumerate(table) for t, k in zip(ages, row, strict=True)]
@@ -102,9 +98,7 @@ def test_sentence_beyond_and_before() -> None:
     assert (
         _result([[920]] * 2, ages=(0.0,))
         .sentence()
-        .startswith(
-            "toy with net on 'pcm' is inside its 1 % budget right after programming, the only age measured; "
-        )
+        .startswith("toy with net on 'pcm' is inside its 1 % budget right after programming, the only age measured; ")
     )
 
 
@@ -123,9 +117,7 @@ def test_without_classes() -> None:
     rows = [Measurement(c, 60.0, N, np.arange(N) < 300 - c, 3.0) for c in range(3)]
     result = DriftResult(header, Measurement(-1, 0.0, N, np.arange(N) < 305, 2.9), rows)
     s = result.summary()[0]
-    assert all(
-        math.isnan(v) for v in (s.chance_corrected, s.majority_corrected, s.balanced, s.top_share, s.shift)
-    )
+    assert all(math.isnan(v) for v in (s.chance_corrected, s.majority_corrected, s.balanced, s.top_share, s.shift))
     assert result.per_class() == [] and result.rows()[0]["most_predicted"] == ""
     assert "text with lm on 'abc'" in str(result)
 
@@ -155,9 +147,7 @@ def test_load_gives_the_same(tmp_path: Path) -> None:
 def test_incomplete_results_are_refused() -> None:
     result = _result(FALLING)
     header, digital, rows = result.header, result.digital, result.measurements
-    short = dataclasses.replace(
-        rows[0], samples=2, correct=np.ones(2, bool), predicted=(), correct_by_class=()
-    )
+    short = dataclasses.replace(rows[0], samples=2, correct=np.ones(2, bool), predicted=(), correct_by_class=())
     for wrong in ([], rows[1:], [*rows, rows[0]], [short, *rows[1:]]):
         with pytest.raises(BadResults):
             DriftResult(header, digital, wrong)

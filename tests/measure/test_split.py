@@ -22,9 +22,7 @@ def _by_hand(table: np.ndarray) -> tuple[float, float, float]:
     return (ms_chip - ms_e) / n, (ms_sample - ms_e) / c, ms_e
 
 
-def _draw(
-    rng: np.random.Generator, chips: int, samples: int, margin: np.ndarray, chip_sd: float = 0.4
-) -> np.ndarray:
+def _draw(rng: np.random.Generator, chips: int, samples: int, margin: np.ndarray, chip_sd: float = 0.4) -> np.ndarray:
     score = margin + chip_sd * rng.normal(size=(chips, 1)) + rng.normal(size=(chips, samples))
     return score > 0
 
@@ -39,9 +37,7 @@ def test_agrees_with_the_textbook() -> None:
 
 
 def test_negative_components_become_zero() -> None:
-    table = np.array(
-        [[1, 0, 1, 0], [0, 1, 0, 1]], dtype=bool
-    )  # equal chips: less spread than chance would give
+    table = np.array([[1, 0, 1, 0], [0, 1, 0, 1]], dtype=bool)  # equal chips: less spread than chance would give
     assert _by_hand(table)[0] < 0
     assert variance_split(table).chip == 0
 
@@ -58,9 +54,7 @@ def test_unbiased() -> None:
     splits = [variance_split(_draw(rng, 8, 60, rng.normal(0.8, 1, 60))) for _ in range(600)]
     for values, truth in (([s.chip for s in splits], chip), ([s.sample for s in splits], sample)):
         error = np.std(values) / math.sqrt(len(values))
-        assert (
-            abs(np.mean(values) - truth) < 4 * error + 0.05 * truth
-        )  # clipping at zero biases upwards a little
+        assert abs(np.mean(values) - truth) < 4 * error + 0.05 * truth  # clipping at zero biases upwards a little
 
 
 def test_interval_covers_new_chips_and_new_samples() -> None:

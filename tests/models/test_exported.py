@@ -60,9 +60,7 @@ def _export(net, x, shapes=FREE):
 
 
 def _layers(net):
-    return {
-        n: type(m) for n, m in net.named_modules() if type(m).__module__.startswith("torch.nn.modules.") and n
-    }
+    return {n: type(m) for n, m in net.named_modules() if type(m).__module__.startswith("torch.nn.modules.") and n}
 
 
 @pytest.fixture(scope="module")
@@ -243,9 +241,7 @@ def test_a_program_that_would_run_code_is_refused_unopened(exported, tmp_path):
     torch.save(_Bomb(), buffer)
     with zipfile.ZipFile(exported[1]) as good, zipfile.ZipFile(tmp_path / "bomb.pt2", "w") as bad:
         for name in good.namelist():
-            bad.writestr(
-                name, buffer.getvalue() if name.endswith("sample_inputs/model.pt") else good.read(name)
-            )
+            bad.writestr(name, buffer.getvalue() if name.endswith("sample_inputs/model.pt") else good.read(name))
     with pytest.raises(BadInput, match="would run code from the file"):
         load_exported(tmp_path / "bomb.pt2")
     assert not _Bomb.exploded

@@ -76,7 +76,7 @@ def test_squeezenet_vww_ends_after_the_third_pool_and_gives_a_probability():
     assert ((y > 0) & (y < 1)).all()
     assert [type(m) for m in net.head] == [nn.Dropout, nn.Flatten, nn.BatchNorm1d, nn.Linear, nn.Sigmoid]
     assert sum(p.numel() for p in net.head.parameters()) == 129_793
-    assert float(net.head[3].bias) == pytest.approx(0.01)
+    assert net.head[3].bias.item() == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("size", [7, 8, 9, 10])

@@ -50,9 +50,7 @@ def test_resnet20_on_the_whole_test_set():
 @pytest.mark.parametrize("name", RIGHT_OF_FIRST_1000)
 def test_right_answers_among_the_first_thousand(name):
     net, info = published(name)
-    assert _right(net, load(info.data).subset(1000)) == pytest.approx(
-        RIGHT_OF_FIRST_1000[name], abs=TOLERANCE
-    )
+    assert _right(net, load(info.data).subset(1000)) == pytest.approx(RIGHT_OF_FIRST_1000[name], abs=TOLERANCE)
     assert info.accuracy == pytest.approx(RIGHT_OF_FIRST_1000[name] / 1000, abs=0.02)
 
 
@@ -93,7 +91,7 @@ def test_every_published_network_loads_whole(name):
 @pytest.mark.data
 @needs_data
 @torch.no_grad()
-def test_compressed_imagenet_networks_tell_a_picture_from_noise():
+def test_compressed_weights_keep_their_few_values():
     net = resolve("published:imagenet_squeezenet10_dc")
     zeros = torch.cat([p.flatten() for n, p in net.named_parameters() if n.endswith("weight")]) == 0
     assert 0.6 < float(zeros.float().mean()) < 0.72

@@ -31,11 +31,7 @@ def _result(
     def measure(chip: int, age_s: float, lost: float) -> Measurement:
         correct = rng.random(n) < 0.9 - lost
         predicted = np.where(correct, labels, 0)
-        counts = (
-            [tuple(np.bincount(x, minlength=k)) for x in (predicted, labels[correct])]
-            if classes
-            else [(), ()]
-        )
+        counts = [tuple(np.bincount(x, minlength=k)) for x in (predicted, labels[correct])] if classes else [(), ()]
         return Measurement(chip, age_s, n, correct, 0.3 + lost, *counts)
 
     placement = (
@@ -67,9 +63,7 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.ids += [value for name, value in attrs if name == "id"]
-        self.links += [
-            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "data")
-        ]
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "data")]
         if tag not in VOID:
             self.stack.append(tag)
 

@@ -36,9 +36,7 @@ def _measure(chip: int, age_s: float, seed: int = 0) -> Measurement:
     rng = np.random.default_rng([chip + 1, int(age_s), seed])
     correct = rng.random(20) < 0.8
     first = int(correct[:12].sum())
-    return Measurement(
-        chip, age_s, 20, correct, float(rng.random()), (13, 7), (first, int(correct.sum()) - first)
-    )
+    return Measurement(chip, age_s, 20, correct, float(rng.random()), (13, 7), (first, int(correct.sum()) - first))
 
 
 DIGITAL = _measure(-1, 0.0)
@@ -207,9 +205,7 @@ def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     _begun(tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     other = dataclasses.replace(HEADER, seed=4, hardware={"name": "pcm", "array": {"rows": 256}})
-    with pytest.raises(
-        BadResults, match=r"hardware\.array\.rows was 512 and is 256; seed was 3 and is 4.*--out"
-    ):
+    with pytest.raises(BadResults, match=r"hardware\.array\.rows was 512 and is 256; seed was 3 and is 4.*--out"):
         RunStore(tmp_path).create_or_resume(other, DIGITAL)
     flipped = dataclasses.replace(DIGITAL, correct=~DIGITAL.correct, correct_by_class=())
     with pytest.raises(BadResults, match="answers otherwise"):

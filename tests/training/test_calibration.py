@@ -49,7 +49,10 @@ def test_adc_ranges_follow_each_row_block():
     assert matrix.adc_range.shape == (1, 3)
     u = model[2](model[1](model[0](batches[0][0]))) / matrix.input_range
     u, weight = u.detach(), weight.detach()
-    expected = [float((u[:, a:b] @ weight[:, a:b].T).abs().max() / weight.abs().max()) for a, b in ((0, 64), (64, 128), (128, 144))]
+    expected = [
+        float((u[:, a:b] @ weight[:, a:b].T).abs().max() / weight.abs().max())
+        for a, b in ((0, 64), (64, 128), (128, 144))
+    ]
     assert matrix.adc_range[0].tolist() == pytest.approx(expected, rel=1e-4)
 
 

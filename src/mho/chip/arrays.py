@@ -58,7 +58,7 @@ class Arrays:
         now = self._reading(cells, self.draw / "compensation now") if remedy.measured() else cells.weight
         reference = self._reference()
         factors = []
-        for b, block in enumerate(self.plan.blocks):
+        for block in self.plan.blocks:
             part = slice(block.start, block.stop)
             index = self.plan.array_index(block).to(now.device)
             factors.append(remedy.factor(now[..., part], reference[..., part], index))
@@ -156,7 +156,9 @@ def program_arrays(
 def _check(matrix: Tensor, hw: Hardware, path: str) -> None:
     if not bool(torch.isfinite(matrix).all()):
         count = int((~torch.isfinite(matrix)).sum())
-        raise BadInput(f"{count} of {matrix.numel()} weights are not finite", "load or train the weights first", path=path)
+        raise BadInput(
+            f"{count} of {matrix.numel()} weights are not finite", "load or train the weights first", path=path
+        )
     if not bool(matrix.any()):
         raise BadInput("every weight is 0: there is nothing to program", "load or train the weights first", path=path)
     needs_spread = any(variation.relative_to == "weight_std" and variation.sigma for variation in hw.variations)

@@ -108,4 +108,3 @@ def _matrices(net: nn.Module) -> Iterator[tuple[str, MatrixView]]:
         if isinstance(module, AnalogLayer):
             for view in module.views():
                 yield path, view
-

@@ -13,7 +13,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
 ) -> None:
-    """The main job on scikit-learn's digits, in about a minute: train, put on arrays, program chips, age them, report."""
+    """The main job on scikit-learn's digits, in about a minute: train, map, program chips, age them, report."""
     import torch
     from rich.console import Console
 

@@ -14,7 +14,10 @@ from mho.errors import WrongSetting
 
 def drift(
     model: Annotated[
-        str, typer.Argument(help="package.module:factory[?key=value], a name of mho.models, published:NAME, or a .pt2 file.")
+        str,
+        typer.Argument(
+            help="package.module:factory[?key=value], a name of mho.models, published:NAME, or a .pt2 file."
+        ),
     ],
     data: Annotated[str, typer.Option("--data", help="A name of mho.data with ?options, or module:factory.")],
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
@@ -26,13 +29,18 @@ def drift(
     confidence: Annotated[float, typer.Option("--confidence", help="Of every interval.")] = 0.95,
     budget: Annotated[float, typer.Option("--budget", help="Accuracy that may be lost, as a fraction.")] = 0.01,
     calibration: Annotated[
-        str | None, typer.Option("--calibration", help="Data for the converters' ranges (labels unused); default: --data.")
+        str | None,
+        typer.Option("--calibration", help="Data for the converters' ranges (labels unused); default: --data."),
     ] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
     task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
-    out: Annotated[Path, typer.Option("--out", help="Where rows and the report go; the same command resumes.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", help="Where rows and the report go; the same command resumes.")] = Path(
+        "out"
+    ),
 ) -> None:
     """Measure what a network keeps of its accuracy as programmed chips age, and write a report."""
     from rich.console import Console

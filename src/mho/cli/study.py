@@ -7,16 +7,22 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The studies: measure their arms, or draw their figures from what is stored.", no_args_is_help=True)
+app = typer.Typer(
+    help="The studies: measure their arms, or draw their figures from what is stored.", no_args_is_help=True
+)
 
 
 @app.command("drift")
 def drift(
-    out: Annotated[Path, typer.Option("--out", help="Folder with one folder an arm; what is there is kept.")] = Path("studies/drift"),
+    out: Annotated[Path, typer.Option("--out", help="Folder with one folder an arm; what is there is kept.")] = Path(
+        "studies/drift"
+    ),
     only: Annotated[str, typer.Option("--only", help="Arms whose name contains this.")] = "",
     chips: Annotated[int, typer.Option("--chips", help="Chips of each arm.")] = 8,
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
-    cost: Annotated[bool, typer.Option("--cost", help="Also measure time and memory beside the digital network's.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Also measure time and memory beside the digital network's.")
+    ] = False,
     draw: Annotated[bool, typer.Option("--draw", help="Only draw, from what is stored.")] = False,
 ) -> None:
     """What is left of published networks over a year, without retraining (needs MHO_DATA unless --draw)."""

@@ -95,7 +95,11 @@ class Placement:
             seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
             return y
 
-        with torch.no_grad(), observed(net, count), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as flops:
+        with (
+            torch.no_grad(),
+            observed(net, count),
+            FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as flops,
+        ):
             net(*example)
         total = max(flops.get_total_flops() // 2, sum(seen.values()), 1)
         weights = []
@@ -171,16 +175,31 @@ def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
             owners.setdefault(id(parameter), f"{path}.{name}".lstrip("."))
             shape = tuple(parameter.shape)
             if name not in analog:
-                reason = "bias, added digitally" if isinstance(module, AnalogLayer) else reasons.get(path, "holds no matrix")
+                reason = (
+                    "bias, added digitally" if isinstance(module, AnalogLayer) else reasons.get(path, "holds no matrix")
+                )
                 found.append(Placed(path, name, "digital", reason, shape, tied_to=tied))
                 continue
-            plans = [v.operator.plan(v.weight, v.matrix.hw.array, v.matrix.hw.encoding.columns_per_weight()) for v in analog[name]]
+            plans = [
+                v.operator.plan(v.weight, v.matrix.hw.array, v.matrix.hw.encoding.columns_per_weight())
+                for v in analog[name]
+            ]
             first = plans[0]
             arrays = sum(plan.arrays for plan in plans)
             found.append(
                 Placed(
-                    path, name, "analog", reasons.get(path, ""), shape, first.rows, first.columns, first.groups,
-                    len(first.blocks), arrays, sum(plan.utilisation * plan.arrays for plan in plans) / arrays, tied,
+                    path,
+                    name,
+                    "analog",
+                    reasons.get(path, ""),
+                    shape,
+                    first.rows,
+                    first.columns,
+                    first.groups,
+                    len(first.blocks),
+                    arrays,
+                    sum(plan.utilisation * plan.arrays for plan in plans) / arrays,
+                    tied,
                 )  # fmt: skip
             )
     return Placement(tuple(found))

@@ -92,13 +92,17 @@ def _analog(module: nn.Module, base: type[nn.Module], path: str) -> Decision:
         )
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters(recurse=False)):
         raise UseInstead(
-            f"this {type(module).__name__} has no shape yet", "run the model on one batch before converting it", path=path
+            f"this {type(module).__name__} has no shape yet",
+            "run the model on one batch before converting it",
+            path=path,
         )
     if all(getattr(type(module), part, None) is getattr(base, part, None) for part in _FORWARD):
         where, name = ANALOG[base].split(":")
         return Decision(getattr(importlib.import_module(where), name), f"{base.__name__} on arrays")
     if base in _OWN_FORWARD:
-        return Decision(analog_class(type(module)), f"{type(module).__name__}: its own forward, {base.__name__} on arrays")
+        return Decision(
+            analog_class(type(module)), f"{type(module).__name__}: its own forward, {base.__name__} on arrays"
+        )
     raise NotYet(
         f"{type(module).__name__} overrides the forward of {base.__name__}",
         f"use {base.__name__} itself, register an analog version (mho.convert.register), or keep it digital: "

@@ -36,7 +36,9 @@ def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
             try:
                 expected = model.eval()(*example)
             except (RuntimeError, TypeError, ValueError) as error:
-                raise BadInput(f"the model does not run on the example ({error})", "give one batch of its inputs") from error
+                raise BadInput(
+                    f"the model does not run on the example ({error})", "give one batch of its inputs"
+                ) from error
             found = twin(*example)
     finally:
         for module, training in was_training:

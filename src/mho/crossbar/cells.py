@@ -60,7 +60,9 @@ def product_variance(weight: Tensor, targets: list[Tensor], unit: Tensor, hw: Ha
         if variation.redraw != "mvm" or not variation.sigma:
             continue
         if variation.on_weights:
-            largest = unit.detach().abs().amax() if variation.relative_to == "weight_max" else unit.detach().std(correction=0)
+            largest = (
+                unit.detach().abs().amax() if variation.relative_to == "weight_max" else unit.detach().std(correction=0)
+            )
             parts.append((variation.sigma * largest).square().expand_as(size))
         else:
             from mho.devices.variation import sigma_us

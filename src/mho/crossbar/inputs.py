@@ -38,7 +38,12 @@ class ScaledInputs:
     """
 
     def __init__(
-        self, raw: Tensor, reach: Tensor | float, half_steps: float | None, operator: Operator, quantised: Tensor | None = None
+        self,
+        raw: Tensor,
+        reach: Tensor | float,
+        half_steps: float | None,
+        operator: Operator,
+        quantised: Tensor | None = None,
     ) -> None:
         self.raw, self.reach, self.half_steps, self.operator = raw, reach, half_steps, operator
         self._quantised = quantise(raw, reach, half_steps) if quantised is None else quantised
@@ -71,7 +76,13 @@ class PatchInputs:
     """
 
     def __init__(
-        self, raw: Tensor, reach: Tensor, half_steps: float | None, operator: Operator, kernel: tuple[int, ...], columns: int
+        self,
+        raw: Tensor,
+        reach: Tensor,
+        half_steps: float | None,
+        operator: Operator,
+        kernel: tuple[int, ...],
+        columns: int,
     ) -> None:
         self.raw, self.reach, self.half_steps, self.operator = raw, reach, half_steps, operator
         self.kernel, self.columns = kernel, columns

@@ -128,7 +128,9 @@ class AnalogProduct:
             total = total - offset * self.operator.per_column(cells.scale[b]) * inputs.multiply(ones)
         return total
 
-    def _converted(self, inputs: Inputs, cells: Cells, k: int, b: int, bound: Tensor | float, factor: float = 1) -> Tensor:
+    def _converted(
+        self, inputs: Inputs, cells: Cells, k: int, b: int, bound: Tensor | float, factor: float = 1
+    ) -> Tensor:
         y = self.columns(inputs, cells, k, b, factor)
         half = self.hw.adc.half_steps
         return y if half is None else quantise(y, bound, half) * bound

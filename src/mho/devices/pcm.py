@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mho.devices.one_over_f import spread_of_reading
 from mho.hardware.definition import Definition
 from mho.hardware.parts import Cell, State
 from mho.rng import Stream
@@ -52,7 +53,9 @@ class PCM(Cell):
             c0, c1, c2 = PROGRAMMING_US
             raw = target / self.g_max_us
             sigma = (c0 + c1 * raw + c2 * raw * raw) * (self.g_max_us / 25.0)
-            g = (target + self.programming_noise * sigma * draw.normal("programming", target.shape, like=target)).clamp(min=0)
+            g = (target + self.programming_noise * sigma * draw.normal("programming", target.shape, like=target)).clamp(
+                min=0
+            )
         if self.nu is None:
             mean = (-0.0155 * r.log() + 0.0244).clamp(0.049, 0.1)
             std = (-0.0125 * r.log() - 0.0059).clamp(0.008, 0.045)
@@ -70,9 +73,9 @@ class PCM(Cell):
 
     def read(self, g: Tensor, state: State, t_s: float, draw: Stream) -> Tensor:
         """1/f noise; nothing for t <= t_r, where the logarithm would be negative."""
-        if not self.read_noise or t_s <= self.t_read_s:
+        spread = spread_of_reading(t_s, self.t_read_s)
+        if not self.read_noise or not spread:
             return g
-        spread = math.sqrt(math.log((t_s + self.t_read_s) / (2 * self.t_read_s)))
         return (g + self.read_noise * spread * g * state["q"] * draw.normal("read", g.shape, like=g)).clamp(min=0)
 
     def definitions(self) -> list[Definition]:

@@ -185,7 +185,10 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        same_kind = isinstance(value, dict) and value.get("kind", "") in ("", old.get("kind", "") if isinstance(old, dict) else "")
+        same_kind = isinstance(value, dict) and value.get("kind", "") in (
+            "",
+            old.get("kind", "") if isinstance(old, dict) else "",
+        )
         merged[key] = _merge(old, value) if isinstance(old, dict) and same_kind else value
     return merged
 

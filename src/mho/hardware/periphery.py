@@ -101,7 +101,9 @@ class ProductNoise(Spec):
             found.append(Definition("column output", f"{self.output:g}", unit, "normal", "mvm", source))
         if self.weight:
             size = {"additive": "", "proportional": "·|w|", "pcm_read": "·sqrt(|w|)"}[self.weight_form]
-            found.append(Definition("weight", f"{self.weight:g}{size}", "the largest weight (|w| <= 1)", "normal", "mvm", source))
+            found.append(
+                Definition("weight", f"{self.weight:g}{size}", "the largest weight (|w| <= 1)", "normal", "mvm", source)
+            )
         return found
 
 

@@ -72,7 +72,8 @@ class Faults(Spec):
     def _possible(self) -> Faults:
         if self.stuck_low + self.stuck_high > 1:
             raise WrongSetting(
-                f"stuck_low + stuck_high = {self.stuck_low + self.stuck_high:g} > 1", "shares of cells add up to at most 1"
+                f"stuck_low + stuck_high = {self.stuck_low + self.stuck_high:g} > 1",
+                "shares of cells add up to at most 1",
             )
         return self
 

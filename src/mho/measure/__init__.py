@@ -1,16 +1,35 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
 from mho.measure.curves import Lifetime, Yield, accuracy_at, lifetime, yield_at
-from mho.measure.monte_carlo import Known, digital_measurement, drift
 from mho.measure.evaluate import TestData, accuracy, measure
 from mho.measure.intervals import Interval, mean_interval, wilson_interval
+from mho.measure.monte_carlo import Known, digital_measurement, drift
 from mho.measure.result import DriftResult
 from mho.measure.split import VarianceSplit, variance_split
 from mho.measure.summary import AgeSummary, ClassRecall
 from mho.store.records import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "ClassRecall", "DataInfo", "DriftResult", "Interval", "Known", "Lifetime", "Measurement", "TestData",
-    "RunHeader", "VarianceSplit", "Yield", "accuracy", "accuracy_at", "digital_measurement", "drift", "lifetime", "measure", "mean_interval", "variance_split",
-    "wilson_interval", "yield_at",
+    "AgeSummary",
+    "ClassRecall",
+    "DataInfo",
+    "DriftResult",
+    "Interval",
+    "Known",
+    "Lifetime",
+    "Measurement",
+    "RunHeader",
+    "TestData",
+    "VarianceSplit",
+    "Yield",
+    "accuracy",
+    "accuracy_at",
+    "digital_measurement",
+    "drift",
+    "lifetime",
+    "mean_interval",
+    "measure",
+    "variance_split",
+    "wilson_interval",
+    "yield_at",
 ]  # fmt: skip

@@ -49,9 +49,7 @@ class TestData:
                 raise BadInput(f"batch {i} is not a pair", "give batches of (inputs, labels)", path="data")
             x, y = batch[0], torch.as_tensor(batch[1])
             if isinstance(x, Tensor) and len(x) != len(y):
-                raise BadInput(
-                    f"batch {i} has {len(x)} inputs and {len(y)} labels", "one label an input", path="data"
-                )
+                raise BadInput(f"batch {i} has {len(x)} inputs and {len(y)} labels", "one label an input", path="data")
             if y.is_floating_point() and bool((y != y.round()).any()):
                 raise BadInput(
                     f"batch {i} has labels that are not whole numbers",
@@ -150,9 +148,7 @@ def measure(
     )
 
 
-def accuracy(
-    model: nn.Module | Callable[[Tensor], Tensor], batches: Iterable[Any], *, seed: int = 0
-) -> float:
+def accuracy(model: nn.Module | Callable[[Tensor], Tensor], batches: Iterable[Any], *, seed: int = 0) -> float:
     """Share of right answers of a classifier; noise of products is drawn from `seed`.
 
     Args:

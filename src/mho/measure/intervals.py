@@ -32,9 +32,7 @@ def check_confidence(confidence: float) -> float:
         WrongSetting: It does not lie between 0 and 1.
     """
     if not 0 < confidence < 1:
-        raise WrongSetting(
-            f"confidence {confidence}", "give a value between 0 and 1, as 0.95", path="confidence"
-        )
+        raise WrongSetting(f"confidence {confidence}", "give a value between 0 and 1, as 0.95", path="confidence")
     return confidence
 
 
@@ -92,9 +90,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> In
         Wilson 1927, J. Am. Stat. Assoc. 22:209; Brown, Cai, DasGupta 2001, Stat. Sci. 16:101.
     """
     if trials < 1 or not 0 <= successes <= trials:
-        raise WrongSetting(
-            f"{successes} of {trials}", "give 0 <= successes <= trials, and at least one trial"
-        )
+        raise WrongSetting(f"{successes} of {trials}", "give 0 <= successes <= trials, and at least one trial")
     share, z = successes / trials, t_quantile(confidence, math.inf)
     middle = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))

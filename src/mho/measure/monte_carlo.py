@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -189,9 +189,7 @@ def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator)
     return operator(x, weight)
 
 
-def _check(
-    chips: int | str, ci: float, max_chips: int, confidence: float, workers: int, ages: list[float]
-) -> int:
+def _check(chips: int | str, ci: float, max_chips: int, confidence: float, workers: int, ages: list[float]) -> int:
     if not ages:
         raise WrongSetting("no age is asked for", "give times, as in times=['1 h', '1 day']", path="times")
     if chips != "auto" and (not isinstance(chips, int) or chips < 1):
@@ -213,9 +211,7 @@ def _hardware(net: nn.Module) -> Any:
     for module in net.modules():
         if isinstance(module, AnalogMatrix):
             if module.programmed() is not None:
-                raise WrongSetting(
-                    "this network is one chip already", "pass the network that to_analog returned"
-                )
+                raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
             return module.hw
     raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
 

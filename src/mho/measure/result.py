@@ -156,9 +156,7 @@ class DriftResult:
             WrongSetting: An age outside the measured range.
         """
         level = self.header.confidence if confidence is None else confidence
-        return curves.yield_at(
-            self.ages_s, self.accuracy, self.floor(budget), seconds(time), confidence=level
-        )
+        return curves.yield_at(self.ages_s, self.accuracy, self.floor(budget), seconds(time), confidence=level)
 
     def half_width(self) -> float:
         """Half-width of the widest interval of the mean over chips, as a share in [0, 1]; inf for one chip.
@@ -215,9 +213,7 @@ class DriftResult:
                 writer.writeheader()
                 writer.writerows(rows)
         except OSError as error:
-            raise BadInput(
-                f"cannot be written: {error.strerror}", "give another path", path=str(path)
-            ) from error
+            raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
         return path
 
     def report(self, directory: str | Path, budget: float = 0.01) -> Path:
@@ -256,10 +252,7 @@ class DriftResult:
             )
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
         chips = f"{len(self.chips)} chip{'s' if len(self.chips) != 1 else ''}"
-        return "\n".join(
-            [f"{self.subject}: {chips}, {self.digital.samples} samples", *table, self.sentence()]
-        )
+        return "\n".join([f"{self.subject}: {chips}, {self.digital.samples} samples", *table, self.sentence()])

@@ -54,9 +54,7 @@ class VarianceSplit:
         total = chip + sample - self.residual
         if total <= 0:
             return Interval(self.mean, self.mean, self.mean)
-        freedom = total**2 / (
-            chip**2 / (c - 1) + sample**2 / (n - 1) + self.residual**2 / ((c - 1) * (n - 1))
-        )
+        freedom = total**2 / (chip**2 / (c - 1) + sample**2 / (n - 1) + self.residual**2 / ((c - 1) * (n - 1)))
         half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
         return Interval(self.mean, self.mean - half, self.mean + half)
 

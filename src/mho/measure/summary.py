@@ -107,9 +107,7 @@ def recalls(measurement: Measurement, data: DataInfo) -> NDArray[np.float64]:
     return np.divide(right, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
-def summarise(
-    row: Sequence[Measurement], digital: Measurement, data: DataInfo, confidence: float
-) -> AgeSummary:
+def summarise(row: Sequence[Measurement], digital: Measurement, data: DataInfo, confidence: float) -> AgeSummary:
     """The summary of all chips' measurements at one age."""
     accuracy = np.array([m.accuracy for m in row])
     of_chips = mean_interval(accuracy, confidence)

@@ -96,9 +96,7 @@ class Llama(nn.Module):
         """
         tokens = ids.shape[1]
         if tokens > len(self.cos):
-            raise BadInput(
-                f"{tokens} tokens in a row", f"cut the text into pieces of at most {len(self.cos)}"
-            )
+            raise BadInput(f"{tokens} tokens in a row", f"cut the text into pieces of at most {len(self.cos)}")
         x = self.tok(ids)
         for block in self.blocks:
             x = block(x, self.cos[:tokens], self.sin[:tokens])

@@ -62,9 +62,7 @@ def _built(spec: Spec) -> nn.Module:
     if target.startswith("published:"):
         name = target.removeprefix("published:")
         if options:
-            raise WrongSetting(
-                f"unknown option {', '.join(map(repr, options))}", "it takes no options", path=target
-            )
+            raise WrongSetting(f"unknown option {', '.join(map(repr, options))}", "it takes no options", path=target)
         return published(name)[0]
     if ":" in target:
         factory = find_factory(target)
@@ -74,7 +72,5 @@ def _built(spec: Spec) -> nn.Module:
         raise WrongSetting(f"no network is called '{target}'", f"give {_FORMS} {', '.join(FACTORIES)}")
     network = call(factory, options, name=target)
     if not isinstance(network, nn.Module):
-        raise BadInput(
-            f"returned a {type(network).__name__}, not a torch.nn.Module", "return the network", path=target
-        )
+        raise BadInput(f"returned a {type(network).__name__}, not a torch.nn.Module", "return the network", path=target)
     return network

@@ -110,6 +110,4 @@ def _info(name: str, entry: _Entry) -> PublishedInfo:
             licence=known["licence"], source=known["source"],
         )  # fmt: skip
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BadInput(
-            f"has no usable entry '{name}' ({error!r})", "fetch the folder again", path=str(file)
-        ) from error
+        raise BadInput(f"has no usable entry '{name}' ({error!r})", "fetch the folder again", path=str(file)) from error

@@ -45,9 +45,7 @@ class BasicBlock(nn.Module):
         if stride != 1 and shortcut == "pad":
             self.downsample = _PadShortcut(c_out - c_in)
         elif stride != 1:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""

@@ -24,9 +24,7 @@ def data_root() -> Path:
         )
     folder = Path(value).expanduser()
     if not folder.is_dir():
-        raise BadInput(
-            f"{VARIABLE} names '{value}', which is no folder", "set it to the folder with the data sets"
-        )
+        raise BadInput(f"{VARIABLE} names '{value}', which is no folder", "set it to the folder with the data sets")
     return folder
 
 

@@ -82,9 +82,7 @@ def call(factory: Callable[..., Any], options: Mapping[str, Value], *, name: str
     missing = [key for key, p in named.items() if p.default is p.empty and key not in options]
     if missing:
         asked = "&".join(f"{key}=…" for key in missing)
-        raise WrongSetting(
-            f"{', '.join(map(repr, missing))} must be given", f"write {name}?{asked}", path=name
-        )
+        raise WrongSetting(f"{', '.join(map(repr, missing))} must be given", f"write {name}?{asked}", path=name)
     return factory(**options)
 
 
@@ -108,9 +106,7 @@ def find_factory(target: str) -> Callable[..., Any]:
     for part in name.split("."):
         found = getattr(found, part, None)
     if not callable(found):
-        public = [
-            key for key, value in vars(_import(module_name)).items() if callable(value) and key[0] != "_"
-        ]
+        public = [key for key, value in vars(_import(module_name)).items() if callable(value) and key[0] != "_"]
         raise WrongSetting(
             f"module '{module_name}' has no callable '{name}'",
             f"callables there are {', '.join(public[:12]) or 'none'}",

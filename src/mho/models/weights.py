@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,15 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise BadInput(
-                f"damaged safetensors file ({error})", "write or fetch it again", path=str(file)
-            ) from error
+            raise BadInput(f"damaged safetensors file ({error})", "write or fetch it again", path=str(file)) from error
     return _state_dict(_unpickled(path), path)
 
 
 def _unpickled(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles before it fails on them.
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error) and "class" not in str(error):
             raise BadInput(
@@ -57,9 +58,7 @@ def _unpickled(path: Path) -> Any:
         ) from error
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(
-            f"cannot be read ({reason})", "write or fetch the checkpoint again", path=str(path)
-        ) from error
+        raise BadInput(f"cannot be read ({reason})", "write or fetch the checkpoint again", path=str(path)) from error
 
 
 def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
@@ -143,9 +142,7 @@ def _listed(what: str, items: list[str]) -> Iterator[str]:
 def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     stripped = dict(state)
     while True:
-        wrapper = next(
-            (w for w in _WRAPPERS if stripped and all(key.startswith(w) for key in stripped)), None
-        )
+        wrapper = next((w for w in _WRAPPERS if stripped and all(key.startswith(w) for key in stripped)), None)
         if wrapper is None or any(key.startswith(wrapper) for key in own):
             return stripped
         stripped = {key.removeprefix(wrapper): value for key, value in stripped.items()}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mho.crossbar import Operator
 from mho.errors import BadInput, NotYet
-from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias
 from mho.nn.matrix import AnalogMatrix
 
 LINEAR = Operator()
@@ -92,8 +92,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         found = []
         for name, x, weight, bias in zip("qkv", (query, key, value), self._weights(), biases, strict=True):
-            y = self.matrices[name](x, weight, LINEAR)
-            found.append(y if bias is None else y + bias)
+            found.append(add_bias(self.matrices[name](x, weight, LINEAR), bias, LINEAR))
         q, k, v = found
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(len(k), 1, -1).to(k.dtype)], dim=1)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
-from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias
 
 
 class _AnalogConv(AnalogLayer, nn.modules.conv._ConvNd):
@@ -22,8 +22,7 @@ class _AnalogConv(AnalogLayer, nn.modules.conv._ConvNd):
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
         operator = self._operator()
-        y = self.matrix(input, weight, operator)
-        return y if bias is None else y + operator.per_column(bias)
+        return add_bias(self.matrix(input, weight, operator), bias, operator)
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix: rows are input channels of a group × kernel taps."""

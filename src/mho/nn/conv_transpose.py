@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mho.crossbar import Operator
 from mho.errors import UseInstead
-from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias
 
 
 class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
@@ -34,8 +34,7 @@ class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
             input, output_size, self.stride, self.padding, self.kernel_size, dims, self.dilation  # type: ignore[arg-type]
         )
         operator = self._operator(tuple(padding))
-        y = self.matrix(input, self.weight, operator)
-        return y if self.bias is None else y + operator.per_column(self.bias)
+        return add_bias(self.matrix(input, self.weight, operator), self.bias, operator)
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix: rows are input channels of a group × kernel taps."""

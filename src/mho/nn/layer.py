@@ -68,6 +68,11 @@ class AnalogLayer(nn.Module):
         raise NotImplementedError
 
 
+def add_bias(y: Tensor, bias: Tensor | None, operator: Operator) -> Tensor:
+    """The digital sum of a matrix's output and a bias, one value a column, in the output's dtype (as under autocast)."""
+    return y if bias is None else y + operator.per_column(bias).to(y.dtype)
+
+
 def _shallow(module: nn.Module) -> dict[str, Any]:
     return {k: v.copy() if isinstance(v, dict) else v for k, v in module.__dict__.items()}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
-from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias
 
 LINEAR = Operator()
 
@@ -18,7 +18,7 @@ class AnalogLinear(AnalogLayer, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """y = W x + b through the arrays, (…, in_features) -> (…, out_features)."""
         y = self.matrix(input, self.weight, LINEAR)
-        return y if self.bias is None else y + self.bias
+        return add_bias(y, self.bias, LINEAR)
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix."""

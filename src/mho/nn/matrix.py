@@ -59,7 +59,7 @@ class AnalogMatrix(nn.Module):
         cells = self.programmed()
         if cells is None:
             cells = ideal_cells(operator.to_matrix(weight), product.plan, self.hw)
-        return product(x, cells, self.input_range, self.adc_range)
+        return _in_torchs_dtype(product(x, cells, self.input_range, self.adc_range))
 
     def product(self, weight: Tensor, operator: Operator) -> AnalogProduct:
         """The analog product for this weight's shape."""
@@ -116,3 +116,11 @@ class AnalogMatrix(nn.Module):
         """Name of the hardware and whether a chip is in place."""
         state = "" if self.cells_weight is None else ", programmed"
         return f"{self.hw.name}{state}"
+
+
+def _in_torchs_dtype(y: Tensor) -> Tensor:
+    """Under autocast, the dtype in which torch's own operator would have answered."""
+    device = y.device.type
+    if y.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return y
+    return y.to(torch.get_autocast_dtype(device))

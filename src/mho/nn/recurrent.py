@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from mho.crossbar import Operator
 from mho.errors import BadInput
-from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias
 from mho.nn.matrix import AnalogMatrix
 
 LINEAR = Operator()
@@ -95,9 +95,7 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
         return x, tuple(torch.stack(states) for states in zip(*finals, strict=True))
 
     def _one_direction(self, x: Tensor, sizes: list[int], state: State, at: _Direction) -> tuple[Tensor, State]:
-        projected = self._product(f"weight_ih{at.suffix}", x)
-        if self.bias:
-            projected = projected + getattr(self, f"bias_ih{at.suffix}")
+        projected = self._product("ih", x, at.suffix)
         steps = list(zip(projected.split(sizes), sizes, strict=True))
         outputs = []
         for gates, alive in reversed(steps) if at.backwards else steps:
@@ -118,13 +116,11 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
         """
         raise NotImplementedError
 
-    def _hidden(self, h: Tensor, suffix: str) -> Tensor:
-        """W_hh h + b_hh."""
-        y = self._product(f"weight_hh{suffix}", h)
-        return y + getattr(self, f"bias_hh{suffix}") if self.bias else y
-
-    def _product(self, name: str, x: Tensor) -> Tensor:
-        return self.matrices[name](x, getattr(self, name), LINEAR)
+    def _product(self, which: str, x: Tensor, suffix: str) -> Tensor:
+        """W x + b of the matrix "ih" or "hh", or W x of "hr"."""
+        name = f"weight_{which}{suffix}"
+        y = self.matrices[name](x, getattr(self, name), LINEAR)
+        return add_bias(y, getattr(self, f"bias_{which}{suffix}"), LINEAR) if self.bias and which != "hr" else y
 
     def _initial(self, input: Tensor, hx: Any, batch: int) -> State:
         directions = self.num_layers * (2 if self.bidirectional else 1)
@@ -151,7 +147,7 @@ class AnalogRNN(_Recurrent, nn.RNN):
     """`torch.nn.RNN` on arrays: h = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu. Shapes as in torch."""
 
     def _step(self, gates: Tensor, state: State, suffix: str) -> State:
-        total = gates + self._hidden(state[0], suffix)
+        total = gates + self._product("hh", state[0], suffix)
         return (torch.tanh(total) if self.mode == "RNN_TANH" else torch.relu(total),)
 
 
@@ -162,10 +158,10 @@ class AnalogLSTM(_Recurrent, nn.LSTM):
     _states = 2
 
     def _step(self, gates: Tensor, state: State, suffix: str) -> State:
-        i, f, g, o = (gates + self._hidden(state[0], suffix)).chunk(4, dim=-1)
+        i, f, g, o = (gates + self._product("hh", state[0], suffix)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
-        return (self._product(f"weight_hr{suffix}", h) if self.proj_size else h), c
+        return (self._product("hr", h, suffix) if self.proj_size else h), c
 
 
 class AnalogGRU(_Recurrent, nn.GRU):
@@ -174,7 +170,7 @@ class AnalogGRU(_Recurrent, nn.GRU):
 
     def _step(self, gates: Tensor, state: State, suffix: str) -> State:
         reset, update, new = gates.chunk(3, dim=-1)
-        reset_h, update_h, new_h = self._hidden(state[0], suffix).chunk(3, dim=-1)
+        reset_h, update_h, new_h = self._product("hh", state[0], suffix).chunk(3, dim=-1)
         candidate = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
         z = torch.sigmoid(update + update_h)
         return ((1 - z) * candidate + z * state[0],)

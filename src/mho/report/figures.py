@@ -126,9 +126,7 @@ def _mark_lifetime(ax: Axes, result: DriftResult, budget: float, floor: float) -
         return
     left, right = ax.get_xlim()
     ages = result.ages_s
-    low, at, high = (
-        float(log_age(np.clip(t, ages[0], ages[-1]), ages)) for t in (life.low_s, life.t_s, life.high_s)
-    )
+    low, at, high = (float(log_age(np.clip(t, ages[0], ages[-1]), ages)) for t in (life.low_s, life.t_s, life.high_s))
     bottom = ax.get_ylim()[0]
     if life.known:
         ax.plot([low, high], [floor, floor], color=RUST, linewidth=4, alpha=0.45, solid_capstyle="butt")
@@ -237,9 +235,7 @@ def recall_by_class(result: DriftResult) -> Plot:
     for row, entry in enumerate(shown):
         for column, value in enumerate((entry.digital, *entry.recall)):
             tint = 0.5 * max(entry.digital - value, 0.0) / worst
-            ax.add_patch(
-                Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=RUST, alpha=tint, linewidth=0)
-            )
+            ax.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=RUST, alpha=tint, linewidth=0))
             ax.text(column, row, f"{100 * value:.0f}", ha="center", va="center", color=INK)
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(len(shown) - 0.5, -0.5)

@@ -48,19 +48,13 @@ def write(result: DriftResult, directory: str | Path, budget: float = 0.01) -> P
         path = directory / "report.html"
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"cannot be written: {error.strerror}", "give another directory", path=str(directory)
-        ) from error
+        raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
     return path
 
 
 def _page(result: DriftResult, budget: float, plots: list[Any]) -> str:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        files("mho.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("mho.report").joinpath("template.html.j2").read_text(encoding="utf-8"))
     header = result.header
     return template.render(
         result=result,
@@ -93,9 +87,7 @@ def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str
         (f"Accuracy at {show_age(first.age_s)}", *_split(bracket(first.mean, first.low, first.high))),
     ]
     if len(result.ages_s) > 1:
-        numbers.append(
-            (f"Accuracy at {show_age(last.age_s)}", *_split(bracket(last.mean, last.low, last.high)))
-        )
+        numbers.append((f"Accuracy at {show_age(last.age_s)}", *_split(bracket(last.mean, last.low, last.high))))
     numbers.append((f"Lifetime at {show_budget(budget)}", *_split(str(life))))
     numbers.append(("Lifetime of 95 % of chips", *_split(str(low))))
     numbers.append((f"Yield at {show_age(last.age_s)}", *_split(str(result.yield_at(last.age_s, budget)))))
@@ -116,8 +108,7 @@ def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str
             )
         )
     return [
-        (name, value, f"{note} {level} interval" if note.startswith("[") else note)
-        for name, value, note in numbers
+        (name, value, f"{note} {level} interval" if note.startswith("[") else note) for name, value, note in numbers
     ]
 
 

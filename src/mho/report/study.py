@@ -51,7 +51,14 @@ def _table(stored: list[tuple[Arm, DriftResult]]) -> str:
     for arm, result in stored:
         cells = [bracket(s.mean, s.low, s.high) for s in result.summary()]
         day = result.yield_at("1 day", BUDGET)
-        row = [arm.name, percent(result.digital.accuracy), *cells, str(len(result.chips)), str(result.lifetime(BUDGET)), str(day)]
+        row = [
+            arm.name,
+            percent(result.digital.accuracy),
+            *cells,
+            str(len(result.chips)),
+            str(result.lifetime(BUDGET)),
+            str(day),
+        ]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 

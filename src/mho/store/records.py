@@ -111,9 +111,7 @@ class Measurement:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, BadResults):
                 raise
-            raise BadResults(
-                f"not a measurement: {error!r}", "remove the run and measure it again"
-            ) from error
+            raise BadResults(f"not a measurement: {error!r}", "remove the run and measure it again") from error
 
 
 @dataclass(frozen=True)
@@ -193,14 +191,8 @@ class RunHeader:
         object.__setattr__(self, "times_s", times)
         object.__setattr__(self, "definitions", tuple(str(text) for text in self.definitions))
         object.__setattr__(self, "placement", tuple(dict(row) for row in self.placement))
-        if (
-            not times
-            or any(not math.isfinite(t) or t < 0 for t in times)
-            or list(times) != sorted(set(times))
-        ):
-            raise WrongSetting(
-                f"ages {times} s", "give at least one age; ages increase and are >= 0", path="times_s"
-            )
+        if not times or any(not math.isfinite(t) or t < 0 for t in times) or list(times) != sorted(set(times)):
+            raise WrongSetting(f"ages {times} s", "give at least one age; ages increase and are >= 0", path="times_s")
         if not 0 < self.confidence < 1:
             raise WrongSetting(
                 f"confidence {self.confidence}", "give a value between 0 and 1, as 0.95", path="confidence"
@@ -234,9 +226,7 @@ class RunHeader:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, BadResults):
                 raise
-            raise BadResults(
-                f"not the header of a run: {error}", "remove the run and measure it again"
-            ) from error
+            raise BadResults(f"not the header of a run: {error}", "remove the run and measure it again") from error
 
 
 _NOT_DECIDING = {"target_half_width", "max_chips", "confidence", "command", "versions", "placement"}

@@ -213,9 +213,7 @@ def _read_rows(path: Path, header: RunHeader) -> _Rows:
     dropped = ""
     if pending or torn:
         which = f"chip {pending[0].chip}" if pending else "a chip"
-        dropped = (
-            f"{which} was cut off ({len(pending)} of {len(ages)} ages complete, {len(torn)} bytes of a line)"
-        )
+        dropped = f"{which} was cut off ({len(pending)} of {len(ages)} ages complete, {len(torn)} bytes of a line)"
     return _Rows(kept, good, dropped)
 
 
@@ -245,9 +243,7 @@ def _damage(path: Path, number: int, found: str) -> BadResults:
 
 
 def _warn(rows: _Rows, path: Path, done: str) -> None:
-    warnings.warn(
-        f"{path}: {rows.dropped}; it is {done}, all chips before it are intact", StoreWarning, stacklevel=4
-    )
+    warnings.warn(f"{path}: {rows.dropped}; it is {done}, all chips before it are intact", StoreWarning, stacklevel=4)
 
 
 def _read_header(path: Path) -> tuple[RunHeader, Measurement]:
@@ -306,11 +302,7 @@ def _short(value: Any) -> str:
 
 def _refuse_other_weights(stored: Measurement, digital: Measurement, directory: Path) -> None:
     """Weights may change under one name. Another thread count may flip one answer in a thousand."""
-    flips = (
-        int(np.count_nonzero(stored.correct != digital.correct))
-        if stored.samples == digital.samples
-        else None
-    )
+    flips = int(np.count_nonzero(stored.correct != digital.correct)) if stored.samples == digital.samples else None
     if flips is None or flips > max(1, stored.samples // 1000):
         raise BadResults(
             f"the digital network now answers otherwise: "

@@ -19,9 +19,7 @@ _KEPT = 65_536
 """Values kept of each tensor: the 0.9999 quantile of 65,536 values rests on its 6 largest; several batches add up."""
 
 
-def calibrate(
-    net: nn.Module, batches: Iterable[Any], *, quantile: float = 0.9999, max_batches: int = 8
-) -> nn.Module:
+def calibrate(net: nn.Module, batches: Iterable[Any], *, quantile: float = 0.9999, max_batches: int = 8) -> nn.Module:
     """Set the ranges of the DACs and the ADCs of a converted network.
 
     The range of a DAC is a quantile of its layer's |inputs|, as the digital network makes them; the range of an ADC
