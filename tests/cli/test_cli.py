@@ -87,6 +87,7 @@ def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
     [
         (["drift", "no_such_model", "--data", "digits"], "no_such_model"),
         (["drift", "digits_cnn", "--data", "no_such_data"], "no_such_data"),
+        (["drift", "resnet20", "--data", "digits"], "random network"),
         (["drift", "digits_cnn", "--data", "digits", "--hardware", "pcn"], "pcn"),
         (["drift", "digits_cnn", "--data", "digits", "--times", "1 moon"], "moon"),
         (["drift", "digits_cnn", "--data", "digits", "--set", "adc.bitz=3"], "bitz"),
@@ -96,8 +97,9 @@ def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
         (["hardware", "show", "pcn"], "pcn"),
     ],
 )  # fmt: skip
-def test_mistakes_end_in_one_message(arguments, named, tmp_path):
-    done = call(*arguments, cwd=tmp_path)
+def test_mistakes_end_in_one_message(arguments, named, weights, tmp_path):
+    trained = ["--weights", weights] if "digits_cnn" in arguments and "--weights" not in arguments else []
+    done = call(*arguments, *trained, cwd=tmp_path)
     assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr
     assert not list(Path(tmp_path).glob("**/rows.jsonl"))
 

@@ -48,11 +48,17 @@ def drift(
     import mho
     from mho.cli.progress import drift_bar
     from mho.data import load
-    from mho.models import resolve
+    from mho.models import FACTORIES, resolve
 
     hw = mho.Hardware.of(hardware)
     if changes:
         hw = hw.replace(**dict(_change(text) for text in changes))
+    if weights is None and model.partition("?")[0] in FACTORIES:
+        raise WrongSetting(
+            f"'{model}' without weights is a random network",
+            "give --weights FILE, or take a trained one: published:NAME",
+            path="--weights",
+        )
     network = resolve(model, weights)
     test = load(data)
     ranges = test if calibration is None else load(calibration)

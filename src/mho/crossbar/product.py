@@ -140,7 +140,7 @@ class AnalogProduct:
         bound, axis = self.hw.adc.bound, self.operator.axis
         clipped = (y.abs() >= bound).any(axis, keepdim=True)
         for halving in range(1, self.hw.adc.max_halvings + 1):
-            if not torch.compiler.is_compiling() and not _is_batched(clipped) and not bool(clipped.any()):
+            if _holds_numbers(clipped) and not bool(clipped.any()):
                 break
             weaker = self._converted(inputs, cells, k, b, bound, 2.0**halving)
             y = torch.where(clipped, weaker * 2.0**halving, y)
@@ -162,5 +162,7 @@ def _placed(matrix: Tensor, block: Block) -> Tensor:
     return F.pad(rows, (block.start, matrix.shape[-1] - block.stop))
 
 
-def _is_batched(x: Tensor) -> bool:
-    return torch._C._functorch.is_batchedtensor(x)
+def _holds_numbers(x: Tensor) -> bool:
+    """False where a decision on values is not possible: compiling, exporting, vmap, meta and fake tensors."""
+    symbolic = torch.compiler.is_compiling() or type(x) is not Tensor or x.is_meta
+    return not symbolic and not torch._C._functorch.is_functorch_wrapped_tensor(x)

@@ -80,6 +80,10 @@ class AnalogMatrix(nn.Module):
             value = value if value is None or like is None else value.to(like)
             self.register_buffer(f"cells_{name}", value, persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AnalogMatrix:
+        """Cells are no images: they keep their layout in `net.to(memory_format=...)`."""
+        return super()._apply(lambda t: fn(t) if t.dim() < 4 else fn(t.flatten(1)).view(t.shape), recurse)
+
     def set_range(self, name: str, value: Tensor) -> None:
         """Set 'input_range' or 'adc_range'."""
         if name == "input_range" and self.hw.dac.range == "learned":
@@ -121,6 +125,6 @@ class AnalogMatrix(nn.Module):
 def _in_torchs_dtype(y: Tensor) -> Tensor:
     """Under autocast, the dtype in which torch's own operator would have answered."""
     device = y.device.type
-    if y.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+    if y.dtype == torch.float64 or device == "meta" or not torch.is_autocast_enabled(device):
         return y
     return y.to(torch.get_autocast_dtype(device))

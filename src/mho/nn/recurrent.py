@@ -100,7 +100,8 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
         outputs = []
         for gates, alive in reversed(steps) if at.backwards else steps:
             resting = tuple(part[alive:] for part in state)
-            new = self._step(gates, tuple(part[:alive] for part in state), at.suffix)
+            alive_state = tuple(part[:alive] for part in state)
+            new = tuple(part.to(gates.dtype) for part in self._step(gates, alive_state, at.suffix))
             outputs.append(new[0])
             idle = alive == len(state[0])
             state = new if idle else tuple(torch.cat(pair) for pair in zip(new, resting, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import matplotlib.axes
@@ -26,7 +27,8 @@ def loss_over_time(name: str, title: str, runs: Sequence[tuple[str, DriftResult]
         runs: Label and result of each line; all with the same ages.
         budget: Loss that may be had, as a fraction; drawn as a line.
     """
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    settings: Any = {**STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
         figure, ax = canvas(3.6, width=8.4)
         ends: list[tuple[float, str, str]] = []
         for i, (label, result) in enumerate(runs):

@@ -52,6 +52,7 @@ def run(path: Path, *, progress: Callable[[str], None] = lambda _: None) -> list
 def _setup(network: str, hardware: str, batch: int) -> tuple[nn.Module, nn.Module, nn.Module, torch.Tensor]:
     torch.set_num_threads(1)
     model, info = published(network)
+    assert info.data is not None, "every network of the study has data"
     x = load(f"{info.data}&n={batch}" if "?" in info.data else f"{info.data}?n={batch}").inputs
     net = mho.calibrate(mho.to_analog(model, hardware), [x])
     return model, net, mho.program(net).at("1 day"), x

@@ -99,6 +99,7 @@ def run(
             continue
         progress(arm.name)
         model, info = published(arm.network)
+        assert info.data is not None, "every network of the study has data"
         keywords = arm.network.startswith("kws")
         test = load(info.data if keywords else f"{info.data}&n={SAMPLES}")
         # The keyword set has no training part; ranges look at inputs only, never at labels.
