@@ -107,6 +107,19 @@ def test_converter_codes():
     assert "NeuroSim" in str(Variation(sigma=0.1, relative_to="ideal").definition())
 
 
+def test_a_part_of_another_package_is_found_by_its_entry_point(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    import mho.hardware.registry as registry
+
+    point = EntryPoint("plugged-test", "mho.devices.ideal:IdealCell", "mho.cells")
+    real = registry.entry_points
+    monkeypatch.setattr(
+        registry, "entry_points", lambda **q: [point] if q.get("name", point.name) == point.name and q["group"] == point.group else real(**q)
+    )
+    assert "plugged-test" in CELLS.kinds() and CELLS.find("plugged-test").__name__ == "IdealCell"
+
+
 def test_a_cell_of_the_users_own_is_one_class():
     from typing import Literal
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,7 +47,7 @@ class Plan:
     array: Array
     columns_per_weight: int = 1
 
-    @cached_property
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """Row blocks, in order."""
         height = self.array.rows // self.taps * self.taps
@@ -79,7 +78,7 @@ class Plan:
             return group * math.ceil(self.columns / self.columns_per_array) + column // self.columns_per_array
         return group // self.groups_per_array(block)
 
-    @cached_property
+    @property
     def arrays(self) -> int:
         """Number of arrays in all."""
         return sum(int(self.array_index(block).max()) + 1 for block in self.blocks)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mho.crossbar import Operator
 from mho.errors import BadInput, NotYet
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias, one_node
 from mho.nn.matrix import AnalogMatrix
 
 LINEAR = Operator()
@@ -39,6 +39,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
             assert isinstance(matrix, AnalogMatrix)
             yield MatrixView(self._parameter(key), matrix, weight, LINEAR)
 
+    @one_node
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
         need_weights: bool = True, attn_mask: Tensor | None = None, average_attn_weights: bool = True,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
@@ -12,6 +14,7 @@ from mho.hardware import Hardware
 from mho.nn.matrix import AnalogMatrix
 
 L = TypeVar("L", bound="AnalogLayer")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class MatrixView(NamedTuple):
@@ -66,6 +69,25 @@ class AnalogLayer(nn.Module):
     def views(self) -> Iterator[MatrixView]:
         """Every matrix of the layer, without those of its sub-modules."""
         raise NotImplementedError
+
+
+def one_node(forward: F) -> F:
+    """Decorator of a forward that torch.fx takes as one node, as it takes torch's own layers."""
+
+    @functools.wraps(forward)
+    def run(self: AnalogLayer, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, torch.fx.Proxy) for value in (*args, *kwargs.values())):
+            return _call(self, args, kwargs)
+        return forward(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+def _call(layer: AnalogLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return layer(*args, **kwargs)
+
+
+torch.fx.wrap("_call")
 
 
 def add_bias(y: Tensor, bias: Tensor | None, operator: Operator) -> Tensor:

@@ -52,6 +52,10 @@ class AnalogMatrix(nn.Module):
             weight: Its weight, in torch's layout; not read once a chip's cells are in place.
             operator: torch's operator with its geometry.
         """
+        return _read(self, x, weight, operator)
+
+    def read(self, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+        """What `forward` answers; one node in a graph of torch.fx."""
         if self.observer is not None:
             return self.observer(self, x, weight, operator)
         self._require_ranges()
@@ -120,6 +124,13 @@ class AnalogMatrix(nn.Module):
         """Name of the hardware and whether a chip is in place."""
         state = "" if self.cells_weight is None else ", programmed"
         return f"{self.hw.name}{state}"
+
+
+def _read(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+    return matrix.read(x, weight, operator)
+
+
+torch.fx.wrap("_read")
 
 
 def _in_torchs_dtype(y: Tensor) -> Tensor:

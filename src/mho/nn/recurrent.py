@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from mho.crossbar import Operator
 from mho.errors import BadInput
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias
+from mho.nn.layer import AnalogLayer, MatrixView, add_bias, one_node
 from mho.nn.matrix import AnalogMatrix
 
 LINEAR = Operator()
@@ -45,6 +45,7 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
             assert isinstance(matrix, AnalogMatrix)
             yield MatrixView(name, matrix, getattr(self, name), LINEAR)
 
+    @one_node
     def forward(self, input: Any, hx: Any = None) -> Any:
         """The layer of torch through the arrays; arguments, shapes and results as in torch."""
         if isinstance(input, PackedSequence):

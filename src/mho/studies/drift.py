@@ -54,6 +54,7 @@ NETWORKS = {
     "cifar10_resnet56": "ResNet-56",
     "cifar10_resnet8_mlperf": "ResNet-8 (MLPerf Tiny)",
     "kws_dscnn_mlperf": "DS-CNN keywords (depthwise)",
+    "stories260k": "stories260K Llama (next token)",
 }
 _COMPENSATION: dict[str, dict[str, Any]] = {
     "none": {"compensation": {"kind": "none"}},
@@ -100,10 +101,10 @@ def run(
         progress(arm.name)
         model, info = published(arm.network)
         assert info.data is not None, "every network of the study has data"
-        keywords = arm.network.startswith("kws")
-        test = load(info.data if keywords else f"{info.data}&n={SAMPLES}")
-        # The keyword set has no training part; ranges look at inputs only, never at labels.
-        ranges = test if keywords else load(f"{info.data}&split=train&n=1000")
+        images = info.data.startswith("cifar10")
+        test = load(f"{info.data}&n={SAMPLES}" if images else info.data)
+        # The other sets have no training part; ranges look at inputs only, never at labels.
+        ranges = load(f"{info.data}&split=train&n=1000") if images else test
         hw = mho.Hardware.preset(arm.hardware)
         net = mho.to_analog(model, hw.replace(**arm.changes) if arm.changes else hw, example=test.inputs[:2])
         mho.calibrate(net, ranges)
