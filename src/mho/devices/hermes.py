@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,11 +9,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from mho.devices.one_over_f import spread_of_reading
+from mho.devices.phase_change import PhaseChangeCell
 from mho.devices.polynomial import polynomial
 from mho.hardware.definition import Definition
-from mho.hardware.parts import Cell, State
-from mho.rng import Stream
 
 SOURCE = "Le Gallo et al., Nat. Electron. 2023 (s41928-023-01010-1); AIHWKit HermesNoiseModel"
 
@@ -62,12 +59,8 @@ FITS: dict[int, _Fit] = {
 """By the number of cells that make one conductance."""
 
 
-class Hermes(Cell):
-    """PCM of a 14 nm chip, with the laws of `PCM` and statistics of its own.
-
-    Programming: g = max(0, g_target + σ_p(r) ξ) with a cubic σ_p; drift g ((t + t₀)/t₀)^-ν, ν = |μ_ν(r) + σ_ν(r) ξ|,
-    drawn once; reading g (1 + Q(r) sqrt(ln((t + t_r)/2 t_r)) ξ), Q from the programmed conductance. r = g / g_max.
-    """
+class Hermes(PhaseChangeCell):
+    """PCM of a 14 nm chip: the laws of `PhaseChangeCell` with a cubic σ_p(r), and μ_ν, σ_ν, Q in two pieces."""
 
     kind: Literal["hermes"] = "hermes"
     devices: Literal[1, 2] = 2
@@ -78,12 +71,6 @@ class Hermes(Cell):
     """Time of the first reading after programming, s; by default that of the fit (200 or 300 s)."""
     t_read_s: float = Field(default=512e-9, gt=0)
     """Duration of a reading, s."""
-    programming_noise: float = Field(default=1.0, ge=0)
-    """Factor on σ_p; 0 switches it off."""
-    drift: float = Field(default=1.0, ge=0)
-    """Factor on ν; 0 switches it off."""
-    read_noise: float = Field(default=1.0, ge=0)
-    """Factor on the read noise; 0 switches it off."""
 
     @model_validator(mode="before")
     @classmethod
@@ -93,29 +80,19 @@ class Hermes(Cell):
             return {"g_max_us": fit.g_max_us, "t0_s": fit.t0_s, **data}
         return data
 
-    def program(self, target: Tensor, draw: Stream) -> State:
-        """State "g", "nu", "q"."""
+    def sigma_programming_us(self, r: Tensor) -> Tensor:
+        """Cubic in r, scaled with the range."""
         fit = FITS[self.devices]
-        r, g = target / self.g_max_us, target
-        if self.programming_noise:
-            sigma = polynomial(r, fit.programming_us).clamp(min=0) * (self.g_max_us / fit.g_max_us)
-            noise = draw.normal("programming", target.shape, like=target)
-            g = (target + self.programming_noise * sigma * noise).clamp(min=0)
-        nu = self.drift * (fit.nu_mean(r) + fit.nu_std(r) * draw.normal("nu", target.shape, like=target)).abs()
-        return {"g": g, "nu": nu, "q": fit.reading(g / self.g_max_us).clamp(min=0)}
+        return polynomial(r, fit.programming_us).clamp(min=0) * (self.g_max_us / fit.g_max_us)
 
-    def age(self, state: State, t_s: float) -> Tensor:
-        """g ((t + t₀) / t₀)^-ν."""
-        if not self.drift or t_s == 0:
-            return state["g"]
-        return state["g"] * torch.exp(-state["nu"] * math.log((t_s + self.t0_s) / self.t0_s))
+    def nu_statistics(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithmic at small r, polynomial above."""
+        fit = FITS[self.devices]
+        return fit.nu_mean(r), fit.nu_std(r)
 
-    def read(self, g: Tensor, state: State, t_s: float, draw: Stream) -> Tensor:
-        """1/f noise."""
-        spread = spread_of_reading(t_s, self.t_read_s)
-        if not self.read_noise or not spread:
-            return g
-        return (g + self.read_noise * spread * g * state["q"] * draw.normal("read", g.shape, like=g)).clamp(min=0)
+    def reading(self, r: Tensor) -> Tensor:
+        """Logarithmic at small r, polynomial above."""
+        return FITS[self.devices].reading(r).clamp(min=0)
 
     def definitions(self) -> list[Definition]:
         """The laws that are on."""

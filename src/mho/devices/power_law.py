@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from mho.devices.one_over_f import spread_of_reading
+from mho.devices.phase_change import drifted
 from mho.hardware.definition import Definition
 from mho.hardware.parts import Cell, State
 from mho.rng import Stream
@@ -47,9 +46,7 @@ class PowerLaw(Cell):
 
     def age(self, state: State, t_s: float) -> Tensor:
         """g ((t + t₀) / t₀)^-ν."""
-        if t_s == 0 or not (self.nu or self.nu_std):
-            return state["g"]
-        return state["g"] * torch.exp(-state["nu"] * math.log((t_s + self.t0_s) / self.t0_s))
+        return drifted(state["g"], state["nu"], t_s, self.t0_s)
 
     def read(self, g: Tensor, state: State, t_s: float, draw: Stream) -> Tensor:
         """1/f noise, additive."""

@@ -150,7 +150,7 @@ class Hardware(Spec):
         """The same arrays and encoding with every non-ideality off and converters of infinite resolution."""
         return Hardware(
             name=f"{self.name} (ideal)",
-            cell=self.cell.ideal(),
+            cell={"kind": "ideal", "g_min_us": self.cell.g_min_us, "g_max_us": self.cell.g_max_us},
             encoding=self.encoding,
             array=self.array,
             mapping=self.mapping.replace(clip_sigma=None),

@@ -64,12 +64,6 @@ class Cell(Spec, ABC):
         """The meaning of every σ of this cell."""
         return []
 
-    def ideal(self) -> Cell:
-        """The same conductance range without any non-ideality (used by the conversion's self-test)."""
-        from mho.devices.ideal import IdealCell
-
-        return IdealCell(g_min_us=self.g_min_us, g_max_us=self.g_max_us)
-
 
 @dataclass(frozen=True)
 class Readouts:
