@@ -13,6 +13,7 @@ def info() -> None:
 
     from mho import __version__
     from mho.hardware import CELLS, ENCODINGS, REMEDIES, Hardware
+    from mho.kernels import active
 
     table = Table(show_header=False, box=None)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -20,7 +21,7 @@ def info() -> None:
         ("mho", __version__),
         ("python", platform.python_version()),
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads, GPU: {gpu}"),
-        ("kernels", "reference (plain torch)"),
+        ("kernels", active()),
         ("presets", ", ".join(Hardware.presets())),
         ("cells", ", ".join(CELLS.kinds())),
         ("encodings", ", ".join(ENCODINGS.kinds())),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -95,6 +96,11 @@ class Operator:
             rows = F.pad(rows, (before, after))
         return self.to_weight(rows, kernel)
 
+    def taps_of(self, block: Block, plan: Plan) -> slice:
+        """The kernel taps of a row block."""
+        before, after = block.start % plan.taps, -block.stop % plan.taps
+        return slice(before, plan.taps - after) if before or after else slice(None)
+
     def per_column(self, values: Tensor) -> Tensor:
         """(groups, columns) values, shaped to broadcast against the operator's output."""
         return values.reshape(-1, *(1,) * self.dims)
@@ -103,12 +109,20 @@ class Operator:
         """One channel a group, repeated for each of its columns."""
         return values if self.groups == 1 else values.repeat_interleave(columns, self.axis)
 
-    def patch_max(self, x: Tensor, kernel: tuple[int, ...]) -> Tensor:
-        """Largest magnitude in each input vector (patch): the output's shape with one channel a group."""
+    def patch_max(self, x: Tensor, kernel: tuple[int, ...], taps: slice = slice(None)) -> Tensor:
+        """Largest magnitude in each input vector (patch): the output's shape with one channel a group.
+
+        Args:
+            x: Input.
+            kernel: Spatial size.
+            taps: Those that count, for a row block that holds a part of the kernel.
+        """
         groups = self.groups if self.dims else 1
         largest = x.abs().unflatten(self.axis, (groups, -1)).amax(self.axis)
         if self.dims == 0:
             return largest
+        if taps != slice(None):
+            return torch.stack(self.by_taps(largest, kernel)[taps]).amax(0)
         return _MAX_POOL[self.dims](self._padded(largest, kernel), kernel, self.stride, 0, self.dilation)
 
     def by_taps(self, x: Tensor, kernel: tuple[int, ...]) -> list[Tensor]:

@@ -14,12 +14,13 @@ from mho.crossbar.ir_drop import ir_drop, position_factor
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block, Plan
 from mho.hardware import Hardware
-from mho.kernels import add_noise, quantise
+from mho.kernels import add_noise, quantise, read_out
 
 _SMALLEST_REACH = 1e-12
 
 torch.fx.wrap("quantise")
 torch.fx.wrap("add_noise")
+torch.fx.wrap("read_out")
 
 
 def lossless(cells: Cells, hw: Hardware) -> bool:
@@ -72,8 +73,12 @@ class AnalogProduct:
             return self.operator(x, self.operator.to_weight(self._folded(cells), self.kernel))
         total: Tensor | None = None
         for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):
-            y = self._block(inputs, cells, b, adc_range) * reach
-            total = y if total is None else total + y
+            if self.hw.dac.range != "abs_max":
+                total = self._add_block(total, inputs, reach, cells, b, adc_range)
+            else:
+                # The range differs from vector to vector, so the block's sum is complete before it is undone.
+                y = self._add_block(None, inputs, 1.0, cells, b, adc_range) * reach
+                total = y if total is None else total + y
         assert total is not None
         return total
 
@@ -90,7 +95,8 @@ class AnalogProduct:
         found: list[tuple[Inputs, Tensor | float]] = []
         for block in blocks:
             raw = take(x, block, self.plan)
-            reach = self.operator.patch_max(raw, self.kernel).clamp(min=_SMALLEST_REACH)
+            taps = self.operator.taps_of(block, self.plan)
+            reach = self.operator.patch_max(raw, self.kernel, taps).clamp(min=_SMALLEST_REACH)
             if self.operator.dims == 0:
                 found.append((ScaledInputs(raw, reach, half, self.operator), reach))
             else:
@@ -99,33 +105,46 @@ class AnalogProduct:
         return found
 
     def columns(self, inputs: Inputs, cells: Cells, k: int, b: int, factor: float = 1.0) -> Tensor:
-        """Outputs of readout k in row block b before the ADC: product, IR drop, noise; full weight × full input = 1."""
+        """Outputs of readout k in row block b before the ADC, noise included; full weight × full input = 1."""
+        y, spread = self._products(inputs, cells, k, b, factor)
+        if spread is not None:
+            return add_noise(y, (spread.clamp(min=0) + self.hw.noise.output**2).sqrt())
+        return add_noise(y, self.hw.noise.output) if self.hw.noise.output else y
+
+    def _products(
+        self, inputs: Inputs, cells: Cells, k: int, b: int, factor: float = 1.0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Product minus IR drop, and the variance that weights add to it."""
         hw, block = self.hw, self.plan.blocks[b]
         weight = self._weight(cells.weight[k], block)
         y = inputs.multiply(weight, factor)
         if hw.ir_drop.scale:
             placed = self._weight(_placed(cells.weight[k], block), block)
             y = y - ir_drop(inputs, weight, placed, block.rows, hw.ir_drop, factor)
-        if cells.variance is not None:
-            spread = inputs.moment(torch.square, 2, self._weight(cells.variance[k], block), factor)
-            return add_noise(y, (spread.clamp(min=0) + hw.noise.output**2).sqrt())
-        return add_noise(y, hw.noise.output) if hw.noise.output else y
+        if cells.variance is None:
+            return y, None
+        return y, inputs.moment(torch.square, 2, self._weight(cells.variance[k], block), factor)
 
-    def _block(self, inputs: Inputs, cells: Cells, b: int, adc_range: Tensor | None) -> Tensor:
-        """Digital sum over the readouts of one row block, in units of the DAC's range."""
-        total: Tensor | None = None
+    def _add_block(
+        self, total: Tensor | None, inputs: Inputs, reach: Tensor | float, cells: Cells, b: int, adc_range: Tensor | None
+    ) -> Tensor:
+        """`total` plus the digital sum over the readouts of one row block, in units of `reach`."""
+        hw, axis = self.hw, self.operator.axis
         for k in range(len(cells.weight)):
-            bound = self.hw.adc.bound if adc_range is None else adc_range[k, b].to(cells.weight.dtype)
-            y = self._converted(inputs, cells, k, b, bound)
-            if self.hw.adc.on_clip == "halve_input":
-                y = self._halved(y, inputs, cells, k, b)
-            y = y * self.operator.per_column(cells.gain[k, b])
-            total = y if total is None else total + y
+            bound = hw.adc.bound if adc_range is None else adc_range[k, b].to(cells.weight.dtype)
+            factor = cells.gain[k, b].flatten() * reach
+            if hw.adc.on_clip == "halve_input":
+                y = self._halved(self._converted(inputs, cells, k, b, bound), inputs, cells, k, b)
+                total = read_out(y, None, 0.0, 1.0, None, factor, axis, total)
+            else:
+                y, spread = self._products(inputs, cells, k, b)
+                total = read_out(y, spread, hw.noise.output**2, bound, hw.adc.half_steps, factor, axis, total)
         assert total is not None
-        offset = self.hw.encoding.readouts(self.hw.cell).offset
+        offset = hw.encoding.readouts(hw.cell).offset
         if offset:
             ones = self._weight(torch.ones_like(cells.weight[0]), self.plan.blocks[b])
-            total = total - offset * self.operator.per_column(cells.scale[b]) * inputs.multiply(ones)
+            scale = self.operator.per_column(cells.scale[b]) * reach
+            total = total - offset * scale * inputs.multiply(ones)
         return total
 
     def _converted(
@@ -137,15 +156,24 @@ class AnalogProduct:
 
     def _halved(self, y: Tensor, inputs: Inputs, cells: Cells, k: int, b: int) -> Tensor:
         """Repeat the vectors that clip at half the input, until none clips or `max_halvings` is reached."""
-        bound, axis = self.hw.adc.bound, self.operator.axis
-        clipped = (y.abs() >= bound).any(axis, keepdim=True)
+        bound = self.hw.adc.bound
+        clipped = self._clips(y)
         for halving in range(1, self.hw.adc.max_halvings + 1):
             if _holds_numbers(clipped) and not bool(clipped.any()):
                 break
             weaker = self._converted(inputs, cells, k, b, bound, 2.0**halving)
             y = torch.where(clipped, weaker * 2.0**halving, y)
-            clipped = clipped & (weaker.abs() >= bound).any(axis, keepdim=True)
+            clipped = clipped & self._clips(weaker)
         return y
+
+    def _clips(self, y: Tensor) -> Tensor:
+        """Which input vectors drive a column to the ADC's largest code; each group reads a vector of its own."""
+        half, axis = self.hw.adc.half_steps, self.operator.axis
+        # A quarter of a code below it: 1 may come back as 1 - ε from h · (1 / h).
+        top = self.hw.adc.bound * (1 if half is None else 1 - 0.25 / half)
+        groups = self.operator.groups if self.operator.dims else 1
+        at_top = (y.abs() >= top).unflatten(axis, (groups, self.plan.columns)).any(axis)
+        return self.operator.per_group(at_top, self.plan.columns)
 
     def _weight(self, matrix: Tensor, block: Block) -> Tensor:
         return self.operator.part(matrix, block, self.plan, self.kernel)

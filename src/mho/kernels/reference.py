@@ -23,9 +23,15 @@ def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None) -> Tens
         return x / reach
     scaled = x * (half_steps / reach)
     if torch.is_grad_enabled() and scaled.requires_grad:
-        return _ClipRound.apply(scaled, half_steps)[0] / half_steps
-    # Clamping after rounding also holds the half codes of a converter with an odd number of steps.
-    return scaled.round_().clamp_(-half_steps, half_steps).mul_(1 / half_steps)
+        return _ClipRound.apply(scaled, half_steps)[0] * (1 / half_steps)
+    return _clip_(scaled.round_(), half_steps).mul_(1 / half_steps)
+
+
+def _clip_(codes: Tensor, half_steps: float) -> Tensor:
+    """Clamping after rounding also holds the half codes of a converter with an odd number of steps."""
+    if not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(codes):
+        return codes.clamp(-half_steps, half_steps)  # vmap knows no clamp_
+    return codes.clamp_(-half_steps, half_steps)
 
 
 class _ClipRound(torch.autograd.Function):
@@ -34,7 +40,7 @@ class _ClipRound(torch.autograd.Function):
     @staticmethod
     def forward(scaled: Tensor, half_steps: float) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         inside = scaled.abs() <= half_steps
-        return scaled.round().clamp_(-half_steps, half_steps), inside
+        return _clip_(scaled.round(), half_steps), inside
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
@@ -44,6 +50,42 @@ class _ClipRound(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         return grad * ctx.saved_tensors[0], None  # type: ignore[attr-defined]
+
+
+def read_out(
+    y: Tensor, spread: Tensor | None, variance: float, bound: Tensor | float, half_steps: float | None, factor: Tensor,
+    axis: int, total: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Noise, conversion, digital factor and sum: total + f · (b/h) clip(round(h/b (y + σ ξ)), -h, h).
+
+    Args:
+        y: Column outputs.
+        spread: Part of σ² of each output, shape of `y`, or None.
+        variance: Part of σ² that all outputs share.
+        bound: b > 0, the largest output that is converted.
+        half_steps: h, the largest code; None: no rounding, no clipping.
+        factor: f of each column, (columns,).
+        axis: Axis of the columns, counted from the end.
+        total: What to add to, or None.
+    """
+    if spread is not None:
+        y = add_noise(y, (spread.clamp(min=0) + variance).sqrt())
+    elif variance:
+        y = add_noise(y, variance**0.5)
+    scale, unit = steps(bound, half_steps)
+    if half_steps is not None:
+        scaled = y * scale
+        if torch.is_grad_enabled() and scaled.requires_grad:
+            y = _ClipRound.apply(scaled, half_steps)[0]
+        else:
+            y = scaled.round_().clamp_(-half_steps, half_steps)
+    part = y * (factor * unit).reshape(-1, *(1,) * (-1 - axis))
+    return part if total is None else total + part
+
+
+def steps(bound: Tensor | float, half_steps: float | None) -> tuple[Tensor | float, Tensor | float]:
+    """Codes per unit, and units per code."""
+    return (1.0, 1.0) if half_steps is None else (half_steps / bound, bound / half_steps)
 
 
 def add_noise(y: Tensor, sigma: Tensor | float) -> Tensor:

@@ -1,0 +1,173 @@
+"""The fast kernels against the reference: bit for bit where nothing is random, in distribution where it is."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from mho.kernels import cpu, quantise, read_out, reference
+from mho.rng import reads
+
+fast = pytest.mark.skipif(cpu.library() is None, reason="no C++ compiler here: the fast CPU kernels are not built")
+SHAPES = [((7,), -1), ((5, 33), -1), ((4, 6, 9, 11), -3), ((3, 20_000), -1), ((2, 3, 130, 130), -3), ((0, 4), -1)]
+
+
+def _tensor(shape, layout="contiguous", seed=0):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return x.to(memory_format=torch.channels_last) if layout == "channels_last" and x.dim() == 4 else x
+
+
+@fast
+@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("half", [127.0, 7.0, 2.5, 0.5])
+def test_quantise_is_the_reference_bit_for_bit(shape, axis, layout, half):
+    x = _tensor(shape, layout)
+    for reach in (torch.tensor(1.7), 0.3, torch.tensor(3.3e-3)):
+        found, expected = cpu.quantise(x, float(reach), half), reference.quantise(x, reach, half)
+        assert torch.equal(found, expected) and found.stride() == expected.stride()
+        assert torch.equal(quantise(x, reach, half), expected)
+
+
+@fast
+@pytest.mark.parametrize(("shape", "axis"), SHAPES[1:])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("half", [127.0, 2.5, None])
+@pytest.mark.parametrize("add", [False, True])
+def test_read_out_is_the_reference_bit_for_bit(shape, axis, layout, half, add):
+    y, total = _tensor(shape, layout), _tensor(shape, layout, 1) if add else None
+    factor = 0.1 + torch.rand(shape[axis], generator=torch.Generator().manual_seed(2))
+    expected = reference.read_out(y, None, 0.0, torch.tensor(1.3), half, factor, axis, total)
+    with torch.no_grad():
+        found = read_out(y.clone(), None, 0.0, torch.tensor(1.3), half, factor, axis, None if total is None else total.clone())
+    assert torch.equal(found, expected)
+
+
+@fast
+def test_not_a_number_stays_one():
+    x = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0])
+    assert torch.equal(cpu.quantise(x, 1.0, 127.0).isnan(), x.isnan())
+    assert torch.equal(cpu.quantise(x, 1.0, 127.0)[1:], reference.quantise(x, 1.0, 127.0)[1:])
+
+
+@fast
+def test_noise_has_its_moments_tails_and_shape():
+    n = 4_000_000
+    z = cpu.normals(n, key=123).double()
+    moments = {1: (0, 1), 2: (1, 2), 3: (0, 15), 4: (3, 96), 6: (15, 10170)}
+    for power, (mean, variance) in moments.items():
+        assert abs(float((z**power).mean()) - mean) < 4.5 * math.sqrt(variance / n), f"moment {power}"
+    for limit in (2.0, 3.0, 4.0, 4.75):
+        expected = 2 * n * stats.norm.sf(limit)
+        assert abs(int((z.abs() > limit).sum()) - expected) < 4.5 * math.sqrt(expected)
+    assert stats.kstest(z[:500_000].numpy(), "norm").pvalue > 1e-3
+    assert 5 < float(z.abs().max()) < 7
+
+
+@fast
+@pytest.mark.parametrize("lag", [1, 2, 15, 16, 17, 32, 8192])
+def test_neighbouring_numbers_are_uncorrelated(lag):
+    z = cpu.normals(2_000_000, key=5).double()
+    for a, b in ((z, z), (z.abs(), z.abs()), (z**2, z)):
+        a, b = a - a.mean(), b - b.mean()
+        r = float((a[:-lag] * b[lag:]).mean() / (a.std() * b.std()))
+        assert abs(r) < 4.5 / math.sqrt(len(z))
+
+
+@fast
+def test_neighbouring_addresses_are_uncorrelated():
+    z = torch.stack([cpu.normals(200_000, key=k) for k in (0, 1, 2, 3, 2**40, 2**61)])
+    r = torch.corrcoef(z) - torch.eye(len(z))
+    assert float(r.abs().max()) < 4.5 / math.sqrt(200_000)
+
+
+@fast
+def test_bits_are_even():
+    library, chunk = cpu.library(), cpu.library().mho_chunk()
+    words = np.empty(64 * chunk, dtype=np.uint32)
+    library.mho_words(words.ctypes.data, 7, 0, 64)
+    ones = np.unpackbits(words.view(np.uint8)).reshape(len(words), 32).mean(axis=0)
+    assert np.abs(ones - 0.5).max() < 5 * 0.5 / math.sqrt(len(words))
+    counts = np.bincount(words >> 24, minlength=256)
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+@fast
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_noise_does_not_depend_on_the_number_of_threads(spread, layout):
+    y = _tensor((8, 16, 40, 40), layout)
+    part = y.abs() if spread else None
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        with reads("threads"), torch.no_grad():
+            found.append(read_out(y.clone(), part, 0.01, 4.0, 127.0, torch.ones(16), -3, None))
+    torch.set_num_threads(1)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+@fast
+@pytest.mark.parametrize("spread", [False, True])
+def test_fast_and_reference_noise_have_one_distribution(spread):
+    y = torch.zeros(400, 500)
+    part = torch.full_like(y, 0.05) if spread else None
+    torch.manual_seed(0)
+    with torch.no_grad():
+        a = read_out(y.clone(), part, 0.04, 5.0, None, torch.full((500,), 2.0), -1, None)
+    b = reference.read_out(y, part, 0.04, 5.0, None, torch.full((500,), 2.0), -1, None)
+    sigma = 2 * math.sqrt(0.04 + (0.05 if spread else 0))
+    for sample in (a, b):
+        assert float(sample.std()) == pytest.approx(sigma, rel=1e-2)
+    assert stats.ks_2samp(a.flatten().numpy(), b.flatten().numpy()).pvalue > 1e-3
+
+
+def test_gradients_take_the_reference_path():
+    y = torch.randn(4, 5, requires_grad=True)
+    out = read_out(y * 1.0, None, 0.0, 1.0, 127.0, torch.full((5,), 3.0), -1, None)
+    out.sum().backward()
+    inside = y.detach().abs() <= 1
+    torch.testing.assert_close(y.grad, 3.0 * inside.float())
+
+
+@fast
+def test_loading_leaves_denormals_alone():
+    """-ffast-math in a shared library would switch the whole process to flush-to-zero."""
+    assert cpu.library() is not None
+    assert float(torch.tensor(1e-40) * 1.0) > 0 and np.float32(1e-40) * np.float32(1) > 0
+
+
+SCRIPT = """
+import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+import torch
+from mho.kernels import active, quantise, reference
+x = torch.randn(1000)
+assert torch.equal(quantise(x, 1.0, 127.0), reference.quantise(x, 1.0, 127.0))
+print(active())
+"""
+
+
+@pytest.mark.parametrize(
+    "environment", [{"CXX": "/nowhere/compiler"}, {"CXX": sys.executable}, {"MHO_KERNELS": "reference"}],
+    ids=["missing compiler", "broken compiler", "asked for"],
+)  # fmt: skip
+def test_without_a_compiler_everything_runs(environment, tmp_path):
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), **environment}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("reference")
+    if "CXX" in environment:
+        assert done.stderr.count("fast CPU kernels are not available") == 1
+
+
+def test_an_unwritable_cache_breaks_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("reference")
