@@ -11,7 +11,9 @@ import mho
 from mho.models import published, squeezenet_vww
 from mho.models.published import names
 
-needs_data = pytest.mark.skipif("MHO_DATA" not in os.environ, reason="MHO_DATA is not set: the published weights are not here")
+needs_data = pytest.mark.skipif(
+    "MHO_DATA" not in os.environ, reason="MHO_DATA is not set: the published weights are not here"
+)
 SHAPES = {"kws": (1, 1, 49, 10), "vww": (1, 3, 96, 96), "squeezenet": (1, 3, 227, 227), "v1_025_128": (1, 3, 128, 128),
           "v1_05_160": (1, 3, 160, 160), "cifar10": (1, 3, 32, 32)}  # fmt: skip
 

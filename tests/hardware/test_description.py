@@ -114,9 +114,11 @@ def test_a_part_of_another_package_is_found_by_its_entry_point(monkeypatch):
 
     point = EntryPoint("plugged-test", "mho.devices.ideal:IdealCell", "mho.cells")
     real = registry.entry_points
-    monkeypatch.setattr(
-        registry, "entry_points", lambda **q: [point] if q.get("name", point.name) == point.name and q["group"] == point.group else real(**q)
-    )
+
+    def found(group, name=point.name):
+        return [point] if (group, name) == (point.group, point.name) else real(group=group, name=name)
+
+    monkeypatch.setattr(registry, "entry_points", found)
     assert "plugged-test" in CELLS.kinds() and CELLS.find("plugged-test").__name__ == "IdealCell"
 
 

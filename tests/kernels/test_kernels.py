@@ -46,7 +46,9 @@ def test_read_out_is_the_reference_bit_for_bit(shape, axis, layout, half, add):
     factor = 0.1 + torch.rand(shape[axis], generator=torch.Generator().manual_seed(2))
     expected = reference.read_out(y, None, 0.0, torch.tensor(1.3), half, factor, axis, total)
     with torch.no_grad():
-        found = read_out(y.clone(), None, 0.0, torch.tensor(1.3), half, factor, axis, None if total is None else total.clone())
+        found = read_out(
+            y.clone(), None, 0.0, torch.tensor(1.3), half, factor, axis, None if total is None else total.clone()
+        )
     assert torch.equal(found, expected)
 
 

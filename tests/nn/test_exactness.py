@@ -57,7 +57,9 @@ def conv(dims: int, *args: Any, size: int = 6, batch: tuple[int, ...] = (2,), **
     return Case(lambda: kind(*args, **kwargs), x(*batch, args[0], *(size,) * dims))
 
 
-def transposed(dims: int, *args: Any, size: int = 3, batch: tuple[int, ...] = (2,), call: Any = None, **kwargs: Any) -> Case:
+def transposed(
+    dims: int, *args: Any, size: int = 3, batch: tuple[int, ...] = (2,), call: Any = None, **kwargs: Any
+) -> Case:
     kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dims - 1]
     return Case(lambda: kind(*args, **kwargs), x(*batch, args[0], *(size,) * dims), call or {})
 
@@ -193,17 +195,21 @@ TRANSFORMER = {
     "encoder layer masks": encoder({"src_mask": CAUSAL, "src_key_padding_mask": PADDING.float() * -2}),
     "encoder layer padding": encoder({"src_key_padding_mask": PADDING}),
     "encoder layer causal": encoder({"src_mask": CAUSAL, "is_causal": True}, batch_first=False),
-    "encoder layer causal padding": encoder({"src_mask": CAUSAL, "src_key_padding_mask": PADDING * -2.0, "is_causal": True}),
+    "encoder layer causal padding": encoder(
+        {"src_mask": CAUSAL, "src_key_padding_mask": PADDING * -2.0, "is_causal": True}
+    ),
     "encoder layer no bias": encoder(bias=False),
     "encoder": Case(
         lambda: nn.TransformerEncoder(
             _biased(nn.TransformerEncoderLayer(8, 2, 10, batch_first=True, dropout=0.0)), 2, enable_nested_tensor=False
         ),
-        x(2, 4, 8), {"src_key_padding_mask": PADDING},
+        x(2, 4, 8),
+        {"src_key_padding_mask": PADDING},
     ),  # fmt: skip
     "decoder layer": Case(
         lambda: _biased(nn.TransformerDecoderLayer(8, 2, 10, dropout=0.0)),
-        lambda: (torch.randn(4, 2, 8), torch.randn(6, 2, 8)), {"tgt_mask": CAUSAL, "memory_key_padding_mask": KEYS},
+        lambda: (torch.randn(4, 2, 8), torch.randn(6, 2, 8)),
+        {"tgt_mask": CAUSAL, "memory_key_padding_mask": KEYS},
     ),  # fmt: skip
     "transformer": Case(
         lambda: nn.Transformer(8, 2, 1, 1, 10, dropout=0.0, batch_first=True, norm_first=True),
@@ -291,7 +297,9 @@ def test_in_single_precision_folded_or_not(name, fold):
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("scale", ["tensor", "column", "array"])
 @pytest.mark.parametrize("fold", [True, False])
-@pytest.mark.parametrize("name", ["linear", "conv2d groups", "depthwise", "convT2d groups dilation", "lstm proj", "mha"])
+@pytest.mark.parametrize(
+    "name", ["linear", "conv2d groups", "depthwise", "convT2d groups dilation", "lstm proj", "mha"]
+)
 def test_every_scale(name, scale, encoding, fold):
     hw = IDEAL.replace(encoding=ENCODINGS[encoding], array__rows=12, array__cols=3, mapping__scale=scale)
     assert_same(CASES[name], hw, fold=fold)
@@ -320,7 +328,9 @@ def test_there_and_back_is_the_same_layer(name):
     assert any(isinstance(m, AnalogLayer) for m in net.modules())
 
 
-@pytest.mark.parametrize("name", ["encoder layer", "encoder layer norm first", "encoder layer padding", "encoder", "mha batch first"])
+@pytest.mark.parametrize(
+    "name", ["encoder layer", "encoder layer norm first", "encoder layer padding", "encoder", "mha batch first"]
+)
 def test_fused_paths_of_inference_are_never_taken(name, monkeypatch):
     case = CASES[name]
     torch.manual_seed(0)

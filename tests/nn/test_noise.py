@@ -144,7 +144,8 @@ def test_cell_variations_per_product_are_those_of_noisy_conductances(encoding, r
     else:
         planes = [plane[0].numpy() for plane in hw.encoding.encode(unit[None], hw.cell)]
         errors = [
-            sigma * (hw.cell.g_max_us if reference == "gmax" else g) * rng.standard_normal((DRAWS, *g.shape)) for g in planes
+            sigma * (hw.cell.g_max_us if reference == "gmax" else g) * rng.standard_normal((DRAWS, *g.shape))
+            for g in planes
         ]
         for coefficients, factor in zip(readouts.coefficients, readouts.factors, strict=True):
             literal += factor * sum(c * e for c, e in zip(coefficients, errors, strict=True)) @ u * scale
@@ -242,6 +243,8 @@ def nodal(g: np.ndarray, u: np.ndarray, ratio: float) -> float:
     the converter. Kirchhoff's law at every node is one tridiagonal system.
     """
     n = len(g)
+    if n == 1:
+        return float(g[0] * u[0] * ratio / (g[0] + ratio))
     bands = np.zeros((2, n))
     bands[1] = g + 2 * ratio
     bands[1, -1] -= ratio
@@ -265,9 +268,9 @@ def column(kind: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     if kind == "uniform":
         return np.ones(n), np.ones(n)
-    g, u = rng.uniform(0, 1, n), rng.uniform(0, 1, n)
+    g = rng.uniform(0, 1, n)
     g[rng.integers(n)] = 1.0
-    return g, u
+    return g, np.ones(n)
 
 
 def test_the_nodal_solver_agrees_with_two_columns_solved_by_hand():
@@ -285,8 +288,9 @@ def test_the_first_order_of_the_drop_is_that_of_the_circuit(kind, seed):
         ideal, ratio = float(g @ u), 1e4 * n * float(g @ u)
         exact, found = ideal - nodal(g, u, ratio), ideal - simulated(g, u, ratio)
         errors.append(abs(found / exact - 1))
-    # The formula counts no drop between the converter and the nearest cell: a share of 1/n.
-    assert errors[0] < (0.03 if kind == "uniform" else 0.1) and errors[1] < (0.01 if kind == "uniform" else 0.04)
+    # The formula counts no drop between the converter and the nearest cell, a share of 1/n; and it knows the mean
+    # current only, not from where along the column it comes.
+    assert errors[0] < 0.1 and errors[1] < (0.01 if kind == "uniform" else 0.05)
     if kind == "uniform":
         assert errors[0] / errors[1] == pytest.approx(4, rel=0.1)
 
@@ -300,6 +304,21 @@ def test_the_deviation_from_the_first_order_shrinks_with_the_square_of_the_resis
         deviations = [abs(ideal - solve(g, u, ratio) - slope / ratio) for ratio in (4e5, 8e5, 1.6e6)]
         assert deviations[0] / deviations[1] == pytest.approx(4, rel=0.1)
         assert deviations[1] / deviations[2] == pytest.approx(4, rel=0.1)
+
+
+def test_partial_inputs_are_pulses_to_the_formula():
+    """Random pulses of full voltage lose on average what the formula says; one partial voltage loses more.
+
+    A row at voltage u_j loses g_j V_j, whatever u_j is; a row that pulses loses it during its pulses only.
+    """
+    n, rng = 128, np.random.default_rng(7)
+    g, u = column("random", n)[0], rng.uniform(0, 1, n)
+    ratio = 100.0 * n * float(g @ u)
+    formula = float(g @ u) - simulated(g, u, ratio)
+    pulses = [(rng.uniform(size=n) < u).astype(float) for _ in range(600)]
+    pulsed = np.mean([float(g @ s) - nodal(g, s, ratio) for s in pulses])
+    assert formula / pulsed == pytest.approx(1, abs=0.08)
+    assert (float(g @ u) - nodal(g, u, ratio)) / formula == pytest.approx(2, abs=0.3)
 
 
 def test_a_long_uniform_column_is_tanh():

@@ -29,7 +29,9 @@ from mho.nn import AnalogLayer
 
 pytestmark = [
     # torch has no vmap rule for its own fused attention on the CPU.
-    pytest.mark.filterwarnings("ignore:.*batching rule for aten..scaled_dot_product_flash_attention_for_cpu:UserWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:.*batching rule for aten..scaled_dot_product_flash_attention_for_cpu:UserWarning"
+    ),
     # Strict export counts the TorchFunctionMode around a forward of the user's own as a side effect.
     pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects:UserWarning"),
 ]
@@ -300,12 +302,21 @@ def test_meta_device(name, kind):
     with torch.device("meta"):
         model = NETWORKS[name][0]()
     if kind in ("ideal", "managed"):
-        assert mho.to_analog(model, HARDWARE[kind if name != "conv_transpose" else "ideal"])(x.to("meta")).shape == shape
+        assert (
+            mho.to_analog(model, HARDWARE[kind if name != "conv_transpose" else "ideal"])(x.to("meta")).shape == shape
+        )
 
 
 @pytest.mark.parametrize(
     ("kind", "strict"),
-    [("ideal", False), ("quantised", False), ("managed", False), ("noisy", False), ("chip", False), ("quantised", True)],
+    [
+        ("ideal", False),
+        ("quantised", False),
+        ("managed", False),
+        ("noisy", False),
+        ("chip", False),
+        ("quantised", True),
+    ],
 )
 @every_network
 def test_export(name, kind, strict):

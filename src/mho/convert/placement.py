@@ -186,22 +186,9 @@ def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
             ]
             first = plans[0]
             arrays = sum(plan.arrays for plan in plans)
-            found.append(
-                Placed(
-                    path,
-                    name,
-                    "analog",
-                    reasons.get(path, ""),
-                    shape,
-                    first.rows,
-                    first.columns,
-                    first.groups,
-                    len(first.blocks),
-                    arrays,
-                    sum(plan.utilisation * plan.arrays for plan in plans) / arrays,
-                    tied,
-                )  # fmt: skip
-            )
+            used = sum(plan.utilisation * plan.arrays for plan in plans) / arrays
+            size = (first.rows, first.columns, first.groups, len(first.blocks))
+            found.append(Placed(path, name, "analog", reasons.get(path, ""), shape, *size, arrays, used, tied))
     return Placement(tuple(found))
 
 

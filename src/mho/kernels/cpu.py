@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -50,7 +51,22 @@ def library() -> ctypes.CDLL | None:
     found.mho_normals.argtypes = [_ptr, _i64, _u64, _i64, _i64]
     found.mho_words.argtypes = [_ptr, _u64, _i64, _i64]
     found.mho_quantise.argtypes = [_ptr, _ptr, _i64, _f32, _f32, _f32, _i64, _i64]
-    found.mho_read_out.argtypes = [_ptr, _ptr, _ptr, _i64, _i64, _i64, _f32, _f32, _f32, _ptr, ctypes.c_int, _u64, _i64, _i64]
+    found.mho_read_out.argtypes = [
+        _ptr,
+        _ptr,
+        _ptr,
+        _i64,
+        _i64,
+        _i64,
+        _f32,
+        _f32,
+        _f32,
+        _ptr,
+        ctypes.c_int,
+        _u64,
+        _i64,
+        _i64,
+    ]
     for function in (found.mho_normals, found.mho_words, found.mho_quantise, found.mho_read_out):
         function.restype = None
     return found
@@ -76,7 +92,7 @@ def _compiled() -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise RuntimeError(f"{compiler} failed: {done.stderr.strip().splitlines()[-1:]}")
-        os.replace(built, target)
+        built.replace(target)
     return target
 
 
@@ -160,7 +176,7 @@ def _split(work: Callable[[int, int], None], n: int) -> None:
         work(0, chunks)
         return
     edges = [chunks * i // threads for i in range(threads + 1)]
-    jobs = [_pool(threads - 1).submit(work, a, b) for a, b in zip(edges[1:], edges[2:], strict=False)]
+    jobs = [_pool(threads - 1).submit(work, a, b) for a, b in pairwise(edges[1:])]
     work(edges[0], edges[1])
     for job in jobs:
         job.result()

@@ -16,7 +16,12 @@ def active() -> str:
 def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None) -> Tensor:
     """See `reference.quantise`."""
     scalar = not isinstance(reach, Tensor) or reach.numel() == 1
-    if half_steps is not None and scalar and cpu.suits(x, reach if isinstance(reach, Tensor) else None) and cpu.is_dense(x):
+    if (
+        half_steps is not None
+        and scalar
+        and cpu.suits(x, reach if isinstance(reach, Tensor) else None)
+        and cpu.is_dense(x)
+    ):
         return cpu.quantise(x, float(reach), half_steps)
     return reference.quantise(x, reach, half_steps)
 
@@ -26,7 +31,9 @@ def read_out(
     axis: int, total: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """See `reference.read_out`. The fast kernel reuses `y`, or adds to `total` in place: neither may be used again."""
-    dense = cpu.is_dense(y) and all(t is None or (t.shape == y.shape and t.stride() == y.stride()) for t in (spread, total))
+    dense = cpu.is_dense(y) and all(
+        t is None or (t.shape == y.shape and t.stride() == y.stride()) for t in (spread, total)
+    )
     learned = isinstance(bound, Tensor) and bound.requires_grad
     if dense and not learned and cpu.suits(y, spread, factor, total):
         noisy = variance > 0 or spread is not None

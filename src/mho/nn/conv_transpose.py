@@ -31,7 +31,13 @@ class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
         """Transposed convolution through the arrays; arguments as in torch."""
         dims = len(self.kernel_size)
         padding = self._output_padding(
-            input, output_size, self.stride, self.padding, self.kernel_size, dims, self.dilation  # type: ignore[arg-type]
+            input,
+            output_size,
+            self.stride,
+            self.padding,
+            self.kernel_size,
+            dims,
+            self.dilation,  # type: ignore[arg-type]
         )
         operator = self._operator(tuple(padding))
         return add_bias(self.matrix(input, self.weight, operator), self.bias, operator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class AnalogMatrix(nn.Module):
         self.hw, self.path = hw, path
         self.observer: Observer | None = None
         self.fold = True
+        self._kept: tuple[torch.Size, AnalogProduct] | None = None
         for name in _RANGES:
             self.register_buffer(name, None)
         for name in Cells._fields:
@@ -66,7 +68,16 @@ class AnalogMatrix(nn.Module):
         return _in_torchs_dtype(product(x, cells, self.input_range, self.adc_range))
 
     def product(self, weight: Tensor, operator: Operator) -> AnalogProduct:
-        """The analog product for this weight's shape."""
+        """The analog product for this weight's shape; kept while neither it nor the hardware changes."""
+        if torch.compiler.is_compiling():
+            return self._new_product(weight, operator)
+        kept = self._kept
+        if kept is None or kept[0] != weight.shape or kept[1].operator != operator or kept[1].hw is not self.hw:
+            kept = self._kept = (weight.shape, self._new_product(weight, operator))
+        product = kept[1]
+        return product if product.fold == self.fold else replace(product, fold=self.fold)
+
+    def _new_product(self, weight: Tensor, operator: Operator) -> AnalogProduct:
         plan = operator.plan(weight, self.hw.array, self.hw.encoding.columns_per_weight())
         kernel = tuple(weight.shape[2:]) if operator.dims else ()
         return AnalogProduct(operator, plan, kernel, self.hw, self.fold)
@@ -115,9 +126,7 @@ class AnalogMatrix(nn.Module):
             if value is not None and getattr(self, name) is None:
                 self.set_range(name, torch.empty_like(value))
         missing: list[str] = []
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing, unexpected_keys, error_msgs
-        )
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected_keys, error_msgs)
         missing_keys += [key for key in missing if key.removeprefix(prefix) not in _RANGES]
 
     def extra_repr(self) -> str:

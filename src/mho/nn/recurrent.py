@@ -57,7 +57,9 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
             packed = PackedSequence(y, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
             return packed, self._as_given(self._ordered(final, input.unsorted_indices))
         if input.dim() not in (2, 3):
-            raise BadInput(f"the input has {input.dim()} dimensions", "give (time, batch, features) or (time, features)")
+            raise BadInput(
+                f"the input has {input.dim()} dimensions", "give (time, batch, features) or (time, features)"
+            )
         batched = input.dim() == 3
         if not batched:
             input, hx = input.unsqueeze(1), self._with_batch(hx)
@@ -135,7 +137,11 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
         return states
 
     def _with_batch(self, hx: Any) -> Any:
-        return hx if hx is None else self._as_given(tuple(h.unsqueeze(1) for h in (hx if isinstance(hx, tuple) else (hx,))))
+        return (
+            hx
+            if hx is None
+            else self._as_given(tuple(h.unsqueeze(1) for h in (hx if isinstance(hx, tuple) else (hx,))))
+        )
 
     def _as_given(self, states: State) -> Any:
         """As torch hands them out: the tensor itself where there is only one."""
