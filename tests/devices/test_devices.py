@@ -159,16 +159,16 @@ def test_wan_trajectories_are_continuous_and_scaled():
     before, after = cell.age(state, DAY * 0.999), cell.age(state, DAY * 1.001)
     assert float((before - after).abs().max()) < 0.02
     small = ReRAMWan(g_max_us=20.0)
-    agrees(small.age(programmed(small, 10.0), DAY), *rectified(10.0, 0.5 * sum(c * 0.5**i for i, c in enumerate(WAN[DAY]))))
+    agrees(
+        small.age(programmed(small, 10.0), DAY), *rectified(10.0, 0.5 * sum(c * 0.5**i for i, c in enumerate(WAN[DAY])))
+    )
 
 
 def test_cmo_programming_relaxation_and_bounds():
     cell = ReRAMCMO()
     state = programmed(cell, 50.0)
     agrees(state["g"], 50.0, 0.0112185391 + 0.01129027418 * 50)
-    agrees(
-        cell.age(state, DAY) - state["g"], -0.08900206 * math.log(DAY), 0.04201137 * math.log(DAY) + 0.41183342
-    )
+    agrees(cell.age(state, DAY) - state["g"], -0.08900206 * math.log(DAY), 0.04201137 * math.log(DAY) + 0.41183342)
     fixed = {k: v[:1].expand(N).clone() for k, v in state.items()}
     seen = cell.read(fixed["g"], fixed, DAY, Stream(("r",)))
     g = float(fixed["g"][0])
@@ -274,6 +274,7 @@ def test_levels_are_even_and_nearest():
     [
         lambda: PCM(g_maxx=1), lambda: PCM(g_min_us=30.0), lambda: PCM(drift=-1), lambda: PCM(t0_s=0), lambda: Hermes(devices=3),
         lambda: ReRAMCMO(acceptance="1%"), lambda: IdealCell(levels=1), lambda: Retention(target_fraction=2),
+        lambda: PCM(nu_std=0.1),
     ],
 )  # fmt: skip
 def test_impossible_cells_are_refused(wrong):

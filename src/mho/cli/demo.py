@@ -33,7 +33,7 @@ def demo(
     net = mho.to_analog(model, hardware, example=test.inputs[:2])
     mho.calibrate(net, training)
     console.print(str(net.placement), markup=False, highlight=False, soft_wrap=True)
-    with drift_bar(0.01) as progress:
+    with drift_bar() as progress:
         result = mho.drift(
             net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], ci=0.25, max_chips=40, seed=seed, out=out,
             name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=progress,

@@ -65,7 +65,7 @@ def drift(
     first = next(iter(ranges))[0]
     net = mho.to_analog(network.eval(), hw, example=first[:2])
     mho.calibrate(net, ranges)
-    with drift_bar(budget) as progress:
+    with drift_bar() as progress:
         result = mho.drift(
             net, test, [part for part in times.split(",") if part.strip()],
             chips="auto" if chips == "auto" else _whole(chips), ci=ci, max_chips=max_chips, confidence=confidence,

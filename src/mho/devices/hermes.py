@@ -106,6 +106,8 @@ class Hermes(PhaseChangeCell):
         if self.read_noise:
             size = f"{self.read_noise:g}·Q(r)·sqrt(ln((t + t_r)/2t_r))"
             found.append(
-                Definition("conductance at reading", size, "the drifted conductance", "normal, cut at 0", "read", SOURCE)
+                Definition(
+                    "conductance at reading", size, "the drifted conductance", "normal, cut at 0", "read", SOURCE
+                )
             )
         return found

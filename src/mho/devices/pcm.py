@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from mho.devices.phase_change import PhaseChangeCell
 from mho.devices.polynomial import polynomial
+from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 
 PROGRAMMING_US = (0.26348, 1.9650, -1.1731)
@@ -22,7 +23,8 @@ class PCM(PhaseChangeCell):
 
     σ_p = (0.26348 + 1.9650 r - 1.1731 r²) µS · g_max / 25 µS,
     μ_ν = clip(-0.0155 ln r + 0.0244, 0.049, 0.1), σ_ν = clip(-0.0125 ln r - 0.0059, 0.008, 0.045),
-    Q = min(0.0088 / r^0.65, 0.2).
+    Q = min(0.0088 / r^0.65, 0.2), where AIHWKit's documentation puts the target's r and its code, as here, the
+    programmed conductance's. Fitted for 0 to 25 µS at room temperature over days; later ages continue the power law.
     """
 
     kind: Literal["pcm"] = "pcm"
@@ -35,6 +37,12 @@ class PCM(PhaseChangeCell):
     """Mean drift exponent of all cells, instead of the statistics."""
     nu_std: float = Field(default=0.0, ge=0)
     """Spread of `nu`."""
+
+    @model_validator(mode="after")
+    def _spread_has_a_mean(self) -> PCM:
+        if self.nu is None and self.nu_std:
+            raise WrongSetting(f"nu_std = {self.nu_std:g} is the spread of nu, which is not given", "set nu too")
+        return self
 
     def sigma_programming_us(self, r: Tensor) -> Tensor:
         """Quadratic in r, scaled with the range."""

@@ -62,7 +62,9 @@ class PowerLaw(Cell):
             size = f"{self.programming_us:g} µS"
             found.append(Definition("programmed conductance", size, "absolute", "normal, cut at 0", "program", SOURCE))
         if self.nu_std:
-            found.append(Definition("drift exponent ν", f"{self.nu_std:g}", "absolute", "folded normal", "program", SOURCE))
+            found.append(
+                Definition("drift exponent ν", f"{self.nu_std:g}", "absolute", "folded normal", "program", SOURCE)
+            )
         if self.read_us:
             size = f"{self.read_us:g} µS·(g/g_max)·sqrt(ln((t + t_r)/2t_r))"
             found.append(Definition("conductance at reading", size, "absolute", "normal, cut at 0", "read", SOURCE))
