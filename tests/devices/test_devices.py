@@ -207,7 +207,7 @@ def test_power_law_is_state_independent():
         fixed = {k: v[:1].expand(N).clone() for k, v in state.items()}
         aged = cell.age(fixed, DAY)
         seen = cell.read(aged, fixed, DAY, Stream(("r",)))
-        sigma = 0.1 * float(fixed["g"][0]) / 25 * math.sqrt(math.log((DAY + 250e-9) / 500e-9))
+        sigma = float(fixed["g"][0]) / 25 * math.sqrt(math.log((DAY + 250e-9) / 500e-9))
         agrees(seen, *rectified(float(aged[0]), sigma))
 
 

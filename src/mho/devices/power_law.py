@@ -29,7 +29,7 @@ class PowerLaw(Cell):
     """Mean drift exponent μ."""
     nu_std: float = Field(default=0.05, ge=0)
     """Its spread σ."""
-    read_us: float = Field(default=0.1, ge=0)
+    read_us: float = Field(default=1.0, ge=0)
     """k, µS at full conductance."""
     t0_s: float = Field(default=20.0, gt=0)
     """Time of the first reading after programming, s."""
