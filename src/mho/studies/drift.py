@@ -76,6 +76,12 @@ def arms() -> list[Arm]:
     for name in ("hermes", "reram", "hwa-standard"):
         found.append(Arm(f"{name}-{_RESNET20}", _RESNET20, name, "hardware", name))
     found.append(Arm("hwa-standard-kws_dscnn_mlperf", "kws_dscnn_mlperf", "hwa-standard", "keywords", "hwa-standard"))
+    found.append(
+        Arm(
+            "pcm-cifar10_resnet8_mlperf-stem-digital", "cifar10_resnet8_mlperf", "pcm", "stem", "stem digital",
+            {"digital": ["stem"]},
+        )  # fmt: skip
+    )
     for group, table in (("compensation", _COMPENSATION), ("causes", _CAUSES)):
         for label, changes in table.items():
             folder = f"pcm-{_RESNET20}-{label.replace(',', '').replace(' ', '-')}"

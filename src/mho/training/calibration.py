@@ -19,7 +19,7 @@ _KEPT = 65_536
 """Values kept of each tensor: the 0.9999 quantile of 65,536 values rests on its 6 largest; several batches add up."""
 
 
-def calibrate(net: nn.Module, batches: Iterable[Any], *, quantile: float = 0.9999, max_batches: int = 8) -> nn.Module:
+def calibrate(net: nn.Module, batches: Iterable[Any], *, quantile: float = 1.0, max_batches: int = 8) -> nn.Module:
     """Set the ranges of the DACs and the ADCs of a converted network.
 
     The range of a DAC is a quantile of its layer's |inputs|, as the digital network makes them; the range of an ADC
@@ -29,7 +29,8 @@ def calibrate(net: nn.Module, batches: Iterable[Any], *, quantile: float = 0.999
     Args:
         net: What `to_analog` returned; its ranges are set in place.
         batches: Batches of inputs, or of (inputs, labels); labels are not looked at. Iterated twice.
-        quantile: Share of the values that a range covers, in (0, 1]; 1 takes the largest.
+        quantile: Share of the values that a range covers, in (0, 1]. 1, the largest, suits networks that were not
+            trained for clipping; ranges below it pay where a few outliers waste most of the codes.
         max_batches: Batches looked at.
 
     Returns:
