@@ -14,6 +14,7 @@ from mho.devices.faults import draw_faults, lay_over
 from mho.devices.hermes import Hermes
 from mho.devices.ideal import IdealCell
 from mho.devices.levels import round_to_levels
+from mho.devices.one_over_f import spread_of_reading
 from mho.devices.pcm import PCM
 from mho.devices.power_law import PowerLaw
 from mho.devices.reram_cmo import ReRAMCMO
@@ -102,7 +103,7 @@ def test_read_noise_has_its_size(cell, t_read):
     seen = cell.read(aged, state, DAY, Stream(("read",)))
     r = float(state["g"][0]) / cell.g_max_us
     q = min(0.0088 / r**0.65, 0.2) if cell.kind == "pcm" else 0.0123 + 0.0211 * r - 0.0280 * r**2 + 0.0069 * r**3
-    sigma = float(aged[0]) * q * math.sqrt(math.log((DAY + t_read) / (2 * t_read)))
+    sigma = float(aged[0]) * q * math.sqrt(math.log((DAY + cell.t0_s + t_read) / (2 * t_read)))
     agrees(seen, *rectified(float(aged[0]), sigma))
 
 
@@ -173,8 +174,9 @@ def test_cmo_programming_relaxation_and_bounds():
     seen = cell.read(fixed["g"], fixed, DAY, Stream(("r",)))
     g = float(fixed["g"][0])
     agrees(seen, g, 0.0277316483 * math.log10(g) * math.sqrt(math.log((DAY + 1e-6) / 2e-6)))
-    edge = cell.age(programmed(cell, 9.0), YEAR)
-    assert float(edge.min()) == 9.0
+    edge = programmed(cell, 9.0)
+    assert float(cell.read(cell.age(edge, YEAR), edge, YEAR, Stream(("e",))).min()) == 9.0
+    assert float((cell.age(state, 0.99) - cell.age(state, 1.01)).abs().max()) < 0.01, "no jump at 1 s"
 
 
 def test_milo_error_falls_with_conductance():
@@ -207,7 +209,7 @@ def test_power_law_is_state_independent():
         fixed = {k: v[:1].expand(N).clone() for k, v in state.items()}
         aged = cell.age(fixed, DAY)
         seen = cell.read(aged, fixed, DAY, Stream(("r",)))
-        sigma = float(fixed["g"][0]) / 25 * math.sqrt(math.log((DAY + 250e-9) / 500e-9))
+        sigma = float(aged[0]) / 25 * math.sqrt(math.log((DAY + 20 + 250e-9) / 500e-9))
         agrees(seen, *rectified(float(aged[0]), sigma))
 
 
@@ -220,9 +222,40 @@ def test_a_law_that_is_off_is_off_bit_for_bit():
         assert len(PCM(**one).definitions()) == 2
 
 
-def test_no_read_noise_before_a_reading_is_over():
-    state = PCM().program(torch.full((10,), 20.0), Stream(("x",)))
-    assert torch.equal(PCM().read(state["g"], state, 1e-9, Stream(("y",))), state["g"])
+def test_the_first_reading_already_has_the_noise_since_programming():
+    state = PCM().program(torch.full((N,), 20.0, dtype=torch.float64), Stream(("x",)))
+    fixed = {k: v[:1].expand(N).clone() for k, v in state.items()}
+    seen = PCM().read(fixed["g"], fixed, 0.0, Stream(("y",)))
+    g = float(fixed["g"][0])
+    agrees(seen, g, g * 0.0088 / (g / 25) ** 0.65 * math.sqrt(math.log((20 + 250e-9) / 500e-9)))
+
+
+def test_no_logarithm_of_less_than_one():
+    assert spread_of_reading(1e-9, 250e-9) == 0.0 and spread_of_reading(1.0, 250e-9) > 3
+
+
+def test_variations_reach_every_cell_and_a_zero_one_changes_nothing():
+    import mho
+    from mho.hardware import Hardware
+
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(20, 10), torch.randn(4, 20)
+    for name in ("pcm", "reram", "hermes"):
+        quiet = Hardware.preset(name).replace(**{"dac.bits": None, "adc.bits": None})
+        outputs = []
+        for sigma in (None, 0.0, 0.5):
+            hw = (
+                quiet
+                if sigma is None
+                else quiet.replace(variations=[{"sigma": sigma, "relative_to": "gmax", "clip": "range"}])
+            )
+            outputs.append(mho.program(mho.to_analog(layer, hw)).at("1 day")(x))
+        assert torch.equal(outputs[0], outputs[1]) and not torch.allclose(outputs[0], outputs[2], atol=1e-2)
+
+
+def test_a_zero_cell_survives_an_enormous_exponent():
+    cell = Retention(g_min_us=0.0, exponent=5.0, toward="random")
+    assert torch.isfinite(cell.age(cell.program(torch.zeros(50), Stream(("x",))), 3e8)).all()
 
 
 @pytest.mark.parametrize(
@@ -274,7 +307,7 @@ def test_levels_are_even_and_nearest():
     [
         lambda: PCM(g_maxx=1), lambda: PCM(g_min_us=30.0), lambda: PCM(drift=-1), lambda: PCM(t0_s=0), lambda: Hermes(devices=3),
         lambda: ReRAMCMO(acceptance="1%"), lambda: IdealCell(levels=1), lambda: Retention(target_fraction=2),
-        lambda: PCM(nu_std=0.1),
+        lambda: PCM(nu_std=0.1), lambda: Hermes(devices=1, g_max_us=20.7), lambda: PCM(g_max_us=float("inf")),
     ],
 )  # fmt: skip
 def test_impossible_cells_are_refused(wrong):

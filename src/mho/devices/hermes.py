@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mho.devices.phase_change import PhaseChangeCell
 from mho.devices.polynomial import polynomial
+from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 
 SOURCE = "Le Gallo et al., Nat. Electron. 2023 (s41928-023-01010-1); AIHWKit HermesNoiseModel"
@@ -80,6 +81,16 @@ class Hermes(PhaseChangeCell):
             return {"g_max_us": fit.g_max_us, "t0_s": fit.t0_s, **data}
         return data
 
+    @model_validator(mode="after")
+    def _within_the_fit(self) -> Hermes:
+        fit = FITS[self.devices]
+        if self.g_max_us > fit.g_max_us:
+            raise WrongSetting(
+                f"g_max_us = {self.g_max_us:g} lies above the {fit.g_max_us:g} µS that {self.devices} cell(s) were measured to",
+                f"set g_max_us: {fit.g_max_us:g} and t0_s: {fit.t0_s:g} with devices: {self.devices}",
+            )
+        return self
+
     def sigma_programming_us(self, r: Tensor) -> Tensor:
         """Cubic in r, scaled with the range."""
         fit = FITS[self.devices]
@@ -104,7 +115,7 @@ class Hermes(PhaseChangeCell):
             size = f"{self.drift:g}·σ_ν(r) of the fit"
             found.append(Definition("drift exponent ν", size, "absolute", "folded normal", "program", SOURCE))
         if self.read_noise:
-            size = f"{self.read_noise:g}·Q(r)·sqrt(ln((t + t_r)/2t_r))"
+            size = f"{self.read_noise:g}·Q(r)·sqrt(ln((t + t₀ + t_r)/2t_r))"
             found.append(
                 Definition(
                     "conductance at reading", size, "the drifted conductance", "normal, cut at 0", "read", SOURCE

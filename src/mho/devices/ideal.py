@@ -15,6 +15,7 @@ class IdealCell(Cell):
 
     kind: Literal["ideal"] = "ideal"
     g_max_us: float = 25.0
+    """Conductance of the highest state, µS."""
 
     def program(self, target: Tensor, draw: Stream) -> State:
         """The target itself."""

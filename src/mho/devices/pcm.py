@@ -29,6 +29,7 @@ class PCM(PhaseChangeCell):
 
     kind: Literal["pcm"] = "pcm"
     g_max_us: float = 25.0
+    """Conductance of the highest state, µS; σ_p scales with it."""
     t0_s: float = Field(default=20.0, gt=0)
     """Time between programming and the first reading, s; ages count from there."""
     t_read_s: float = Field(default=250e-9, gt=0)
@@ -65,10 +66,10 @@ class PCM(PhaseChangeCell):
         if self.programming_noise:
             found.append(Definition("programmed conductance", f"{self.programming_noise:g}·(0.26 + 1.97 r - 1.17 r²) µS",
                                     "absolute, r = g/g_max", "normal, cut at 0", "program", SOURCE))  # fmt: skip
-        if self.drift:
+        if self.drift and (self.nu is None or self.nu_std):
             found.append(Definition("drift exponent ν", "clip(-0.0125 ln r - 0.0059, 0.008, 0.045)" if self.nu is None else
                                     f"{self.nu_std:g}", "absolute", "folded normal", "program", SOURCE))  # fmt: skip
         if self.read_noise:
-            found.append(Definition("conductance at reading", f"{self.read_noise:g}·Q·sqrt(ln((t + t_r)/2t_r))",
+            found.append(Definition("conductance at reading", f"{self.read_noise:g}·Q·sqrt(ln((t + t₀ + t_r)/2t_r))",
                                     "the drifted conductance", "normal, cut at 0", "read", SOURCE))  # fmt: skip
         return found

@@ -24,7 +24,7 @@ class PhaseChangeCell(Cell):
 
     Programming: g = max(0, g_target + σ_p(r) ξ).
     Drift: g(t) = g ((t + t₀) / t₀)^-ν, ν = |μ_ν(r) + σ_ν(r) ξ|, drawn once per cell from its target.
-    Reading: g (1 + Q(r) sqrt(ln((t + t_r) / 2 t_r)) ξ), Q from the programmed conductance.
+    Reading: g (1 + Q(r) sqrt(ln((t + t₀ + t_r) / 2 t_r)) ξ), Q from the programmed conductance.
     """
 
     t0_s: float = Field(gt=0)
@@ -65,8 +65,8 @@ class PhaseChangeCell(Cell):
         return drifted(state["g"], state["nu"], t_s, self.t0_s) if self.drift else state["g"]
 
     def read(self, g: Tensor, state: State, t_s: float, draw: Stream) -> Tensor:
-        """1/f noise; nothing for t <= t_r, where the logarithm would be negative."""
-        spread = spread_of_reading(t_s, self.t_read_s)
+        """1/f noise, grown since the cell was programmed."""
+        spread = spread_of_reading(t_s + self.t0_s, self.t_read_s)
         if not self.read_noise or not spread:
             return g
         return (g + self.read_noise * spread * g * state["q"] * draw.normal("read", g.shape, like=g)).clamp(min=0)

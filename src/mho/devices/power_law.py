@@ -18,11 +18,12 @@ SOURCE = "AIHWKit StateIndependentNoiseModel; every number is a setting"
 
 class PowerLaw(Cell):
     """g = max(0, g_target + σ_p ξ); g(t) = g ((t + t₀)/t₀)^-ν, ν = |μ + σ ξ| once a cell;
-    reading g + (g_programmed / g_max) k sqrt(ln((t + t_r)/2 t_r)) ξ.
+    reading g + (g / g_max) k sqrt(ln((t + t₀ + t_r)/2 t_r)) ξ.
     """
 
     kind: Literal["power_law"] = "power_law"
     g_max_us: float = 25.0
+    """Conductance of the highest state, µS."""
     programming_us: float = Field(default=0.2, ge=0)
     """σ_p, µS."""
     nu: float = Field(default=0.1, ge=0)
@@ -50,10 +51,10 @@ class PowerLaw(Cell):
 
     def read(self, g: Tensor, state: State, t_s: float, draw: Stream) -> Tensor:
         """1/f noise, additive."""
-        sigma = self.read_us * spread_of_reading(t_s, self.t_read_s)
+        sigma = self.read_us * spread_of_reading(t_s + self.t0_s, self.t_read_s)
         if not sigma:
             return g
-        return (g + sigma * (state["g"] / self.g_max_us) * draw.normal("read", g.shape, like=g)).clamp(min=0)
+        return (g + sigma * (g / self.g_max_us) * draw.normal("read", g.shape, like=g)).clamp(min=0)
 
     def definitions(self) -> list[Definition]:
         """The laws that are on."""

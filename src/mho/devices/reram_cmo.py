@@ -25,15 +25,16 @@ READING, T_READ_S = 0.0277316483, 1e-6
 
 class ReRAMCMO(Cell):
     """Programming σ_p = c₀ + c₁ g; relaxation g - 0.089 ln t + (0.412 + 0.042 ln t) ξ with ξ frozen per cell;
-    reading σ = 0.0277 log₁₀(g) sqrt(ln((t + 1 µs) / 2 µs)). All in µS, kept within [g_min, g_max].
+    reading σ = 0.0277 log₁₀(g) sqrt(ln((t + 1 µs) / 2 µs)), kept within [g_min, g_max]. All in µS.
 
-    The relaxation was measured from 1 s on; it is absent before.
+    The relaxation was measured from 1 s on; before, its spread follows its own line down to 0 and its mean is 0.
     """
 
     kind: Literal["reram_cmo"] = "reram_cmo"
     g_min_us: float = Field(default=9.0, ge=0)
     """Conductance of the lowest state, µS."""
     g_max_us: float = 88.2
+    """Conductance of the highest state, µS."""
     acceptance: Literal["0.2%", "2%"] = "2%"
     """Range around the target that write-verify accepts."""
     programming_noise: float = Field(default=1.0, ge=0)
@@ -49,15 +50,16 @@ class ReRAMCMO(Cell):
         g = target
         if self.programming_noise:
             sigma = self.programming_noise * (c0 + c1 * target)
-            g = self._inside(target + sigma * draw.normal("programming", target.shape, like=target))
+            g = (target + sigma * draw.normal("programming", target.shape, like=target)).clamp(min=0)
         return {"g": g, "xi": draw.normal("relaxation", target.shape, like=target)}
 
     def age(self, state: State, t_s: float) -> Tensor:
         """Relaxation."""
-        if not self.drift or t_s < 1:
+        if not self.drift or t_s == 0:
             return state["g"]
         log_t, (s0, s1) = math.log(t_s), RELAXATION_STD
-        return self._inside(state["g"] + self.drift * (RELAXATION_MEAN * log_t + (s0 + s1 * log_t) * state["xi"]))
+        shift = min(RELAXATION_MEAN * log_t, 0.0) + max(s0 + s1 * log_t, 0.0) * state["xi"]
+        return (state["g"] + self.drift * shift).clamp(min=0)
 
     def read(self, g: Tensor, state: State, t_s: float, draw: Stream) -> Tensor:
         """Read noise."""
@@ -65,14 +67,11 @@ class ReRAMCMO(Cell):
             return g
         spread = math.sqrt(math.log((t_s + T_READ_S) / (2 * T_READ_S)))
         sigma = self.read_noise * READING * g.clamp(min=1).log10() * spread
-        return self._inside(g + sigma * draw.normal("read", g.shape, like=g))
-
-    def _inside(self, g: Tensor) -> Tensor:
-        return g.clamp(self.g_min_us, self.g_max_us)
+        return (g + sigma * draw.normal("read", g.shape, like=g)).clamp(self.g_min_us, self.g_max_us)
 
     def definitions(self) -> list[Definition]:
         """The laws that are on."""
-        cut = "normal, cut at g_min and g_max"
+        cut = "normal"
         found = []
         if self.programming_noise:
             c0, c1 = PROGRAMMING_US[self.acceptance]
@@ -83,5 +82,6 @@ class ReRAMCMO(Cell):
             found.append(Definition("relaxation", size, "absolute", cut, "program", SOURCE))
         if self.read_noise:
             size = f"{self.read_noise:g}·0.0277 log₁₀(g/µS) sqrt(ln((t + 1 µs)/2 µs)) µS"
+            cut = "normal, cut at g_min and g_max"
             found.append(Definition("conductance at reading", size, "absolute", cut, "read", SOURCE))
         return found

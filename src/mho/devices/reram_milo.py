@@ -24,6 +24,7 @@ class ReRAMMilo(Cell):
     g_min_us: float = Field(default=50.0, ge=0)
     """Conductance of the lowest state, µS."""
     g_max_us: float = 225.0
+    """Conductance of the highest state, µS."""
     programming_noise: float = Field(default=1.0, ge=0)
     """Factor k on σ; 0 switches it off."""
 

@@ -33,6 +33,7 @@ class ReRAMWan(Cell):
 
     kind: Literal["reram_wan"] = "reram_wan"
     g_max_us: float = G_REFERENCE_US
+    """Conductance of the highest state, µS; σ scales with it."""
     relaxation: float = Field(default=1.0, ge=0)
     """Factor k on σ; 0 switches it off."""
 
@@ -43,7 +44,8 @@ class ReRAMWan(Cell):
 
     def age(self, state: State, t_s: float) -> Tensor:
         """The same cell's deviation, grown with time."""
-        return self._at(state["target"], state["xi"], t_s)
+        grown = self._at(state["target"], state["xi"], t_s) - self._at(state["target"], state["xi"], 0.0)
+        return (state["g"] + grown).clamp(min=0) if self.relaxation and t_s else state["g"]
 
     def _at(self, target: Tensor, xi: Tensor, t_s: float) -> Tensor:
         if not self.relaxation:

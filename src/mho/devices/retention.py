@@ -19,13 +19,15 @@ class Retention(Cell):
     """g(t) = clip(g t^(v s), g_min, g_max) for t >= 1 s, with a direction s of each cell.
 
     toward 'target': s = sign(g_drift - g), g_drift = g_min + fraction (g_max - g_min); 'random': s is -1, 0 or 1 with
-    equal chances, drawn once a cell. Programming is exact; add variations for its error.
+    equal chances, drawn once a cell. The direction is frozen, as in NeuroSim: a cell passes a target inside the range
+    and goes on to the bound. Programming is exact; add variations for its error.
     """
 
     kind: Literal["retention"] = "retention"
     g_min_us: float = Field(default=2.5, ge=0)
     """Conductance of the lowest state, µS; g_max / g_min is the on/off ratio."""
     g_max_us: float = 25.0
+    """Conductance of the highest state, µS."""
     exponent: float = Field(default=0.01, ge=0)
     """v."""
     toward: Literal["target", "random"] = "target"
@@ -46,7 +48,8 @@ class Retention(Cell):
         """Power law with the cell's direction."""
         if not self.exponent or t_s <= 1:
             return state["g"]
-        return (state["g"] * t_s ** (self.exponent * state["sign"])).clamp(self.g_min_us, self.g_max_us)
+        grown = state["g"] * t_s ** (self.exponent * state["sign"])
+        return torch.where(state["g"] > 0, grown, 0.0).clamp(self.g_min_us, self.g_max_us)
 
     def definitions(self) -> list[Definition]:
         """Random only where the direction is."""

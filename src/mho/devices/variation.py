@@ -30,6 +30,8 @@ def deviate(g: Tensor, ideal: Tensor, variation: Variation, cell: Cell, draw: St
     Normal and uniform ones add σ ξ, with ξ uniform in ±sqrt(3) in the latter case; a lognormal one multiplies by
     exp(σ ξ), which keeps the median.
     """
+    if not variation.sigma:
+        return g
     if variation.distribution == "lognormal":
         changed = g * torch.exp(variation.sigma * draw.normal(purpose, g.shape, like=g))
     else:

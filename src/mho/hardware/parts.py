@@ -37,9 +37,10 @@ class Cell(Spec, ABC):
 
     @model_validator(mode="after")
     def _ordered(self) -> Cell:
-        if not self.g_min_us < self.g_max_us:
+        if not self.g_min_us < self.g_max_us < float("inf"):
             raise WrongSetting(
-                f"g_min_us = {self.g_min_us:g} is not below g_max_us = {self.g_max_us:g}", "give g_min_us < g_max_us"
+                f"g_min_us = {self.g_min_us:g} is not below a finite g_max_us = {self.g_max_us:g}",
+                "give g_min_us < g_max_us",
             )
         return self
 

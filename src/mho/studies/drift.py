@@ -78,9 +78,13 @@ def arms() -> list[Arm]:
     found.append(Arm("hwa-standard-kws_dscnn_mlperf", "kws_dscnn_mlperf", "hwa-standard", "keywords", "hwa-standard"))
     found.append(
         Arm(
-            "pcm-cifar10_resnet8_mlperf-stem-digital", "cifar10_resnet8_mlperf", "pcm", "stem", "stem digital",
+            "pcm-cifar10_resnet8_mlperf-stem-digital",
+            "cifar10_resnet8_mlperf",
+            "pcm",
+            "stem",
+            "stem digital",
             {"digital": ["stem"]},
-        )  # fmt: skip
+        )
     )
     for group, table in (("compensation", _COMPENSATION), ("causes", _CAUSES)):
         for label, changes in table.items():

@@ -38,6 +38,8 @@ def _check_states(cell: Cell, target: Tensor, ages_s: Iterable[float]) -> None:
         assert value.dtype == target.dtype, f"'{name}' has dtype {value.dtype}, not {target.dtype}"
         assert bool(torch.isfinite(value).all()), f"'{name}' is not finite"
     held = {name: value.clone() for name, value in state.items()}
+    moved = cell.age({**state, "g": state["g"] + 0.01 * cell.g_max_us}, 1e4)
+    assert not torch.equal(moved, cell.age(state, 1e4)), "age() must start from 'g', which variations and faults change"
     assert torch.equal(cell.age(state, 0.0), state["g"]), "at age 0 the conductances are those right after programming"
     for t_s in ages_s:
         aged = cell.age(state, t_s)
@@ -66,7 +68,9 @@ def _check_address(cell: Cell) -> None:
     random = not torch.equal(first, chip(1))
     told = bool(cell.definitions())
     assert random == told, (
-        "definitions() must name every random quantity" if random else "definitions() names something that is not random"
+        "definitions() must name every random quantity"
+        if random
+        else "definitions() names something that is not random"
     )
 
 
