@@ -12,7 +12,7 @@ class Definition:
     Attributes:
         quantity: What fluctuates, e.g. "programmed conductance".
         sigma: The size, as text with its formula or value and unit.
-        reference: What the size is relative to.
+        reference: What the size is relative to, or "absolute".
         distribution: normal, uniform, lognormal …
         redraw: "program" (once per chip), "read" (once per evaluation), "mvm" (each product).
         source: Paper and equation.
@@ -26,5 +26,6 @@ class Definition:
     source: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.quantity}: σ = {self.sigma}, relative to {self.reference}, {self.distribution}, drawn per {self.redraw}"
+        reference = self.reference if self.reference.startswith("absolute") else f"relative to {self.reference}"
+        text = f"{self.quantity}: σ = {self.sigma}, {reference}, {self.distribution}, drawn per {self.redraw}"
         return f"{text} [{self.source}]" if self.source else text

@@ -172,7 +172,7 @@ def _number(value: float, digits: int) -> str:
 def _placed(row: dict[str, Any]) -> dict[str, Any]:
     shape, analog = row.get("shape") or (), row.get("placed") == "analog"
     return {
-        "path": row.get("path", ""),
+        "path": ".".join(str(row[key]) for key in ("path", "weight") if row.get(key)),
         "placed": row.get("placed", ""),
         "reason": row.get("reason", ""),
         "shape": " × ".join(str(n) for n in shape),

@@ -229,7 +229,7 @@ class RunHeader:
             raise BadResults(f"not the header of a run: {error}", "remove the run and measure it again") from error
 
 
-_NOT_DECIDING = {"target_half_width", "max_chips", "confidence", "command", "versions", "placement"}
+_NOT_DECIDING = {"target_half_width", "max_chips", "confidence", "command", "versions", "placement", "definitions"}
 
 
 def _plain(value: Any) -> Any:

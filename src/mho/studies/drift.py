@@ -127,5 +127,6 @@ def run(
 def results(out: Path) -> Iterator[tuple[Arm, DriftResult]]:
     """What is stored of each arm."""
     for arm in arms():
-        if (out / arm.name / "run.json").exists():
+        rows = out / arm.name / "rows.jsonl"
+        if rows.exists() and rows.stat().st_size:
             yield arm, DriftResult.load(out / arm.name)
