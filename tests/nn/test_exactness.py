@@ -205,12 +205,12 @@ TRANSFORMER = {
         ),
         x(2, 4, 8),
         {"src_key_padding_mask": PADDING},
-    ),  # fmt: skip
+    ),
     "decoder layer": Case(
         lambda: _biased(nn.TransformerDecoderLayer(8, 2, 10, dropout=0.0)),
         lambda: (torch.randn(4, 2, 8), torch.randn(6, 2, 8)),
         {"tgt_mask": CAUSAL, "memory_key_padding_mask": KEYS},
-    ),  # fmt: skip
+    ),
     "transformer": Case(
         lambda: nn.Transformer(8, 2, 1, 1, 10, dropout=0.0, batch_first=True, norm_first=True),
         lambda: (torch.randn(2, 6, 8), torch.randn(2, 4, 8)),

@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,6 @@ import mho
 from mho.errors import UseInstead
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer
-
 
 pytestmark = [
     # torch has no vmap rule for its own fused attention on the CPU.
@@ -106,6 +104,8 @@ def build(name: str, kind: str, dtype: torch.dtype = torch.float32) -> tuple[nn.
     return model, mho.program(net, seed=0).at("1 day") if kind in CHIPS else net.eval(), x
 
 
+# torch has no batching rule for its fused CPU attention and loops instead: slower, and right.
+SLOW_IN_TORCH = pytest.mark.filterwarnings("ignore:There is a performance drop.*scaled_dot_product:UserWarning")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -136,7 +136,7 @@ def test_state_dicts_fit_both_ways(name):
 @pytest.mark.parametrize("kind", ["quantised", "learned"])
 @every_network
 def test_saved_weights_and_ranges_load_safely_into_an_uncalibrated_network(name, kind):
-    model, net, x = build(name, kind)
+    _model, net, x = build(name, kind)
     file = io.BytesIO()
     torch.save(net.state_dict(), file)
     file.seek(0)
@@ -164,7 +164,7 @@ def test_copies_and_pickles_are_the_same_network(name, kind):
 @pytest.mark.parametrize("kind", QUIET)
 @every_network
 def test_other_number_formats(name, kind, dtype):
-    model, net, x = build(name, kind)
+    _model, net, x = build(name, kind)
     y = net(x)
     net.to(dtype)
     z = net(x.to(dtype))
@@ -245,6 +245,7 @@ def _chips(net: nn.Module, n: int) -> tuple[nn.Module, dict[str, Tensor], list[n
     return chips[0], stacked, chips
 
 
+@SLOW_IN_TORCH
 @pytest.mark.parametrize("kind", [*HARDWARE, "chip", "noisy chip"])
 @every_network
 def test_many_chips_in_one_pass(name, kind):
@@ -252,7 +253,7 @@ def test_many_chips_in_one_pass(name, kind):
     hw = (HARDWARE | CHIPS)[kind]
     _, net, x = build(name, kind)
     if kind in CHIPS:
-        ranges = {key: value for key, value in net.state_dict().items()}
+        ranges = dict(net.state_dict().items())
         net = mho.to_analog(NETWORKS[name][0](), hw).eval()
         net.load_state_dict(ranges)
     chip, stacked, chips = _chips(net, 3)
@@ -270,6 +271,7 @@ def test_many_chips_in_one_pass(name, kind):
                 assert not torch.equal(y, one(x)) and (y - one(x)).abs().max() < one(x).abs().max()
 
 
+@SLOW_IN_TORCH
 @pytest.mark.parametrize("kind", ["ideal", "quantised", "offset", "managed", "noisy"])
 @every_network
 def test_gradients_of_single_samples(name, kind):

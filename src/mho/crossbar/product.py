@@ -126,7 +126,13 @@ class AnalogProduct:
         return y, inputs.moment(torch.square, 2, self._weight(cells.variance[k], block), factor)
 
     def _add_block(
-        self, total: Tensor | None, inputs: Inputs, reach: Tensor | float, cells: Cells, b: int, adc_range: Tensor | None
+        self,
+        total: Tensor | None,
+        inputs: Inputs,
+        reach: Tensor | float,
+        cells: Cells,
+        b: int,
+        adc_range: Tensor | None,
     ) -> Tensor:
         """`total` plus the digital sum over the readouts of one row block, in units of `reach`."""
         hw, axis = self.hw, self.operator.axis

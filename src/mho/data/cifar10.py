@@ -19,9 +19,7 @@ _SIDE = 32
 _IN_STRIP = 500
 
 
-def cifar10(
-    *, split: str = "test", prep: str = "imagenet", n: int | None = None, batch: int = 250
-) -> Dataset:
+def cifar10(*, split: str = "test", prep: str = "imagenet", n: int | None = None, batch: int = 250) -> Dataset:
     """Photographs of ten classes, (N, 3, 32, 32), in the original order, in which the classes are mixed.
 
     Args:

@@ -23,9 +23,7 @@ def check_count(n: int, available: int, *, name: str) -> None:
         WrongSetting: `n` is not a whole number from 1 to `available`.
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= available:
-        raise WrongSetting(
-            f"{n!r} of {available} samples", f"ask for 1 to {available} of them", path=f"{name}: n"
-        )
+        raise WrongSetting(f"{n!r} of {available} samples", f"ask for 1 to {available} of them", path=f"{name}: n")
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,9 +40,7 @@ def mnist(*, split: str = "test", prep: str = "unit", n: int | None = None, batc
     images_file, header, labels_file = _FILES[split]
     pixels = _bytes(images_file, header)
     if not len(pixels) or len(pixels) % _SIDE**2:
-        raise BadInput(
-            f"{len(pixels)} bytes are no images of {_SIDE} × {_SIDE}", "fetch it again", path=images_file
-        )
+        raise BadInput(f"{len(pixels)} bytes are no images of {_SIDE} × {_SIDE}", "fetch it again", path=images_file)
     images = pixels.view(-1, 1, _SIDE, _SIDE)
     labels = _bytes(labels_file, _LABEL_HEADER)[: len(images)].long()
     data = Dataset(f"mnist/{split}", GREY[prep](images), labels, tuple("0123456789"), batch)

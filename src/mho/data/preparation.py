@@ -46,7 +46,5 @@ def choose(value: str, valid: Iterable[str], *, option: str, name: str) -> str:
     """
     known = list(valid)
     if value not in known:
-        raise WrongSetting(
-            f"unknown {option} {value!r}", f"valid are {', '.join(known)}", path=f"{name}: {option}"
-        )
+        raise WrongSetting(f"unknown {option} {value!r}", f"valid are {', '.join(known)}", path=f"{name}: {option}")
     return value

@@ -47,18 +47,14 @@ def tinystories_self(*, n: int | None = None, batch: int = 50) -> Dataset:
         BadInput: `MHO_DATA` is not set, or a file is missing.
     """
     rows = torch.from_numpy(np.load(data_file("tinystories", "self_samples.npy")).astype(np.int64))
-    return _dataset(
-        "tinystories-self", rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), _tokenizer(), n, batch
-    )
+    return _dataset("tinystories-self", rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), _tokenizer(), n, batch)
 
 
 def _tokenizer() -> Tokenizer:
     return Tokenizer.read(data_file("tinystories", "tok512.bin"))
 
 
-def _dataset(
-    name: str, inputs: Tensor, labels: Tensor, tokenizer: Tokenizer, n: int | None, batch: int
-) -> Dataset:
+def _dataset(name: str, inputs: Tensor, labels: Tensor, tokenizer: Tokenizer, n: int | None, batch: int) -> Dataset:
     classes = tuple(piece.decode(errors="backslashreplace") for piece in tokenizer.pieces)
     data = Dataset(name, inputs, labels, classes, batch)
     return data if n is None else data.subset(n)

@@ -43,9 +43,7 @@ class Tokenizer:
                 scores.append(score)
                 place += length
         except struct.error as error:
-            raise BadInput(
-                f"is no tokenizer of llama2.c ({error})", "fetch it again", path=str(file)
-            ) from error
+            raise BadInput(f"is no tokenizer of llama2.c ({error})", "fetch it again", path=str(file)) from error
         return cls(pieces, scores)
 
     def encode(self, text: str) -> list[int]:
@@ -53,9 +51,7 @@ class Tokenizer:
         tokens: list[int] = []
         for character in f" {text}" if text else "":
             piece = character.encode()
-            tokens += (
-                [self._number[piece]] if piece in self._number else [_BYTES_FROM + byte for byte in piece]
-            )
+            tokens += [self._number[piece]] if piece in self._number else [_BYTES_FROM + byte for byte in piece]
         while (place := self._best_merge(tokens)) is not None:
             tokens[place : place + 2] = [self._number[self._pair(tokens, place)]]
         return [BEGIN, *tokens]

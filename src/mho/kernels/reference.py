@@ -78,7 +78,7 @@ def read_out(
         if torch.is_grad_enabled() and scaled.requires_grad:
             y = _ClipRound.apply(scaled, half_steps)[0]
         else:
-            y = scaled.round_().clamp_(-half_steps, half_steps)
+            y = _clip_(scaled.round_(), half_steps)
     part = y * (factor * unit).reshape(-1, *(1,) * (-1 - axis))
     return part if total is None else total + part
 

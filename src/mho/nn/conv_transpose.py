@@ -30,15 +30,9 @@ class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Transposed convolution through the arrays; arguments as in torch."""
         dims = len(self.kernel_size)
-        padding = self._output_padding(
-            input,
-            output_size,
-            self.stride,
-            self.padding,
-            self.kernel_size,
-            dims,
-            self.dilation,  # type: ignore[arg-type]
-        )
+        assert not isinstance(self.padding, str)
+        geometry = [list(values) for values in (self.stride, self.padding, self.kernel_size)]
+        padding = self._output_padding(input, output_size, *geometry, dims, list(self.dilation))
         operator = self._operator(tuple(padding))
         return add_bias(self.matrix(input, self.weight, operator), self.bias, operator)
 

@@ -27,7 +27,7 @@ State = tuple[Tensor, ...]
 class _Direction(NamedTuple):
     """One direction of one layer: its place among the states, and the suffix of its parameters' names."""
 
-    index: int
+    place: int
     suffix: str
     backwards: bool
 
@@ -89,7 +89,7 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
             outputs = []
             for d in range(directions):
                 at = _Direction(layer * directions + d, f"_l{layer}{'_reverse' if d else ''}", d == 1)
-                y, final = self._one_direction(x, sizes, tuple(state[at.index] for state in initial), at)
+                y, final = self._one_direction(x, sizes, tuple(state[at.place] for state in initial), at)
                 outputs.append(y)
                 finals.append(final)
             x = outputs[0] if directions == 1 else torch.cat(outputs, dim=-1)
