@@ -240,7 +240,7 @@ def test_more_bits_come_closer():
         layer, net, x = case("conv2d", IDEAL.replace(array__rows=12, dac={"bits": bits}, adc={"bits": bits}))
         mho.calibrate(net, [x], quantile=1.0)
         errors.append(float((net(x) - layer(x)).detach().square().mean().sqrt()))
-    assert all(2.5 < a / b < 6 for a, b in itertools.pairwise(errors)) and errors[3] < errors[2] / 8
+    assert all(2.5 < a / b < 6 for a, b in itertools.pairwise(errors[:3])) and errors[3] < errors[2] / 8
 
 
 @given(st.integers(1, 600), st.floats(0.01, 100), st.integers(0, 2**31))

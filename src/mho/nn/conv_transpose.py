@@ -31,8 +31,8 @@ class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
         """Transposed convolution through the arrays; arguments as in torch."""
         dims = len(self.kernel_size)
         assert not isinstance(self.padding, str)
-        geometry = [list(values) for values in (self.stride, self.padding, self.kernel_size)]
-        padding = self._output_padding(input, output_size, *geometry, dims, list(self.dilation))
+        stride, pads, kernel = list(self.stride), list(self.padding), list(self.kernel_size)
+        padding = self._output_padding(input, output_size, stride, pads, kernel, dims, list(self.dilation))
         operator = self._operator(tuple(padding))
         return add_bias(self.matrix(input, self.weight, operator), self.bias, operator)
 
