@@ -44,8 +44,7 @@ def loss_over_time(name: str, title: str, runs: Sequence[tuple[str, DriftResult]
             ends.append((means[-1], f"{plain(label)} ({100 * digital:.1f} %)", colour))
         ax.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
         ax.axhline(-100 * budget, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
-        age_axis(ax, runs[0][1])
-        _without_collisions(ax)
+        age_axis(ax, runs[0][1], apart=0.13)
         ax.set_ylabel("accuracy − digital (points)")
         _labels(ax, ends)
         svg = to_svg(figure)
@@ -64,16 +63,6 @@ def loss_over_time(name: str, title: str, runs: Sequence[tuple[str, DriftResult]
         ],
         svg,
     )
-
-
-def _without_collisions(ax: matplotlib.axes.Axes) -> None:
-    """Drop the label of an age that the next one's would cover."""
-    left, right = ax.get_xlim()
-    ticks, labels = list(ax.get_xticks()), [label.get_text() for label in ax.get_xticklabels()]
-    for i in range(len(ticks) - 1):
-        if ticks[i + 1] - ticks[i] < 0.12 * (right - left):
-            labels[i] = ""
-    ax.set_xticks(ticks, labels)
 
 
 def _labels(ax: matplotlib.axes.Axes, ends: list[tuple[float, str, str]]) -> None:

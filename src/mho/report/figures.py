@@ -322,8 +322,11 @@ def variance_shares(result: DriftResult) -> Plot:
     )
 
 
-def age_axis(ax: Axes, result: DriftResult) -> None:
-    """A logarithmic axis with ages as people write them; an age of 0 stands a decade before the next."""
+def age_axis(ax: Axes, result: DriftResult, *, apart: float = 0.075) -> None:
+    """A logarithmic axis with ages as people write them; an age of 0 stands a decade before the next.
+
+    Labels closer than the share `apart` of the axis to a later one are left out.
+    """
     ages = result.ages_s
     x = log_age(ages, ages)
     pad = 0.02 * (x[-1] - x[0]) or 1.0
@@ -333,7 +336,7 @@ def age_axis(ax: Axes, result: DriftResult) -> None:
     kept: list[float] = []
     for t in sorted(wanted, reverse=True):
         here = float(log_age(t, ages))
-        if all(abs(here - float(log_age(other, ages))) > 0.075 * (x[-1] - x[0]) for other in kept):
+        if all(abs(here - float(log_age(other, ages))) > apart * (x[-1] - x[0]) for other in kept):
             kept.append(t)
     ax.set_xticks([float(log_age(t, ages)) for t in kept], ["0" if t == 0 else name(t) for t in kept])
     ax.set_xlabel("age after programming")
