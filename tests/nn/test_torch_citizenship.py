@@ -454,7 +454,9 @@ def _process(store: str, out: str) -> None:
         grads |= {f"{name}.{key}": p.grad for key, p in net.named_parameters()}
     if rank == 0:
         torch.save(grads, out)
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    os._exit(0)  # gloo's threads now and then hold up the interpreter's own way out
 
 
 if __name__ == "__main__":
