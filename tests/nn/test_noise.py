@@ -318,6 +318,19 @@ def test_inputs_coded_as_voltages_lose_more_than_the_formula():
     assert (float(g @ u) - nodal(g, u, ratio)) / formula == pytest.approx(2, abs=0.15)
 
 
+def test_pulsed_inputs_lose_what_the_formula_says_only_if_rows_float_between_pulses():
+    """A row that is held at 0 V between its pulses goes on losing g_j V_j: the mean is that of a partial voltage."""
+    n, rng = 128, np.random.default_rng(7)
+    g, u = column("random", n)[0], rng.uniform(0, 1, n)
+    ratio = 1e4 * n * float(g @ u)
+    formula = float(g @ u) - simulated(g, u, ratio)
+    pulses = [(rng.uniform(size=n) < u).astype(float) for _ in range(1000)]
+    floating = np.mean([float(g @ s) - nodal(g * s, s, ratio) for s in pulses])
+    held = np.mean([float(g @ s) - nodal(g, s, ratio) for s in pulses])
+    assert floating / formula == pytest.approx(1, abs=0.08)
+    assert held / (float(g @ u) - nodal(g, u, ratio)) == pytest.approx(1, abs=0.03)
+
+
 def test_a_long_uniform_column_is_tanh():
     """Closed form: I / I₀ = tanh(√a) / √a with a = n² / γ; the formula is its series to second order."""
     n = 1024

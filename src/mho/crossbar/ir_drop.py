@@ -16,8 +16,8 @@ def ir_drop(inputs: Inputs, weight: Tensor, placed: Tensor, rows: int, drop: IRD
     a_i = (n/γ) Σ_j |w_ij||u_j|,  c(a) = a (a (0.05 a - 0.2) + 0.5),
     Δy_i = s c(a_i) Σ_j w_ij u_j (1 - (1 - j/n)²)
     (Rasch et al. 2019, arXiv 1906.02698; AIHWKit `rpu_forward_backward_pass.cpp`). To first order in a it is the exact
-    drop of a column under a mean-field current, for inputs coded as pulses of full voltage; inputs coded as voltages lose
-    about 1 / mean(u) times more.
+    drop of a column under a mean-field current, for inputs coded as pulses on rows that float in
+    between. Rows that are held at 0 V between pulses, and inputs coded as voltages, lose about 1 / mean(u) times more.
 
     Args:
         inputs: Inputs of the block.
