@@ -53,6 +53,7 @@ def test_replace_reaches_inside_and_leaves_the_original():
         ({"variations": [{"sigma": 0.1, "relative_to": "gmax", "distribution": "lognormal"}]}, "lognormal"),
         ({"adc": {"bits": 8, "range": "calibrated", "on_clip": "halve_input"}}, "halve_input"),
         ({"adc": {"bits": 8, "steps": 16}}, "steps"), ({"cell__g_max_us": -3}, "g_max_us"),
+        ({"adc__bound": 4.0}, "no effect"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(changes, named):

@@ -138,6 +138,21 @@ def test_an_array_that_no_batch_reaches_is_named():
         mho.calibrate(mho.to_analog(Skips(), PCM), [torch.randn(4, 3)])
 
 
+def test_the_way_out_names_the_layer_of_a_matrix():
+    class Skips(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.skipped = nn.Linear(3, 3), nn.GRU(3, 3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    with pytest.raises(BadInput, match="skipped.weight_ih_l0") as error:
+        mho.calibrate(mho.to_analog(Skips(), PCM), [torch.randn(4, 3)])
+    assert "digital=['skipped']" in error.value.remedy
+    mho.calibrate(mho.to_analog(Skips(), PCM.replace(digital=["skipped"])), [torch.randn(4, 3)])
+
+
 def test_an_uncalibrated_network_says_so():
     with pytest.raises(WrongSetting, match="mho.calibrate"):
         _net()[1](_batches(1)[0][0])

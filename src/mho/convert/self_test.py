@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mho.errors import BadInput, NotYet
 from mho.nn import AnalogMatrix
+from mho.nn.layer import layer_paths
 
 _RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
@@ -45,10 +46,11 @@ def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
             module.training = training
     unread = sorted({matrix.path for matrix in matrices} - read)
     if unread:
+        layers = layer_paths(twin)
         raise NotYet(
             f"never read in a forward pass: {', '.join(unread)}",
             "the network reads these weights around their layer's forward (or not at all); keep them digital: "
-            f"hw.replace(digital={unread!r})",
+            f"hw.replace(digital={sorted({layers[path] for path in unread})!r})",
             path=unread[0],
         )
     for a, b in zip(_tensors(expected), _tensors(found), strict=True):

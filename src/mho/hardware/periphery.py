@@ -79,6 +79,10 @@ class ADC(Converter):
     def _possible(self) -> ADC:
         if self.on_clip == "halve_input" and self.range != "fixed":
             raise WrongSetting("on_clip 'halve_input' needs a known bound", "set adc.range: fixed and adc.bound")
+        if self.range != "fixed" and self.bound != type(self).model_fields["bound"].default:
+            raise WrongSetting(
+                f"bound = {self.bound:g} has no effect when the range is calibrated", "set adc.range: fixed"
+            )
         return self
 
 

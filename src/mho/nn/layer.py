@@ -71,6 +71,12 @@ class AnalogLayer(nn.Module):
         raise NotImplementedError
 
 
+def layer_paths(net: nn.Module) -> dict[str, str]:
+    """Path of the layer that each matrix belongs to, by the matrix's own path: what `digital` takes."""
+    layers = ((path, module) for path, module in net.named_modules() if isinstance(module, AnalogLayer))
+    return {view.matrix.path: path for path, layer in layers for view in layer.views()}
+
+
 def one_node(forward: F) -> F:
     """Decorator of a forward that torch.fx takes as one node, as it takes torch's own layers."""
 

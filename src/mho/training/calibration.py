@@ -14,6 +14,7 @@ from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
+from mho.nn.layer import layer_paths
 
 _KEPT = 65_536
 """Values kept of each tensor: the 0.9999 quantile of 65,536 values rests on its 6 largest; several batches add up."""
@@ -127,7 +128,7 @@ def _set_ranges(net: nn.Module, batches: list[Any], matrices: list[AnalogMatrix]
             raise BadInput(
                 "no batch reached this array",
                 "the network read its weight around the layer's forward, or not at all: keep it digital with "
-                f"hw.replace(digital=['{matrix.path}'])",
+                f"hw.replace(digital=['{layer_paths(net)[matrix.path]}'])",
                 path=matrix.path,
             )
         value = collect.range(matrix)
