@@ -13,9 +13,10 @@ import torch
 from scipy import stats
 
 from mho.kernels import cpu, quantise, read_out, reference
+from mho.kernels.cpu_library import library
 from mho.rng import reads
 
-fast = pytest.mark.skipif(cpu.library() is None, reason="no C++ compiler here: the fast CPU kernels are not built")
+fast = pytest.mark.skipif(library() is None, reason="no C++ compiler here: the fast CPU kernels are not built")
 SHAPES = [((7,), -1), ((5, 33), -1), ((4, 6, 9, 11), -3), ((3, 20_000), -1), ((2, 3, 130, 130), -3), ((0, 4), -1)]
 
 
@@ -92,7 +93,7 @@ def test_neighbouring_addresses_are_uncorrelated():
 
 @fast
 def test_bits_are_even():
-    library, chunk = cpu.library(), cpu.library().mho_chunk()
+    library, chunk = library(), library().mho_chunk()
     words = np.empty(64 * chunk, dtype=np.uint32)
     library.mho_words(words.ctypes.data, 7, 0, 64)
     ones = np.unpackbits(words.view(np.uint8)).reshape(len(words), 32).mean(axis=0)
@@ -142,7 +143,7 @@ def test_gradients_take_the_reference_path():
 @fast
 def test_loading_leaves_denormals_alone():
     """-ffast-math in a shared library would switch the whole process to flush-to-zero."""
-    assert cpu.library() is not None
+    assert library() is not None
     assert float(torch.tensor(1e-40) * 1.0) > 0 and np.float32(1e-40) * np.float32(1) > 0
 
 

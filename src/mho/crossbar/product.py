@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mho.crossbar.cells import Cells
 from mho.crossbar.inputs import Inputs, PatchInputs, ScaledInputs
-from mho.crossbar.ir_drop import ir_drop, position_factor
+from mho.crossbar.ir_drop import ir_drop
+from mho.crossbar.operands import Operand, Operands, operands
 from mho.crossbar.operator import Operator
-from mho.crossbar.plan import Block, Plan
+from mho.crossbar.plan import Plan
 from mho.hardware import Hardware
-from mho.kernels import add_noise, quantise, read_out
+from mho.kernels import Drop, add_noise, quantise, read_out
 
 _SMALLEST_REACH = 1e-12
 
@@ -23,10 +24,36 @@ torch.fx.wrap("add_noise")
 torch.fx.wrap("read_out")
 
 
-def lossless(cells: Cells, hw: Hardware) -> bool:
-    """True when nothing between the layer's input and the digital sum loses or adds anything."""
+class Affine(NamedTuple):
+    """What the digital periphery does to each column after the sum over row blocks: y · scale + shift.
+
+    Attributes:
+        scale: (columns,), or None.
+        shift: (columns,), or None.
+    """
+
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+
+    def __call__(self, y: Tensor, operator: Operator) -> Tensor:
+        """In the dtype of `y`."""
+        if self.scale is not None:
+            y = y * operator.per_column(self.scale).to(y.dtype)
+        return y if self.shift is None else y + operator.per_column(self.shift).to(y.dtype)
+
+
+NOTHING = Affine()
+
+
+def lossless(variance: bool, hw: Hardware) -> bool:
+    """True when nothing between the layer's input and the digital sum loses or adds anything.
+
+    Args:
+        variance: Whether the cells differ from product to product.
+        hw: The hardware.
+    """
     quantised = hw.dac.half_steps is not None or hw.adc.half_steps is not None or hw.adc.on_clip != "clip"
-    return not (quantised or hw.noise.output or hw.ir_drop.scale or cells.variance is not None)
+    return not (quantised or hw.noise.output or hw.ir_drop.scale or variance)
 
 
 def needs_input_range(hw: Hardware) -> bool:
@@ -60,25 +87,44 @@ class AnalogProduct:
     hw: Hardware
     fold: bool = True
 
-    def __call__(self, x: Tensor, cells: Cells, input_range: Tensor | None, adc_range: Tensor | None) -> Tensor:
-        """The layer's output without bias, in real units.
+    def operands(self, cells: Cells) -> Operands | Tensor:
+        """`cells` ready for `__call__`; one weight where the chain can be folded."""
+        if self.fold and lossless(cells.variance is not None, self.hw):
+            return self.operator.to_weight(self._folded(cells), self.kernel)
+        return operands(cells, self.operator, self.plan, self.kernel, self.hw)
+
+    def __call__(
+        self,
+        x: Tensor,
+        held: Operands | Tensor,
+        input_range: Tensor | None,
+        adc_range: Tensor | None,
+        affine: Affine = NOTHING,
+    ) -> Tensor:
+        """The layer's output, in real units.
 
         Args:
             x: Input of the layer, real units.
-            cells: What the arrays hold.
+            held: What the arrays hold, from `operands`.
             input_range: Largest input of the DAC (scalar), for the ranges 'calibrated' and 'learned'.
             adc_range: Largest output of the ADC, (readouts, blocks), for the range 'calibrated'.
+            affine: Digital scale and shift of the columns.
         """
-        if self.fold and lossless(cells, self.hw):
-            return self.operator(x, self.operator.to_weight(self._folded(cells), self.kernel))
+        if isinstance(held, Tensor):
+            return affine(self.operator(x, held), self.operator)
         total: Tensor | None = None
-        for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):
-            if self.hw.dac.range != "abs_max":
-                total = self._add_block(total, inputs, reach, cells, b, adc_range)
-            else:
+        if self.hw.dac.range == "abs_max":
+            for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):
                 # The range differs from vector to vector, so the block's sum is complete before it is undone.
-                y = self._add_block(None, inputs, 1.0, cells, b, adc_range) * reach
+                y = self._add_block(None, inputs, 1.0, held, b, adc_range, NOTHING, False) * reach
                 total = y if total is None else total + y
+            assert total is not None
+            return affine(total, self.operator)
+        planar = self.operator.dims == 2 and x.is_contiguous()
+        last = len(self.plan.blocks) - 1
+        for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):
+            part = affine if b == last else Affine(affine.scale)
+            total = self._add_block(total, inputs, reach, held, b, adc_range, part, planar)
         assert total is not None
         return total
 
@@ -88,10 +134,8 @@ class AnalogProduct:
         blocks = self.plan.blocks
         if self.hw.dac.range != "abs_max":
             reach = 1.0 if input_range is None else input_range.to(x.dtype)
-            u = quantise(x, reach, half)
             raws = [take(x, block, self.plan) for block in blocks]
-            codes = [take(u, block, self.plan) for block in blocks]
-            return [(ScaledInputs(r, reach, half, self.operator, q), reach) for r, q in zip(raws, codes, strict=True)]
+            return [(ScaledInputs(raw, reach, half, self.operator), reach) for raw in raws]
         found: list[tuple[Inputs, Tensor | float]] = []
         for block in blocks:
             raw = take(x, block, self.plan)
@@ -104,70 +148,73 @@ class AnalogProduct:
                 found.append((patches, self.operator.per_group(reach, self.plan.columns)))
         return found
 
-    def columns(self, inputs: Inputs, cells: Cells, k: int, b: int, factor: float = 1.0) -> Tensor:
-        """Outputs of readout k in row block b before the ADC, noise included; full weight × full input = 1."""
-        y, spread = self._products(inputs, cells, k, b, factor)
+    def columns(self, inputs: Inputs, operand: Operand, factor: float = 1.0) -> Tensor:
+        """Outputs of one readout before the ADC, noise included; full weight × full input = 1."""
+        y, spread, drop = self._products(inputs, operand, factor)
+        if drop is not None:
+            y = y - drop()
         if spread is not None:
             return add_noise(y, (spread.clamp(min=0) + self.hw.noise.output**2).sqrt())
         return add_noise(y, self.hw.noise.output) if self.hw.noise.output else y
 
     def _products(
-        self, inputs: Inputs, cells: Cells, k: int, b: int, factor: float = 1.0
-    ) -> tuple[Tensor, Tensor | None]:
-        """Product minus IR drop, and the variance that weights add to it."""
-        hw, block = self.hw, self.plan.blocks[b]
-        weight = self._weight(cells.weight[k], block)
-        y = inputs.multiply(weight, factor)
-        if hw.ir_drop.scale:
-            placed = self._weight(_placed(cells.weight[k], block), block)
-            y = y - ir_drop(inputs, weight, placed, block.rows, hw.ir_drop, factor)
-        if cells.variance is None:
-            return y, None
-        return y, inputs.moment(torch.square, 2, self._weight(cells.variance[k], block), factor)
+        self, inputs: Inputs, operand: Operand, factor: float = 1.0
+    ) -> tuple[Tensor, Tensor | None, Drop | None]:
+        """Product, the variance that weights add to it, and what IR drop takes from it."""
+        y, spread, drop = inputs.multiply(operand.weight, factor), None, None
+        if operand.size is not None and operand.placed is not None:
+            drop = ir_drop(inputs, operand.size, operand.placed, self.hw.ir_drop, factor)
+        if operand.variance is not None:
+            spread = inputs.moment(torch.square, 2, operand.variance, factor)
+        return y, spread, drop
 
     def _add_block(
         self,
         total: Tensor | None,
         inputs: Inputs,
         reach: Tensor | float,
-        cells: Cells,
+        held: Operands,
         b: int,
         adc_range: Tensor | None,
+        affine: Affine,
+        planar: bool,
     ) -> Tensor:
         """`total` plus the digital sum over the readouts of one row block, in units of `reach`."""
-        hw, axis = self.hw, self.operator.axis
-        for k in range(len(cells.weight)):
-            bound = hw.adc.bound if adc_range is None else adc_range[k, b].to(cells.weight.dtype)
-            factor = cells.gain[k, b].flatten() * reach
+        hw, axis, readouts = self.hw, self.operator.axis, held.blocks[b]
+        scale = reach if affine.scale is None else reach * affine.scale
+        reference, last = held.references[b], len(readouts) - 1
+        for k, operand in enumerate(readouts):
+            bound = hw.adc.bound if adc_range is None else adc_range[k, b].to(operand.weight.dtype)
+            factor = operand.gain * scale
+            shift = affine.shift if k == last and reference is None else None
             if hw.adc.on_clip == "halve_input":
-                y = self._halved(self._converted(inputs, cells, k, b, bound), inputs, cells, k, b)
-                total = read_out(y, None, 0.0, 1.0, None, factor, axis, total)
+                y = self._halved(self._converted(inputs, operand, bound), inputs, operand)
+                total = read_out(y, factor, axis=axis, shift=shift, total=total)
             else:
-                y, spread = self._products(inputs, cells, k, b)
-                total = read_out(y, spread, hw.noise.output**2, bound, hw.adc.half_steps, factor, axis, total)
+                y, spread, drop = self._products(inputs, operand)
+                total = read_out(
+                    y, factor, axis=axis, bound=bound, half_steps=hw.adc.half_steps, variance=hw.noise.output**2,
+                    spread=spread, drop=drop, shift=shift, total=total, planar=planar,
+                )  # fmt: skip
         assert total is not None
-        offset = hw.encoding.readouts(hw.cell).offset
-        if offset:
-            ones = self._weight(torch.ones_like(cells.weight[0]), self.plan.blocks[b])
-            scale = self.operator.per_column(cells.scale[b]) * reach
-            total = total - offset * scale * inputs.multiply(ones)
+        if reference is not None:
+            total = total - self.operator.per_column(reference.scale * scale) * inputs.multiply(reference.ones)
+            total = Affine(None, affine.shift)(total, self.operator)
         return total
 
-    def _converted(
-        self, inputs: Inputs, cells: Cells, k: int, b: int, bound: Tensor | float, factor: float = 1
-    ) -> Tensor:
-        y = self.columns(inputs, cells, k, b, factor)
+    def _converted(self, inputs: Inputs, operand: Operand, bound: Tensor | float, factor: float = 1) -> Tensor:
+        y = self.columns(inputs, operand, factor)
         half = self.hw.adc.half_steps
         return y if half is None else quantise(y, bound, half) * bound
 
-    def _halved(self, y: Tensor, inputs: Inputs, cells: Cells, k: int, b: int) -> Tensor:
+    def _halved(self, y: Tensor, inputs: Inputs, operand: Operand) -> Tensor:
         """Repeat the vectors that clip at half the input, until none clips or `max_halvings` is reached."""
         bound = self.hw.adc.bound
         clipped = self._clips(y)
         for halving in range(1, self.hw.adc.max_halvings + 1):
             if _holds_numbers(clipped) and not bool(clipped.any()):
                 break
-            weaker = self._converted(inputs, cells, k, b, bound, 2.0**halving)
+            weaker = self._converted(inputs, operand, bound, 2.0**halving)
             y = torch.where(clipped, weaker * 2.0**halving, y)
             clipped = clipped & self._clips(weaker)
         return y
@@ -181,19 +228,10 @@ class AnalogProduct:
         at_top = (y.abs() >= top).unflatten(axis, (groups, self.plan.columns)).any(axis)
         return self.operator.per_group(at_top, self.plan.columns)
 
-    def _weight(self, matrix: Tensor, block: Block) -> Tensor:
-        return self.operator.part(matrix, block, self.plan, self.kernel)
-
     def _folded(self, cells: Cells) -> Tensor:
         matrix = (cells.weight * self.plan.spread(cells.gain)).sum(0)
         offset = self.hw.encoding.readouts(self.hw.cell).offset
         return matrix - offset * self.plan.spread(cells.scale) if offset else matrix
-
-
-def _placed(matrix: Tensor, block: Block) -> Tensor:
-    """`matrix` with the rows of the block multiplied by their position factor, zero elsewhere."""
-    rows = matrix[..., block.start : block.stop] * position_factor(block.rows, matrix)
-    return F.pad(rows, (block.start, matrix.shape[-1] - block.stop))
 
 
 def _holds_numbers(x: Tensor) -> bool:
