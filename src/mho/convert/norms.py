@@ -86,7 +86,7 @@ def _answers_with_its_matrix(layer: nn.Module) -> bool:
     view.matrix.observer = answer
     bias = layer.bias
     try:
-        layer.bias = None
+        layer.bias = None  # type: ignore[assignment]
         with torch.no_grad():
             result = layer(x)
     except Exception:  # a forward that needs other inputs than this one

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mho.crossbar.operator import Operator
-from mho.kernels import quantise
+from mho.kernels import fast, quantise
 
 torch.fx.wrap("quantise")
 
@@ -39,11 +39,11 @@ class ScaledInputs:
     def __init__(self, raw: Tensor, reach: Tensor | float, half_steps: float | None, operator: Operator) -> None:
         self.raw, self.reach, self.half_steps, self.operator = raw, reach, half_steps, operator
         self._quantised = self._at(1.0)
-        self._transformed: dict[Transform, Tensor] = {}
 
     def _at(self, factor: float) -> Tensor:
         axis = self.operator.axis if not self.operator.transposed else -1
-        return quantise(self.raw, self.reach if factor == 1 else self.reach * factor, self.half_steps, axis)
+        reach = self.reach if factor == 1 else self.reach * factor
+        return quantise(self.raw, reach, self.half_steps, axis, passing=factor == 1)
 
     def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Native operator on u."""
@@ -51,11 +51,10 @@ class ScaledInputs:
 
     def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Native operator on h(u)."""
-        if factor != 1:
-            return self.operator(transform(self._at(factor)), weight)
-        if transform not in self._transformed:
-            self._transformed[transform] = transform(self._quantised)
-        return self.operator(self._transformed[transform], weight)
+        u = self._quantised if factor == 1 else self._at(factor)
+        if transform is torch.abs and fast(u) and bool(u.amin() >= 0):
+            return self.operator(u, weight)  # behind a rectifier
+        return self.operator(transform(u), weight)
 
 
 class PatchInputs:

@@ -64,7 +64,8 @@ def operands(cells: Cells, operator: Operator, plan: Plan, kernel: tuple[int, ..
         return operator.part(matrix, block, plan, kernel)
 
     offset = hw.encoding.readouts(hw.cell).offset
-    blocks, references = [], []
+    blocks: list[tuple[Operand, ...]] = []
+    references: list[Reference | None] = []
     for b, block in enumerate(plan.blocks):
         readouts = []
         for k in range(len(cells.weight)):

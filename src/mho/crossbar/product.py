@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,10 +16,13 @@ from mho.crossbar.ir_drop import ir_drop
 from mho.crossbar.operands import Operand, Operands, operands
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
+from mho.crossbar.step import Single, Step
 from mho.hardware import Hardware
-from mho.kernels import Drop, add_noise, quantise, read_out
+from mho.kernels import Drop, add_noise, fast, quantise, read_out
 
 _SMALLEST_REACH = 1e-12
+_CACHED = 12_000_000
+"""Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
 
 torch.fx.wrap("quantise")
 torch.fx.wrap("add_noise")
@@ -100,6 +105,7 @@ class AnalogProduct:
         input_range: Tensor | None,
         adc_range: Tensor | None,
         affine: Affine = NOTHING,
+        notes: list[Single] | None = None,
     ) -> Tensor:
         """The layer's output, in real units.
 
@@ -109,44 +115,88 @@ class AnalogProduct:
             input_range: Largest input of the DAC (scalar), for the ranges 'calibrated' and 'learned'.
             adc_range: Largest output of the ADC, (readouts, blocks), for the range 'calibrated'.
             affine: Digital scale and shift of the columns.
+            notes: Gets the output's codes where training keeps them and they say all.
         """
         if isinstance(held, Tensor):
             return affine(self.operator(x, held), self.operator)
-        total: Tensor | None = None
         if self.hw.dac.range == "abs_max":
+            total: Tensor | None = None
             for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):
                 # The range differs from vector to vector, so the block's sum is complete before it is undone.
                 y = self._add_block(None, inputs, 1.0, held, b, adc_range, NOTHING, False) * reach
                 total = y if total is None else total + y
             assert total is not None
             return affine(total, self.operator)
+        reach = 1.0 if input_range is None else input_range.to(x.dtype)
+        step = Step(self.operator, self.plan, self.hw)
+        if affine.scale is None and step.suits(x, held, reach, adc_range):
+            return step(x, held, reach, adc_range, affine.shift, notes)
+        return self._in_pieces(x, held, input_range, adc_range, affine)
+
+    def _in_pieces(
+        self, x: Tensor, held: Operands, input_range: Tensor | None, adc_range: Tensor | None, affine: Affine
+    ) -> Tensor:
+        """The layer's output, a few images at a time, so that what lies between DAC and ADC stays in the cache."""
+        size = self._piece(x, held)
+        if size >= len(x):
+            return self._sum(x, held, input_range, adc_range, affine, None)
+        parts = x.split(size)
+        first = self._sum(parts[0], held, input_range, adc_range, affine, None)
+        rows = not first.is_contiguous()
+        memory = torch.channels_last if rows else torch.contiguous_format
+        out = torch.empty((len(x), *first.shape[1:]), memory_format=memory)
+        out[:size] = first
+        for part, place in zip(parts[1:], out[size:].split(size), strict=True):
+            self._sum(part, held, input_range, adc_range, affine, place)
+        return out
+
+    def _piece(self, x: Tensor, held: Operands) -> int:
+        """Images (vectors) of a piece; all of them where cutting does not pay or is not possible.
+
+        One product a layer is faster in one go: every call of the operator costs a fixed time.
+        """
+        operand, dims = held.blocks[0][0], self.operator.dims
+        buffers = 2 + (operand.variance is not None) * 2 + (operand.size is not None) * 3
+        batched = x.dim() == dims + 2 if dims else x.dim() > 1
+        if buffers == 2 or not batched or dims not in (0, 2) or not fast(x):
+            return max(1, len(x))
+        largest = max(self.plan.columns * self.plan.groups, x.shape[self.operator.axis])
+        vectors = math.prod(x.shape[1:]) // x.shape[self.operator.axis]
+        return max(1, _CACHED // (4 * buffers * largest * vectors))
+
+    def _sum(
+        self, x: Tensor, held: Operands, input_range: Tensor | None, adc_range: Tensor | None, affine: Affine,
+        out: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        """Sum over the row blocks, for one range a layer; written to `out` where that is given."""
         planar = self.operator.dims == 2 and x.is_contiguous()
         last = len(self.plan.blocks) - 1
+        total: Tensor | None = None
         for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):
             part = affine if b == last else Affine(affine.scale)
-            total = self._add_block(total, inputs, reach, held, b, adc_range, part, planar)
+            total = self._add_block(total, inputs, reach, held, b, adc_range, part, planar, out)
         assert total is not None
-        return total
+        return total if out is None or total is out else out.copy_(total)
 
-    def inputs(self, x: Tensor, input_range: Tensor | None) -> list[tuple[Inputs, Tensor | float]]:
-        """For each row block its inputs, and the range that its outputs are to be multiplied with."""
-        take, half = self.operator.take, self.hw.dac.half_steps
-        blocks = self.plan.blocks
-        if self.hw.dac.range != "abs_max":
-            reach = 1.0 if input_range is None else input_range.to(x.dtype)
-            raws = [take(x, block, self.plan) for block in blocks]
-            return [(ScaledInputs(raw, reach, half, self.operator), reach) for raw in raws]
-        found: list[tuple[Inputs, Tensor | float]] = []
-        for block in blocks:
-            raw = take(x, block, self.plan)
+    def inputs(self, x: Tensor, input_range: Tensor | None) -> Iterator[tuple[Inputs, Tensor | float]]:
+        """For each row block its inputs, and the range that its outputs are to be multiplied with.
+
+        Inputs may be gone when those of the next block are asked for.
+        """
+        half = self.hw.dac.half_steps
+        for block in self.plan.blocks:
+            raw = self.operator.take(x, block, self.plan)
+            if self.hw.dac.range != "abs_max":
+                reach = 1.0 if input_range is None else input_range.to(x.dtype)
+                yield ScaledInputs(raw, reach, half, self.operator), reach
+                continue
             taps = self.operator.taps_of(block, self.plan)
             reach = self.operator.patch_max(raw, self.kernel, taps).clamp(min=_SMALLEST_REACH)
             if self.operator.dims == 0:
-                found.append((ScaledInputs(raw, reach, half, self.operator), reach))
+                yield ScaledInputs(raw, reach, half, self.operator), reach
             else:
                 patches = PatchInputs(raw, reach, half, self.operator, self.kernel, self.plan.columns)
-                found.append((patches, self.operator.per_group(reach, self.plan.columns)))
-        return found
+                yield patches, self.operator.per_group(reach, self.plan.columns)
 
     def columns(self, inputs: Inputs, operand: Operand, factor: float = 1.0) -> Tensor:
         """Outputs of one readout before the ADC, noise included; full weight × full input = 1."""
@@ -178,6 +228,7 @@ class AnalogProduct:
         adc_range: Tensor | None,
         affine: Affine,
         planar: bool,
+        out: Tensor | None = None,
     ) -> Tensor:
         """`total` plus the digital sum over the readouts of one row block, in units of `reach`."""
         hw, axis, readouts = self.hw, self.operator.axis, held.blocks[b]
@@ -194,7 +245,7 @@ class AnalogProduct:
                 y, spread, drop = self._products(inputs, operand)
                 total = read_out(
                     y, factor, axis=axis, bound=bound, half_steps=hw.adc.half_steps, variance=hw.noise.output**2,
-                    spread=spread, drop=drop, shift=shift, total=total, planar=planar,
+                    spread=spread, drop=drop, shift=shift, total=total, planar=planar, out=out,
                 )  # fmt: skip
         assert total is not None
         if reference is not None:

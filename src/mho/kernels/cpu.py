@@ -8,7 +8,8 @@ torch's could hang or fight over the cores.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -18,13 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mho.kernels.cpu_library import library
+from mho.kernels.cpu_library import library, loaded
 from mho.kernels.reference import Drop, Kept, steps
 
 _SMALL = 65_536
 """Fewest numbers that are worth a second thread."""
-_PIECE = 8192
-"""Numbers of a chunk, about."""
+_PIECE = 2048
+"""Numbers that are worked off at once, about; `_PIECES` of them make a chunk."""
+_PIECES = 4
+_MOST_KEPT = 16_000_000
+"""Largest number of inputs that a thread keeps memory for (64 MB)."""
 _ROWS, _PLANAR, _ROWS_TO_PLANAR = 0, 1, 2
 
 
@@ -86,102 +90,100 @@ def form(y: Tensor, axis: int, *, planar: bool) -> Form | None:
         return None
     pixels = math.prod(shape[axis + 1 :]) if axis < -1 else math.prod(shape[:-1])
     images = y.numel() // (columns * pixels)
-    length = 32 * columns * max(1, _PIECE // (32 * columns))
+    length = _PIECES * 32 * columns * max(1, _PIECE // (32 * columns))
     if axis == -1:
         return Form(1, columns, pixels, length, _ROWS, shape, axis) if y.is_contiguous() else None
     if _in_rows(y, axis):
         layout = _ROWS_TO_PLANAR if planar and not y.is_contiguous() else _ROWS
         return Form(images, columns, pixels, length, layout, shape, axis)
-    return Form(images, columns, pixels, _PIECE, _PLANAR, shape, axis) if y.is_contiguous() else None
+    return Form(images, columns, pixels, _PIECES * _PIECE, _PLANAR, shape, axis) if y.is_contiguous() else None
 
 
 def _in_rows(x: Tensor, axis: int) -> bool:
     return axis < -1 and x.dim() >= -axis and x.movedim(axis, -1).is_contiguous()
 
 
-def quantise(x: Tensor, reach: float, half_steps: float, axis: int = -1) -> Tensor | None:
-    """As `reference.quantise`. Images for a convolution over two dimensions come out in rows. None: not for this x."""
-    found, scale = library(), _scale(half_steps, reach)
-    unit = 1 / half_steps
-    if axis == -3 and x.dim() == 4 and _planar_images(x) and not _in_rows(x, axis):
-        out = torch.empty_like(x, memory_format=torch.channels_last)
-        n, channels, pixels = x.shape[0], x.shape[1], x.shape[2] * x.shape[3]
-        image = x.stride(0)
+def quantise(x: Tensor, scale: float, half_steps: float, axis: int = -1, *, passing: bool = False) -> Tensor | None:
+    """As `reference.quantise`, with scale = h / r; images of 2-d convolutions come out in rows. None: not for this x."""
+    found, n = loaded(), x.numel()
+    constants, name = (scale, half_steps, 1 / half_steps), "inputs" if passing else None
+    if is_dense(x) and not (axis == -3 and x.dim() == 4 and not _in_rows(x, axis)):
+        out = _room(x.shape, x.stride(), name)
+        _split_numbers(lambda a, b: found.mho_quantise(x.data_ptr(), out.data_ptr(), *constants, a, b), n)
+    elif axis == -3 and x.dim() == 4 and _planar_images(x):
+        out, pixels = _room(x.shape, _rows(x.shape), name), x.shape[2] * x.shape[3]
         _split(
             lambda a, b: found.mho_quantise_rows(
-                x.data_ptr(), image, out.data_ptr(), None, channels, pixels, scale, half_steps, unit, a, b
+                x.data_ptr(), x.stride(0), out.data_ptr(), x.shape[1], pixels, *constants, a, b
             ),
+            len(x),
             n,
-            x.numel(),
         )
-        return out
-    if not is_dense(x):
+    elif (stride := _row_stride(x, axis)) is not None:
+        columns = x.shape[axis]
+        out = _room(x.shape, _rows(x.shape) if axis == -3 else torch.empty(x.shape, device="meta").stride(), name)
+        _split(
+            lambda a, b: found.mho_quantise_strided(x.data_ptr(), stride, out.data_ptr(), columns, *constants, a, b),
+            n // columns,
+            n,
+        )
+    else:
         return None
-    out = torch.empty_like(x)
-    _split_numbers(
-        lambda a, b: found.mho_quantise(x.data_ptr(), out.data_ptr(), None, scale, half_steps, unit, a, b), x.numel()
-    )
     return out
 
 
-def quantise_back(g: Tensor, x: Tensor, reach: float, half_steps: float, axis: int = -1) -> Tensor | None:
-    """As `reference.quantise_back`; None: not for these tensors. The result lies as `x` does."""
-    found, scale = library(), np.float32(_scale(half_steps, reach))
-    unit = float(np.float32(1 / half_steps) * scale)
-    out = torch.empty_like(x)
-    if out.stride() != x.stride():
-        return None
+def quantise_back(g: Tensor, x: Tensor, scale: float, half_steps: float, axis: int = -1) -> Tensor | None:
+    """As `reference.quantise_back`, with scale = h / r; lies as `x`, may be `g` itself. None: not for these tensors."""
+    found, n = loaded(), x.numel()
+    constants = (scale, half_steps, float(np.float32(1 / half_steps) * np.float32(scale)))
     if g.stride() == x.stride() and is_dense(x):
         _split_numbers(
-            lambda a, b: found.mho_quantise_back(
-                g.data_ptr(), x.data_ptr(), out.data_ptr(), scale, half_steps, unit, a, b
+            lambda a, b: found.mho_quantise_back(g.data_ptr(), x.data_ptr(), g.data_ptr(), *constants, a, b), n
+        )
+        return g
+    if axis == -3 and x.dim() == 4 and x.is_contiguous() and _in_rows(g, axis):
+        out, pixels = torch.empty_like(x), x.shape[2] * x.shape[3]
+        _split(
+            lambda a, b: found.mho_quantise_rows_back(
+                g.data_ptr(), x.data_ptr(), out.data_ptr(), x.stride(0), x.shape[1], pixels, *constants, a, b
             ),
-            x.numel(),
+            len(x),
+            n,
         )
         return out
-    if axis != -3 or x.dim() != 4 or not x.is_contiguous() or not _in_rows(g, axis):
-        return None
-    channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    _split(
-        lambda a, b: found.mho_quantise_rows_back(
-            g.data_ptr(), x.data_ptr(), out.data_ptr(), x.stride(0), channels, pixels, scale, half_steps, unit, a, b
-        ),
-        x.shape[0],
-        x.numel(),
-    )
-    return out
+    return None
 
 
 def read_out(
     y: Tensor, at: Form, factor: Tensor, *, bound: Tensor | float, half_steps: float | None, variance: float,
-    spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None, total: Tensor | None = None,
-    mask: Tensor | None = None, codes: Tensor | None = None,
+    spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None, out: Tensor | None = None,
+    add: bool = False, mask: Tensor | None = None, codes: Tensor | None = None,
 ) -> tuple[Tensor, int]:  # fmt: skip
-    """As `reference.read_out`; may write into `y`, and adds to `total` in place.
+    """As `reference.read_out`; may write into `y`.
 
     Args:
-        y, factor, bound, half_steps, variance, spread, drop, shift, total: See there; one layout.
+        y, factor, bound, half_steps, variance, spread, drop, shift: See there; one layout.
         at: The form of `y`.
+        out: Where the result goes, laid out as it will be, or None.
+        add: Add to what is there.
         mask, codes: Filled when given, see `empty_mask` and `empty_codes`.
 
     Returns:
         The result, and how many outputs lay outside the range.
     """
-    found = library()
+    found = loaded()
     scale, unit = steps(bound, half_steps)
     factor = (factor * unit).contiguous()
     noisy = variance > 0 or spread is not None
     key = int(torch.randint(0, 2**62, ())) if noisy else 0
-    if total is not None:
-        out = total
-    else:
+    if out is None:
         out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape)
     constants = (variance, 0.0 if drop is None else drop.scale, float(scale), half_steps or 0.0)
     inputs = [_pointer(t) for t in (spread, *(drop[:2] if drop is not None else (None, None)))]
     outside = _split(
         lambda a, b: found.mho_read_out(
             y.data_ptr(), *inputs, out.data_ptr(), *at.geometry, *constants, factor.data_ptr(), _pointer(shift),
-            total is not None, _pointer(codes), _pointer(mask), key, a, b,
+            add, _pointer(codes), _pointer(mask), key, a, b,
         ),
         at.chunks,
         y.numel(),
@@ -200,13 +202,13 @@ def empty_codes(at: Form) -> Tensor:
 
 
 def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor | None:
-    """As `reference.read_out_back`; None: not for a gradient that lies like this. `factor` contiguous."""
-    found, at = library(), kept.layout
+    """As `reference.read_out_back`, gone at the thread's next call. None: not for a gradient that lies like this."""
+    found, at = loaded(), kept.layout
     assert isinstance(at, Form)
     lies_as_result = g.is_contiguous() if at.layout != _ROWS or at.axis == -1 else _in_rows(g, at.axis)
     if not lies_as_result:
         return None
-    out = torch.empty_like(g, memory_format=torch.channels_last) if at.layout == _ROWS_TO_PLANAR else torch.empty_like(g)
+    out = _room(g.shape, _rows(g.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
     _split(
         lambda a, b: found.mho_read_out_back(
             g.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), _pointer(kept.mask), a, b
@@ -219,13 +221,14 @@ def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor | None:
 
 def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     """As `reference.decode`."""
-    found, at = library(), kept.layout
-    assert isinstance(at, Form) and kept.codes is not None
+    found, at = loaded(), kept.layout
+    codes = kept.codes
+    assert isinstance(at, Form) and codes is not None
     rows = at.layout == _ROWS and at.axis == -3
     out = torch.empty(at.shape, memory_format=torch.channels_last if rows else torch.contiguous_format)
     _split(
         lambda a, b: found.mho_decode(
-            kept.codes.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), shift.data_ptr(), a, b
+            codes.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), shift.data_ptr(), a, b
         ),
         at.chunks,
         out.numel(),
@@ -235,15 +238,32 @@ def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
 
 def normals(n: int, key: int) -> Tensor:
     """`n` standard normal numbers of an address."""
-    found = library()
+    found = loaded()
     out = torch.empty(n)
     _split(lambda a, b: found.mho_normals(out.data_ptr(), n, key, a, b), -(-n // found.mho_chunk()), n)
     return out
 
 
-def _scale(half_steps: float, reach: float) -> float:
-    """h / r, rounded to float32 where torch rounds it, so that results agree bit for bit."""
-    return float(np.float32(half_steps) / np.float32(reach))
+def _rows(shape: torch.Size) -> tuple[int, ...]:
+    """Strides of images in rows."""
+    _, channels, height, width = shape
+    return channels * height * width, 1, width * channels, channels
+
+
+_kept = threading.local()
+
+
+def _room(shape: torch.Size, stride: Sequence[int], name: str | None) -> Tensor:
+    """An empty tensor; with a name in memory that the thread keeps for it, which is in use already and near."""
+    n = math.prod(shape)
+    if name is None or n > _MOST_KEPT:
+        return torch.empty_strided(shape, stride)
+    buffer: Tensor | None = getattr(_kept, name, None)
+    if buffer is None or len(buffer) < n:
+        with torch.inference_mode(False):
+            buffer = torch.empty(n)
+        setattr(_kept, name, buffer)
+    return buffer.as_strided(shape, stride)
 
 
 def _planar_images(x: Tensor) -> bool:
@@ -252,14 +272,28 @@ def _planar_images(x: Tensor) -> bool:
     return pixel == 1 and row == x.shape[3] and channel == x.shape[2] * row
 
 
+def _row_stride(x: Tensor, axis: int) -> int | None:
+    """Distance of the rows of a slice of columns (channels) of a dense tensor in rows; None for anything else."""
+    if not (axis == -1 and x.dim() > 1) and not (axis == -3 and x.dim() == 4):
+        return None
+    rows = x.movedim(axis, -1)
+    stride = rows.stride(-2)
+    if rows.stride(-1) != 1:
+        return None
+    for i in range(rows.dim() - 2, 0, -1):
+        if rows.stride(i - 1) != rows.stride(i) * rows.shape[i]:
+            return None
+    return stride
+
+
 def _pointer(x: Tensor | None) -> int | None:
     return None if x is None else x.data_ptr()
 
 
 def _split_numbers(work: Callable[[int, int], Any], n: int) -> None:
     """Call `work` on ranges of n numbers."""
-    chunks = -(-n // _PIECE)
-    _split(lambda a, b: work(a * _PIECE, min(b * _PIECE, n)), chunks, n)
+    chunk = _PIECES * _PIECE
+    _split(lambda a, b: work(a * chunk, min(b * chunk, n)), -(-n // chunk), n)
 
 
 def _split(work: Callable[[int, int], Any], chunks: int, n: int) -> list[Any]:

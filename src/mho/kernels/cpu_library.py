@@ -28,8 +28,9 @@ _ARGUMENTS = {
     "mho_chunk": [],
     "mho_normals": [_ptr, _i64, _u64, _i64, _i64],
     "mho_words": [_ptr, _u64, _i64, _i64],
-    "mho_quantise": [_ptr] * 3 + [_f32] * 3 + [_i64] * 2,
-    "mho_quantise_rows": [_ptr, _i64, _ptr, _ptr, _i64, _i64] + [_f32] * 3 + [_i64] * 2,
+    "mho_quantise": [_ptr] * 2 + [_f32] * 3 + [_i64] * 2,
+    "mho_quantise_strided": [_ptr, _i64, _ptr, _i64] + [_f32] * 3 + [_i64] * 2,
+    "mho_quantise_rows": [_ptr, _i64, _ptr, _i64, _i64] + [_f32] * 3 + [_i64] * 2,
     "mho_quantise_back": [_ptr] * 3 + [_f32] * 3 + [_i64] * 2,
     "mho_quantise_rows_back": [_ptr] * 3 + [_i64] * 3 + [_f32] * 3 + [_i64] * 2,
     "mho_read_out": (
@@ -88,3 +89,10 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+
+
+def loaded() -> ctypes.CDLL:
+    """The compiled kernels, where they are known to be there."""
+    found = library()
+    assert found is not None
+    return found

@@ -15,19 +15,26 @@ def active() -> str:
     return "reference (plain torch)" if library() is None else "fast CPU (compiled C++), reference elsewhere"
 
 
-def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
-    """See `reference.quantise`."""
+def fast(x: Tensor) -> bool:
+    """True when a compiled kernel takes such a tensor."""
+    return cpu.suits(x)
+
+
+def quantise(
+    x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1, *, passing: bool = False
+) -> Tensor:
+    """See `reference.quantise`. A `passing` result may be gone at the thread's next call that asks for one."""
     if half_steps is not None and _scalar(reach) and cpu.suits(x, _tensor(reach)):
-        found = cpu.quantise(x, float(reach), half_steps, axis)
+        found = cpu.quantise(x, float(half_steps / reach), half_steps, axis, passing=passing)
         if found is not None:
             return found
     return reference.quantise(x, reach, half_steps, axis)
 
 
 def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
-    """See `reference.quantise_back`."""
+    """See `reference.quantise_back`. A fast kernel may write into `g`."""
     if half_steps is not None and _scalar(reach) and cpu.suits(g, x, _tensor(reach)):
-        found = cpu.quantise_back(g, x, float(reach), half_steps, axis)
+        found = cpu.quantise_back(g, x, float(half_steps / reach), half_steps, axis)
         if found is not None:
             return found
     return reference.quantise_back(g, x, reach, half_steps, axis)
@@ -36,22 +43,27 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
 def read_out(
     y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
-    total: Tensor | None = None, planar: bool = False,
+    total: Tensor | None = None, planar: bool = False, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """See `reference.read_out`. A fast kernel may reuse `y`, or add to `total` in place: neither may be used again."""
+    """See `reference.read_out`. A fast kernel may reuse `y`, or add to `total` in place: neither may be used again.
+
+    The result goes to `out` where that is given and nothing is added to a total.
+    """
     others = (spread, *(drop[:2] if drop is not None else ()))
-    if cpu.suits(y, factor, shift, total, _tensor(bound), *others):
+    target = out if total is None else total
+    if cpu.suits(y, factor, shift, target, _tensor(bound), *others):
         at = cpu.form(y, axis, planar=planar)
         aligned = all(t is None or (t.shape == y.shape and t.stride() == y.stride()) for t in others)
-        if at is not None and aligned and _adds(total, y, at):
+        if at is not None and aligned and _fits(target, y, at):
             return cpu.read_out(
                 y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-                shift=shift, total=total,
+                shift=shift, out=target, add=total is not None,
             )[0]  # fmt: skip
-    return reference.read_out(
+    found = reference.read_out(
         y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
         shift=shift, total=total, planar=planar,
     )  # fmt: skip
+    return found if out is None or total is not None else out.copy_(found)
 
 
 def read_out_kept(
@@ -61,7 +73,7 @@ def read_out_kept(
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """See `reference.read_out_kept`. A fast kernel may reuse `y` and `total`."""
     at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, _tensor(bound)) else None
-    if at is None or not _adds(total, y, at):
+    if at is None or not _fits(total, y, at):
         return reference.read_out_kept(
             y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, shift=shift, total=total,
             planar=planar, codes=codes,
@@ -69,14 +81,14 @@ def read_out_kept(
     mask = None if half_steps is None else cpu.empty_mask(at)
     room = cpu.empty_codes(at) if codes else None
     out, outside = cpu.read_out(
-        y, at, factor, bound=bound, half_steps=half_steps, variance=variance, shift=shift, total=total,
-        mask=mask, codes=room,
+        y, at, factor, bound=bound, half_steps=half_steps, variance=variance, shift=shift, out=total,
+        add=total is not None, mask=mask, codes=room,
     )  # fmt: skip
     return out, Kept(mask if outside else None, room, at)
 
 
 def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor:
-    """See `reference.read_out_back`."""
+    """See `reference.read_out_back`. The result may be gone at the thread's next call."""
     if not isinstance(kept.layout, cpu.Form):
         return reference.read_out_back(g, factor, kept)
     found = cpu.read_out_back(g, factor.contiguous(), kept)
@@ -103,10 +115,10 @@ def _scalar(value: Tensor | float) -> bool:
     return not isinstance(value, Tensor) or value.numel() == 1
 
 
-def _adds(total: Tensor | None, y: Tensor, at: cpu.Form) -> bool:
-    """True when the kernels can add to `total`: it lies as the result will."""
-    if total is None:
+def _fits(target: Tensor | None, y: Tensor, at: cpu.Form) -> bool:
+    """True when the kernels can write to `target`: it lies as the result will."""
+    if target is None:
         return True
-    if total.shape != y.shape:
+    if target.shape != y.shape:
         return False
-    return total.is_contiguous() if at.layout == 2 else total.stride() == y.stride()
+    return target.is_contiguous() if at.layout == 2 else target.stride() == y.stride()

@@ -146,9 +146,9 @@ def read_out_kept(
     if half_steps is not None:
         scaled = y * scale
         mask = scaled.abs() <= half_steps
-        mask = None if not mask.is_cuda and bool(mask.all()) else mask
+        mask = None if mask.device.type == "cpu" and bool(mask.all()) else mask
         y = _clip_(scaled.round_(), half_steps)
-        kept = y.to(torch.int8) if codes else None
+        kept = (y.contiguous() if planar else y).to(torch.int8) if codes else None
     part = y * per_column(factor * unit, axis)
     part = part if total is None else total + part
     part = part if shift is None else part + per_column(shift, axis)

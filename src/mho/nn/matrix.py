@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mho.crossbar import AnalogProduct, Cells, Operands, Operator, ideal_cells
 from mho.crossbar.product import Affine, needs_adc_range, needs_input_range
+from mho.crossbar.step import Single
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.nn.norm import Behind
@@ -71,7 +72,11 @@ class AnalogMatrix(nn.Module):
         product = self.product(weight, operator)
         held = self._operands(product, weight, operator)
         if behind is None or not behind.folds(x):
-            return _in_torchs_dtype(product(x, held, self.input_range, self.adc_range, Affine(None, bias)))
+            notes: list[Single] | None = [] if behind is not None and behind.trains() else None
+            y = product(x, held, self.input_range, self.adc_range, Affine(None, bias), notes)
+            if behind is not None and notes:
+                behind.norm.expect(y, notes[0])
+            return _in_torchs_dtype(y)
         y = product(x, held, self.input_range, self.adc_range, behind.norm.as_affine(bias))
         behind.norm.expect(y)
         return y
