@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
     def suits(self, x: Tensor, held: Operands, reach: Tensor | float, adc_range: Tensor | None) -> bool:
         """True when `__call__` may take the place of the differentiable reference."""
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_meta:
             return False
         hw, operands = self.hw, [operand for block in held.blocks for operand in block]
         plain = hw.dac.range != "abs_max" and hw.adc.on_clip == "clip"
@@ -59,7 +59,7 @@ class Step(NamedTuple):
         if not any(t.requires_grad for t in tensors) or torch.is_autocast_enabled(x.device.type):
             return False
         known = all(type(t) in (Tensor, torch.nn.Parameter) and t.dtype == x.dtype for t in tensors)
-        return known and not any(t.is_meta or torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+        return known and not any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
 
     def __call__(
         self, x: Tensor, held: Operands, reach: Tensor | float, adc_range: Tensor | None, shift: Tensor | None,
