@@ -24,6 +24,13 @@ def drift(
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
     times: Annotated[str, typer.Option("--times", help="Ages, separated by commas.")] = "1h,1d,1mo,6mo,1y",
     chips: Annotated[str, typer.Option("--chips", help="A number, or 'auto'.")] = "auto",
+    images: Annotated[
+        str,
+        typer.Option(
+            "--images",
+            help="Test images a chip sees: 'all', 'auto' (chips share passes: quicker, no report), or a number.",
+        ),
+    ] = "all",
     ci: Annotated[float, typer.Option("--ci", help="Half-width of the interval asked for, in points.")] = 0.5,
     max_chips: Annotated[int, typer.Option("--max-chips", help="Most chips of an automatic run.")] = 100,
     confidence: Annotated[float, typer.Option("--confidence", help="Of every interval.")] = 0.95,
@@ -68,13 +75,18 @@ def drift(
     with drift_bar() as progress:
         result = mho.drift(
             net, test, [part for part in times.split(",") if part.strip()],
-            chips="auto" if chips == "auto" else _whole(chips), ci=ci, max_chips=max_chips, confidence=confidence,
-            seed=seed, out=out, workers=workers, task=task, name=model,  # type: ignore[arg-type]
+            chips="auto" if chips == "auto" else _whole(chips, "--chips"),
+            images=images if images in ("all", "auto") else _whole(images, "--images"),  # type: ignore[arg-type]
+            ci=ci, max_chips=max_chips, confidence=confidence, seed=seed, out=out, workers=workers,
+            task=task, name=model,  # type: ignore[arg-type]
             command=shlex.join(["mho", *sys.argv[1:]]), progress=progress,
         )  # fmt: skip
     console = Console()
     console.print(str(result), markup=False, highlight=False)
-    console.print(f"report: {result.report(out, budget=budget)}", markup=False)
+    if result.shared:
+        console.print(f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False)
+    else:
+        console.print(f"report: {result.report(out, budget=budget)}", markup=False)
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -86,8 +98,10 @@ def _change(text: str) -> tuple[str, Any]:
     return key.strip(), yaml.safe_load(value)
 
 
-def _whole(text: str) -> int:
+def _whole(text: str, option: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise WrongSetting(f"--chips {text!r}", "give a whole number, or 'auto'", path="--chips") from None
+        raise WrongSetting(
+            f"{option} {text!r}", "give a whole number, or a word that --help names", path=option
+        ) from None

@@ -132,7 +132,7 @@ def measure(
         predictions.append(predicted)
         labels.append(target)
     correct, predicted, label = torch.cat(corrects), torch.cat(predictions), torch.cat(labels)
-    by_class: dict[str, tuple[int, ...]] = {}
+    by_class: dict[str, Any] = {}
     if data.info.classes:
         classes = max(len(data.info.classes), int(predicted.max()) + 1)
         if classes == len(data.info.classes):

@@ -44,7 +44,7 @@ def t_quantile(confidence: float, freedom: float) -> float:
     return float(ndtri(upper) if math.isinf(freedom) else stdtrit(freedom, upper))
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, confidence: float = 0.95, *, widened: float = 1.0) -> Interval:
     """Student-t interval of the mean of n independent values.
 
     mean ± t(confidence, n - 1) · s / sqrt(n) with s² = Σ(x - mean)² / (n - 1).
@@ -56,6 +56,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     Args:
         values: The n values.
         confidence: Level, e.g. 0.95.
+        widened: Factor on the half-width.
 
     Raises:
         WrongSetting: No values, or a level outside (0, 1).
@@ -67,7 +68,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     mean = float(x.mean())
     if x.size == 1:
         return Interval(mean, -math.inf, math.inf)
-    half = t_quantile(confidence, x.size - 1) * float(x.std(ddof=1)) / math.sqrt(x.size)
+    half = widened * t_quantile(confidence, x.size - 1) * float(x.std(ddof=1)) / math.sqrt(x.size)
     return Interval(mean, mean - half, mean + half)
 
 

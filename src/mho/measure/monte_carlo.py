@@ -20,6 +20,7 @@ from mho.crossbar import Operator
 from mho.errors import WrongSetting
 from mho.measure.evaluate import Task, TestData, measure
 from mho.measure.result import DriftResult
+from mho.measure.shared import Images, chips_per_pass, parts, together
 from mho.measure.workers import in_order
 from mho.nn import AnalogMatrix
 from mho.store import Measurement, RunHeader, RunStore
@@ -27,7 +28,7 @@ from mho.units import seconds
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
 MIN_CHIPS = 8
-"""Fewest chips of an automatic run: a spread estimated from fewer stops too early too often."""
+"""Fewest chips, or shared passes, of an automatic run: a spread estimated from fewer stops too early too often."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def drift(
     times: Sequence[str | float] = TIMES,
     *,
     chips: int | Literal["auto"] = "auto",
+    images: Images = "all",
     ci: float = 0.5,
     max_chips: int = 100,
     max_seconds: float | None = None,
@@ -70,13 +72,19 @@ def drift(
     ends it. The interval is over chips on this test set; the result also tells how much the choice of test samples
     adds. Noise of products has the address (seed, chip, batch), so ages of a chip are paired.
 
+    Where chips differ more than the data can tell, most passes are spent on knowing single chips well. With
+    ``images="auto"`` ten chips share each pass: the same interval of the mean from a third of the passes or fewer, but
+    nothing about single chips, so that yield, percentiles and the report are refused (`mho.measure.shared`).
+
     Args:
         net: What `to_analog` returned, calibrated.
         data: Test data: batches of (inputs, labels).
         times: Ages, such as "1 month".
         chips: Their number, or "auto".
+        images: How many of the test images (or other items) a chip sees: "all", "auto", or a divisor of their number.
+            Which ones is decided by (seed, chip).
         ci: Half-width asked for, percentage points.
-        max_chips: Most chips of an automatic run.
+        max_chips: Most chips of an automatic run that see all images, or as many passes that chips share.
         max_seconds: No chip is begun after this time.
         confidence: Of every interval.
         seed: Root seed; chip i of a seed is always the same chip.
@@ -93,8 +101,12 @@ def drift(
         BadResults: `out` holds another run.
     """
     ages = sorted({seconds(t) for t in times})
-    limit = _check(chips, ci, max_chips, confidence, workers, ages)
+    _check(chips, ci, max_chips, confidence, workers, ages)
     test = TestData.of(data)
+    share = chips_per_pass(images, test)
+    limit = max_chips * share if chips == "auto" else chips
+    if limit % share:
+        raise WrongSetting(f"chips = {chips}", f"{share} chips share a pass: give a multiple of {share}", path="chips")
     hw = _hardware(net)
     header = RunHeader(
         model=name or type(net).__name__,
@@ -111,6 +123,7 @@ def drift(
         versions={"mho": __version__, "torch": torch.__version__, "python": platform.python_version()},
         command=command,
         model_digest=_digest(net),
+        chips_per_pass=share,
     )
     store = None if out is None else RunStore(out)
     if store is not None:
@@ -120,7 +133,7 @@ def drift(
     held = {m.chip: [n for n in done if n.chip == m.chip] for m in done}
     kept: list[Measurement] = []
     start = time.monotonic()
-    job = _Job(net, test, tuple(ages), seed, task)
+    job = _Job(net, test, tuple(ages), seed, task, share)
     for chip, rows in _rows(
         job, held, limit, workers, lambda: max_seconds is not None and time.monotonic() - start > max_seconds
     ):
@@ -128,7 +141,7 @@ def drift(
             store.append(chip, rows)
         kept += rows
         result = DriftResult(header, digital, kept)
-        reached = chips == "auto" and chip + 1 >= MIN_CHIPS and result.half_width() <= ci / 100
+        reached = chips == "auto" and chip // share + 1 >= MIN_CHIPS and result.half_width() <= ci / 100
         if progress is not None:
             progress(Known(result, limit, reached))
         if reached:
@@ -144,20 +157,30 @@ def digital_measurement(net: nn.Module, data: TestData, *, task: Task = "classes
 
 @dataclass(frozen=True)
 class _Job:
-    """Measures one chip at every age; picklable, so that workers can."""
+    """Measures one chip, or the chips of one pass, at every age; picklable, so that workers can."""
 
     net: nn.Module
     data: TestData
     ages: tuple[float, ...]
     seed: int
     task: Task
+    share: int
 
-    def __call__(self, index: int) -> list[Measurement]:
+    def __call__(self, first: int) -> list[Measurement]:
+        if self.share == 1:
+            return self._measure(first, self.data)
+        seen = [
+            [(m, where) for m in self._measure(first + i, part)]
+            for i, (part, where) in enumerate(parts(self.data, self.share, "share", self.seed, first))
+        ]
+        return [together(at_one_age) for at_one_age in zip(*seen, strict=True)]
+
+    def _measure(self, index: int, data: TestData) -> list[Measurement]:
         chip = program(self.net, self.seed, chip=index)
         return [
             measure(
                 chip.at(age),
-                self.data,
+                data,
                 chip=index,
                 age_s=age,
                 address=("read", self.seed, index),
@@ -170,11 +193,12 @@ class _Job:
 def _rows(
     job: _Job, held: dict[int, list[Measurement]], limit: int, workers: int, ended: Callable[[], bool]
 ) -> Iterator[tuple[int, list[Measurement]]]:
-    """Chips in order: stored ones first, as far as they go without a gap, then new ones."""
-    missing = [chip for chip in range(limit) if chip not in held]
+    """Chips (the first of each pass) in order: stored ones, as far as they go without a gap, then new ones."""
+    wanted = range(0, limit, job.share)
+    missing = [chip for chip in wanted if chip not in held]
     fresh = in_order(job, missing, workers)
     try:
-        for chip in range(limit):
+        for chip in wanted:
             if chip in held:
                 yield chip, held[chip]
             elif ended() and chip > 0:
@@ -189,7 +213,7 @@ def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator)
     return operator(x, weight)
 
 
-def _check(chips: int | str, ci: float, max_chips: int, confidence: float, workers: int, ages: list[float]) -> int:
+def _check(chips: int | str, ci: float, max_chips: int, confidence: float, workers: int, ages: list[float]) -> None:
     if not ages:
         raise WrongSetting("no age is asked for", "give times, as in times=['1 h', '1 day']", path="times")
     if chips != "auto" and (not isinstance(chips, int) or chips < 1):
@@ -204,7 +228,6 @@ def _check(chips: int | str, ci: float, max_chips: int, confidence: float, worke
         raise WrongSetting(
             f"confidence = {confidence}", "give a number between 0 and 1, such as 0.95", path="confidence"
         )
-    return max_chips if chips == "auto" else int(chips)
 
 
 def _hardware(net: nn.Module) -> Any:

@@ -16,6 +16,7 @@ from mho.measure import curves
 from mho.measure.curves import Lifetime, Statistic, Yield
 from mho.measure.intervals import mean_interval
 from mho.measure.sentence import bracket, percent, sentence, show_age
+from mho.measure.shared import STOPPED
 from mho.measure.summary import AgeSummary, ClassRecall, chance, corrected, recalls, summarise
 from mho.store import runs
 from mho.store.records import Measurement, RunHeader
@@ -43,9 +44,11 @@ class DriftResult:
     def __init__(self, header: RunHeader, digital: Measurement, measurements: Sequence[Measurement]) -> None:
         self.header, self.digital = header, digital
         self.ages_s: tuple[float, ...] = header.times_s
-        self.chips: tuple[int, ...] = tuple(sorted({m.chip for m in measurements}))
+        self._passes = tuple(sorted({m.chip for m in measurements}))
+        share = header.chips_per_pass
+        self.chips: tuple[int, ...] = tuple(first + i for first in self._passes for i in range(share))
         table = {(m.chip, m.age_s): m for m in measurements}
-        wanted = [(chip, age) for chip in self.chips for age in self.ages_s]
+        wanted = [(chip, age) for chip in self._passes for age in self.ages_s]
         if not measurements:
             raise BadResults("no chip has been measured", "measure at least one chip", path=header.model)
         if len(table) != len(measurements) or set(table) != set(wanted):
@@ -63,6 +66,13 @@ class DriftResult:
                     "measure both on the same samples",
                     path=header.model,
                 )
+        for m in measurements:
+            if m.chips != share:
+                raise BadResults(
+                    f"{m.chips} chips share the pass of chip {m.chip}, in a run where {share} do",
+                    "measure all in one way",
+                    path=header.model,
+                )
         self._table = table
 
     @classmethod
@@ -78,12 +88,29 @@ class DriftResult:
     @property
     def measurements(self) -> list[Measurement]:
         """All measurements, by chip and then age."""
-        return [self._table[chip, age] for chip in self.chips for age in self.ages_s]
+        return [self._table[chip, age] for chip in self._passes for age in self.ages_s]
 
     @cached_property
     def accuracy(self) -> NDArray[np.float64]:
-        """Accuracies (chips, ages)."""
-        return np.array([m.accuracy for m in self.measurements]).reshape(len(self.chips), len(self.ages_s))
+        """Accuracies (chips, ages); (passes, ages) where chips share passes."""
+        return np.array([m.accuracy for m in self.measurements]).reshape(len(self._passes), len(self.ages_s))
+
+    @property
+    def shared(self) -> bool:
+        """Whether chips share passes over the data, so that nothing is known about single ones."""
+        return self.header.chips_per_pass > 1
+
+    @property
+    def _widened(self) -> float:
+        return STOPPED if self.shared and self.header.target_half_width is not None else 1.0
+
+    def _needs_single_chips(self, what: str) -> None:
+        if self.shared:
+            raise WrongSetting(
+                f"{what} needs the accuracy of single chips; here {self.header.chips_per_pass} share a pass",
+                "measure with images='all'",
+                path="images",
+            )
 
     @property
     def hardware_name(self) -> str:
@@ -97,7 +124,7 @@ class DriftResult:
 
     def at(self, age_s: float) -> list[Measurement]:
         """All chips at a measured age, by chip."""
-        return [self._table[chip, age_s] for chip in self.chips]
+        return [self._table[chip, age_s] for chip in self._passes]
 
     def summary(self) -> list[AgeSummary]:
         """One `AgeSummary` per age."""
@@ -106,7 +133,10 @@ class DriftResult:
     @cached_property
     def _summary(self) -> tuple[AgeSummary, ...]:
         header = self.header
-        return tuple(summarise(self.at(t), self.digital, header.data, header.confidence) for t in self.ages_s)
+        return tuple(
+            summarise(self.at(t), self.digital, header.data, header.confidence, widened=self._widened)
+            for t in self.ages_s
+        )
 
     def per_class(self) -> list[ClassRecall]:
         """Recall of every class, digital and at each age; empty where classes are not listed."""
@@ -139,7 +169,12 @@ class DriftResult:
             budget: Accuracy that may be lost, as a share: 0.01 is one point.
             statistic: "mean", or a percentile over chips.
             confidence: Level of the interval; the header's by default.
+
+        Raises:
+            WrongSetting: A percentile where chips share passes.
         """
+        if statistic != "mean":
+            self._needs_single_chips("a percentile over chips")
         return curves.lifetime(
             self.ages_s,
             self.accuracy,
@@ -153,8 +188,9 @@ class DriftResult:
         """The share of chips inside the budget at an age, with its Wilson interval.
 
         Raises:
-            WrongSetting: An age outside the measured range.
+            WrongSetting: An age outside the measured range; chips that share passes.
         """
+        self._needs_single_chips("a yield")
         level = self.header.confidence if confidence is None else confidence
         return curves.yield_at(self.ages_s, self.accuracy, self.floor(budget), seconds(time), confidence=level)
 
@@ -163,14 +199,17 @@ class DriftResult:
 
         This is what more chips make smaller; the share of the finite test set (`low_total`) they do not.
         """
-        return max(mean_interval(column, self.header.confidence).half_width for column in self.accuracy.T)
+        return max(
+            mean_interval(column, self.header.confidence, widened=self._widened).half_width
+            for column in self.accuracy.T
+        )
 
     def sentence(self, budget: float = 0.01) -> str:
         """The answer in a sentence."""
         return sentence(self, budget)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Tidy rows, one per chip and age."""
+        """Tidy rows, one per chip, or pass that chips share, and age."""
         header, digital, classes = self.header, self.digital, self.header.data.classes
         rows = []
         for m in self.measurements:
@@ -184,6 +223,7 @@ class DriftResult:
                     "hardware_digest": header.hardware_digest,
                     "seed": header.seed,
                     "chip": m.chip,
+                    **({"chips": m.chips} if self.shared else {}),
                     "age_s": m.age_s,
                     "age": show_time(m.age_s),
                     "samples": m.samples,
@@ -224,7 +264,9 @@ class DriftResult:
 
         Raises:
             BadInput: The directory cannot be written.
+            WrongSetting: Chips share passes: a report shows single chips.
         """
+        self._needs_single_chips("a report")
         from mho.report import write  # drawing is to the right of measuring, and slow to import
 
         return write(self, directory, budget)
@@ -255,4 +297,5 @@ class DriftResult:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
         chips = f"{len(self.chips)} chip{'s' if len(self.chips) != 1 else ''}"
-        return "\n".join([f"{self.subject}: {chips}, {self.digital.samples} samples", *table, self.sentence()])
+        share = f", {self.header.chips_per_pass} chips a pass" if self.shared else ""
+        return "\n".join([f"{self.subject}: {chips}, {self.digital.samples} samples{share}", *table, self.sentence()])

@@ -60,6 +60,8 @@ def sentence(result: DriftResult, budget: float) -> str:
     else:
         told = next(t for t in ages if t >= life.t_s)
         head = f"{subject} keeps its {limit} budget for {life}"
+    if result.shared:
+        return f"{head}."
     inside = result.yield_at(told, budget)
     then = "then" if life.beyond or life.before else _moment(told)
     if inside.chips == 1:

@@ -25,6 +25,7 @@ class VarianceSplit:
         sample: σ_sample², how much samples differ in difficulty. NaN for one sample.
         residual: σ_e², the rest: which sample fails on which chip, and noise drawn per product. NaN for
             either.
+        share: How many chips k share a pass over the samples; there are C/k passes.
     """
 
     chips: int
@@ -33,33 +34,37 @@ class VarianceSplit:
     chip: float
     sample: float
     residual: float
+    share: int = 1
 
     @property
     def of_mean(self) -> tuple[float, float, float]:
-        """Shares of the variance of the grand mean: σ_chip²/C, σ_sample²/N, σ_e²/(C·N)."""
+        """Shares of the variance of the grand mean: σ_chip²/C, σ_sample²/N, k·σ_e²/(C·N)."""
         c, n = self.chips, self.samples
-        return self.chip / c, self.sample / n, self.residual / (c * n)
+        return self.chip / c, self.sample / n, self.share * self.residual / (c * n)
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Interval of the accuracy over all chips *and* all samples of which these are random draws.
 
         mean ± t(confidence, ν)·sqrt(V), V = σ_chip²/C + σ_sample²/N + σ_e²/(C·N) = (MS_chip + MS_sample -
         MS_e)/(C·N), with Satterthwaite's ν = (C·N·V)² / (MS_chip²/(C-1) + MS_sample²/(N-1) +
-        MS_e²/((C-1)(N-1))). One chip or one sample: bounds of -inf and +inf.
+        MS_e²/((C-1)(N-1))). One chip or one sample: bounds of -inf and +inf. Where chips share passes, C is the
+        number of passes.
         """
-        c, n = self.chips, self.samples
+        c, n = self.chips // self.share, self.samples
         if c < 2 or n < 2:
             return Interval(self.mean, -math.inf, math.inf)
-        chip, sample = self.residual + n * self.chip, self.residual + c * self.sample
-        total = chip + sample - self.residual
+        chip = self.residual + n / self.share * self.chip
+        rest = self.residual + _within(n, self.share) * self.chip
+        sample = rest + c * self.sample
+        total = chip + sample - rest
         if total <= 0:
             return Interval(self.mean, self.mean, self.mean)
-        freedom = total**2 / (chip**2 / (c - 1) + sample**2 / (n - 1) + self.residual**2 / ((c - 1) * (n - 1)))
+        freedom = total**2 / (chip**2 / (c - 1) + sample**2 / (n - 1) + rest**2 / ((c - 1) * (n - 1)))
         half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
         return Interval(self.mean, self.mean - half, self.mean + half)
 
 
-def variance_split(correct: Iterable[NDArray[np.bool_]]) -> VarianceSplit:
+def variance_split(correct: Iterable[NDArray[np.bool_]], share: int = 1) -> VarianceSplit:
     """Split the variance of a table of right/wrong, chips × samples.
 
     Two-way random-effects ANOVA without replication.
@@ -75,8 +80,13 @@ def variance_split(correct: Iterable[NDArray[np.bool_]]) -> VarianceSplit:
     and over samples are kept, in exact integers, never a table of floats: 1,000 chips × 10,000 samples take
     the memory of one chip.
 
+    Where k chips share each of R passes over the samples, the rows are passes. Chips then differ between passes and within
+    them: with w = (1 - 1/k)·N/(N - 1), E MS_pass = σ_e² + σ_chip²·N/k, E MS_e = σ_e² + w·σ_chip², and
+    E MS_sample - E MS_e = R·σ_sample² as before.
+
     Args:
-        correct: One boolean array (N,) per chip, all over the same samples in the same order.
+        correct: One boolean array (N,) per chip or pass, all over the same samples in the same order.
+        share: k, at most N/2.
 
     Raises:
         WrongSetting: No chips, no samples, or chips with different numbers of samples.
@@ -105,15 +115,23 @@ def variance_split(correct: Iterable[NDArray[np.bool_]]) -> VarianceSplit:
     rest_ss = c * n * right - right**2 - chip_ss - sample_ss
     ms_chip = chip_ss / (c * n * (c - 1)) if c > 1 else math.nan
     ms_sample = sample_ss / (c * n * (n - 1)) if n > 1 else math.nan
-    residual = rest_ss / (c * n * (c - 1) * (n - 1)) if c > 1 and n > 1 else math.nan
+    rest = rest_ss / (c * n * (c - 1) * (n - 1)) if c > 1 and n > 1 else math.nan
+    within = _within(n, share)
+    chip = _positive((ms_chip - rest) / (n / share - within))
     return VarianceSplit(
-        chips=c,
+        chips=c * share,
         samples=n,
         mean=right / (c * n),
-        chip=_positive((ms_chip - residual) / n),
-        sample=_positive((ms_sample - residual) / c),
-        residual=residual,
+        chip=chip,
+        sample=_positive((ms_sample - rest) / c),
+        residual=rest - within * chip,
+        share=share,
     )
+
+
+def _within(n: int, share: int) -> float:
+    """w: how much of σ_chip² is inside a pass."""
+    return (1 - 1 / share) * n / (n - 1) if share > 1 else 0.0
 
 
 def _positive(variance: float) -> float:

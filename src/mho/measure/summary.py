@@ -26,7 +26,8 @@ class AgeSummary:
         high: Its upper bound.
         low_total: Lower bound over other chips *and* other test samples (`VarianceSplit.interval`).
         high_total: Its upper bound.
-        std: Standard deviation of accuracy over chips; NaN for one chip.
+        std: Standard deviation of accuracy over chips; NaN for one chip, and where chips share passes, as are
+            `minimum`, `p5`, `top_share` and `shift`, which need single chips.
         sigma_chip: σ_chip, the part of `std` that is not the luck of the finite test set.
         sigma_sample: σ_sample, how much test samples differ in difficulty.
         sigma_residual: σ_e, which sample fails on which chip, and noise drawn per product.
@@ -107,29 +108,33 @@ def recalls(measurement: Measurement, data: DataInfo) -> NDArray[np.float64]:
     return np.divide(right, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
-def summarise(row: Sequence[Measurement], digital: Measurement, data: DataInfo, confidence: float) -> AgeSummary:
-    """The summary of all chips' measurements at one age."""
+def summarise(
+    row: Sequence[Measurement], digital: Measurement, data: DataInfo, confidence: float, *, widened: float = 1.0
+) -> AgeSummary:
+    """The summary of all measurements at one age, of chips or of passes that chips share."""
     accuracy = np.array([m.accuracy for m in row])
-    of_chips = mean_interval(accuracy, confidence)
-    split = variance_split(m.correct for m in row)
+    of_chips = mean_interval(accuracy, confidence, widened=widened)
+    share = row[0].chips
+    single = accuracy if share == 1 else np.full(1, np.nan)
+    split = variance_split((m.correct for m in row), share)
     total = split.interval(confidence)
     mean = of_chips.value
     recall = np.array([recalls(m, data) for m in row])[:, np.asarray(data.label_counts, dtype=int) > 0]
     top_share, shift = _balance(row, digital)
     return AgeSummary(
         age_s=row[0].age_s,
-        chips=len(row),
+        chips=share * len(row),
         mean=mean,
         low=max(of_chips.low, 0.0),
         high=min(of_chips.high, 1.0),
         low_total=max(total.low, 0.0),
         high_total=min(total.high, 1.0),
-        std=float(accuracy.std(ddof=1)) if len(row) > 1 else math.nan,
+        std=float(single.std(ddof=1)) if len(single) > 1 else math.nan,
         sigma_chip=math.sqrt(split.chip),
         sigma_sample=math.sqrt(split.sample),
         sigma_residual=math.sqrt(split.residual),
-        minimum=float(accuracy.min()),
-        p5=float(np.percentile(accuracy, 5)),
+        minimum=float(single.min()),
+        p5=float(np.percentile(single, 5)),
         normalised=corrected(mean, digital.accuracy, 0.0),
         chance_corrected=corrected(mean, digital.accuracy, chance(data)) if data.classes else math.nan,
         majority_corrected=corrected(mean, digital.accuracy, majority(data)) if data.classes else math.nan,
@@ -141,7 +146,7 @@ def summarise(row: Sequence[Measurement], digital: Measurement, data: DataInfo, 
 
 
 def _balance(row: Sequence[Measurement], digital: Measurement) -> tuple[float, float]:
-    if not digital.predicted or any(len(m.predicted) != len(digital.predicted) for m in row):
+    if row[0].chips > 1 or not digital.predicted or any(len(m.predicted) != len(digital.predicted) for m in row):
         return math.nan, math.nan
     shares = np.array([m.predicted for m in row]) / row[0].samples
     expected = np.array(digital.predicted) / digital.samples

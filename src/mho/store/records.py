@@ -34,6 +34,7 @@ class Measurement:
         loss: Mean cross-entropy over the samples, in nats.
         predicted: How often each class was predicted; sums to N.
         correct_by_class: Right answers among the samples of each class; sums to the number of right answers.
+        chips: How many chips shared the samples: `chip` and those after it, each sample answered by one of them.
 
     Raises:
         BadResults: The parts contradict one another.
@@ -46,6 +47,7 @@ class Measurement:
     loss: float
     predicted: tuple[int, ...] = ()
     correct_by_class: tuple[int, ...] = ()
+    chips: int = 1
 
     def __post_init__(self) -> None:
         correct = np.array(self.correct, dtype=np.bool_)
@@ -77,8 +79,10 @@ class Measurement:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the bits of `correct` are packed (first sample highest) and written in base64."""
+        shared = {"chips": self.chips} if self.chips > 1 else {}
         return {
             "chip": self.chip,
+            **shared,
             "age_s": float(self.age_s),
             "samples": self.samples,
             "correct": base64.b64encode(np.packbits(self.correct).tobytes()).decode("ascii"),
@@ -107,6 +111,7 @@ class Measurement:
                 loss=float(data["loss"]),
                 predicted=tuple(data["predicted"]),
                 correct_by_class=tuple(data["correct_by_class"]),
+                chips=int(data.get("chips", 1)),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, BadResults):
@@ -165,6 +170,7 @@ class RunHeader:
         command: What was typed to start the run.
         model_digest: Hash of the weights.
         format: Version of this format.
+        chips_per_pass: How many chips share a pass over the data (`mho.measure.shared`); a row is a pass.
 
     Raises:
         WrongSetting: The ages do not increase, or the confidence does not lie between 0 and 1.
@@ -185,6 +191,7 @@ class RunHeader:
     command: str = ""
     model_digest: str = ""
     format: int = 1
+    chips_per_pass: int = 1
 
     def __post_init__(self) -> None:
         times = tuple(float(t) for t in self.times_s)
@@ -210,6 +217,8 @@ class RunHeader:
     def to_json(self) -> dict[str, Any]:
         """Plain values: strings, numbers, lists, dicts."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=_plain))
+        if self.chips_per_pass == 1:
+            del plain["chips_per_pass"]  # whole chips are what a run without it has always meant
         return plain
 
     @classmethod
