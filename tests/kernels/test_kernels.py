@@ -12,10 +12,11 @@ import pytest
 import torch
 from scipy import stats
 
-from mho.kernels import cpu, quantise, read_out, reference
+from mho.kernels import Drop, cpu, quantise, read_out, reference
+from mho.kernels.cpu_library import library
 from mho.rng import reads
 
-fast = pytest.mark.skipif(cpu.library() is None, reason="no C++ compiler here: the fast CPU kernels are not built")
+fast = pytest.mark.skipif(library() is None, reason="no C++ compiler here: the fast CPU kernels are not built")
 SHAPES = [((7,), -1), ((5, 33), -1), ((4, 6, 9, 11), -3), ((3, 20_000), -1), ((2, 3, 130, 130), -3), ((0, 4), -1)]
 
 
@@ -30,33 +31,58 @@ def _tensor(shape, layout="contiguous", seed=0):
 @pytest.mark.parametrize("half", [127.0, 7.0, 2.5, 0.5])
 def test_quantise_is_the_reference_bit_for_bit(shape, axis, layout, half):
     x = _tensor(shape, layout)
-    for reach in (torch.tensor(1.7), 0.3, torch.tensor(3.3e-3)):
-        found, expected = cpu.quantise(x, float(reach), half), reference.quantise(x, reach, half)
-        assert torch.equal(found, expected) and found.stride() == expected.stride()
+    for reach in (torch.tensor(1.7), torch.tensor(1.6406283378601074), 0.3, torch.tensor(3.3e-3)):
+        expected = reference.quantise(x, reach, half)
+        for passing in (False, True):
+            assert torch.equal(quantise(x, reach, half, axis, passing=passing), expected)
         assert torch.equal(quantise(x, reach, half), expected)
 
 
 @fast
-@pytest.mark.parametrize(("shape", "axis"), SHAPES[1:])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize(("first", "count"), [(0, 3), (2, 17), (5, 16)])
+def test_slices_of_channels_and_batches_are_quantised_too(layout, first, count):
+    x = _tensor((6, 24, 5, 9), layout)[1:5].narrow(1, first, count)
+    found = quantise(x, 1.3, 127.0, -3)
+    assert torch.equal(found, reference.quantise(x, 1.3, 127.0))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    vectors = _tensor((7, 40))[:, first : first + count]
+    assert torch.equal(quantise(vectors, 1.3, 127.0, -1), reference.quantise(vectors, 1.3, 127.0))
+
+
+LAYOUTS = ["contiguous", "channels_last", "to contiguous"]
+
+
+@fast
+@pytest.mark.parametrize(("shape", "axis"), [*SHAPES[1:], ((3, 35, 7, 11), -3), ((2, 16, 4, 8), -3), ((3, 5, 6), -2)])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("half", [127.0, 2.5, None])
 @pytest.mark.parametrize("add", [False, True])
-def test_read_out_is_the_reference_bit_for_bit(shape, axis, layout, half, add):
-    y, total = _tensor(shape, layout), _tensor(shape, layout, 1) if add else None
-    factor = 0.1 + torch.rand(shape[axis], generator=torch.Generator().manual_seed(2))
-    expected = reference.read_out(y, None, 0.0, torch.tensor(1.3), half, factor, axis, total)
+@pytest.mark.parametrize("more", [False, True], ids=["plain", "drop and shift"])
+def test_read_out_is_the_reference_bit_for_bit(shape, axis, layout, half, add, more):
+    planar, generator = layout == "to contiguous", torch.Generator().manual_seed(2)
+    where = "contiguous" if layout == "contiguous" else "channels_last"
+    y, total = _tensor(shape, where), _tensor(shape, "contiguous" if planar else where, 1) if add else None
+    arguments = {"axis": axis, "bound": torch.tensor(1.3), "half_steps": half, "planar": planar}
+    if more:
+        drop = Drop(_tensor(shape, where, 3).abs(), _tensor(shape, where, 4), 0.7)
+        arguments |= {"drop": drop, "shift": torch.randn(shape[axis], generator=generator)}
+    factor = 0.1 + torch.rand(shape[axis], generator=generator)
+    expected = reference.read_out(y, factor, total=total, **arguments)
     with torch.no_grad():
-        found = read_out(
-            y.clone(), None, 0.0, torch.tensor(1.3), half, factor, axis, None if total is None else total.clone()
-        )
-    assert torch.equal(found, expected)
+        found = read_out(y.clone(), factor, total=None if total is None else total.clone(), **arguments)
+        out = torch.empty_like(expected)
+        to_out = read_out(y.clone(), factor, out=out, **arguments)
+    assert torch.equal(found, expected) and found.stride() == expected.stride()
+    if not add:
+        assert to_out is out and torch.equal(out, expected)
 
 
 @fast
 def test_not_a_number_stays_one():
     x = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0])
-    assert torch.equal(cpu.quantise(x, 1.0, 127.0).isnan(), x.isnan())
-    assert torch.equal(cpu.quantise(x, 1.0, 127.0)[1:], reference.quantise(x, 1.0, 127.0)[1:])
+    assert torch.equal(quantise(x, 1.0, 127.0).isnan(), x.isnan())
+    assert torch.equal(quantise(x, 1.0, 127.0)[1:], reference.quantise(x, 1.0, 127.0)[1:])
 
 
 @fast
@@ -92,13 +118,25 @@ def test_neighbouring_addresses_are_uncorrelated():
 
 @fast
 def test_bits_are_even():
-    library, chunk = cpu.library(), cpu.library().mho_chunk()
+    kernels, chunk = library(), library().mho_chunk()
     words = np.empty(64 * chunk, dtype=np.uint32)
-    library.mho_words(words.ctypes.data, 7, 0, 64)
+    kernels.mho_words(words.ctypes.data, 7, 0, 64)
     ones = np.unpackbits(words.view(np.uint8)).reshape(len(words), 32).mean(axis=0)
     assert np.abs(ones - 0.5).max() < 5 * 0.5 / math.sqrt(len(words))
     counts = np.bincount(words >> 24, minlength=256)
     assert stats.chisquare(counts).pvalue > 1e-4
+
+
+@fast
+def test_noise_does_not_depend_on_the_layout():
+    """Images in rows and contiguous images get the same numbers."""
+    y = _tensor((3, 24, 10, 7), "channels_last")
+    with torch.no_grad():
+        found = []
+        for planar in (False, True):
+            with reads("layout"):
+                found.append(read_out(y.clone(), torch.ones(24), axis=-3, variance=1.0, planar=planar))
+    assert torch.equal(*found) and found[1].is_contiguous() and not torch.equal(found[0], y)
 
 
 @fast
@@ -111,7 +149,9 @@ def test_noise_does_not_depend_on_the_number_of_threads(spread, layout):
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         with reads("threads"), torch.no_grad():
-            found.append(read_out(y.clone(), part, 0.01, 4.0, 127.0, torch.ones(16), -3, None))
+            found.append(
+                read_out(y.clone(), torch.ones(16), axis=-3, bound=4.0, half_steps=127.0, variance=0.01, spread=part)
+            )
     torch.set_num_threads(1)
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
 
@@ -122,9 +162,10 @@ def test_fast_and_reference_noise_have_one_distribution(spread):
     y = torch.zeros(400, 500)
     part = torch.full_like(y, 0.05) if spread else None
     torch.manual_seed(0)
+    arguments = {"bound": 5.0, "variance": 0.04, "spread": part}
     with torch.no_grad():
-        a = read_out(y.clone(), part, 0.04, 5.0, None, torch.full((500,), 2.0), -1, None)
-    b = reference.read_out(y, part, 0.04, 5.0, None, torch.full((500,), 2.0), -1, None)
+        a = read_out(y.clone(), torch.full((500,), 2.0), **arguments)
+    b = reference.read_out(y, torch.full((500,), 2.0), **arguments)
     sigma = 2 * math.sqrt(0.04 + (0.05 if spread else 0))
     for sample in (a, b):
         assert float(sample.std()) == pytest.approx(sigma, rel=1e-2)
@@ -133,7 +174,7 @@ def test_fast_and_reference_noise_have_one_distribution(spread):
 
 def test_gradients_take_the_reference_path():
     y = torch.randn(4, 5, requires_grad=True)
-    out = read_out(y * 1.0, None, 0.0, 1.0, 127.0, torch.full((5,), 3.0), -1, None)
+    out = read_out(y * 1.0, torch.full((5,), 3.0), half_steps=127.0)
     out.sum().backward()
     inside = y.detach().abs() <= 1
     torch.testing.assert_close(y.grad, 3.0 * inside.float())
@@ -142,7 +183,7 @@ def test_gradients_take_the_reference_path():
 @fast
 def test_loading_leaves_denormals_alone():
     """-ffast-math in a shared library would switch the whole process to flush-to-zero."""
-    assert cpu.library() is not None
+    assert library() is not None
     assert float(torch.tensor(1e-40) * 1.0) > 0 and np.float32(1e-40) * np.float32(1) > 0
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from torch import nn
 
+from mho.convert.norms import link_norms
 from mho.convert.placement import place
 from mho.convert.rules import Decision, decide
 from mho.convert.self_test import self_test
 from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer
+from mho.nn.norm import FoldedNorm
 
 
 def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = None) -> nn.Module:
@@ -54,6 +56,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
             replaced[id(module)] = analog.from_digital(module, hw, path)
         net = _put(net, path, replaced[id(module)])
     _no_nested_tensors(net)
+    link_norms(net)
     reasons = {path: decision.reason for path, decision in decisions.items()}
     net.placement = place(net, reasons)  # type: ignore[assignment]
     if example is not None:
@@ -68,7 +71,7 @@ def to_digital(net: nn.Module) -> nn.Module:
     net = copy.deepcopy(net)
     restored: dict[int, nn.Module] = {}
     for path, module in list(net.named_modules(remove_duplicate=False)):
-        if isinstance(module, AnalogLayer):
+        if isinstance(module, (AnalogLayer, FoldedNorm)):
             if id(module) not in restored:
                 restored[id(module)] = module.to_digital()
             net = _put(net, path, restored[id(module)])

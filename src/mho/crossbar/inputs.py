@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mho.crossbar.operator import Operator
-from mho.kernels import quantise
+from mho.kernels import fast, quantise
 
 torch.fx.wrap("quantise")
 
@@ -34,30 +34,27 @@ class ScaledInputs:
         reach: r, broadcast against `raw`.
         half_steps: Largest code of the DAC, or None.
         operator: The block's operator.
-        quantised: u for f = 1 where the caller has it already.
     """
 
-    def __init__(
-        self,
-        raw: Tensor,
-        reach: Tensor | float,
-        half_steps: float | None,
-        operator: Operator,
-        quantised: Tensor | None = None,
-    ) -> None:
+    def __init__(self, raw: Tensor, reach: Tensor | float, half_steps: float | None, operator: Operator) -> None:
         self.raw, self.reach, self.half_steps, self.operator = raw, reach, half_steps, operator
-        self._quantised = quantise(raw, reach, half_steps) if quantised is None else quantised
+        self._quantised = self._at(1.0)
 
     def _at(self, factor: float) -> Tensor:
-        return self._quantised if factor == 1 else quantise(self.raw, self.reach * factor, self.half_steps)
+        axis = self.operator.axis if not self.operator.transposed else -1
+        reach = self.reach if factor == 1 else self.reach * factor
+        return quantise(self.raw, reach, self.half_steps, axis, passing=factor == 1)
 
     def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Native operator on u."""
-        return self.operator(self._at(factor), weight)
+        return self.operator(self._quantised if factor == 1 else self._at(factor), weight)
 
     def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Native operator on h(u)."""
-        return self.operator(transform(self._at(factor)), weight)
+        u = self._quantised if factor == 1 else self._at(factor)
+        if transform is torch.abs and fast(u) and bool(u.amin() >= 0):
+            return self.operator(u, weight)  # behind a rectifier
+        return self.operator(transform(u), weight)
 
 
 class PatchInputs:

@@ -54,6 +54,27 @@ class Operator:
             )
         return _CONV[self.dims](x, weight, None, self.stride, self.padding, self.dilation, self.groups)
 
+    def differentiates(self) -> bool:
+        """True when `back` can take the way back."""
+        return self.padding != "same"
+
+    def back(
+        self, g: Tensor, x: Tensor, weight: Tensor, to_x: bool, to_weight: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients with respect to `x` and `weight` from the output's, each where it is asked for."""
+        if self.dims == 0:
+            rows = (g.flatten(0, -2), x.flatten(0, -2)) if g.dim() > 1 else (g[None], x[None])
+            return (g @ weight if to_x else None, rows[0].T @ rows[1] if to_weight else None)
+        padding = [0] * self.dims if self.padding == "valid" else list(self.padding)  # type: ignore[arg-type]
+        single = g.dim() == self.dims + 1
+        g, x = (g[None], x[None]) if single else (g, x)
+        output_padding = list(self.output_padding) or [0] * self.dims
+        found = torch.ops.aten.convolution_backward(
+            g, x, weight, None, list(self.stride), padding, list(self.dilation), self.transposed, output_padding,
+            self.groups, [to_x, to_weight, False],
+        )  # fmt: skip
+        return found[0][0] if single and to_x else found[0], found[1]
+
     def to_matrix(self, weight: Tensor) -> Tensor:
         """Weight in torch's layout to a (groups, columns, rows) matrix."""
         if self.dims == 0:
@@ -87,6 +108,20 @@ class Operator:
             return x.narrow(self.axis, first, last - first)
         by_group = x.unflatten(self.axis, (self.groups, plan.rows // plan.taps))
         return by_group.narrow(self.axis, first, last - first).flatten(self.axis - 1, self.axis)
+
+    def put(self, parts: list[Tensor], blocks: tuple[Block, ...], plan: Plan, like: Tensor) -> Tensor:
+        """Gradients of what `take` gave for each row block, as the gradient of the whole input `like`."""
+        if len(blocks) == 1:
+            return parts[0]
+        whole = torch.zeros_like(like)
+        for part, block in zip(parts, blocks, strict=True):
+            self.take(whole, block, plan).add_(part) if self.groups == 1 else self._add_groups(whole, part, block, plan)
+        return whole
+
+    def _add_groups(self, whole: Tensor, part: Tensor, block: Block, plan: Plan) -> None:
+        first, last = block.start // plan.taps, -(-block.stop // plan.taps)
+        by_group = whole.unflatten(self.axis, (self.groups, plan.rows // plan.taps))
+        by_group.narrow(self.axis, first, last - first).add_(part.unflatten(self.axis, (self.groups, last - first)))
 
     def part(self, matrix: Tensor, block: Block, plan: Plan, kernel: tuple[int, ...]) -> Tensor:
         """The weight of a row block in torch's layout, to go with `take`."""

@@ -1,10 +1,13 @@
-"""The passes over activations that cost time: conversion at the rows, noise and conversion at the columns.
+"""The passes over activations that cost time: conversion at the rows, noise and conversion at the columns, and back.
 
 `reference.py` is the specification, in plain torch; it differentiates, traces and runs on every device. The fast CPU
-kernels of `cpu.cpp` take over for dense float32 tensors that nothing traces or differentiates.
+kernels of `cpu.cpp` take over for float32 tensors that nothing traces or differentiates.
 """
 
-from mho.kernels.dispatch import active, quantise, read_out
-from mho.kernels.reference import add_noise
+from mho.kernels.dispatch import active, decode, fast, quantise, quantise_back, read_out, read_out_back, read_out_kept
+from mho.kernels.reference import Drop, Kept, add_noise
 
-__all__ = ["active", "add_noise", "quantise", "read_out"]
+__all__ = [
+    "Drop", "Kept", "active", "add_noise", "decode", "fast", "quantise", "quantise_back", "read_out", "read_out_back",
+    "read_out_kept",
+]  # fmt: skip

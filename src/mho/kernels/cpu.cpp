@@ -1,17 +1,26 @@
 // The fused passes for CPUs. Plain C interface, no torch, no OpenMP, vectorised by the compiler.
 //
+// Layouts. A tensor of n images, c channels (columns) and s pixels is *planar* when each channel of an image is a run of
+// s numbers (torch's contiguous), and lies in *rows* when each pixel is a run of c numbers (channels_last, and the
+// outputs of linear layers). Convolutions compute in rows, which is what the processor's library does fastest; the
+// passes before and after transpose on the way, in registers, so that callers keep the layout they came with.
+//
 // Compiled once, on the machine where it runs, with -O3 -march=native -fno-math-errno -fno-trapping-math
-// -ffp-contract=off. Never with -ffast-math: in a shared library that switches the whole process to flush-to-zero.
+// -ffp-contract=off (multiply-adds are fused only where the source says so). Never with -ffast-math: in a shared library that switches the whole process to flush-to-zero.
 // Without contraction the results are those of the reference kernels, bit for bit, wherever nothing is random.
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace {
 
 constexpr int LANES = 16;
-constexpr int64_t CHUNK = 8192;  // numbers that share one seed; a multiple of 2 * LANES
+constexpr int BLOCK = 2 * LANES;  // numbers that one step of the generator gives
+constexpr int64_t CHUNK = 8192;  // numbers of one seed in streams of their own; a multiple of BLOCK
+constexpr int PIECES = 4;        // a chunk is worked off in pieces that stay in the nearest cache
+constexpr int T = 16;            // side of a tile that is transposed in registers
 
 inline uint64_t mix(uint64_t z) {  // splitmix64, Steele et al. 2014
     z += 0x9e3779b97f4a7c15ull;
@@ -50,51 +59,52 @@ struct Lanes {  // xoshiro128++ (Blackman & Vigna 2021), one generator a lane, s
     }
 };
 
-inline float logarithm(float x) {  // Cephes logf without branches, x in (0, 1]
+// -2 ln x for x in (0, 1], without branches: the exponent apart, a polynomial of least relative error (2e-7) for the rest.
+inline float minus_two_logarithm(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, 4);
-    int32_t e = (int32_t)(bits >> 23) - 126;
-    bits = (bits & 0x007fffffu) | 0x3f000000u;
+    const uint32_t from_root_half = bits - 0x3f3504f3u;  // sqrt(1/2) <= m < sqrt(2)
+    const float e = (float)((int32_t)from_root_half >> 23);
+    const uint32_t mantissa = (from_root_half & 0x007fffffu) + 0x3f3504f3u;
     float m;
-    std::memcpy(&m, &bits, 4);
-    const bool small = m < 0.707106781186547524f;
-    e -= small;
-    m = (small ? m + m : m) - 1.0f;
-    const float z = m * m, f = (float)e;
-    float y = 7.0376836292e-2f;
-    y = y * m - 1.1514610310e-1f;
-    y = y * m + 1.1676998740e-1f;
-    y = y * m - 1.2420140846e-1f;
-    y = y * m + 1.4249322787e-1f;
-    y = y * m - 1.6668057665e-1f;
-    y = y * m + 2.0000714765e-1f;
-    y = y * m - 2.4999993993e-1f;
-    y = y * m + 3.3333331174e-1f;
-    y = y * m * z;
-    y = y + f * -2.12194440e-4f - 0.5f * z;
-    return m + y + f * 0.693359375f;
+    std::memcpy(&m, &mantissa, 4);
+    m -= 1.0f;
+    float y = 0.2021307498216629f;
+    y = __builtin_fmaf(y, m, -0.3244485557079315f);
+    y = __builtin_fmaf(y, m, 0.34501761198043823f);
+    y = __builtin_fmaf(y, m, -0.3980037271976471f);
+    y = __builtin_fmaf(y, m, 0.4993981420993805f);
+    y = __builtin_fmaf(y, m, -0.6667011380195618f);
+    y = __builtin_fmaf(y, m, 1.0000072717666626f);
+    y = __builtin_fmaf(y, m, -1.9999998807907104f);
+    return __builtin_fmaf(y, m, e * -1.3862943611198906f);
 }
 
-// Two normal numbers a lane from two words (Box & Muller 1958).
+// Two normal numbers a lane from two words (Box & Muller 1958). Of the second word, 30 bits are an angle within a
+// quarter turn around 0 and two choose the quarter.
 inline void box_muller(const uint32_t* first, const uint32_t* second, float* one, float* two) {
     for (int l = 0; l < LANES; l++) {
         // 31 bits, (0, 1]: the tails reach 6.6 standard deviations.
-        const float u = (float)(int32_t)(first[l] >> 1) * 4.656612873077393e-10f + 2.3283064365386963e-10f;
-        const float radius = std::sqrt(-2.0f * logarithm(u < 1.0f ? u : 1.0f));
-        const float turn = (float)(int32_t)(second[l] >> 8) * 2.384185791015625e-7f;  // [0, 4) quarter turns
-        const float quarter = __builtin_rintf(turn);
-        const float x = (turn - quarter) * 1.57079632679489662f, z = x * x;
-        const float s = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * x + x;
-        const float c = ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f) * z * z -
-                        0.5f * z + 1.0f;
-        const int32_t q = (int32_t)quarter & 3;
-        const float sine = (q & 1) ? c : s, cosine = (q & 1) ? s : c;
-        one[l] = radius * ((q == 1 || q == 2) ? -cosine : cosine);
-        two[l] = radius * ((q & 2) ? -sine : sine);
+        const float u = __builtin_fmaf((float)(int32_t)(first[l] >> 1), 4.656612873077393e-10f, 2.3283064365386963e-10f);
+        const float radius = std::sqrt(minus_two_logarithm(u));
+        const float t = (float)(int32_t)(second[l] << 2) * 2.3283064365386963e-10f, z = t * t;  // quarter turns
+        float s = __builtin_fmaf(z, -0.00460165785625577f, 0.07968003302812576f);
+        s = __builtin_fmaf(z, s, -0.6459634900093079f);
+        s = __builtin_fmaf(z, s, 1.5707963705062866f) * t * radius;
+        float c = __builtin_fmaf(z, -0.02039858140051365f, 0.25359493494033813f);
+        c = __builtin_fmaf(z, c, -1.233696699142456f);
+        c = __builtin_fmaf(z, c, 0.9999999403953552f) * radius;
+        uint32_t bits;
+        std::memcpy(&bits, &c, 4);
+        bits ^= second[l] & 0x80000000u;
+        std::memcpy(&c, &bits, 4);
+        const bool swap = (second[l] & 0x40000000u) != 0;
+        one[l] = swap ? s : c;
+        two[l] = swap ? c : s;
     }
 }
 
-inline void normals(Lanes& lanes, float* out, int64_t n) {  // n is rounded up to a multiple of 2 * LANES
+inline void normals(Lanes& lanes, float* out, int64_t n) {  // n is rounded up to a multiple of BLOCK
     uint32_t p[LANES], q[LANES];
     for (int64_t i = 0; i < n; i += 2 * LANES) {
         lanes.next(p);
@@ -107,6 +117,82 @@ inline float convert(float y, float scale, float half) {
     const float v = __builtin_rintf(y * scale);
     const float w = v < -half ? -half : v;
     return w > half ? half : w;
+}
+
+typedef float Row __attribute__((vector_size(4 * T)));
+
+inline void transpose(float t[T][T]) {  // four perfect shuffles of 16 rows
+    Row r[T], q[T];
+    std::memcpy(r, t, sizeof(r));
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < T / 2; i++) {
+            q[2 * i] = __builtin_shufflevector(r[i], r[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            q[2 * i + 1] =
+                __builtin_shufflevector(r[i], r[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+        std::memcpy(r, q, sizeof(r));
+    }
+    std::memcpy(t, r, sizeof(r));
+}
+
+// rows x columns numbers of a matrix with row length `stride` into a tile, and back; what is missing is zero.
+inline void load(const float* from, int64_t stride, int rows, int columns, float t[T][T]) {
+    if (rows == T && columns == T) {
+        for (int i = 0; i < T; i++) std::memcpy(t[i], from + i * stride, sizeof(t[i]));
+        return;
+    }
+    std::memset(t, 0, sizeof(float) * T * T);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) t[i][j] = from[i * stride + j];
+}
+
+inline void store(float t[T][T], float* to, int64_t stride, int rows, int columns) {
+    if (rows == T && columns == T) {
+        for (int i = 0; i < T; i++) std::memcpy(to + i * stride, t[i], sizeof(t[i]));
+        return;
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) to[i * stride + j] = t[i][j];
+}
+
+inline int fewer(int64_t left) { return left < T ? (int)left : T; }
+
+// Bits of 16 flags that are 0 or 1, the first one lowest.
+inline uint16_t pack(const uint8_t* flags) {
+    uint64_t low, high;
+    std::memcpy(&low, flags, 8);
+    std::memcpy(&high, flags + 8, 8);
+    const uint64_t gather = 0x0102040810204080ull;
+    return (uint16_t)((low * gather) >> 56) | (uint16_t)(((high * gather) >> 56) << 8);
+}
+
+float* scratch(int64_t n) {  // kept by the thread from call to call
+    static thread_local std::vector<float> kept;
+    if ((int64_t)kept.size() < n) kept.resize(n);
+    return kept.data();
+}
+
+inline void fill(float block[BLOCK], const float* from, int64_t n) {
+    if (n == BLOCK) {
+        std::memcpy(block, from, sizeof(float) * BLOCK);
+        return;
+    }
+    for (int64_t j = 0; j < BLOCK; j++) block[j] = j < n ? from[j] : 0.0f;
+}
+
+enum Layout { ROWS = 0, PLANAR = 1, ROWS_TO_PLANAR = 2 };
+
+// Calls work(i, run, column) for the runs of numbers [start, start + count) of a planar image that share a column.
+template <class Work>
+inline void planes(int64_t start, int64_t count, int64_t columns, int64_t pixels, Work work) {
+    int64_t at = start % pixels, column = (start / pixels) % columns;
+    for (int64_t i = 0; i < count;) {
+        const int64_t run = pixels - at < count - i ? pixels - at : count - i;
+        work(i, run, column);
+        i += run;
+        at = 0;
+        column = column + 1 == columns ? 0 : column + 1;
+    }
 }
 
 }  // namespace
@@ -123,73 +209,6 @@ void mho_words(uint32_t* out, uint64_t key, int64_t first, int64_t last) {
     }
 }
 
-// out[i] = clip(round(x[i] * scale), -half, half) * unit for chunks [first, last) of n numbers.
-void mho_quantise(const float* x, float* out, int64_t n, float scale, float half, float unit, int64_t first, int64_t last) {
-    const int64_t end = last * CHUNK < n ? last * CHUNK : n;
-    for (int64_t i = first * CHUNK; i < end; i++) out[i] = convert(x[i], scale, half) * unit;
-}
-
-// Noise, conversion, digital factor and sum in one pass over chunks [first, last) of n numbers:
-//   v = y[i] + sqrt(max(spread[i], 0) + variance) * z[i],  total[i] (+)= code(v) * factor[column of i].
-// Element i belongs to column (i / inner) % columns. half <= 0: code(v) = v. spread may be null; variance = 0 without
-// spread: no noise. add: total += ..., otherwise total = ...; total may be y itself.
-void mho_read_out(const float* y, const float* spread, float* total, int64_t n, int64_t columns, int64_t inner,
-                  float variance, float scale, float half, const float* factor, int add, uint64_t key, int64_t first,
-                  int64_t last) {
-    alignas(64) float z[CHUNK];
-    alignas(64) float code[CHUNK];
-    const bool noisy = spread != nullptr || variance > 0.0f;
-    const float sigma = std::sqrt(variance);
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        const int64_t start = chunk * CHUNK, count = (n - start < CHUNK) ? n - start : CHUNK;
-        const float* in = y + start;
-        if (noisy) {
-            Lanes lanes(key, (uint64_t)chunk);
-            normals(lanes, z, count);
-            if (spread != nullptr) {
-                const float* s = spread + start;
-                for (int64_t i = 0; i < count; i++) {
-                    const float positive = s[i] > 0.0f ? s[i] : 0.0f;
-                    code[i] = in[i] + std::sqrt(positive + variance) * z[i];
-                }
-            } else {
-                for (int64_t i = 0; i < count; i++) code[i] = in[i] + sigma * z[i];
-            }
-        } else {
-            std::memcpy(code, in, sizeof(float) * count);
-        }
-        if (half > 0.0f)
-            for (int64_t i = 0; i < count; i++) code[i] = convert(code[i], scale, half);
-        float* out = total + start;
-        if (inner == 1) {  // columns stand side by side: linear layers, channels_last
-            int64_t column = start % columns;
-            for (int64_t i = 0; i < count;) {
-                const int64_t run = columns - column < count - i ? columns - column : count - i;
-                const float* f = factor + column;
-                if (add)
-                    for (int64_t j = 0; j < run; j++) out[i + j] += code[i + j] * f[j];
-                else
-                    for (int64_t j = 0; j < run; j++) out[i + j] = code[i + j] * f[j];
-                i += run;
-                column = 0;
-            }
-        } else {  // each column is a run of `inner` numbers
-            int64_t left = inner - start % inner, column = (start / inner) % columns;
-            for (int64_t i = 0; i < count;) {
-                const int64_t run = left < count - i ? left : count - i;
-                const float f = factor[column];
-                if (add)
-                    for (int64_t j = 0; j < run; j++) out[i + j] += code[i + j] * f;
-                else
-                    for (int64_t j = 0; j < run; j++) out[i + j] = code[i + j] * f;
-                i += run;
-                left = inner;
-                column = column + 1 == columns ? 0 : column + 1;
-            }
-        }
-    }
-}
-
 // n standard normal numbers of chunks [first, last).
 void mho_normals(float* out, int64_t n, uint64_t key, int64_t first, int64_t last) {
     alignas(64) float z[CHUNK];
@@ -199,5 +218,264 @@ void mho_normals(float* out, int64_t n, uint64_t key, int64_t first, int64_t las
         normals(lanes, z, count);
         std::memcpy(out + start, z, sizeof(float) * count);
     }
+}
+
+// out[i] = clip(round(x[i] scale), -half, half) unit for numbers [first, last) of a dense tensor.
+void mho_quantise(const float* x, float* out, float scale, float half, float unit, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) out[i] = convert(x[i], scale, half) * unit;
+}
+
+// The same for rows [first, last) of `columns` numbers that lie `stride` numbers apart in x.
+void mho_quantise_strided(const float* x, int64_t stride, float* out, int64_t columns, float scale, float half,
+                          float unit, int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; r++) {
+        const float* from = x + r * stride;
+        float* to = out + r * columns;
+        for (int64_t i = 0; i < columns; i++) to[i] = convert(from[i], scale, half) * unit;
+    }
+}
+
+// The same for images [first, last) of a planar tensor, whose images lie `image` numbers apart, into dense rows.
+void mho_quantise_rows(const float* x, int64_t image, float* out, int64_t channels, int64_t pixels, float scale,
+                       float half, float unit, int64_t first, int64_t last) {
+    alignas(64) float t[T][T];
+    for (int64_t n = first; n < last; n++)
+        for (int64_t p = 0; p < pixels; p += T)
+            for (int64_t c = 0; c < channels; c += T) {
+                const int high = fewer(channels - c), wide = fewer(pixels - p);
+                load(x + n * image + c * pixels + p, pixels, high, wide, t);
+                for (int i = 0; i < T; i++)
+                    for (int j = 0; j < T; j++) t[i][j] = convert(t[i][j], scale, half) * unit;
+                transpose(t);
+                store(t, out + (n * pixels + p) * channels + c, channels, wide, high);
+            }
+}
+
+// Noise, conversion, digital factor, shift and sum in one pass over chunks [first, last):
+//   v = y - d c(a) p + sqrt(max(spread, 0) + variance) z,  c(a) = a (a (0.05 a - 0.2) + 0.5),
+//   out (+)= code(v) factor[column], then + shift[column].
+// y, spread, a and p lie in rows (layouts ROWS, ROWS_TO_PLANAR) or planar; out may be y itself where layouts agree.
+// Every image has ceil(columns pixels / length) chunks of `length` numbers, each with a seed of its own; in rows, a
+// quarter of `length` is a multiple of 32 columns. spread, a,
+// shift, codes and mask may be null. half <= 0: code(v) = v.
+// codes and mask (one bit a number: 1 where v is inside the range) are kept in the order of y, whole chunks.
+// Returns how many numbers lay outside the range.
+int64_t mho_read_out(const float* y, const float* spread, const float* a, const float* p, float* out, int64_t columns,
+                     int64_t pixels, int64_t length, int layout, float variance, float drop, float scale, float half,
+                     const float* factor, const float* shift, int add, int8_t* codes, uint16_t* mask, uint64_t key,
+                     int64_t first, int64_t last) {
+    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
+    const int64_t piece = length / PIECES;
+    float *code = scratch(2 * piece), *factors = code, *shifts = code + piece;
+    if (layout == ROWS)  // the columns' numbers, over and over: a piece begins with column 0
+        for (int64_t i = 0; i < piece; i += columns)
+            for (int64_t j = 0; j < columns; j++) {
+                factors[i + j] = factor[j];
+                shifts[i + j] = shift == nullptr ? 0.0f : shift[j];
+            }
+    const bool noisy = spread != nullptr || variance > 0.0f;
+    const float sigma = std::sqrt(variance);
+    int64_t outside = 0;
+    for (int64_t chunk = first; chunk < last; chunk++) {
+        const int64_t image = chunk / chunks, begin = (chunk % chunks) * length;
+        const int64_t numbers = size - begin < length ? size - begin : length;
+        Lanes lanes(key, (uint64_t)chunk);
+        for (int64_t done = 0; done < numbers; done += piece) {
+            const int64_t count = numbers - done < piece ? numbers - done : piece;
+            const int64_t start = begin + done, at = image * size + start;
+            for (int64_t i = 0; i < count; i += BLOCK) {
+                const int64_t here = count - i < BLOCK ? count - i : BLOCK, from = at + i;
+                alignas(64) float v[BLOCK], w[BLOCK], z[BLOCK];
+                fill(v, y + from, here);
+                if (a != nullptr) {
+                    fill(w, a + from, here);
+                    for (int j = 0; j < BLOCK; j++) w[j] = drop * (w[j] * (w[j] * (0.05f * w[j] - 0.2f) + 0.5f));
+                    fill(z, p + from, here);
+                    for (int j = 0; j < BLOCK; j++) v[j] -= w[j] * z[j];
+                }
+                if (noisy) {
+                    normals(lanes, z, BLOCK);
+                    if (spread != nullptr) {
+                        fill(w, spread + from, here);
+                        for (int j = 0; j < BLOCK; j++) {
+                            const float positive = w[j] > 0.0f ? w[j] : 0.0f;
+                            v[j] += std::sqrt(positive + variance) * z[j];
+                        }
+                    } else {
+                        for (int j = 0; j < BLOCK; j++) v[j] += sigma * z[j];
+                    }
+                }
+                if (mask != nullptr) {
+                    uint8_t flags[BLOCK];
+                    int inside = 0;
+                    for (int j = 0; j < BLOCK; j++) {
+                        flags[j] = std::fabs(v[j] * scale) <= half || j >= here;
+                        inside += flags[j];
+                    }
+                    outside += BLOCK - inside;
+                    uint16_t* bits = mask + (chunk * length + done + i) / T;
+                    bits[0] = pack(flags);
+                    bits[1] = pack(flags + T);
+                }
+                if (half > 0.0f)
+                    for (int j = 0; j < BLOCK; j++) v[j] = convert(v[j], scale, half);
+                if (codes != nullptr) {
+                    int8_t* kept = codes + chunk * length + done + i;
+                    for (int j = 0; j < BLOCK; j++) kept[j] = (int8_t)v[j];
+                }
+                if (layout != ROWS) {
+                    std::memcpy(code + i, v, sizeof(v));
+                    continue;
+                }
+                float* to = out + from;
+                if (add) fill(w, to, here);
+                for (int j = 0; j < BLOCK; j++) v[j] *= factors[i + j];
+                if (add)
+                    for (int j = 0; j < BLOCK; j++) v[j] = w[j] + v[j];
+                if (shift != nullptr)
+                    for (int j = 0; j < BLOCK; j++) v[j] += shifts[i + j];
+                if (here == BLOCK)
+                    std::memcpy(to, v, sizeof(v));
+                else
+                    for (int64_t j = 0; j < here; j++) to[j] = v[j];
+            }
+            if (layout == ROWS_TO_PLANAR) {
+                alignas(64) float t[T][T];
+                float* to = out + image * size;
+                const int64_t p0 = start / columns, rows = count / columns;
+                for (int64_t c = 0; c < columns; c += T)
+                    for (int64_t r = 0; r < rows; r += T) {
+                        const int high = fewer(rows - r), wide = fewer(columns - c);
+                        load(code + r * columns + c, columns, high, wide, t);
+                        transpose(t);
+                        float* place = to + c * pixels + p0 + r;
+                        for (int i = 0; i < wide; i++)
+                            for (int j = 0; j < T; j++) t[i][j] *= factor[c + i];
+                        if (add)
+                            for (int i = 0; i < wide; i++)
+                                for (int j = 0; j < high; j++) t[i][j] = place[i * pixels + j] + t[i][j];
+                        if (shift != nullptr)
+                            for (int i = 0; i < wide; i++)
+                                for (int j = 0; j < T; j++) t[i][j] += shift[c + i];
+                        store(t, place, pixels, wide, high);
+                    }
+            }
+            if (layout == PLANAR) {
+                float* to = out + at;
+                planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
+                    const float f = factor[column], h = shift == nullptr ? 0.0f : shift[column];
+                    float* v = code + i;
+                    for (int64_t j = 0; j < run; j++) v[j] *= f;
+                    if (add)
+                        for (int64_t j = 0; j < run; j++) v[j] = to[i + j] + v[j];
+                    if (shift != nullptr)
+                        for (int64_t j = 0; j < run; j++) v[j] += h;
+                    std::memcpy(to + i, v, sizeof(float) * run);
+                });
+            }
+        }
+    }
+    return outside;
+}
+
+// The way back through the read-out, for chunks [first, last): out = g factor[column], 0 where the mask says outside.
+// Layouts and chunks as in mho_read_out; g lies where `out` lay there, out where y did. mask may be null.
+void mho_read_out_back(const float* g, float* out, int64_t columns, int64_t pixels, int64_t length, int layout,
+                       const float* factor, const uint16_t* mask, int64_t first, int64_t last) {
+    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
+    for (int64_t chunk = first; chunk < last; chunk++) {
+        const int64_t image = chunk / chunks, start = (chunk % chunks) * length;
+        const int64_t count = size - start < length ? size - start : length;
+        float* to = out + image * size + start;
+        const float* from = g + image * size;
+        if (layout == ROWS_TO_PLANAR) {
+            alignas(64) float t[T][T];
+            const int64_t p0 = start / columns, rows = count / columns;
+            for (int64_t r = 0; r < rows; r += T)
+                for (int64_t c = 0; c < columns; c += T) {
+                    const int high = fewer(columns - c), wide = fewer(rows - r);
+                    load(from + c * pixels + p0 + r, pixels, high, wide, t);
+                    for (int i = 0; i < high; i++)
+                        for (int j = 0; j < T; j++) t[i][j] *= factor[c + i];
+                    transpose(t);
+                    store(t, to + r * columns + c, columns, wide, high);
+                }
+        } else if (layout == PLANAR) {
+            planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
+                for (int64_t j = 0; j < run; j++) to[i + j] = from[start + i + j] * factor[column];
+            });
+        } else {
+            for (int64_t i = 0; i < count; i += columns)
+                for (int64_t j = 0; j < columns; j++) to[i + j] = from[start + i + j] * factor[j];
+        }
+        if (mask == nullptr) continue;
+        const uint16_t* bits = mask + chunk * length / T;
+        for (int64_t i = 0; i < count; i += T) {
+            if (bits[i / T] == 0xffff) continue;
+            for (int64_t j = i; j < count && j < i + T; j++)
+                if (!((bits[i / T] >> (j - i)) & 1)) to[j] = 0.0f;
+        }
+    }
+}
+
+// What a read-out put out, from the codes it kept: out = codes factor[column] + shift[column], for chunks [first, last).
+void mho_decode(const int8_t* codes, float* out, int64_t columns, int64_t pixels, int64_t length, int layout,
+                const float* factor, const float* shift, int64_t first, int64_t last) {
+    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
+    float* code = scratch(length);
+    for (int64_t chunk = first; chunk < last; chunk++) {
+        const int64_t image = chunk / chunks, start = (chunk % chunks) * length;
+        const int64_t count = size - start < length ? size - start : length;
+        const int8_t* from = codes + chunk * length;
+        for (int64_t i = 0; i < count; i++) code[i] = (float)from[i];
+        if (layout == ROWS_TO_PLANAR) {
+            alignas(64) float t[T][T];
+            const int64_t p0 = start / columns, rows = count / columns;
+            for (int64_t c = 0; c < columns; c += T)
+                for (int64_t r = 0; r < rows; r += T) {
+                    const int high = fewer(rows - r), wide = fewer(columns - c);
+                    load(code + r * columns + c, columns, high, wide, t);
+                    transpose(t);
+                    for (int i = 0; i < wide; i++)
+                        for (int j = 0; j < T; j++) t[i][j] = t[i][j] * factor[c + i] + shift[c + i];
+                    store(t, out + image * size + c * pixels + p0 + r, pixels, wide, high);
+                }
+            continue;
+        }
+        float* to = out + image * size + start;
+        if (layout == PLANAR) {
+            planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
+                for (int64_t j = 0; j < run; j++) to[i + j] = code[i + j] * factor[column] + shift[column];
+            });
+        } else {
+            for (int64_t i = 0; i < count; i += columns)
+                for (int64_t j = 0; j < columns; j++) to[i + j] = code[i + j] * factor[j] + shift[j];
+        }
+    }
+}
+
+// The way back through the DAC: out[i] = g[i] unit where |x[i] scale| <= half, else 0, for numbers [first, last).
+void mho_quantise_back(const float* g, const float* x, float* out, float scale, float half, float unit, int64_t first,
+                       int64_t last) {
+    for (int64_t i = first; i < last; i++) out[i] = std::fabs(x[i] * scale) <= half ? g[i] * unit : 0.0f;
+}
+
+// The same for images [first, last), g in dense rows, x and out planar with images `image` numbers apart.
+void mho_quantise_rows_back(const float* g, const float* x, float* out, int64_t image, int64_t channels,
+                            int64_t pixels, float scale, float half, float unit, int64_t first, int64_t last) {
+    alignas(64) float t[T][T];
+    alignas(64) float v[T][T];
+    for (int64_t n = first; n < last; n++)
+        for (int64_t c = 0; c < channels; c += T)
+            for (int64_t p = 0; p < pixels; p += T) {
+                const int high = fewer(pixels - p), wide = fewer(channels - c);
+                const int64_t at = n * image + c * pixels + p;
+                load(g + (n * pixels + p) * channels + c, channels, high, wide, t);
+                load(x + at, pixels, wide, high, v);
+                transpose(t);
+                for (int i = 0; i < T; i++)
+                    for (int j = 0; j < T; j++) t[i][j] = std::fabs(v[i][j] * scale) <= half ? t[i][j] * unit : 0.0f;
+                store(t, out + at, pixels, wide, high);
+            }
 }
 }

@@ -1,112 +1,71 @@
-"""The fast CPU kernels: `cpu.cpp`, compiled once at first use and kept in the user's cache.
+"""The passes through the C++ kernels of `cpu.cpp`, for dense float32 tensors on the CPU.
 
-Without a compiler, or when anything goes wrong, one line is logged and the reference kernels run. Work is split over
-threads by chunks of a fixed length whose random numbers have addresses of their own, so results do not depend on the
+Work is split over threads by chunks whose random numbers have addresses of their own, so results do not depend on the
 number of threads. The threads are Python's (the calls release the interpreter's lock): a second OpenMP pool beside
 torch's could hang or fight over the cores.
 """
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
-import logging
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-_FLAGS = (
-    "-O3", "-march=native", "-mprefer-vector-width=512", "-std=c++17", "-fno-math-errno", "-fno-trapping-math",
-    "-ffp-contract=off", "-shared", "-fPIC",
-)  # fmt: skip
+from mho.kernels.cpu_library import library, loaded
+from mho.kernels.reference import Drop, Kept, steps
+
 _SMALL = 65_536
 """Fewest numbers that are worth a second thread."""
-_log = logging.getLogger("mho")
-
-_i64, _u64, _f32, _ptr = ctypes.c_int64, ctypes.c_uint64, ctypes.c_float, ctypes.c_void_p
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be had or ``MHO_KERNELS=reference`` asks for the plain ones."""
-    if os.environ.get("MHO_KERNELS", "") == "reference":
-        return None
-    try:
-        found = ctypes.CDLL(str(_compiled()))
-    except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-        _log.info("fast CPU kernels are not available (%s); the reference kernels run", error)
-        return None
-    found.mho_chunk.restype = _i64
-    found.mho_normals.argtypes = [_ptr, _i64, _u64, _i64, _i64]
-    found.mho_words.argtypes = [_ptr, _u64, _i64, _i64]
-    found.mho_quantise.argtypes = [_ptr, _ptr, _i64, _f32, _f32, _f32, _i64, _i64]
-    found.mho_read_out.argtypes = [
-        _ptr,
-        _ptr,
-        _ptr,
-        _i64,
-        _i64,
-        _i64,
-        _f32,
-        _f32,
-        _f32,
-        _ptr,
-        ctypes.c_int,
-        _u64,
-        _i64,
-        _i64,
-    ]
-    for function in (found.mho_normals, found.mho_words, found.mho_quantise, found.mho_read_out):
-        function.restype = None
-    return found
+_PIECE = 2048
+"""Numbers that are worked off at once, about; `_PIECES` of them make a chunk."""
+_PIECES = 4
+_MOST_KEPT = 16_000_000
+"""Largest number of inputs that a thread keeps memory for (64 MB)."""
+_ROWS, _PLANAR, _ROWS_TO_PLANAR = 0, 1, 2
 
 
-def _compiled() -> Path:
-    """Path of the library in the cache, compiled if it is not there; its name says source, flags and processor."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        raise RuntimeError("no C++ compiler")
-    source = files("mho.kernels").joinpath("cpu.cpp").read_text(encoding="utf-8")
-    identity = "\n".join([source, " ".join(_FLAGS), compiler, platform.machine(), _processor()])
-    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mho"
-    target = folder / f"kernels-{name}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        (Path(place) / "cpu.cpp").write_text(source, encoding="utf-8")
-        built = Path(place) / "kernels.so"
-        command = [compiler, *_FLAGS, "-o", str(built), str(Path(place) / "cpu.cpp")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{compiler} failed: {done.stderr.strip().splitlines()[-1:]}")
-        built.replace(target)
-    return target
+class Form(NamedTuple):
+    """How column outputs lie in memory, before and after the read-out; see `cpu.cpp`.
 
+    Attributes:
+        images: Number of images (1 for a linear layer, whose vectors are the pixels).
+        columns: Channels of an image.
+        pixels: Pixels of an image.
+        length: Numbers of a chunk.
+        layout: Of the outputs and of the result.
+        shape: Of both.
+        axis: Of the columns.
+    """
 
-def _processor() -> str:
-    """Instruction sets of this processor: a cache may be shared by machines that differ."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    images: int
+    columns: int
+    pixels: int
+    length: int
+    layout: int
+    shape: torch.Size
+    axis: int
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks in all."""
+        return self.images * -(-self.columns * self.pixels // self.length)
+
+    @property
+    def geometry(self) -> tuple[int, int, int, int]:
+        """As the kernels take it."""
+        return self.columns, self.pixels, self.length, self.layout
 
 
 def suits(*tensors: Tensor | None) -> bool:
-    """True when the fast kernels can take these tensors: dense float32 on the CPU, nothing traced or differentiated."""
+    """True when the fast kernels can take these tensors: float32 on the CPU, nothing traced or differentiated."""
     if torch.compiler.is_compiling():
         return False
     for x in tensors:
@@ -114,72 +73,238 @@ def suits(*tensors: Tensor | None) -> bool:
             continue
         if type(x) not in (Tensor, torch.nn.Parameter) or x.dtype != torch.float32 or x.device.type != "cpu":
             return False
-        if (torch.is_grad_enabled() and x.requires_grad) or torch._C._functorch.is_batchedtensor(x):
+        if (torch.is_grad_enabled() and x.requires_grad) or torch._C._functorch.is_functorch_wrapped_tensor(x):
             return False
     return library() is not None
 
 
 def is_dense(x: Tensor) -> bool:
-    """True for a tensor that fills its memory, contiguous or channels_last."""
-    return x.is_contiguous() or (x.dim() > 2 and x.movedim(1, -1).is_contiguous())
+    """True for a tensor that fills its memory, planar or in rows."""
+    return x.is_contiguous() or _in_rows(x, -x.dim() + 1)
 
 
-def quantise(x: Tensor, reach: float, half_steps: float) -> Tensor:
-    """As `mho.kernels.quantise`; `x` dense."""
-    found = library()
-    assert found is not None
-    out, n = torch.empty_like(x), x.numel()
-    # Scale and unit are rounded to float32 where torch rounds them, so that results agree bit for bit.
-    scale = float(torch.tensor(half_steps) / torch.tensor(reach))
-    unit = 1 / half_steps
-    _split(lambda a, b: found.mho_quantise(x.data_ptr(), out.data_ptr(), n, scale, half_steps, unit, a, b), n)
+def form(y: Tensor, axis: int, *, planar: bool) -> Form | None:
+    """The form of a read-out of `y`, or None when `y` is not dense or would have to change from planar to rows."""
+    shape, columns = y.shape, y.shape[axis]
+    if y.numel() == 0 or not is_dense(y):
+        return None
+    pixels = math.prod(shape[axis + 1 :]) if axis < -1 else math.prod(shape[:-1])
+    images = y.numel() // (columns * pixels)
+    length = _PIECES * 32 * columns * max(1, _PIECE // (32 * columns))
+    if axis == -1:
+        return Form(1, columns, pixels, length, _ROWS, shape, axis) if y.is_contiguous() else None
+    if _in_rows(y, axis):
+        layout = _ROWS_TO_PLANAR if planar and not y.is_contiguous() else _ROWS
+        return Form(images, columns, pixels, length, layout, shape, axis)
+    return Form(images, columns, pixels, _PIECES * _PIECE, _PLANAR, shape, axis) if y.is_contiguous() else None
+
+
+def _in_rows(x: Tensor, axis: int) -> bool:
+    return axis < -1 and x.dim() >= -axis and x.movedim(axis, -1).is_contiguous()
+
+
+def quantise(x: Tensor, scale: float, half_steps: float, axis: int = -1, *, passing: bool = False) -> Tensor | None:
+    """As `reference.quantise`, with scale = h / r; images of 2-d convolutions come out in rows. None: not for this x."""
+    found, n = loaded(), x.numel()
+    constants, name = (scale, half_steps, 1 / half_steps), "inputs" if passing else None
+    if is_dense(x) and not (axis == -3 and x.dim() == 4 and not _in_rows(x, axis)):
+        out = _room(x.shape, x.stride(), name)
+        _split_numbers(lambda a, b: found.mho_quantise(x.data_ptr(), out.data_ptr(), *constants, a, b), n)
+    elif axis == -3 and x.dim() == 4 and _planar_images(x):
+        out, pixels = _room(x.shape, _rows(x.shape), name), x.shape[2] * x.shape[3]
+        _split(
+            lambda a, b: found.mho_quantise_rows(
+                x.data_ptr(), x.stride(0), out.data_ptr(), x.shape[1], pixels, *constants, a, b
+            ),
+            len(x),
+            n,
+        )
+    elif (stride := _row_stride(x, axis)) is not None:
+        columns = x.shape[axis]
+        out = _room(x.shape, _rows(x.shape) if axis == -3 else torch.empty(x.shape, device="meta").stride(), name)
+        _split(
+            lambda a, b: found.mho_quantise_strided(x.data_ptr(), stride, out.data_ptr(), columns, *constants, a, b),
+            n // columns,
+            n,
+        )
+    else:
+        return None
     return out
 
 
+def quantise_back(g: Tensor, x: Tensor, scale: float, half_steps: float, axis: int = -1) -> Tensor | None:
+    """As `reference.quantise_back`, with scale = h / r; lies as `x`, may be `g` itself. None: not for these tensors."""
+    found, n = loaded(), x.numel()
+    constants = (scale, half_steps, float(np.float32(1 / half_steps) * np.float32(scale)))
+    if g.stride() == x.stride() and is_dense(x):
+        _split_numbers(
+            lambda a, b: found.mho_quantise_back(g.data_ptr(), x.data_ptr(), g.data_ptr(), *constants, a, b), n
+        )
+        return g
+    if axis == -3 and x.dim() == 4 and x.is_contiguous() and _in_rows(g, axis):
+        out, pixels = torch.empty_like(x), x.shape[2] * x.shape[3]
+        _split(
+            lambda a, b: found.mho_quantise_rows_back(
+                g.data_ptr(), x.data_ptr(), out.data_ptr(), x.stride(0), x.shape[1], pixels, *constants, a, b
+            ),
+            len(x),
+            n,
+        )
+        return out
+    return None
+
+
 def read_out(
-    y: Tensor, spread: Tensor | None, variance: float, scale: float, half_steps: float | None, factor: Tensor,
-    axis: int, total: Tensor | None, key: int,
-) -> Tensor:  # fmt: skip
-    """As `mho.kernels.read_out`; writes into `y`, or adds to `total`, both dense with one layout."""
-    found = library()
-    assert found is not None
-    n, columns = y.numel(), y.shape[axis]
-    inner = 1 if y.movedim(axis, -1).is_contiguous() else y[(0,) * (y.dim() + axis)].numel() // columns
-    out = y if total is None else total
-    pointer = None if spread is None else spread.data_ptr()
-    _split(
+    y: Tensor, at: Form, factor: Tensor, *, bound: Tensor | float, half_steps: float | None, variance: float,
+    spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None, out: Tensor | None = None,
+    add: bool = False, mask: Tensor | None = None, codes: Tensor | None = None,
+) -> tuple[Tensor, int]:  # fmt: skip
+    """As `reference.read_out`; may write into `y`.
+
+    Args:
+        y, factor, bound, half_steps, variance, spread, drop, shift: See there; one layout.
+        at: The form of `y`.
+        out: Where the result goes, laid out as it will be, or None.
+        add: Add to what is there.
+        mask, codes: Filled when given, see `empty_mask` and `empty_codes`.
+
+    Returns:
+        The result, and how many outputs lay outside the range.
+    """
+    found = loaded()
+    scale, unit = steps(bound, half_steps)
+    factor = (factor * unit).contiguous()
+    noisy = variance > 0 or spread is not None
+    key = int(torch.randint(0, 2**62, ())) if noisy else 0
+    if out is None:
+        out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape)
+    constants = (variance, 0.0 if drop is None else drop.scale, float(scale), half_steps or 0.0)
+    inputs = [_pointer(t) for t in (spread, *(drop[:2] if drop is not None else (None, None)))]
+    outside = _split(
         lambda a, b: found.mho_read_out(
-            y.data_ptr(), pointer, out.data_ptr(), n, columns, inner, variance, scale, half_steps or 0.0,
-            factor.data_ptr(), int(total is not None), key, a, b,
+            y.data_ptr(), *inputs, out.data_ptr(), *at.geometry, *constants, factor.data_ptr(), _pointer(shift),
+            add, _pointer(codes), _pointer(mask), key, a, b,
         ),
-        n,
+        at.chunks,
+        y.numel(),
     )  # fmt: skip
+    return out, sum(outside)
+
+
+def empty_mask(at: Form) -> Tensor:
+    """Room for one bit an output."""
+    return torch.empty(at.chunks * at.length // 16, dtype=torch.int16)
+
+
+def empty_codes(at: Form) -> Tensor:
+    """Room for one code an output."""
+    return torch.empty(at.chunks * at.length, dtype=torch.int8)
+
+
+def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor | None:
+    """As `reference.read_out_back`, gone at the thread's next call. None: not for a gradient that lies like this."""
+    found, at = loaded(), kept.layout
+    assert isinstance(at, Form)
+    lies_as_result = g.is_contiguous() if at.layout != _ROWS or at.axis == -1 else _in_rows(g, at.axis)
+    if not lies_as_result:
+        return None
+    out = _room(g.shape, _rows(g.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
+    _split(
+        lambda a, b: found.mho_read_out_back(
+            g.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), _pointer(kept.mask), a, b
+        ),
+        at.chunks,
+        g.numel(),
+    )
+    return out
+
+
+def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
+    """As `reference.decode`."""
+    found, at = loaded(), kept.layout
+    codes = kept.codes
+    assert isinstance(at, Form) and codes is not None
+    rows = at.layout == _ROWS and at.axis == -3
+    out = torch.empty(at.shape, memory_format=torch.channels_last if rows else torch.contiguous_format)
+    _split(
+        lambda a, b: found.mho_decode(
+            codes.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), shift.data_ptr(), a, b
+        ),
+        at.chunks,
+        out.numel(),
+    )
     return out
 
 
 def normals(n: int, key: int) -> Tensor:
     """`n` standard normal numbers of an address."""
-    found = library()
-    assert found is not None
+    found = loaded()
     out = torch.empty(n)
-    _split(lambda a, b: found.mho_normals(out.data_ptr(), n, key, a, b), n)
+    _split(lambda a, b: found.mho_normals(out.data_ptr(), n, key, a, b), -(-n // found.mho_chunk()), n)
     return out
 
 
-def _split(work: Callable[[int, int], None], n: int) -> None:
-    """Call `work` on ranges of chunks that cover n numbers, on as many threads as torch has."""
-    found = library()
-    assert found is not None
-    chunks = -(-n // found.mho_chunk())
+def _rows(shape: torch.Size) -> tuple[int, ...]:
+    """Strides of images in rows."""
+    _, channels, height, width = shape
+    return channels * height * width, 1, width * channels, channels
+
+
+_kept = threading.local()
+
+
+def _room(shape: torch.Size, stride: Sequence[int], name: str | None) -> Tensor:
+    """An empty tensor; with a name in memory that the thread keeps for it, which is in use already and near."""
+    n = math.prod(shape)
+    if name is None or n > _MOST_KEPT:
+        return torch.empty_strided(shape, stride)
+    buffer: Tensor | None = getattr(_kept, name, None)
+    if buffer is None or len(buffer) < n:
+        with torch.inference_mode(False):
+            buffer = torch.empty(n)
+        setattr(_kept, name, buffer)
+    return buffer.as_strided(shape, stride)
+
+
+def _planar_images(x: Tensor) -> bool:
+    """True when every image of (n, channels, height, width) is contiguous, wherever it begins."""
+    _, channel, row, pixel = x.stride()
+    return pixel == 1 and row == x.shape[3] and channel == x.shape[2] * row
+
+
+def _row_stride(x: Tensor, axis: int) -> int | None:
+    """Distance of the rows of a slice of columns (channels) of a dense tensor in rows; None for anything else."""
+    if not (axis == -1 and x.dim() > 1) and not (axis == -3 and x.dim() == 4):
+        return None
+    rows = x.movedim(axis, -1)
+    stride = rows.stride(-2)
+    if rows.stride(-1) != 1:
+        return None
+    for i in range(rows.dim() - 2, 0, -1):
+        if rows.stride(i - 1) != rows.stride(i) * rows.shape[i]:
+            return None
+    return stride
+
+
+def _pointer(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+def _split_numbers(work: Callable[[int, int], Any], n: int) -> None:
+    """Call `work` on ranges of n numbers."""
+    chunk = _PIECES * _PIECE
+    _split(lambda a, b: work(a * chunk, min(b * chunk, n)), -(-n // chunk), n)
+
+
+def _split(work: Callable[[int, int], Any], chunks: int, n: int) -> list[Any]:
+    """Call `work` on ranges of chunks, on as many threads as torch has when n numbers are worth it."""
     threads = min(torch.get_num_threads(), chunks) if n >= _SMALL else 1
-    if threads == 1:
-        work(0, chunks)
-        return
+    if threads <= 1:
+        return [work(0, chunks)]
     edges = [chunks * i // threads for i in range(threads + 1)]
     jobs = [_pool(threads - 1).submit(work, a, b) for a, b in pairwise(edges[1:])]
-    work(edges[0], edges[1])
-    for job in jobs:
-        job.result()
+    first = work(edges[0], edges[1])
+    return [first, *(job.result() for job in jobs)]
 
 
 @cache

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 
-def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None) -> Tensor:
+class Drop(NamedTuple):
+    """What a column output loses before it is converted: s c(a) p, with c(a) = a (a (0.05 a - 0.2) + 0.5).
+
+    Attributes:
+        a: Mean current of each output, shape of the outputs.
+        placed: p, shape of the outputs.
+        scale: s.
+    """
+
+    a: Tensor
+    placed: Tensor
+    scale: float
+
+    def __call__(self) -> Tensor:
+        """The loss."""
+        return self.scale * (self.a * (self.a * (0.05 * self.a - 0.2) + 0.5)) * self.placed
+
+
+class Kept(NamedTuple):
+    """What a read-out leaves for the way back.
+
+    Attributes:
+        mask: Where the outputs lay inside the converter's range; None where all of them did.
+        codes: The converter's codes, int8, or None.
+        layout: How the two are ordered; its meaning belongs to the kernels that made them.
+    """
+
+    mask: Tensor | None
+    codes: Tensor | None
+    layout: object = None
+
+
+def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
     """A symmetric uniform converter: q = clip(round(h x / r), -h, h) / h.
 
     Args:
         x: Any shape.
         reach: r > 0, the largest magnitude that is converted; broadcast against `x`, in the unit of `x`.
         half_steps: h, the largest code; None: q = x / r, without rounding or clipping.
+        axis: Axis of the channels, counted from the end; fast kernels may lay their result out accordingly.
 
     Returns:
         Values in [-1, 1]. The gradient passes straight through inside the range and is zero outside, so that
@@ -25,6 +60,14 @@ def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None) -> Tens
     if torch.is_grad_enabled() and scaled.requires_grad:
         return _ClipRound.apply(scaled, half_steps)[0] * (1 / half_steps)
     return _clip_(scaled.round_(), half_steps).mul_(1 / half_steps)
+
+
+def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
+    """The gradient with respect to x of `quantise`, from the one with respect to q."""
+    if half_steps is None:
+        return g / reach
+    scale = half_steps / reach
+    return torch.where((x * scale).abs() <= half_steps, g * ((1 / half_steps) * scale), 0.0)
 
 
 def _clip_(codes: Tensor, half_steps: float) -> Tensor:
@@ -53,25 +96,26 @@ class _ClipRound(torch.autograd.Function):
 
 
 def read_out(
-    y: Tensor, spread: Tensor | None, variance: float, bound: Tensor | float, half_steps: float | None, factor: Tensor,
-    axis: int, total: Tensor | None,
+    y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
+    variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
+    total: Tensor | None = None, planar: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Noise, conversion, digital factor and sum: total + f · (b/h) clip(round(h/b (y + σ ξ)), -h, h).
+    """Noise, conversion, digital factor, sum and shift: total + f (b/h) clip(round(h/b (y - d + σ ξ)), -h, h) + a.
 
     Args:
         y: Column outputs.
-        spread: Part of σ² of each output, shape of `y`, or None.
-        variance: Part of σ² that all outputs share.
-        bound: b > 0, the largest output that is converted.
-        half_steps: h, the largest code; None: no rounding, no clipping.
         factor: f of each column, (columns,).
         axis: Axis of the columns, counted from the end.
+        bound: b > 0, the largest output that is converted.
+        half_steps: h, the largest code; None: no rounding, no clipping.
+        variance: Part of σ² that all outputs share.
+        spread: Part of σ² of each output, shape of `y`, or None.
+        drop: d, or None.
+        shift: a of each column, (columns,), or None.
         total: What to add to, or None.
+        planar: The result is contiguous; otherwise it lies as `y` does.
     """
-    if spread is not None:
-        y = add_noise(y, (spread.clamp(min=0) + variance).sqrt())
-    elif variance:
-        y = add_noise(y, variance**0.5)
+    y = _noisy(y, variance, spread, drop)
     scale, unit = steps(bound, half_steps)
     if half_steps is not None:
         scaled = y * scale
@@ -79,8 +123,49 @@ def read_out(
             y = _ClipRound.apply(scaled, half_steps)[0]
         else:
             y = _clip_(scaled.round_(), half_steps)
-    part = y * (factor * unit).reshape(-1, *(1,) * (-1 - axis))
-    return part if total is None else total + part
+    part = y * per_column(factor * unit, axis)
+    part = part if total is None else total + part
+    part = part if shift is None else part + per_column(shift, axis)
+    return part.contiguous() if planar else part
+
+
+def read_out_kept(
+    y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
+    variance: float = 0.0, shift: Tensor | None = None, total: Tensor | None = None, planar: bool = False,
+    codes: bool = False,
+) -> tuple[Tensor, Kept]:  # fmt: skip
+    """`read_out` outside of autograd, with what `read_out_back` needs.
+
+    Args:
+        y, factor, axis, bound, half_steps, variance, shift, total, planar: See `read_out`.
+        codes: Keep the codes, too, for `decode`; half_steps must be whole and at most 127.
+    """
+    y = _noisy(y, variance, None, None)
+    scale, unit = steps(bound, half_steps)
+    mask = kept = None
+    if half_steps is not None:
+        scaled = y * scale
+        mask = scaled.abs() <= half_steps
+        mask = None if mask.device.type == "cpu" and bool(mask.all()) else mask
+        y = _clip_(scaled.round_(), half_steps)
+        kept = (y.contiguous() if planar else y).to(torch.int8) if codes else None
+    part = y * per_column(factor * unit, axis)
+    part = part if total is None else total + part
+    part = part if shift is None else part + per_column(shift, axis)
+    return part.contiguous() if planar else part, Kept(mask, kept, axis)
+
+
+def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor:
+    """The gradient with respect to y, from the one with respect to the result."""
+    assert isinstance(kept.layout, int)
+    g = g * per_column(factor, kept.layout)
+    return g if kept.mask is None else g * kept.mask
+
+
+def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
+    """What a single read-out gave, from the codes it kept; `factor` is f b/h."""
+    assert kept.codes is not None and isinstance(kept.layout, int)
+    return kept.codes * per_column(factor, kept.layout) + per_column(shift, kept.layout)
 
 
 def steps(bound: Tensor | float, half_steps: float | None) -> tuple[Tensor | float, Tensor | float]:
@@ -88,9 +173,22 @@ def steps(bound: Tensor | float, half_steps: float | None) -> tuple[Tensor | flo
     return (1.0, 1.0) if half_steps is None else (half_steps / bound, bound / half_steps)
 
 
+def per_column(values: Tensor, axis: int) -> Tensor:
+    """(columns,) values, shaped to broadcast against a tensor with the columns on that axis."""
+    return values.reshape(-1, *(1,) * (-1 - axis))
+
+
 def add_noise(y: Tensor, sigma: Tensor | float) -> Tensor:
     """y + σ ξ with independent standard normal ξ from torch's default generator; `sigma` broadcasts against `y`."""
     return y + sigma * _normal_like(y)
+
+
+def _noisy(y: Tensor, variance: float, spread: Tensor | None, drop: Drop | None) -> Tensor:
+    if drop is not None:
+        y = y - drop()
+    if spread is not None:
+        return add_noise(y, (spread.clamp(min=0) + variance).sqrt())
+    return add_noise(y, variance**0.5) if variance else y
 
 
 def _normal_like(y: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mho.crossbar import Operator
 from mho.errors import BadInput, NotYet
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias, one_node
+from mho.nn.layer import AnalogLayer, MatrixView
 from mho.nn.matrix import AnalogMatrix
+from mho.nn.one_node import one_node
 
 LINEAR = Operator()
 
@@ -93,7 +94,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         found = []
         for name, x, weight, bias in zip("qkv", (query, key, value), self._weights(), biases, strict=True):
-            found.append(add_bias(self.matrices[name](x, weight, LINEAR), bias, LINEAR))
+            found.append(self.matrices[name](x, weight, LINEAR, bias))
         q, k, v = found
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(len(k), 1, -1).to(k.dtype)], dim=1)

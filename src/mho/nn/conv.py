@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias
+from mho.nn.layer import AnalogLayer, MatrixView
 
 
 class _AnalogConv(AnalogLayer, nn.modules.conv._ConvNd):
@@ -19,8 +19,7 @@ class _AnalogConv(AnalogLayer, nn.modules.conv._ConvNd):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-        operator = self._operator()
-        return add_bias(self.matrix(input, weight, operator), bias, operator)
+        return self.matrix(input, weight, self._operator(), bias)
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix: rows are input channels of a group × kernel taps."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mho.crossbar import Operator
 from mho.errors import UseInstead
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias
+from mho.nn.layer import AnalogLayer, MatrixView
 
 
 class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
@@ -34,7 +34,7 @@ class _AnalogConvTranspose(AnalogLayer, nn.modules.conv._ConvTransposeNd):
         stride, pads, kernel = list(self.stride), list(self.padding), list(self.kernel_size)
         padding = self._output_padding(input, output_size, stride, pads, kernel, dims, list(self.dilation))
         operator = self._operator(tuple(padding))
-        return add_bias(self.matrix(input, self.weight, operator), self.bias, operator)
+        return self.matrix(input, self.weight, operator, self.bias)
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix: rows are input channels of a group × kernel taps."""

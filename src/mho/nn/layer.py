@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
@@ -14,7 +12,6 @@ from mho.hardware import Hardware
 from mho.nn.matrix import AnalogMatrix
 
 L = TypeVar("L", bound="AnalogLayer")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class MatrixView(NamedTuple):
@@ -75,30 +72,6 @@ def layer_paths(net: nn.Module) -> dict[str, str]:
     """Path of the layer that each matrix belongs to, by the matrix's own path: what `digital` takes."""
     layers = ((path, module) for path, module in net.named_modules() if isinstance(module, AnalogLayer))
     return {view.matrix.path: path for path, layer in layers for view in layer.views()}
-
-
-def one_node(forward: F) -> F:
-    """Decorator of a forward that torch.fx takes as one node, as it takes torch's own layers."""
-
-    @functools.wraps(forward)
-    def run(self: AnalogLayer, *args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(value, torch.fx.Proxy) for value in (*args, *kwargs.values())):
-            return _call(self, args, kwargs)
-        return forward(self, *args, **kwargs)
-
-    return run  # type: ignore[return-value]
-
-
-def _call(layer: AnalogLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return layer(*args, **kwargs)
-
-
-torch.fx.wrap("_call")
-
-
-def add_bias(y: Tensor, bias: Tensor | None, operator: Operator) -> Tensor:
-    """The digital sum of a matrix's output and a bias, one value a column, in the output's dtype (as under autocast)."""
-    return y if bias is None else y + operator.per_column(bias).to(y.dtype)
 
 
 def _shallow(module: nn.Module) -> dict[str, Any]:

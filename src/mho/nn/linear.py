@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias
+from mho.nn.layer import AnalogLayer, MatrixView
 
 LINEAR = Operator()
 
@@ -17,8 +17,7 @@ class AnalogLinear(AnalogLayer, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """y = W x + b through the arrays, (…, in_features) -> (…, out_features)."""
-        y = self.matrix(input, self.weight, LINEAR)
-        return add_bias(y, self.bias, LINEAR)
+        return self.matrix(input, self.weight, LINEAR, self.bias)
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix."""

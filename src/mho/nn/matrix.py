@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.crossbar import AnalogProduct, Cells, Operator, ideal_cells
-from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.crossbar import AnalogProduct, Cells, Operands, Operator, ideal_cells
+from mho.crossbar.product import Affine, needs_adc_range, needs_input_range
+from mho.crossbar.step import Single
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
+from mho.nn.norm import Behind
 
 Observer = Callable[["AnalogMatrix", Tensor, Tensor, Operator], Tensor]
 _RANGES = ("input_range", "adc_range")
@@ -41,31 +43,58 @@ class AnalogMatrix(nn.Module):
         self.observer: Observer | None = None
         self.fold = True
         self._kept: tuple[torch.Size, AnalogProduct] | None = None
+        self._held: tuple[AnalogProduct, object, Operands | Tensor] | None = None
+        self._behind: Behind | None = None
         for name in _RANGES:
             self.register_buffer(name, None)
         for name in Cells._fields:
             self.register_buffer(f"cells_{name}", None, persistent=False)
 
-    def forward(self, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        """The map that the arrays compute, without bias.
+    def forward(self, x: Tensor, weight: Tensor, operator: Operator, bias: Tensor | None = None) -> Tensor:
+        """The map that the arrays compute, and the digital sum with a bias.
 
         Args:
             x: Input of the layer.
             weight: Its weight, in torch's layout; not read once a chip's cells are in place.
             operator: torch's operator with its geometry.
+            bias: One value a column, or None.
         """
-        return _read(self, x, weight, operator)
+        return _read(self, x, weight, operator, bias)
 
-    def read(self, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+    def read(self, x: Tensor, weight: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
         """What `forward` answers; one node in a graph of torch.fx."""
+        behind = self._behind
+        if behind is not None:
+            behind.norm.expect(None)
         if self.observer is not None:
-            return self.observer(self, x, weight, operator)
+            return Affine(None, bias)(self.observer(self, x, weight, operator), operator)
         self._require_ranges()
         product = self.product(weight, operator)
+        held = self._operands(product, weight, operator)
+        if behind is None or not behind.folds(x):
+            notes: list[Single] | None = [] if behind is not None and behind.trains() else None
+            y = product(x, held, self.input_range, self.adc_range, Affine(None, bias), notes)
+            if behind is not None and notes:
+                behind.norm.expect(y, notes[0])
+            return _in_torchs_dtype(y)
+        y = product(x, held, self.input_range, self.adc_range, behind.norm.as_affine(bias))
+        behind.norm.expect(y)
+        return y
+
+    def _operands(self, product: AnalogProduct, weight: Tensor, operator: Operator) -> Operands | Tensor:
+        """What the product multiplies with; a chip's is kept until its cells change."""
         cells = self.programmed()
         if cells is None:
-            cells = ideal_cells(operator.to_matrix(weight), product.plan, self.hw)
-        return _in_torchs_dtype(product(x, cells, self.input_range, self.adc_range))
+            return product.operands(ideal_cells(operator.to_matrix(weight), product.plan, self.hw))
+        signature = _signature(cells)
+        held = self._held
+        if held is None or signature is None or held[0] is not product or held[1] != signature:
+            held = self._held = (product, signature, product.operands(cells))
+        return held[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be made again."""
+        return {**self.__dict__, "_held": None, "_kept": None}
 
     def product(self, weight: Tensor, operator: Operator) -> AnalogProduct:
         """The analog product for this weight's shape; kept while neither it nor the hardware changes."""
@@ -81,6 +110,10 @@ class AnalogMatrix(nn.Module):
         plan = operator.plan(weight, self.hw.array, self.hw.encoding.columns_per_weight())
         kernel = tuple(weight.shape[2:]) if operator.dims else ()
         return AnalogProduct(operator, plan, kernel, self.hw, self.fold)
+
+    def link(self, behind: Behind) -> None:
+        """A batch norm is the only reader of this matrix's output."""
+        self._behind = behind
 
     def programmed(self) -> Cells | None:
         """The cells of the chip in place, or None."""
@@ -135,8 +168,8 @@ class AnalogMatrix(nn.Module):
         return f"{self.hw.name}{state}"
 
 
-def _read(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-    return matrix.read(x, weight, operator)
+def _read(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
+    return matrix.read(x, weight, operator, bias)
 
 
 torch.fx.wrap("_read")
@@ -148,3 +181,12 @@ def _in_torchs_dtype(y: Tensor) -> Tensor:
     if y.dtype == torch.float64 or device == "meta" or not torch.is_autocast_enabled(device):
         return y
     return y.to(torch.get_autocast_dtype(device))
+
+
+def _signature(tensors: tuple[Tensor | None, ...]) -> object:
+    """Changes whenever one of the tensors is replaced or written to; None where that cannot be told."""
+    held = [t for t in tensors if t is not None]
+    traced = torch.compiler.is_compiling() or any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in held)
+    if traced or any(type(t) is not Tensor or t.is_inference() or t.requires_grad for t in held):
+        return None
+    return tuple((t.data_ptr(), t._version, t.dtype) for t in held)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mho.crossbar import Operator
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias
+from mho.nn.layer import AnalogLayer, MatrixView
 
 _CONVOLUTIONS: dict[Any, int] = {
     F.conv1d: 1, F.conv2d: 2, F.conv3d: 3, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3,
@@ -42,7 +42,7 @@ def _through_arrays(
     layer: OwnForward, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
 ) -> Tensor:
     operator = Operator() if func is F.linear else _convolution(_CONVOLUTIONS[func], *args, **kwargs)
-    return add_bias(layer.matrix(input, weight, operator), bias, operator)
+    return layer.matrix(input, weight, operator, bias)
 
 
 def _convolution(dims: int, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Operator:

@@ -17,8 +17,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from mho.crossbar import Operator
 from mho.errors import BadInput
-from mho.nn.layer import AnalogLayer, MatrixView, add_bias, one_node
+from mho.nn.layer import AnalogLayer, MatrixView
 from mho.nn.matrix import AnalogMatrix
+from mho.nn.one_node import one_node
 
 LINEAR = Operator()
 State = tuple[Tensor, ...]
@@ -123,8 +124,8 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
     def _product(self, which: str, x: Tensor, suffix: str) -> Tensor:
         """W x + b of the matrix "ih" or "hh", or W x of "hr"."""
         name = f"weight_{which}{suffix}"
-        y = self.matrices[name](x, getattr(self, name), LINEAR)
-        return add_bias(y, getattr(self, f"bias_{which}{suffix}"), LINEAR) if self.bias and which != "hr" else y
+        bias = getattr(self, f"bias_{which}{suffix}") if self.bias and which != "hr" else None
+        return self.matrices[name](x, getattr(self, name), LINEAR, bias)
 
     def _initial(self, input: Tensor, hx: Any, batch: int) -> State:
         directions = self.num_layers * (2 if self.bidirectional else 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mho.convert import observed
 from mho.crossbar import Operator, ideal_cells
+from mho.crossbar.operands import operands
 from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
@@ -102,12 +103,13 @@ class _Outputs:
         if self.wanted(matrix.hw):
             product = matrix.product(weight, operator)
             cells = ideal_cells(operator.to_matrix(weight), product.plan, matrix.hw)
+            held = operands(cells, operator, product.plan, product.kernel, matrix.hw)
             blocks, readouts = len(product.plan.blocks), len(cells.weight)
             seen = self.seen.setdefault(matrix.path, [[] for _ in range(blocks * readouts)])
             self.readouts[matrix.path] = readouts
             for b, (inputs, _) in enumerate(product.inputs(x, matrix.input_range)):
-                for k in range(readouts):
-                    seen[k * blocks + b].append(_sample(product.columns(inputs, cells, k, b)))
+                for k, operand in enumerate(held.blocks[b]):
+                    seen[k * blocks + b].append(_sample(product.columns(inputs, operand)))
         return operator(x, weight)
 
     def range(self, matrix: AnalogMatrix) -> Tensor:
