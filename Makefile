@@ -13,8 +13,8 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check src tests studies
-	$(BIN)/ruff format --check src tests studies
+	$(BIN)/ruff check src tests studies benchmarks
+	$(BIN)/ruff format --check src tests studies benchmarks
 
 types: $(VENV)/.installed
 	$(BIN)/mypy

@@ -152,8 +152,7 @@ def _step(tool: str, calibration: int) -> Work:
         net: nn.Module = model
         optimizer = torch.optim.SGD(net.parameters(), **options)
     elif tool == "mho":
-        noise = {"sigma": WEIGHT_NOISE, "relative_to": "weight_max", "redraw": "mvm"}
-        net = mho_network(model, ranges, variations=[noise])
+        net = mho_network(model, ranges)
         optimizer = torch.optim.SGD(net.parameters(), **options)
     elif tool == "lightning":
         net = lightning_network(model, input_ranges(mho_network(model, ranges)), lightning_config(training=True))
@@ -167,9 +166,19 @@ def _step(tool: str, calibration: int) -> Work:
     _wake(net, data.inputs)
     net.train()
 
+    weights = [p for p in net.parameters() if p.dim() > 1] if tool == "mho" else []  # the peers add noise themselves
+
     def work() -> None:
+        with torch.no_grad():
+            noise = [torch.randn_like(w) * (WEIGHT_NOISE * w.abs().flatten(1).amax(1)).reshape(-1, *[1] * (w.dim() - 1))
+                     for w in weights]  # fmt: skip
+            for weight, draw in zip(weights, noise, strict=True):
+                weight += draw
         optimizer.zero_grad()
         F.cross_entropy(net(data.inputs), data.labels).backward()
+        with torch.no_grad():
+            for weight, draw in zip(weights, noise, strict=True):
+                weight -= draw
         optimizer.step()
 
     return work

@@ -295,7 +295,7 @@ def test_in_single_precision_folded_or_not(name, fold):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("scale", ["tensor", "column", "array"])
+@pytest.mark.parametrize("scale", ["tensor", "column", "array", "column_of_array"])
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize(
     "name", ["linear", "conv2d groups", "depthwise", "convT2d groups dilation", "lstm proj", "mha"]

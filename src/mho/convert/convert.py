@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from mho.convert.norms import link_norms
+from mho.convert.graph import optimise
 from mho.convert.placement import place
 from mho.convert.rules import Decision, decide
 from mho.convert.self_test import self_test
@@ -56,7 +56,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
             replaced[id(module)] = analog.from_digital(module, hw, path)
         net = _put(net, path, replaced[id(module)])
     _no_nested_tensors(net)
-    link_norms(net)
+    optimise(net)
     reasons = {path: decision.reason for path, decision in decisions.items()}
     net.placement = place(net, reasons)  # type: ignore[assignment]
     if example is not None:

@@ -84,6 +84,7 @@ class AnalogProduct:
         kernel: Spatial size of the kernel, () for a linear layer.
         hw: Converters, noise, IR drop.
         fold: Compute a chain without any loss or noise as one native product (exact).
+        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
     """
 
     operator: Operator
@@ -91,6 +92,7 @@ class AnalogProduct:
     kernel: tuple[int, ...]
     hw: Hardware
     fold: bool = True
+    rows: bool = False
 
     def operands(self, cells: Cells) -> Operands | Tensor:
         """`cells` ready for `__call__`; one weight where the chain can be folded."""
@@ -128,7 +130,7 @@ class AnalogProduct:
             assert total is not None
             return affine(total, self.operator)
         reach = 1.0 if input_range is None else input_range.to(x.dtype)
-        step = Step(self.operator, self.plan, self.hw)
+        step = Step(self.operator, self.plan, self.hw, self.rows)
         if affine.scale is None and step.suits(x, held, reach, adc_range):
             return step(x, held, reach, adc_range, affine.shift, notes)
         return self._in_pieces(x, held, input_range, adc_range, affine)
@@ -169,7 +171,7 @@ class AnalogProduct:
         out: Tensor | None,
     ) -> Tensor:  # fmt: skip
         """Sum over the row blocks, for one range a layer; written to `out` where that is given."""
-        planar = self.operator.dims == 2 and x.is_contiguous()
+        planar = not self.rows and self.operator.dims == 2 and x.is_contiguous()
         last = len(self.plan.blocks) - 1
         total: Tensor | None = None
         for b, (inputs, reach) in enumerate(self.inputs(x, input_range)):

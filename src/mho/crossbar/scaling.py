@@ -15,7 +15,7 @@ def weight_scale(matrix: Tensor, plan: Plan, mapping: Mapping) -> Tensor:
     Args:
         matrix: Weights, (groups, columns, rows).
         plan: Where they stand.
-        mapping: One scale a tensor, a column, or an array.
+        mapping: One scale a tensor, a column, an array, or a column of an array.
 
     Returns:
         Positive scales, (blocks, groups, columns); all-zero columns get 1.
@@ -23,6 +23,8 @@ def weight_scale(matrix: Tensor, plan: Plan, mapping: Mapping) -> Tensor:
     size = matrix.detach().abs()
     if mapping.scale == "array":
         scale = torch.stack([_array_max(size, plan, b) for b in range(len(plan.blocks))])
+    elif mapping.scale == "column_of_array":
+        scale = torch.stack([size[..., block.start : block.stop].amax(-1) for block in plan.blocks])
     elif mapping.scale == "column":
         scale = size.amax(-1).expand(len(plan.blocks), -1, -1)
     else:

@@ -39,11 +39,13 @@ class Step(NamedTuple):
         operator: torch's operator.
         plan: Row blocks.
         hw: The hardware.
+        rows: Images may be answered in rows, whatever the layout of the input.
     """
 
     operator: Operator
     plan: Plan
     hw: Hardware
+    rows: bool
 
     def suits(self, x: Tensor, held: Operands, reach: Tensor | float, adc_range: Tensor | None) -> bool:
         """True when `__call__` may take the place of the differentiable reference."""
@@ -96,7 +98,7 @@ class _Product(torch.autograd.Function):
         gains: list[Tensor], notes: list[Single] | None, *weights: Tensor,
     ) -> Tensor:  # fmt: skip
         operator, hw, blocks = step.operator, step.hw, step.plan.blocks
-        readouts, planar = len(weights) // len(blocks), operator.dims == 2 and x.is_contiguous()
+        readouts, planar = len(weights) // len(blocks), not step.rows and operator.dims == 2 and x.is_contiguous()
         total: Tensor | None = None
         kept = []
         for b, block in enumerate(blocks):

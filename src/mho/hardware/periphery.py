@@ -23,8 +23,8 @@ class Array(Spec):
 class Mapping(Spec):
     """How weights are scaled to the unit interval before they are encoded."""
 
-    scale: Literal["tensor", "column", "array"] = "column"
-    """One scale for the matrix, for each output column, or for each array."""
+    scale: Literal["tensor", "column", "array", "column_of_array"] = "column"
+    """One scale for the matrix, for each output column, for each array, or for each column of each array."""
     clip_sigma: float | None = Field(default=None, gt=0)
     """Weights beyond this many standard deviations (of the tensor) are clipped; none: the largest weight is kept."""
 

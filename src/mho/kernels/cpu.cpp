@@ -21,6 +21,7 @@ constexpr int BLOCK = 2 * LANES;  // numbers that one step of the generator give
 constexpr int64_t CHUNK = 8192;  // numbers of one seed in streams of their own; a multiple of BLOCK
 constexpr int PIECES = 4;        // a chunk is worked off in pieces that stay in the nearest cache
 constexpr int T = 16;            // side of a tile that is transposed in registers
+constexpr int STRIP = 128;       // pixels that are transposed channel by channel, so that lines of memory are used whole
 
 inline uint64_t mix(uint64_t z) {  // splitmix64, Steele et al. 2014
     z += 0x9e3779b97f4a7c15ull;
@@ -157,6 +158,17 @@ inline void store(float t[T][T], float* to, int64_t stride, int rows, int column
 
 inline int fewer(int64_t left) { return left < T ? (int)left : T; }
 
+// Calls work(image, channel, pixel) for the tiles of images [first, last), strip by strip.
+template <class Work>
+inline void strips(int64_t first, int64_t last, int64_t channels, int64_t pixels, Work work) {
+    for (int64_t n = first; n < last; n++)
+        for (int64_t start = 0; start < pixels; start += STRIP) {
+            const int64_t end = start + STRIP < pixels ? start + STRIP : pixels;
+            for (int64_t c = 0; c < channels; c += T)
+                for (int64_t p = start; p < end; p += T) work(n, c, p);
+        }
+}
+
 // Bits of 16 flags that are 0 or 1, the first one lowest.
 inline uint16_t pack(const uint8_t* flags) {
     uint64_t low, high;
@@ -239,16 +251,14 @@ void mho_quantise_strided(const float* x, int64_t stride, float* out, int64_t co
 void mho_quantise_rows(const float* x, int64_t image, float* out, int64_t channels, int64_t pixels, float scale,
                        float half, float unit, int64_t first, int64_t last) {
     alignas(64) float t[T][T];
-    for (int64_t n = first; n < last; n++)
-        for (int64_t p = 0; p < pixels; p += T)
-            for (int64_t c = 0; c < channels; c += T) {
+    strips(first, last, channels, pixels, [&](int64_t n, int64_t c, int64_t p) {
                 const int high = fewer(channels - c), wide = fewer(pixels - p);
                 load(x + n * image + c * pixels + p, pixels, high, wide, t);
                 for (int i = 0; i < T; i++)
                     for (int j = 0; j < T; j++) t[i][j] = convert(t[i][j], scale, half) * unit;
                 transpose(t);
                 store(t, out + (n * pixels + p) * channels + c, channels, wide, high);
-            }
+    });
 }
 
 // Noise, conversion, digital factor, shift and sum in one pass over chunks [first, last):
@@ -265,7 +275,7 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
                      const float* factor, const float* shift, int add, int8_t* codes, uint16_t* mask, uint64_t key,
                      int64_t first, int64_t last) {
     const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
-    const int64_t piece = length / PIECES;
+    const int64_t piece = layout == ROWS_TO_PLANAR ? length : length / PIECES;  // planar results are written in strips
     float *code = scratch(2 * piece), *factors = code, *shifts = code + piece;
     if (layout == ROWS)  // the columns' numbers, over and over: a piece begins with column 0
         for (int64_t i = 0; i < piece; i += columns)
@@ -391,8 +401,8 @@ void mho_read_out_back(const float* g, float* out, int64_t columns, int64_t pixe
         if (layout == ROWS_TO_PLANAR) {
             alignas(64) float t[T][T];
             const int64_t p0 = start / columns, rows = count / columns;
-            for (int64_t r = 0; r < rows; r += T)
-                for (int64_t c = 0; c < columns; c += T) {
+            for (int64_t c = 0; c < columns; c += T)
+                for (int64_t r = 0; r < rows; r += T) {
                     const int high = fewer(columns - c), wide = fewer(rows - r);
                     load(from + c * pixels + p0 + r, pixels, high, wide, t);
                     for (int i = 0; i < high; i++)
@@ -465,9 +475,7 @@ void mho_quantise_rows_back(const float* g, const float* x, float* out, int64_t 
                             int64_t pixels, float scale, float half, float unit, int64_t first, int64_t last) {
     alignas(64) float t[T][T];
     alignas(64) float v[T][T];
-    for (int64_t n = first; n < last; n++)
-        for (int64_t c = 0; c < channels; c += T)
-            for (int64_t p = 0; p < pixels; p += T) {
+    strips(first, last, channels, pixels, [&](int64_t n, int64_t c, int64_t p) {
                 const int high = fewer(pixels - p), wide = fewer(channels - c);
                 const int64_t at = n * image + c * pixels + p;
                 load(g + (n * pixels + p) * channels + c, channels, high, wide, t);
@@ -476,6 +484,6 @@ void mho_quantise_rows_back(const float* g, const float* x, float* out, int64_t 
                 for (int i = 0; i < T; i++)
                     for (int j = 0; j < T; j++) t[i][j] = std::fabs(v[i][j] * scale) <= half ? t[i][j] * unit : 0.0f;
                 store(t, out + at, pixels, wide, high);
-            }
+    });
 }
 }

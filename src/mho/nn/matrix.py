@@ -32,6 +32,7 @@ class AnalogMatrix(nn.Module):
         adc_range: Largest output the ADC converts, (readouts, blocks).
         observer: When set, is asked for the result instead of the arrays (calibration, counting).
         fold: See `AnalogProduct`.
+        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
     """
 
     input_range: Tensor | None
@@ -41,7 +42,7 @@ class AnalogMatrix(nn.Module):
         super().__init__()
         self.hw, self.path = hw, path
         self.observer: Observer | None = None
-        self.fold = True
+        self.fold, self.rows = True, False
         self._kept: tuple[torch.Size, AnalogProduct] | None = None
         self._held: tuple[AnalogProduct, object, Operands | Tensor] | None = None
         self._behind: Behind | None = None
@@ -104,12 +105,13 @@ class AnalogMatrix(nn.Module):
         if kept is None or kept[0] != weight.shape or kept[1].operator != operator or kept[1].hw is not self.hw:
             kept = self._kept = (weight.shape, self._new_product(weight, operator))
         product = kept[1]
-        return product if product.fold == self.fold else replace(product, fold=self.fold)
+        as_asked = product.fold == self.fold and product.rows == self.rows
+        return product if as_asked else replace(product, fold=self.fold, rows=self.rows)
 
     def _new_product(self, weight: Tensor, operator: Operator) -> AnalogProduct:
         plan = operator.plan(weight, self.hw.array, self.hw.encoding.columns_per_weight())
         kernel = tuple(weight.shape[2:]) if operator.dims else ()
-        return AnalogProduct(operator, plan, kernel, self.hw, self.fold)
+        return AnalogProduct(operator, plan, kernel, self.hw, self.fold, self.rows)
 
     def link(self, behind: Behind) -> None:
         """A batch norm is the only reader of this matrix's output."""

@@ -172,3 +172,43 @@ def test_layers_with_a_forward_of_their_own(case):
     assert _folded(net) == ["1"]
     with torch.no_grad():
         torch.testing.assert_close(net.eval()(case[1]), model(case[1]), rtol=1e-4, atol=1e-4)
+
+
+class _Images(nn.Module):
+    """Convolutions, then what `end` makes of the images."""
+
+    def __init__(self, end) -> None:
+        super().__init__()
+        self.a, self.b, self.end = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 3, groups=1), end
+        self.linear = nn.Linear(5, 4)
+
+    def forward(self, x):
+        return self.end(self, F.max_pool2d(F.relu(self.b(F.relu(self.a(x)))), 2))
+
+
+ENDS = {
+    "flatten": (lambda net, x: net.linear(x.mean((2, 3))), True),
+    "softmax": (lambda net, x: F.softmax(torch.flatten(x, 1), -1), True),
+    "view": (lambda net, x: net.linear(x.view(len(x), 5, -1).mean(-1)), False),
+    "view method": (lambda net, x: net.linear(x.view(x.size(0), 5, -1).mean(-1)), False),
+    "images": (lambda net, x: x, False),
+    "strides": (lambda net, x: net.linear(x.mean((2, 3))) * x.stride(1), False),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_images_stay_in_rows_only_where_nobody_can_notice(name):
+    torch.manual_seed(0)
+    end, rows = ENDS[name]
+    model, x = _Images(end), torch.randn(4, 3, 12, 12)
+    net = mho.calibrate(mho.to_analog(model, HW.replace(noise__output=0.1, digital=["linear"])), [x])
+    chip = mho.program(net).at("1 day")
+    assert [layer.matrix.rows for layer in (chip.a, chip.b)] == [rows, rows]
+    with torch.no_grad():
+        assert chip(x).stride() == model(x).stride()
+        with mho.rng.reads("rows"):
+            found = chip(x)
+        chip.a.matrix.rows = chip.b.matrix.rows = False
+        with mho.rng.reads("rows"):
+            torch.testing.assert_close(chip(x), found, rtol=1e-5, atol=0.05)  # a code may tip over
+        assert chip.a(x).is_contiguous()

@@ -1,0 +1,91 @@
+"""The tables of `benchmarks/README.md`, from the JSON files in `results/`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def write(results: Path, page: Path) -> None:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- end -->``."""
+    made = {
+        "ratios": _ratios(results),
+        "study": _study(results),
+        "growth": _growth(results),
+        "machine": _machine(results),
+    }
+    text = page.read_text(encoding="utf-8")
+    for name, table in made.items():
+        head, found, rest = text.partition(f"<!-- {name} -->\n")
+        if found and table:
+            text = head + found + table + "\n" + rest[rest.index("<!-- end -->") :]
+    page.write_text(text, encoding="utf-8")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+
+
+def _machine(results: Path) -> str:
+    paths = sorted(results.glob("*.json"))
+    if not paths:
+        return ""
+    m = json.loads(paths[0].read_text(encoding="utf-8"))["machine"]
+    return f"{m['processor']}, {m['cores']} cores; Python {m['python']}, torch {m['torch']}; kernels: {m['kernels']}"
+
+
+def _ratios(results: Path) -> str:
+    one, two = _rows(results / "ratios-1.json"), _rows(results / "ratios-2.json")
+    second = {(row["case"], row["kind"]): row for row in two}
+    lines = [
+        "| | digital, ms | time, 1 thread | 2 threads | goal | peak of the process, MB | held by torch, MB | ratio | goal |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind in ("evaluation", "training"):
+        for row in (row for row in one if row["kind"] == kind):
+            both = second.get((row["case"], kind))
+            lines.append(
+                f"| {row['case']}: {kind} | {row['digital_ms']:.1f} | {_ratio(row)} | {_ratio(both) if both else ''} | "
+                f"{_goal(row['time_goal'])} | {row['analog_peak_mb']:.0f} : {row['digital_peak_mb']:.0f} = "
+                f"{row['analog_peak_mb'] / max(row['digital_peak_mb'], 0.1):.2f} | "
+                f"{row['analog_held_mb']:.0f} : {row['digital_held_mb']:.0f} | "
+                f"{row['analog_held_mb'] / max(row['digital_held_mb'], 0.1):.2f} | {_goal(row['memory_goal'])} |"
+            )
+    return "\n".join(lines) if one else ""
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    low, high = row["time_ratio_quartiles"]
+    return f"{row['time_ratio']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _goal(goal: float | None) -> str:
+    return "" if goal is None else f"≤ {goal}"
+
+
+def _study(results: Path) -> str:
+    lines = ["| evaluations | digital, s | evaluating | programming | ageing | all : digital | programming and ageing |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    found = _rows(results / "study.json")
+    for row in found:
+        low, high = min(row["ratios_by_chip"]), max(row["ratios_by_chip"])
+        lines.append(
+            f"| {row['evaluations']} × {row['images']} images | {row['digital_s']:.1f} | {row['evaluating_s']:.1f} | "
+            f"{row['programming_s']:.2f} | {row['ageing_s']:.2f} | {row['ratio']:.2f} (chips {low:.2f} … {high:.2f}) | "
+            f"{row['share_of_programming_and_ageing']:.1%} |"
+        )
+    return "\n".join(lines) if found else ""
+
+
+def _growth(results: Path) -> str:
+    lines = ["| with | sizes | digital, ms | analog, ms | slope: digital | analog | expected | why |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    found = _rows(results / "growth.json")
+    for row in found:
+        digital, analog = (", ".join(f"{t:.0f}" for t in row[k]) for k in ("digital_ms", "analog_ms"))
+        lines.append(
+            f"| {row['quantity']} | {', '.join(map(str, row['sizes']))} | {digital} | {analog} | "
+            f"{row['digital_slope']:.2f} | {row['analog_slope']:.2f} | {row['expected_slope']} | {row['why']} |"
+        )
+    return "\n".join(lines) if found else ""
