@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,7 +47,7 @@ class Plan:
     array: Array
     columns_per_weight: int = 1
 
-    @cached_property
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """Row blocks, in order."""
         height = self.array.rows // self.taps * self.taps

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from mho.kernels import cpu, reference
+from mho.kernels import cpu, gpu, reference
 from mho.kernels.cpu_library import library
 from mho.kernels.reference import Drop, Kept
 
 
 def active() -> str:
     """The kernels that dense float32 tensors on the CPU meet, in words."""
-    return "reference (plain torch)" if library() is None else "fast CPU (compiled C++), reference elsewhere"
+    on_cpu = "reference (plain torch)" if library() is None else "fast CPU (compiled C++)"
+    return f"{on_cpu} on the CPU, {gpu.active()} on CUDA devices" if torch.cuda.is_available() else on_cpu
 
 
 def fast(x: Tensor) -> bool:
@@ -28,6 +31,8 @@ def quantise(
         found = cpu.quantise(x, float(half_steps / reach), half_steps, axis, passing=passing)
         if found is not None:
             return found
+    if half_steps is not None and _scalar(reach) and gpu.suits(x, _tensor(reach)):
+        return gpu.quantise(x, reach, half_steps)
     return reference.quantise(x, reach, half_steps, axis)
 
 
@@ -37,6 +42,8 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
         found = cpu.quantise_back(g, x, float(half_steps / reach), half_steps, axis)
         if found is not None:
             return found
+    if half_steps is not None and _scalar(reach) and gpu.suits(g, x, _tensor(reach)):
+        return gpu.quantise_back(g, x, reach, half_steps)
     return reference.quantise_back(g, x, reach, half_steps, axis)
 
 
@@ -59,7 +66,8 @@ def read_out(
                 y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
                 shift=shift, out=target, add=total is not None,
             )[0]  # fmt: skip
-    found = reference.read_out(
+    kernels: Any = gpu if gpu.suits(y, factor, shift, total, _tensor(bound), *others) else reference
+    found: Tensor = kernels.read_out(
         y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
         shift=shift, total=total, planar=planar,
     )  # fmt: skip
@@ -72,6 +80,11 @@ def read_out_kept(
     codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """See `reference.read_out_kept`. A fast kernel may reuse `y` and `total`."""
+    if gpu.suits(y, factor, shift, total, _tensor(bound)):
+        return gpu.read_out_kept(
+            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, shift=shift, total=total,
+            planar=planar, codes=codes,
+        )  # fmt: skip
     at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, _tensor(bound)) else None
     if at is None or not _fits(total, y, at):
         return reference.read_out_kept(
@@ -89,6 +102,8 @@ def read_out_kept(
 
 def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor:
     """See `reference.read_out_back`. The result may be gone at the thread's next call."""
+    if isinstance(kept.layout, gpu.Form):
+        return gpu.read_out_back(g, factor, kept)
     if not isinstance(kept.layout, cpu.Form):
         return reference.read_out_back(g, factor, kept)
     found = cpu.read_out_back(g, factor.contiguous(), kept)
@@ -104,6 +119,8 @@ def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     """See `reference.decode`."""
     if isinstance(kept.layout, cpu.Form):
         return cpu.decode(kept, factor.contiguous(), shift.contiguous())
+    if isinstance(kept.layout, gpu.Form):
+        return gpu.decode(kept, factor, shift)
     return reference.decode(kept, factor, shift)
 
 

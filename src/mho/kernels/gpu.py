@@ -61,7 +61,7 @@ def suits(*tensors: Tensor | None) -> bool:
         if x.numel() > _MOST:
             return False
     # A captured graph would repeat the noise of its capture: the key of a launch is drawn on the host.
-    return ready() and not torch.cuda.is_current_stream_capturing()
+    return not torch.cuda.is_current_stream_capturing() and ready()
 
 
 @cache
@@ -106,7 +106,7 @@ def read_out(
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     total: Tensor | None = None, planar: bool = False,
 ) -> Tensor:  # fmt: skip
-    """As `reference.read_out`; may write into `y` or `total`."""
+    """As `reference.read_out`; may write into `y` or `total`, which may not be used again."""
     return _read_out(
         y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar, bits=False, codes=False
     )[0]
@@ -117,7 +117,7 @@ def read_out_kept(
     variance: float = 0.0, shift: Tensor | None = None, total: Tensor | None = None, planar: bool = False,
     codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
-    """As `reference.read_out_kept`; may write into `y` or `total`. The mask is one bit an output, uint8."""
+    """As `reference.read_out_kept`; may write into `y` or `total`. The mask is one bit an output, eight to a uint8."""
     return _read_out(
         y, factor, axis, bound, half_steps, variance, None, None, shift, total, planar, bits=True, codes=codes
     )
