@@ -417,3 +417,15 @@ def test_tied_and_copied_networks_stay_apart():
         other.weight_hh_l0.zero_()
     x = torch.randn(3, 2, 5)
     assert not torch.equal(net(x)[0], other(x)[0])
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_encoding_says_rightly_what_ideal_cells_multiply_with(encoding):
+    described, cell = IDEAL.replace(encoding=ENCODINGS[encoding]).encoding, IDEAL.cell
+    unit = torch.rand(2, 5, 7, dtype=torch.float64) * 2 - 1
+    found, readouts = described.ideal(unit), described.readouts(cell)
+    if found is not None:
+        planes = described.encode(unit, cell)
+        expected = [sum(c * g for c, g in zip(row, planes, strict=True)) for row in readouts.coefficients]
+        torch.testing.assert_close(found, torch.stack(expected), rtol=1e-12, atol=1e-12)
+    assert (found is None) == (len(readouts.factors) > 1 or bool(readouts.offset))

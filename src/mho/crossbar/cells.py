@@ -86,6 +86,14 @@ def ideal_cells(matrix: Tensor, plan: Plan, hw: Hardware) -> Cells:
     scale = weight_scale(matrix, plan, hw.mapping)
     unit = normalise(matrix, scale, plan, clip=hw.mapping.clip_sigma is not None)
     readouts = hw.encoding.readouts(hw.cell)
+    weight = hw.encoding.ideal(unit)
+    if weight is not None and not differs_per_product(hw):
+        return Cells(weight, gains(scale, readouts), scale, None)
     targets = hw.encoding.encode(unit, hw.cell)
     weight = decode(targets, readouts)
     return Cells(weight, gains(scale, readouts), scale, product_variance(weight, targets, unit, hw))
+
+
+def differs_per_product(hw: Hardware) -> bool:
+    """True when weights are drawn anew for every product."""
+    return bool(hw.noise.weight) or any(variation.redraw == "mvm" and variation.sigma for variation in hw.variations)

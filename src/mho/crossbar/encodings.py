@@ -39,6 +39,10 @@ class Differential(Encoding):
             return Readouts(coefficients=((unit, -unit),), factors=(1.0,))
         return Readouts(coefficients=((unit, 0.0), (0.0, unit)), factors=(1.0, -1.0))
 
+    def ideal(self, weight: Tensor) -> Tensor | None:
+        """The weights themselves, where currents are subtracted before the conversion."""
+        return weight[None] if self.subtract == "analog" else None
+
     def columns_per_weight(self) -> int:
         """1 or 2, as described."""
         return self.columns
@@ -69,3 +73,7 @@ class Offset(Encoding):
         if self.reference == "digital":
             return Readouts(coefficients=((unit,),), factors=(1.0,), offset=1 + unit * cell.g_min_us)
         return Readouts(coefficients=((unit, -unit),), factors=(1.0,))
+
+    def ideal(self, weight: Tensor) -> Tensor | None:
+        """The weights themselves, where a column of the array takes the constant part away."""
+        return weight[None] if self.reference == "column" else None

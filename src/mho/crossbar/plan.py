@@ -95,4 +95,4 @@ class Plan:
             per_block[..., b, :, :, None].expand(*per_block.shape[:-3], self.groups, self.columns, block.rows)
             for b, block in enumerate(self.blocks)
         ]
-        return torch.cat(parts, dim=-1)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mho.crossbar.cells import Cells
+from mho.crossbar.cells import Cells, differs_per_product
 from mho.crossbar.inputs import Inputs, PatchInputs, ScaledInputs
 from mho.crossbar.ir_drop import ir_drop
 from mho.crossbar.operands import Operand, Operands, operands
@@ -63,8 +63,7 @@ def lossless(variance: bool, hw: Hardware) -> bool:
 
 def needs_input_range(hw: Hardware) -> bool:
     """True when the DAC's range is a number of the layer's own (noise and ADC are in units of it, too)."""
-    noisy = hw.noise.output or hw.noise.weight or hw.ir_drop.scale
-    noisy = noisy or any(variation.redraw == "mvm" and variation.sigma for variation in hw.variations)
+    noisy = hw.noise.output or hw.ir_drop.scale or differs_per_product(hw)
     converted = hw.dac.half_steps is not None or hw.adc.half_steps is not None
     return hw.dac.range != "abs_max" and bool(noisy or converted)
 

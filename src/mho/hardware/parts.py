@@ -101,6 +101,13 @@ class Encoding(Spec, ABC):
     def readouts(self, cell: Cell) -> Readouts:
         """How the planes are read."""
 
+    def ideal(self, weight: Tensor) -> Tensor | None:
+        """What the readouts multiply with when every cell holds its target, (readouts, groups, columns, rows).
+
+        None: found by encoding and decoding, at several times the memory of the weights.
+        """
+        return None
+
     def columns_per_weight(self) -> int:
         """Physical columns that one weight takes in an array."""
         return 1
