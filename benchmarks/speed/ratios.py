@@ -19,6 +19,10 @@ import torch
 from cases import cases, step
 from torch.profiler import ProfilerActivity, profile
 
+import mho
+from mho.convert import observed
+from mho.crossbar import Operator
+
 KINDS = ("evaluation", "training")
 
 
@@ -59,15 +63,33 @@ def _times(name: str, kind: str, threads: int, rounds: int) -> dict[str, Any]:
                 start = time.perf_counter()
                 run()
                 seconds[who].append(time.perf_counter() - start)
+    inputs, outputs = _numbers(name) if kind == "evaluation" else (0, 0)
     ratios = [a / d for a, d in zip(seconds["analog"], seconds["digital"], strict=True)]
     return {
         "case": name, "kind": kind, "threads": threads, "rounds": rounds,
+        "inputs": inputs, "outputs": outputs,
         "digital_ms": 1e3 * statistics.median(seconds["digital"]),
         "time_ratio": statistics.median(ratios),
         "time_ratio_quartiles": statistics.quantiles(ratios, n=4)[::2],
         "time_goal": goals.get("step time" if kind == "training" else "time"),
         "memory_goal": goals.get("step memory" if kind == "training" else "memory"),
     }  # fmt: skip
+
+
+def _numbers(name: str) -> tuple[int, int]:
+    """How many numbers the arrays of a case convert at their rows, and at the columns of their row blocks."""
+    case = cases()[name]()
+    net, counted = case.analog(), [0, 0]
+
+    def count(matrix: mho.nn.AnalogMatrix, x: torch.Tensor, weight: torch.Tensor, operator: Operator) -> torch.Tensor:
+        y = operator(x, weight)
+        counted[0] += x.numel()
+        counted[1] += y.numel() * len(matrix.product(weight, operator).plan.blocks)
+        return y
+
+    with torch.no_grad(), observed(net, count):
+        net.eval()(case.inputs)
+    return counted[0], counted[1]
 
 
 def _memory(name: str, kind: str, who: str) -> dict[str, float]:
