@@ -138,3 +138,36 @@ def test_a_cell_of_the_users_own_is_one_class():
     assert type(hw.cell) is Leaky and hw.cell.g_max_us == 4.0 and "leaky-test" in CELLS.kinds()
     with pytest.raises(MhoError):
         hw.replace(cell={"kind": "leaky-test", "g_max": 4.0})
+
+
+def test_layers_on_other_hardware():
+    hw = Hardware.preset("pcm", layers={"stem": {"adc.bits": 6, "encoding.pairs": 2}, "stage*.conv1": {"adc.bits": 4}})
+    assert hw.for_layer("stem").adc.bits == hw.for_layer("stem.0").adc.bits == 6
+    assert hw.for_layer("stage1.conv1").adc.bits == 4 and hw.for_layer("stage1.conv2") is hw
+    assert hw.for_layer("stem").encoding.columns_per_weight() == 2
+    assert Hardware.parse(hw.as_dict()) == hw and hash(Hardware.parse(hw.as_dict())) == hash(hw)
+    with pytest.raises(WrongSetting, match=r"layers.stem.*|.*bitz"):
+        Hardware.preset("pcm", layers={"stem": {"adc.bitz": 6}})
+    with pytest.raises(WrongSetting, match="'digital' is a setting of the network"):
+        Hardware.preset("pcm", layers={"stem": {"digital": ["x"]}})
+
+
+def test_more_pairs_hold_the_same_weight_with_smaller_errors():
+    import torch
+
+    from mho.crossbar import Plan
+    from mho.crossbar.arrays import program_matrix
+    from mho.rng import Stream
+
+    unit, errors = torch.linspace(-1, 1, 4000).reshape(1, 10, 400), {}
+    for pairs in (1, 4):
+        for subtract in ("analog", "digital"):
+            hw = Hardware.preset("pcm", encoding={"kind": "differential", "pairs": pairs, "subtract": subtract})
+            plan = Plan(1, 10, 400, 1, hw.array, hw.encoding.columns_per_weight())
+            arrays = program_matrix(unit, torch.ones(1, 1, 10), plan, hw, Stream((0,)))
+            assert len(arrays.states) == 2 * pairs and plan.columns_per_array == 512 // pairs
+            cells = arrays.uncompensated(0.0)
+            error = (cells.weight * plan.spread(cells.gain)).sum(0) - unit
+            errors[pairs, subtract] = float((error - error.mean()).std())
+    assert errors[1, "analog"] / errors[4, "analog"] == pytest.approx(2, rel=0.1)
+    assert errors[1, "digital"] / errors[4, "digital"] == pytest.approx(2, rel=0.1)

@@ -75,3 +75,30 @@ def test_what_is_added_to_a_total_goes_straight_back(kernels):
     assert torch.equal(found, expected)
     inside = (y * (7.0 / 3.0)).abs() <= 7
     assert torch.equal(read_out_back(torch.ones(7, 20, dtype=dtype), factor, kept), 0.5 * inside)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+@pytest.mark.parametrize("planar", [False, True])
+def test_what_is_kept_behind_ir_drop_and_noise_of_weights(kernels, shape, axis, planar):
+    """Without a spread the outputs are those of `read_out`, with one they are noisy; the mask is that of the outputs."""
+    dtype = _dtype(kernels)
+    y, a, placed = (_images(shape, "contiguous", seed, dtype) for seed in (2, 3, 4))
+    factor = torch.rand(shape[axis]).to(dtype) + 0.1
+    drop = reference.Drop(a.abs(), placed, 0.3)
+    arguments = {"axis": axis, "bound": 0.8, "half_steps": 7.0, "drop": drop, "planar": planar}
+    expected = reference.read_out(y.clone(), factor, **arguments)
+    found, kept = read_out_kept(y.clone(), factor, **arguments)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    inside = (y - drop()).abs() * 7 / 0.8 <= 7
+    g = torch.ones_like(found)
+    assert torch.equal(read_out_back(g, torch.ones_like(factor), kept).clone() != 0, inside)
+    noisy, _ = read_out_kept(y.clone(), factor, spread=torch.full_like(y, 0.04), **arguments)
+    assert 0.02 < float((noisy - found).std() / factor.mean()) < 0.4
+
+
+def test_kept_noise_of_weights_has_its_variance():
+    y, factor = torch.zeros(2000, 32), torch.ones(32)
+    spread = torch.linspace(0.01, 1, 32).expand_as(y).contiguous()
+    found, _ = read_out_kept(y, factor, spread=spread, variance=0.25)
+    assert torch.allclose(found.var(0), spread[0] + 0.25, rtol=0.2)

@@ -157,6 +157,9 @@ class Hardware(Spec):
             return cls.from_yaml(source)
         return cls.preset(str(source))
 
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
     def for_layer(self, path: str) -> Hardware:
         """What the layer at a module path stands on: this hardware with the changes of every matching pattern."""
         changes = {k: v for pattern, some in self.layers.items() if covers(pattern, path) for k, v in some.items()}
