@@ -67,7 +67,9 @@ class RecalibrateOutput(Recalibration):
         if self.match == "mean":
             return z.mean().reshape(1) if single(y) else z.flatten(0, -2).mean(0)
         if single(y):
-            raise WrongSetting("one output has no classes to count", "RecalibrateThreshold matches the rate of positives")
+            raise WrongSetting(
+                "one output has no classes to count", "RecalibrateThreshold matches the rate of positives"
+            )
         return torch.bincount(z.flatten(0, -2).argmax(-1), minlength=z.shape[-1])
 
     def _options(self) -> dict[str, Any]:

@@ -18,7 +18,9 @@ _ROUNDS, _COOLINGS = 60, 12
 def check_scale(scale: str) -> None:
     """Raises WrongSetting unless it is a `Scale`."""
     if scale not in ("logits", "probabilities"):
-        raise WrongSetting(f"scale = {scale!r}", "'logits', or 'probabilities' after a softmax or sigmoid", path="scale")
+        raise WrongSetting(
+            f"scale = {scale!r}", "'logits', or 'probabilities' after a softmax or sigmoid", path="scale"
+        )
 
 
 def to_logits(y: Tensor, scale: Scale) -> Tensor:
@@ -55,7 +57,7 @@ class Shift:
 
 
 def class_shifts(logits: Tensor, counts: Tensor) -> Tensor:
-    """Shifts s with which argmax(z + s) gives every class as often as asked for, nearly always exactly.
+    """Shifts s with which argmax(z + s) gives every class as often as asked for, to a few in a thousand samples.
 
     s minimises Σ_i max_c (z_ic + s_c) - Σ_c n_c s_c, whose gradient is how often each class is predicted less n_c: the
     dual of a transport problem. It is smoothed with a temperature, solved by Sinkhorn's iteration, and cooled; of all s

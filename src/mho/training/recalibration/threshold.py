@@ -46,7 +46,9 @@ class RecalibrateThreshold(Recalibration):
         else:
             wanted = torch.cat([torch.as_tensor(y).flatten() for _, y in self.batches])
             if bool(((wanted != 0) & (wanted != 1)).any()):
-                raise BadInput("there are labels other than 0 and 1", "give the labels of a binary task", path="batches")
+                raise BadInput(
+                    "there are labels other than 0 and 1", "give the labels of a binary task", path="batches"
+                )
             wanted = wanted.bool()
         if bool(wanted.all()) or not bool(wanted.any()):
             what = "the digital network answers" if self._by_rate else "the labels are"
@@ -118,10 +120,15 @@ def _best(z: Tensor, positive: Tensor) -> float:
     balanced = (1 - missed + rejected) / 2
     middle = (ordered[1:] + ordered[:-1]) / 2
     candidates = torch.cat([ordered[:1] - 1, middle, ordered[-1:] + 1])
-    separates = torch.cat([torch.ones(1, dtype=torch.bool), ordered[1:] > ordered[:-1], torch.ones(1, dtype=torch.bool)])
+    separates = torch.cat(
+        [torch.ones(1, dtype=torch.bool), ordered[1:] > ordered[:-1], torch.ones(1, dtype=torch.bool)]
+    )
     balanced = torch.where(separates, balanced, -1.0)
     best = candidates[balanced >= balanced.max() - 1e-12]
-    if bool((best.min() <= 0) & (best.max() >= 0)) and float(_balanced(z, positive, 0.0)) >= float(balanced.max()) - 1e-12:
+    if (
+        bool((best.min() <= 0) & (best.max() >= 0))
+        and float(_balanced(z, positive, 0.0)) >= float(balanced.max()) - 1e-12
+    ):
         return 0.0
     return float(best[best.abs().argmin()])
 
