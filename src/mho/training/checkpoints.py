@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,8 @@ class Folder:
         if resume == "must" and state is None:
             raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=str(self.directory))
         if stored is None:
-            _write(self.directory / _RUN, lambda file: file.write(json.dumps(settings, indent=1).encode()))
+            with replaced(self.directory / _RUN) as part:
+                part.write_text(json.dumps(settings, indent=1))
         return state
 
     def save(self, path: Path, state: dict[str, Any]) -> None:
@@ -69,7 +72,8 @@ class Folder:
             BadInput: The disk is full, or the directory has become unwritable.
         """
         try:
-            _write(path, lambda file: torch.save(state, file))
+            with replaced(path) as part:
+                torch.save(state, part)
         except (OSError, RuntimeError) as error:
             raise BadInput(f"cannot write a checkpoint: {error}", "the last one is kept", path=str(path)) from error
 
@@ -147,12 +151,13 @@ def _plain(text: str) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
-def _write(path: Path, put: Any) -> None:
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write; where that succeeds it takes the place of `path`, on the disk, in one move."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            put(file)
-            file.flush()
+        yield part
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException:

@@ -173,7 +173,7 @@ def world(devices: int) -> tuple[int, int]:
     Raises:
         WrongSetting: torchrun started another number of processes.
     """
-    processes = int(os.environ.get("WORLD_SIZE", devices)) if devices > 1 else 1
+    processes = int(os.environ.get("WORLD_SIZE", devices))
     if processes != devices:
         raise WrongSetting(
             f"devices = {devices}, but there are {processes} processes",
