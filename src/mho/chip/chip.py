@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mho.chip.arrays import Arrays, program_arrays
+from mho.crossbar import Arrays, program_arrays
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer
