@@ -21,7 +21,10 @@ def train(
     data: Annotated[str, typer.Option("--data", help="Training data: a name of mho.data with ?options.")],
     val: Annotated[str | None, typer.Option("--val", help="Data to measure on after every epoch.")] = None,
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
-    weights: Annotated[str | None, typer.Option("--weights", help="To begin with; default: random ones.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="To begin with; without them say --pretrain.")
+    ] = None,
+    pretrain: Annotated[int, typer.Option("--pretrain", help="Epochs of the digital network before all else.")] = 0,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the data.")] = 10,
     batch: Annotated[int, typer.Option("--batch", help="Samples at a time.")] = 128,
     accumulate: Annotated[int, typer.Option("--accumulate", help="Batches in an optimiser step.")] = 1,
@@ -62,12 +65,18 @@ def train(
     import mho
     from mho.data import load
     from mho.data.augment import crop_and_flip
-    from mho.models import resolve
+    from mho.models import FACTORIES, resolve
     from mho.rng import reads
     from mho.training.fit import fit
 
-    if distil is not None and weights is None and not model.startswith("published:"):
-        raise WrongSetting("--distil without weights has a random teacher", "give --weights FILE", path="--distil")
+    if weights is None and not pretrain and model.partition("?")[0] in FACTORIES:
+        raise WrongSetting(
+            f"'{model}' without weights is a random network, whose values say nothing about the converters' ranges",
+            "give --weights FILE, or train the digital network first: --pretrain EPOCHS",
+            path="--weights",
+        )
+    if pretrain < 0:
+        raise WrongSetting(f"--pretrain {pretrain}", "give 0 or more epochs", path="--pretrain")
     hw = mho.Hardware.of(hardware)
     if changes:
         hw = hw.replace(**dict(_change(text) for text in changes))
@@ -75,10 +84,20 @@ def train(
     with reads("train", "weights", seed):
         network = resolve(model, weights)
     samples, test = load(data), None if val is None else load(val)
-    net = mho.to_analog(network, hw, example=next(iter(samples))[0][:2])
+    console = Console()
+    common: dict[str, Any] = {
+        "batch": batch, "accumulate": accumulate, "optimizer": optimizer, "lr": lr, "schedule": schedule,
+        "weight_decay": weight_decay, "val": test, "precision": precision, "augment": crop_and_flip if augment else None,
+        "task": task, "seed": seed, "max_seconds": max_seconds, "loggers": loggers or (), "resume": resume,
+    }  # fmt: skip
+    if pretrain:
+        digital = fit(network.to(device), samples, epochs=pretrain, out=out / "digital", **common)
+        console.print(f"digital: {digital.steps} steps: {digital.stopped}", markup=False, highlight=False)
+        if digital.stopped == "out of time":
+            return
+    net = mho.to_analog(network.cpu(), hw, example=next(iter(samples))[0][:2])
     mho.calibrate(net, samples)
     network, net = network.to(device), net.to(device)
-    console = Console()
 
     def show(when: str, digital: Any) -> None:
         if test is not None and task == "classes":
@@ -88,11 +107,8 @@ def train(
 
     show("before", network)
     result = fit(
-        net, samples, epochs=epochs, batch=batch, accumulate=accumulate, optimizer=optimizer, lr=lr, schedule=schedule,
-        weight_decay=weight_decay, hwa=recipe, teacher=None if distil is None else copy.deepcopy(network),
-        distillation=None if distil is None else (temperature, distil), val=test, early_stop=early_stop,
-        precision=precision, augment=crop_and_flip if augment else None, task=task, seed=seed, out=out,  # type: ignore[arg-type]
-        resume=resume, max_seconds=max_seconds, loggers=loggers or (),
+        net, samples, epochs=epochs, hwa=recipe, teacher=None if distil is None else copy.deepcopy(network),
+        distillation=None if distil is None else (temperature, distil), early_stop=early_stop, out=out, **common,
     )  # fmt: skip
     show("after", mho.to_digital(net))
     last = f", loss {result.history[-1]['loss']:.4g}" if result.history else ""

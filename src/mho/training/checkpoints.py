@@ -36,7 +36,8 @@ class Folder:
         """Claim the directory for a run, or find the run that is there.
 
         Args:
-            settings: What decides the result, plain values only.
+            settings: What decides the result, plain values only. Its 'weights', the digest of those to begin with, may also
+                be that of a checkpoint: the network that training left behind.
             resume: ``"auto"``: go on where there is something, else begin; ``"must"`` and ``"never"`` insist on one.
 
         Returns:
@@ -51,11 +52,13 @@ class Folder:
         if stored is not None:
             if resume == "never":
                 raise BadInput("there is a run already", "give another out, or resume='auto'", path=str(self.directory))
+            state = load_checkpoint(self.last) if self.last.exists() else None
+            if settings["weights"] in self._weights(state):
+                settings = {**settings, "weights": stored.get("weights")}
             different = [k for k in {**stored, **settings} if stored.get(k) != settings.get(k)]
             if different:
                 found = "; ".join(f"{k}: {stored.get(k)!r} there, {settings.get(k)!r} asked for" for k in different)
                 raise BadResults(f"it holds another run ({found})", "give another out", path=str(self.directory))
-            state = load_checkpoint(self.last) if self.last.exists() else None
         elif self.last.exists() or self.best.exists():
             raise BadResults(f"checkpoints without {_RUN}", "give another out", path=str(self.directory))
         if resume == "must" and state is None:
@@ -76,6 +79,13 @@ class Folder:
                 torch.save(state, part)
         except (OSError, RuntimeError) as error:
             raise BadInput(f"cannot write a checkpoint: {error}", "the last one is kept", path=str(path)) from error
+
+    def _weights(self, state: dict[str, Any] | None) -> set[str]:
+        """Digests of the weights that this run left in a network."""
+        found = set() if state is None else {digest(*state["net"].values())}
+        if self.best.exists():
+            found.add(digest(*load_checkpoint(self.best)["state_dict"].values()))
+        return found
 
     def _stored(self) -> dict[str, Any] | None:
         path = self.directory / _RUN
@@ -125,7 +135,7 @@ def digest(*tensors: Tensor | None) -> str:
     for tensor in tensors:
         if tensor is not None:
             sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mho._optional import require
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.rng import reads
-from mho.training.checkpoints import Folder, check_resume, digest, name_of, shapes_of
+from mho.training.checkpoints import Folder, check_resume, digest, load_checkpoint, name_of, shapes_of
 from mho.training.loader import Augment, InOrder, Loader, Samples, hold
 from mho.training.losses import IGNORED, TASKS, Distillation, Task, loss_for
 from mho.training.optimizers import MakeOptimizer, make_optimizer, rate_of
@@ -80,7 +80,8 @@ def fit(
 
     The result depends on the arguments alone: order, augmentation and noise of products have addresses below `seed`, and
     torch's own generators are as they were. With `out`, a training that was stopped or killed at any moment goes on with the
-    same call, to the same weights bit for bit; one that has ended is read back.
+    same call, to the same weights bit for bit; one that has ended is read back. After an error or an interruption `net` has
+    the weights of the last checkpoint in `out`; after `max_seconds`, those of the last step.
 
     Several processes: under torchrun, or with `devices` alone, which runs the script once more for each further one
     (Lightning's 'ddp'). Each takes every devices-th sample of a step of `devices · batch · accumulate` samples.
@@ -135,9 +136,7 @@ def fit(
     from mho.training.trainer import make_trainer, quiet, world
 
     rank, processes = world(devices)
-    loader = Loader(
-        samples, batch=batch, seed=seed, world=processes, rank=rank, accumulate=accumulate, augment=augment
-    )
+    loader = Loader(samples, batch=batch, seed=seed, world=processes, rank=rank, accumulate=accumulate, augment=augment)
     steps = epochs * loader.steps
     rate = rate_of(schedule, steps)
     made = make_optimizer(net, optimizer, lr=lr, weight_decay=weight_decay, momentum=momentum)
@@ -181,6 +180,10 @@ def fit(
         state = trained.state
         if state.stopped and trained.best_weights is not None:
             net.load_state_dict(trained.best_weights)
+    except BaseException:
+        if folder is not None and folder.last.exists():
+            net.load_state_dict(load_checkpoint(folder.last)["net"])
+        raise
     finally:
         if session is not None:
             session.detach()

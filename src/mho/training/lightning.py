@@ -120,6 +120,8 @@ class Trained(pl.LightningModule):
                 self.trainer.precision_plugin.load_state_dict(stored["precision"])
             self._epoch_begun = now - self.state.seconds
             self._restored = None
+        elif self.folder is not None:
+            self.save()
         if self.trainer.global_rank == 0:
             self.losses += self.state.loss
         self.optimizer.zero_grad()
@@ -127,12 +129,12 @@ class Trained(pl.LightningModule):
     def training_step(self, part: Part, index: int) -> Tensor:
         """The loss of a part."""
         state = self.state
-        torch.manual_seed(key("fit", "products", self.seed, state.epoch, part.index, self.trainer.global_rank))
+        torch.manual_seed(key("fit", "products", self.seed, state.epoch, part.place, self.trainer.global_rank))
         output = self.net(part.inputs)
         if not part.weight:
             return output.float().sum() * 0.0
         loss = self.loss(output, part.inputs, part.labels)
-        self.losses += loss.detach() * part.count
+        self.losses += loss.detach() * part.counted
         if self.trainer.world_size == 1:
             self._watch(loss.detach())
         return loss if part.weight == 1.0 else loss * part.weight
@@ -174,7 +176,7 @@ class Trained(pl.LightningModule):
     def validation_step(self, part: Part, index: int) -> None:
         """Right answers of a batch; the noise of products is the same in every epoch."""
         assert part.labels is not None
-        torch.manual_seed(key("fit", "validation", self.seed, part.index))
+        torch.manual_seed(key("fit", "validation", self.seed, part.place))
         output, labels = self.net(part.inputs), part.labels.flatten()
         if self.task == "classes":
             predicted = output.flatten(0, -2).argmax(-1)
@@ -195,9 +197,7 @@ class Trained(pl.LightningModule):
         rate = float(self.optimizer.param_groups[0]["lr"])
         loss = float(total) / self.loader.total
         self._require_finite(loss)
-        state.history.append(
-            {"epoch": state.epoch, "loss": loss, "accuracy": accuracy, "lr": rate, "seconds": seconds}
-        )
+        state.history.append({"epoch": state.epoch, "loss": loss, "accuracy": accuracy, "lr": rate, "seconds": seconds})
         self._log({k: v for k, v in state.history[-1].items() if v is not None and k != "epoch"}, epoch=True)
         if accuracy is not None and (state.best is None or accuracy > state.best):
             state.best, state.best_epoch = accuracy, state.epoch
@@ -209,10 +209,10 @@ class Trained(pl.LightningModule):
         state.epoch, state.part, state.seconds, state.loss = state.epoch + 1, 0, 0.0, 0.0
         self.losses.zero_()
         self._epoch_begun = time.monotonic()
-        if self.early_stop is not None and state.best_epoch is not None:
-            if state.epoch - 1 - state.best_epoch >= self.early_stop:
-                state.stopped = f"no improvement over {self.early_stop} epochs"
-                self.trainer.should_stop = True
+        since = state.epoch - 1 - (state.epoch - 1 if state.best_epoch is None else state.best_epoch)
+        if self.early_stop is not None and since >= self.early_stop:
+            state.stopped = f"no improvement over {self.early_stop} epochs"
+            self.trainer.should_stop = True
         if state.epoch == self.epochs and not state.stopped:
             state.stopped = "all epochs done"
         if self.folder is not None:

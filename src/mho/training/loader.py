@@ -42,15 +42,15 @@ class Part(NamedTuple):
         inputs: (n, …).
         labels: (n, …), or None.
         weight: Factor of its mean loss, so that the mean over processes and accumulated parts is the mean over the step.
-        count: Samples, or labels that count, in it.
-        index: Number of the part within its epoch.
+        counted: Samples, or labels that count, in it.
+        place: Number of the part within its epoch.
     """
 
     inputs: Tensor
     labels: Tensor | None
     weight: float
-    count: int
-    index: int
+    counted: int
+    place: int
 
 
 def hold(data: Iterable[Any], *, path: str = "data") -> Samples:
@@ -68,7 +68,8 @@ def hold(data: Iterable[Any], *, path: str = "data") -> Samples:
     name = str(getattr(data, "name", path))
     if isinstance(inputs, Tensor) and isinstance(labels, Tensor):
         return Samples(inputs, labels, name)
-    xs, ys = [], []
+    xs: list[Tensor] = []
+    ys: list[Tensor] = []
     for i, batch in enumerate(data):
         x, y = (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
         if not isinstance(x, Tensor):
@@ -77,7 +78,9 @@ def hold(data: Iterable[Any], *, path: str = "data") -> Samples:
             )
         y = None if y is None else torch.as_tensor(y)
         if y is not None and (not y.dim() or len(x) != len(y)):
-            raise BadInput(f"batch {i} has {len(x)} inputs and labels {tuple(y.shape)}", "one label an input", path=path)
+            raise BadInput(
+                f"batch {i} has {len(x)} inputs and labels {tuple(y.shape)}", "one label an input", path=path
+            )
         if i and (y is None) != (not ys):
             raise BadInput("some batches have labels and some have none", "give all of them or none", path=path)
         if xs and x.shape[1:] != xs[0].shape[1:]:

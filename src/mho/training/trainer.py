@@ -16,6 +16,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import Strategy
+from pytorch_lightning.utilities.rank_zero import LightningDeprecationWarning  # type: ignore[attr-defined]
+from pytorch_lightning.utilities.warnings import PossibleUserWarning  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -150,8 +152,8 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             for name in ("pytorch_lightning", "lightning_fabric", "lightning_utilities", "torchmetrics"):
                 warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
-            warnings.filterwarnings("ignore", category=pl.utilities.rank_zero.LightningDeprecationWarning)
-            warnings.filterwarnings("ignore", category=pl.utilities.warnings.PossibleUserWarning)
+            warnings.filterwarnings("ignore", category=LightningDeprecationWarning)
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
             yield
