@@ -12,7 +12,7 @@ from mho.crossbar.operands import operands
 from mho.kernels import quantise
 from mho.nn import AnalogMatrix
 from mho.rng import reads
-from mho.training.kept import Kept
+from mho.training.kept import Kept, squared
 from mho.training.search import smallest_error
 
 _VALUES = 1 << 18
@@ -71,6 +71,18 @@ def adc_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
                 errors[i] = part.error(bounds[i], half)
                 total = others + errors[i]
     return torch.tensor(bounds, device=kept.weight.device).reshape(len(columns), -1)
+
+
+def adc_error(matrix: AnalogMatrix, kept: Kept, bounds: Tensor) -> float:
+    """Squared error that conversion within `bounds`, (readouts, blocks), adds to the layer's output, over its square."""
+    half = matrix.hw.adc.half_steps
+    assert half is not None
+    flat = [found for row in _columns(matrix, kept) for found in row]
+    lost = torch.stack([part.error(float(b), half) for part, b in zip(flat, bounds.flatten(), strict=True)]).sum(0)
+    unit = 1.0 if matrix.input_range is None else float(matrix.input_range)
+    made = kept.reference()
+    power = squared(made) / max(1, sum(y.numel() for y in made))
+    return unit**2 * float(lost.square().mean(dtype=torch.float64)) / (power or 1.0)
 
 
 def _best(columns: Columns, half: float, others: Tensor | None) -> float:

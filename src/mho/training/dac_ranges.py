@@ -10,7 +10,7 @@ from torch import Tensor
 from mho.crossbar import ideal_cells
 from mho.nn import AnalogMatrix
 from mho.rng import reads
-from mho.training.kept import Kept
+from mho.training.kept import Kept, squared
 from mho.training.search import smallest_error
 
 
@@ -53,7 +53,7 @@ class output_error:
         self.product = replace(product, hw=hw)
         self.held = self.product.operands(ideal_cells(kept.operator.to_matrix(kept.weight), product.plan, hw))
         self.wanted = kept.reference()
-        self.power = sum(float(y.double().square().sum()) for y in self.wanted) or 1.0
+        self.power = squared(self.wanted) or 1.0
 
     def __call__(self, reach: float) -> float:
         """The error."""
