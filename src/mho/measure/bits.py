@@ -43,6 +43,12 @@ class BitsTried:
     at_most: float
     accepted: bool
 
+    def __str__(self) -> str:
+        return (
+            f"{self.dac:4.3g} {self.adc:6.3g} {self.accuracy:9.2%} {self.lost:8.2%} {self.at_most:8.2%}  "
+            f"{'inside' if self.accepted else 'not shown to be inside'}"
+        )
+
 
 @dataclass(frozen=True)
 class SmallestBits:
@@ -94,17 +100,13 @@ class SmallestBits:
         for title, tried in (("all layers alike", self.uniform), ("by layer (mean bits)", self.by_layer)):
             if tried:
                 lines += ["", f"{title:<22}  DAC    ADC  accuracy     lost  at most"]
-            lines += [
-                f"{'':<22} {t.dac:4g}{'':2} {t.adc:4g} {t.accuracy:9.2%} {t.lost:8.2%} {t.at_most:8.2%}  "
-                f"{'inside' if t.accepted else 'not shown to be inside'}"
-                for t in (replaced(t) for t in tried)
-            ]
+            lines += [f"{'':<22} {t}" for t in tried]
+        level = (1 + self.confidence) / 2 if self.by_layer else self.confidence
         lines += [
             "",
-            f"'at most' holds with {(1 + self.confidence) / 2 if self.by_layer else self.confidence:.1%} confidence",
+            f"'at most' holds with {level:.1%} confidence (one-sided, Tango's score bound for paired answers), "
+            f"the last choices inside with {self.confidence:.0%} together",
         ]
-        lines[-1] += " (one-sided, Tango's score bound for paired answers); the answers hold together"
-        lines[-1] += f" with {self.confidence:.0%}"
         if self.dac is None:
             lines.append("no number of bits was accepted: raise 'highest' or the budget, or test on more samples")
         else:
@@ -114,13 +116,6 @@ class SmallestBits:
             lines += [f"    {path!r}: {bits}," for path, bits in self.layers.items()]
             lines.append("})")
         return "\n".join(lines)
-
-
-def replaced(tried: BitsTried) -> BitsTried:
-    """With means rounded for print."""
-    return BitsTried(
-        round(tried.dac, 2), round(tried.adc, 2), tried.accuracy, tried.lost, tried.at_most, tried.accepted
-    )
 
 
 def smallest_bits(
@@ -186,9 +181,9 @@ def smallest_bits(
         calibrate(net, batches, max_batches=max_batches, **options)
         return measure(net, data, chip=-1, age_s=0.0, address=("bits",), task=task).correct
 
+    reference = answers(None, None)
     net = to_analog(model, with_bits(hw, highest, highest))
     errors = bit_errors(net, batches, range(lowest, highest + 1), max_batches=max_batches)
-    reference = answers(None, None)
     level = (1 + confidence) / 2 if per_layer else confidence
 
     def walk(order: Iterator[Bits]) -> tuple[Bits | None, list[BitsTried]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from mho.nn.layer import layer_paths
 from mho.training.collect import Inputs, Outputs
 from mho.training.ranges import Method, rules
 
+RANGES = ("input_range", "adc_range")
+"""Names of the ranges of a matrix."""
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
@@ -130,6 +133,36 @@ def take(batches: Iterable[Any], most: int) -> list[Any]:
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
     return taken
+
+
+def ranges_of(net: nn.Module) -> dict[str, Tensor]:
+    """The ranges that are set, by their names in the network's state dict."""
+    names = {f"{path}.{name}".lstrip(".") for path, m in net.named_modules() for name in RANGES if _has(m, name)}
+    return {name: value for name, value in net.state_dict().items() if name in names}
+
+
+def save_ranges(net: nn.Module, path: str | Path) -> Path:
+    """Write the ranges to a safetensors file; ``net.load_state_dict(load_file(path), strict=False)`` sets them again.
+
+    Raises:
+        WrongSetting: No range is set.
+        BadInput: The file cannot be written.
+    """
+    found, file = ranges_of(net), Path(path)
+    if not found:
+        raise WrongSetting("no range is set", "call mho.calibrate(net, batches) first")
+    from safetensors.torch import save_file
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.detach().cpu().contiguous() for name, value in found.items()}, file)
+    except OSError as error:
+        raise BadInput(f"cannot write it ({error})", "choose another path", path=str(file)) from None
+    return file
+
+
+def _has(module: nn.Module, name: str) -> bool:
+    return isinstance(module, AnalogMatrix) and getattr(module, name) is not None
 
 
 class _Count:
