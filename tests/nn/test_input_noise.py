@@ -27,7 +27,9 @@ def test_its_variance_is_that_of_the_product(layer, x):
         matrix = layer.weight.flatten(1)
         expected = (0.1 * float(x.max())) ** 2 * matrix.square().sum(1)
         assert torch.allclose(noise.var(0), expected, rtol=0.12)
-        if not isinstance(layer, nn.Conv2d) or layer.groups == 1:  # one draw a row: columns are correlated as the weights are
+        if (
+            not isinstance(layer, nn.Conv2d) or layer.groups == 1
+        ):  # one draw a row: columns are correlated as the weights are
             wanted = torch.nn.functional.cosine_similarity(matrix[0], matrix[1], dim=0)
             assert float(torch.corrcoef(noise.T)[0, 1]) == pytest.approx(float(wanted), abs=0.05)
 

@@ -24,7 +24,9 @@ def _model():
 
 def _batches(n=6):
     generator = torch.Generator().manual_seed(1)
-    return [(torch.randn(16, 1, 8, 8, generator=generator), torch.randint(10, (16,), generator=generator)) for _ in range(n)]
+    return [
+        (torch.randn(16, 1, 8, 8, generator=generator), torch.randint(10, (16,), generator=generator)) for _ in range(n)
+    ]
 
 
 def _train(net, batches, session=None, lr=0.05):
@@ -52,7 +54,9 @@ def test_without_any_noise_it_is_digital_training_bit_for_bit():
     bare = mho.to_analog(model, hw)
     session = HWA(clip=Clip(bound=1e6, relative_to="absolute")).attach(bare, steps=6)
     for trained in (_train(net, _batches()), _train(bare, _batches(), session)):
-        for (name, a), b in zip(_train(copy.deepcopy(model), _batches()).state_dict().items(), trained.state_dict().values()):
+        for (name, a), b in zip(
+            _train(copy.deepcopy(model), _batches()).state_dict().items(), trained.state_dict().values()
+        ):
             assert torch.equal(a, b), name
     # With injections of size 0 weights are scaled and unscaled, which rounds: equal to float precision.
     near = mho.to_analog(model, hw)
@@ -120,9 +124,9 @@ def test_noise_has_an_address_and_a_state_goes_on():
 def test_layers_have_their_factor_and_products_theirs():
     hw = mho.Hardware.preset("hwa-standard")
     net = _analog(hw)
-    session = HWA(weights=Gaussian(sigma=0.1), products=2.0, layers={"6": 0.5, "3": 0.0}, schedule=Schedule(warmup=0.5)).attach(
-        net, steps=9
-    )
+    session = HWA(
+        weights=Gaussian(sigma=0.1), products=2.0, layers={"6": 0.5, "3": 0.0}, schedule=Schedule(warmup=0.5)
+    ).attach(net, steps=9)
     for _ in range(2):
         session.step()
     by_path = {path: module.matrix.hardened for path, module in net.named_modules() if hasattr(module, "matrix")}
@@ -145,7 +149,9 @@ def test_the_share_of_clean_steps():
 @pytest.mark.parametrize("relative_to", ["absolute", "tensor_std", "column_std"])
 def test_clipping(relative_to):
     net = _analog()
-    session = HWA(clip=Clip(bound=0.05 if relative_to == "absolute" else 1.2, relative_to=relative_to)).attach(net, steps=2)
+    session = HWA(clip=Clip(bound=0.05 if relative_to == "absolute" else 1.2, relative_to=relative_to)).attach(
+        net, steps=2
+    )
     before = [view.clone() for view in (net[0].weight.detach(), net[6].weight.detach())]
     session.step()
     for weight, old in zip((net[0].weight, net[6].weight), before, strict=True):
@@ -161,7 +167,9 @@ def test_clipping(relative_to):
 
 def test_straight_through_noise_has_the_gradient_of_the_expectation():
     """With converters of infinite resolution the expected output is the ideal product, whose gradient is known."""
-    hw = mho.Hardware.preset("hwa-standard", dac={"bits": None}, adc={"bits": None, "range": "fixed"}, **{"ir_drop.scale": 0.0})
+    hw = mho.Hardware.preset(
+        "hwa-standard", dac={"bits": None}, adc={"bits": None, "range": "fixed"}, **{"ir_drop.scale": 0.0}
+    )
     linear = nn.Linear(40, 7)
     net = mho.calibrate(mho.to_analog(linear, hw), [torch.ones(2, 40)])
     HWA().attach(net, steps=1)

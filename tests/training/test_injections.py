@@ -43,7 +43,12 @@ def test_gaussian_has_the_size_that_its_words_say(scale, relative_to, per):
     spread = scope.plan.spread(scope.scale)
     noise = torch.stack(
         [
-            (Gaussian(sigma=0.05, relative_to=relative_to, per=per)(unit, Scope(hw, scope.plan, scope.scale, draw, 1.0)) - unit)
+            (
+                Gaussian(sigma=0.05, relative_to=relative_to, per=per)(
+                    unit, Scope(hw, scope.plan, scope.scale, draw, 1.0)
+                )
+                - unit
+            )
             * spread
             for draw in (Stream(("draw", i)) for i in range(60))
         ]

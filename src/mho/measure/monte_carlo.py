@@ -287,7 +287,9 @@ def _hardware(net: nn.Module) -> Any:
         if isinstance(module, AnalogMatrix):
             if module.programmed() is not None:
                 raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
-            return module.hw
+            placement = getattr(net, "placement", None)
+            whole = None if placement is None else placement.hardware
+            return whole if whole is not None and whole.layers else module.hw
     raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
 
 

@@ -2,8 +2,10 @@
 
 from mho.training.calibration import calibrate
 from mho.training.clip import Clip
+from mho.training.fit import FitResult, fit
 from mho.training.hwa import HWA
 from mho.training.injections import Discretise, DropConnect, Gaussian, Injection, Programming
+from mho.training.losses import Distillation, loss_for
 from mho.training.plain import train
 from mho.training.schedule import Schedule
 from mho.training.session import Session
@@ -12,12 +14,16 @@ __all__ = [
     "HWA",
     "Clip",
     "Discretise",
+    "Distillation",
     "DropConnect",
+    "FitResult",
     "Gaussian",
     "Injection",
     "Programming",
     "Schedule",
     "Session",
     "calibrate",
+    "fit",
+    "loss_for",
     "train",
 ]
