@@ -255,3 +255,32 @@ def test_networks_written_by_others_convert_right(name, shape):
     assert net.placement.analog_share > 0.9 and net.placement.arrays > 5
     if name.startswith("imagenet_squeezenet"):
         assert next(w.shape for w in net.placement if w.path == "conv_final") == (1000, 512, 1, 1)
+
+
+def test_layers_on_other_hardware_of_their_own():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 5))
+    hw = Hardware.preset("pcm", layers={"0": {"adc.bits": 5, "encoding.pairs": 2}, "3": {"mapping.scale": "tensor"}})
+    net = to_analog(model, hw, example=torch.randn(2, 3, 6, 6))
+    assert (net[0].hw.adc.bits, net[3].hw.adc.bits) == (5, 8) and net[3].matrix.hw.mapping.scale == "tensor"
+    assert net.placement.hardware is hw
+    plain = to_analog(model, "pcm").placement
+    assert next(w.utilisation for w in net.placement) == pytest.approx(2 * next(w.utilisation for w in plain))
+    for pattern in ("1", "stem", "0.weight"):
+        with pytest.raises(WrongSetting, match="no layer on arrays matches"):
+            to_analog(model, hw.replace(layers={pattern: {"adc.bits": 5}}))
+
+
+def test_a_chip_has_the_pairs_of_its_layers():
+    import mho
+
+    model = nn.Sequential(nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False))
+    hw = Hardware.preset("pcm", layers={"1": {"encoding.pairs": 9}})
+    net = mho.calibrate(to_analog(model, hw), [torch.randn(8, 64)])
+    chip = mho.program(net, 0)
+    assert [len(arrays.states) for arrays in chip.arrays.values()] == [2, 18]
+    errors = []
+    for layer in chip.at(0):
+        held = layer.matrix.programmed()
+        errors.append(float((held.weight[0, 0] * held.gain[0, 0, 0, :, None] - layer.weight.detach()).std()
+                            / layer.weight.detach().std()))  # fmt: skip
+    assert errors[0] / errors[1] == pytest.approx(3, rel=0.1)

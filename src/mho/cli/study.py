@@ -39,3 +39,32 @@ def drift(
             costs.run(out / "cost.json", progress=lambda name: console.print(f"timing {name}"))
     for path in write_drift(out):
         console.print(str(path), markup=False)
+
+
+@app.command("hwa")
+def hwa(
+    out: Annotated[Path, typer.Option("--out", help="Folder with one folder an arm; what is there is kept.")] = Path(
+        "studies/hwa"
+    ),
+    only: Annotated[str, typer.Option("--only", help="Arms whose name contains this.")] = "",
+    chips: Annotated[int, typer.Option("--chips", help="Chips of each arm.")] = 8,
+    seeds: Annotated[int, typer.Option("--seeds", help="Training seeds of each arm.")] = 3,
+    train_images: Annotated[int, typer.Option("--train-images", help="First training images, of 50,000.")] = 20_000,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over them.")] = 1,
+    device: Annotated[str, typer.Option("--device", help="Where to train.")] = "cpu",
+    draw: Annotated[bool, typer.Option("--draw", help="Only draw, from what is stored.")] = False,
+) -> None:
+    """What fine-tuning with the hardware's noise buys a published network (needs MHO_DATA unless --draw)."""
+    from rich.console import Console
+
+    from mho.report.hwa_study import write_hwa
+    from mho.studies import hwa as study
+
+    console = Console()
+    if not draw:
+        study.run(
+            out, only=only, chips=chips, seeds=seeds, images=train_images, epochs=epochs, device=device,
+            progress=console.print,
+        )  # fmt: skip
+    for path in write_hwa(out):
+        console.print(str(path), markup=False)

@@ -76,7 +76,7 @@ def arms() -> list[Arm]:
 
 def run(
     out: Path, *, only: str = "", chips: int = 8, seeds: int = SEEDS, images: int = 20_000, epochs: int = 1,
-    progress: Callable[[str], None] = lambda _: None,
+    device: str = "cpu", progress: Callable[[str], None] = lambda _: None,
 ) -> None:  # fmt: skip
     """Train and measure every arm whose name contains `only`; what is there already is kept.
 
@@ -87,18 +87,20 @@ def run(
         seeds: Training seeds of each arm.
         images: First training images, of 50,000.
         epochs: Passes over them (times the arm's own factor).
+        device: Where to train.
         progress: Told what is being done.
     """
     for seed in range(seeds):
         for arm in arms():
             name = arm.name if arm.recipe is None else f"{arm.name}-seed{seed}"
             if only in name and (seed == 0 or arm.recipe is not None):
-                _run(arm, name, seed, out, chips, images, epochs * arm.passes, progress)
+                _run(arm, name, seed, out, chips, images, epochs * arm.passes, device, progress)
 
 
 def _run(
-    arm: Arm, name: str, seed: int, out: Path, chips: int, images: int, epochs: int, progress: Callable[[str], None]
-) -> None:
+    arm: Arm, name: str, seed: int, out: Path, chips: int, images: int, epochs: int, device: str,
+    progress: Callable[[str], None],
+) -> None:  # fmt: skip
     variants = ("", "-norms") if arm.norms else ("",)
     if all((out / f"{name}{v}" / "done").exists() for v in variants):
         return
@@ -112,7 +114,10 @@ def _run(
             net.load_state_dict(torch.load(weights, weights_only=True))
         else:
             progress(f"training {name}")
-            _train(net, model, arm.recipe, f"{info.data}&split=train&n={images}", seed, epochs, out / "weights" / name)
+            data = f"{info.data}&split=train&n={images}"
+            net, model = net.to(device), model.to(device)
+            _train(net, model, arm.recipe, data, seed, epochs, out / "weights" / name)
+            net = net.cpu()
             mho.calibrate(net, ranges, quantile=_QUANTILE)
             torch.save(net.state_dict(), weights)
     for variant in variants:
