@@ -56,5 +56,7 @@ def test_it_is_drawn_from_what_is_stored(tmp_path):
     base = stored["pcm-published", 0]
     gains = [run.accuracy[:, 4].mean() - base.accuracy[:, 4].mean() for run in runs]
     expected = mean_interval(gains)
-    assert line.gain(base, 4).low == pytest.approx(expected.low) and line.gain(base, 4).value == pytest.approx(expected.value)
+    assert line.gain(base, 4).low == pytest.approx(expected.low) and line.gain(base, 4).value == pytest.approx(
+        expected.value
+    )
     assert f"{100 * np.mean(gains):+.1f}" in table

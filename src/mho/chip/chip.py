@@ -88,8 +88,8 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
                 "this network is a programmed chip already", "program the network that to_analog returned", path=path
             )
         hw: Hardware = view.matrix.hw
-        where = view.matrix.path
-        programmed = program_arrays(view.weight, view.operator, hw, root / where, view.matrix.adc_range, where)
+        where, matrix = view.matrix.path, view.matrix
+        programmed = program_arrays(view.weight, view.operator, hw, root / where, matrix.adc_range, where, matrix.rank)
         if cycle and hw.faults:
             programmed = replace(programmed, faults=_faults_of(programmed, first / where))
         arrays[where] = programmed

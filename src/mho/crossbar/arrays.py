@@ -14,7 +14,7 @@ from mho.crossbar.scaling import normalise, weight_scale
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
 from mho.devices.variation import deviate, deviate_weights
-from mho.errors import BadInput
+from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware, State, Variation
 from mho.kernels import quantise
 from mho.rng import Stream
@@ -124,8 +124,9 @@ class Arrays:
 
 
 def program_arrays(
-    weight: Tensor, operator: Operator, hw: Hardware, draw: Stream, adc_range: Tensor | None, path: str
-) -> Arrays:
+    weight: Tensor, operator: Operator, hw: Hardware, draw: Stream, adc_range: Tensor | None, path: str,
+    rank: Tensor | None = None,
+) -> Arrays:  # fmt: skip
     """Write one matrix onto arrays.
 
     Args:
@@ -135,6 +136,8 @@ def program_arrays(
         draw: The address of everything random in these arrays.
         adc_range: Largest output the ADC converts.
         path: For messages.
+        rank: Share of the network's weights that matter less than each, in the weight's layout, for selective
+            write-verify.
 
     Raises:
         BadInput: Weights that are not finite, all zero, or constant where their spread is a noise's reference.
@@ -145,17 +148,29 @@ def program_arrays(
     plan = operator.plan(weight, hw.array, hw.encoding.columns_per_weight())
     scale = weight_scale(matrix, plan, hw.mapping)
     unit = normalise(matrix, scale, plan, clip=hw.mapping.clip_sigma is not None)
-    return program_matrix(unit, scale, plan, hw, draw, adc_range)
+    verified = None
+    if hw.write_verify.share < 1:
+        if rank is None:
+            raise WrongSetting(
+                f"write_verify.share = {hw.write_verify.share:g}, but nobody knows which weights matter",
+                "call mho.training.rank_weights(net, batches) first", path=path,
+            )  # fmt: skip
+        verified = operator.to_matrix(rank) >= 1 - hw.write_verify.share
+    return program_matrix(unit, scale, plan, hw, draw, adc_range, verified)
 
 
 def program_matrix(
-    unit: Tensor, scale: Tensor, plan: Plan, hw: Hardware, draw: Stream, adc_range: Tensor | None = None
-) -> Arrays:
-    """Write weights in units of their scale, (groups, columns, rows), onto arrays; see `program_arrays`."""
+    unit: Tensor, scale: Tensor, plan: Plan, hw: Hardware, draw: Stream, adc_range: Tensor | None = None,
+    verified: Tensor | None = None,
+) -> Arrays:  # fmt: skip
+    """Write weights in units of their scale, (groups, columns, rows), onto arrays; see `program_arrays`.
+
+    `verified` says which weights are written until they fit; None: all of them.
+    """
     targets = tuple(round_to_levels(target, hw.cell) for target in hw.encoding.encode(unit, hw.cell))
     states = []
     for p, target in enumerate(targets):
-        state = dict(hw.cell.program(target, draw / "program" / p))
+        state = _write(target, hw, draw / "program" / p, verified)
         for i, variation in enumerate(hw.variations):
             if variation.redraw == "program" and not variation.on_weights:
                 g = deviate(state["g"], target, variation, hw.cell, draw / "program" / p, f"variation {i}")
@@ -163,6 +178,18 @@ def program_matrix(
         states.append(state)
     faults = tuple(draw_faults(t.shape, hw.faults, draw / "faults" / p) for p, t in enumerate(targets))
     return Arrays(hw, plan, draw, targets, tuple(states), faults if hw.faults else None, unit, scale, adc_range)
+
+
+def _write(target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:
+    """The state of the cells of a plane after as many writes as they get; each write is a draw of its own."""
+    state = dict(hw.cell.program(target, draw))
+    for again in range(1, hw.write_verify.rounds):
+        other = hw.cell.program(target, draw / "again" / again)
+        closer = (other["g"] - target).abs() < (state["g"] - target).abs()
+        if verified is not None and closer.shape == verified.shape:  # a reference column is always verified
+            closer = closer & verified
+        state = {name: torch.where(closer, other[name], value) for name, value in state.items()}
+    return state
 
 
 def _check(matrix: Tensor, hw: Hardware, path: str) -> None:

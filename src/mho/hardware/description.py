@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 from mho.hardware.parts import Cell, Encoding, Remedy
-from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise
+from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise, WriteVerify
 from mho.hardware.registry import Family
 from mho.hardware.spec import Spec, load_yaml
 from mho.hardware.variation import Faults, Variation
@@ -86,6 +86,8 @@ class Hardware(Spec):
     """Voltage drop along the columns."""
     variations: tuple[Variation, ...] = ()
     """Further random deviations of cells or weights."""
+    write_verify: WriteVerify = WriteVerify()
+    """Repeated programming."""
     faults: Faults = Faults()
     """Stuck cells."""
     compensation: SerializeAsAny[Annotated[Remedy, BeforeValidator(REMEDIES.parser())]]

@@ -115,6 +115,26 @@ class ProductNoise(Spec):
         return found
 
 
+class WriteVerify(Spec):
+    """Cells that are read after programming and written again; of their writes the closest to the target stays."""
+
+    rounds: int = Field(default=1, ge=1, le=100)
+    """Writes of such a cell; 1: nothing is verified."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the network's weights whose cells are verified: those that `mho.training.rank_weights` found to matter
+    most (Yan et al. 2022, SWIM), below 1."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> WriteVerify:
+        if self.rounds == 1 and self.share < 1:
+            raise WrongSetting("share has no effect with one write", "set write_verify.rounds")
+        return self
+
+    def writes(self) -> float:
+        """Mean number of writes of a cell."""
+        return 1 + self.share * (self.rounds - 1)
+
+
 class IRDrop(Spec):
     """First-order voltage drop along the columns."""
 

@@ -19,6 +19,7 @@ from mho.nn.norm import Behind
 
 Observer = Callable[["AnalogMatrix", Tensor, Tensor, Operator], Tensor]
 _RANGES = ("input_range", "adc_range")
+_OPTIONAL = (*_RANGES, "rank")
 
 
 class Hardened(NamedTuple):
@@ -45,6 +46,7 @@ class AnalogMatrix(nn.Module):
         path: Dotted path in the network, for messages and for the address of random draws.
         input_range: Largest input the DAC converts, scalar; a parameter when the hardware's range is 'learned'.
         adc_range: Largest output the ADC converts, (readouts, blocks).
+        rank: Share of the network's weights that matter less than each, in torch's layout, or None.
         observer: When set, is asked for the result instead of the arrays (calibration, counting).
         fold: See `AnalogProduct`.
         rows: Images may be answered in rows (channels_last), whatever the layout of the input.
@@ -53,6 +55,7 @@ class AnalogMatrix(nn.Module):
 
     input_range: Tensor | None
     adc_range: Tensor | None
+    rank: Tensor | None
 
     def __init__(self, hw: Hardware, path: str) -> None:
         super().__init__()
@@ -63,7 +66,7 @@ class AnalogMatrix(nn.Module):
         self._kept: tuple[torch.Size, AnalogProduct] | None = None
         self._held: tuple[AnalogProduct, object, Operands | Tensor] | None = None
         self._behind: Behind | None = None
-        for name in _RANGES:
+        for name in _OPTIONAL:
             self.register_buffer(name, None)
         for name in Cells._fields:
             self.register_buffer(f"cells_{name}", None, persistent=False)
@@ -188,13 +191,16 @@ class AnalogMatrix(nn.Module):
         missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
         """Ranges are taken over where the dict has them and kept where it has none (a digital network's)."""
-        for name in _RANGES:
+        for name in _OPTIONAL:
             value = state_dict.get(prefix + name)
             if value is not None and getattr(self, name) is None:
-                self.set_range(name, torch.empty_like(value))
+                if name in _RANGES:
+                    self.set_range(name, torch.empty_like(value))
+                else:
+                    self.register_buffer(name, torch.empty_like(value))
         missing: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected_keys, error_msgs)
-        missing_keys += [key for key in missing if key.removeprefix(prefix) not in _RANGES]
+        missing_keys += [key for key in missing if key.removeprefix(prefix) not in _OPTIONAL]
 
     def extra_repr(self) -> str:
         """Name of the hardware and whether a chip is in place."""

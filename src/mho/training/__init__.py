@@ -7,6 +7,7 @@ from mho.training.hwa import HWA
 from mho.training.injections import Discretise, DropConnect, Gaussian, Injection, Programming
 from mho.training.losses import Distillation, loss_for
 from mho.training.plain import train
+from mho.training.ranking import rank_weights
 from mho.training.schedule import Schedule
 from mho.training.session import Session
 
@@ -25,5 +26,6 @@ __all__ = [
     "calibrate",
     "fit",
     "loss_for",
+    "rank_weights",
     "train",
 ]
