@@ -293,7 +293,8 @@ def test_a_store_knows_its_recalibrations_and_refreshes(net, data, tmp_path):
 def test_runs_without_recalibration_are_stored_as_ever(net, data):
     header = mho.drift(net, data, ["1 h"], chips=1).header
     assert not {"recalibrations", "refresh_s"} & set(header.to_json())
-    assert RunHeader.from_json(header.to_json()) == header
+    again = RunHeader.from_json(header.to_json())
+    assert (again.recalibrations, again.refresh_s, again.digest()) == ((), None, header.digest())
 
 
 def test_bad_recalibrations_and_refreshes_are_named(net, data):
