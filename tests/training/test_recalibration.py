@@ -321,3 +321,26 @@ class Mine(Recalibration):
 
     def apply(self, net):
         return "nothing"
+
+
+class Named(nn.Module):
+    """Takes a mapping and gives one output."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(4, 6)
+
+    def forward(self, x):
+        return self.a(x["a"]) * self.b(x["b"])
+
+
+def test_inputs_may_be_mappings():
+    torch.manual_seed(0)
+    model = Named().eval()
+    x = {"a": torch.randn(30, 4), "b": torch.randn(30, 4)}
+    other = {"a": x["b"], "b": x["a"]}
+    r = RecalibrateAffine([x], model)
+    chip = r(mho.program(mho.to_analog(model, IDEAL)).at(0.0))
+    with torch.no_grad():
+        torch.testing.assert_close(chip(x), model(x), rtol=1e-4, atol=1e-4)
+    assert r.record() != RecalibrateAffine([other], model).record() and ", 30 inputs " in r.record()
