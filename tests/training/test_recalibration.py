@@ -125,9 +125,36 @@ def test_noiseless_hardware_gets_its_own_statistics_back():
 
 def _spoiled(chip):
     for norm in _norms(chip):
-        norm.running_mean.add_(1.0)
-        norm.running_var.mul_(3.0)
+        norm.running_mean.add_(0.1)
+        norm.running_var.mul_(1.5)
     return chip
+
+
+@pytest.mark.parametrize(("passes", "sizes"), [("one", [120]), ("one", [50, 50, 20]), ("sequential", [60, 60])])
+def test_beside_the_digital_network_statistics_of_another_time_stay(passes, sizes):
+    """Plain statistics replace those that the network was published with; relative ones only undo what the chip did."""
+    model, parts = _spoiled(_model()), list(_x().split(sizes))
+    kept = _statistics(model)
+    chip = _aged(model, IDEAL)
+    r = RecalibrateNorms(parts, model, passes=passes)
+    _close(_statistics(r(chip)), kept, 1e-4)
+    assert str(r) == "norms (as digital)" and r.digital_net is None
+    plain = _statistics(RecalibrateNorms(parts, passes=passes)(_aged(model, IDEAL)))
+    assert not torch.allclose(plain[0][0], kept[0][0], atol=0.05)
+
+
+@pytest.mark.parametrize("passes", ["one", "sequential"])
+def test_uniform_drift_before_norms_is_undone_exactly(passes):
+    model = _spoiled(_model())
+    hw = PCM.replace(
+        **{"cell.programming_noise": 0.0, "cell.read_noise": 0.0, "dac.bits": None, "adc.bits": None, "cell.nu": 0.06,
+           "cell.nu_std": 0.0, "compensation": "none", "digital": ["10"]}
+    )  # fmt: skip
+    chip, x = _aged(model, hw), _x(30, 7)
+    with torch.no_grad():
+        assert not torch.allclose(chip[:10](x), model[:10](x), rtol=0.05, atol=0.05)
+        RecalibrateNorms(list(_x().split(50)), mho.to_analog(model, hw), passes=passes)(chip)
+        torch.testing.assert_close(chip[:10](x), model[:10](x), rtol=1e-4, atol=1e-4)
 
 
 def test_folded_norms_compute_with_the_new_statistics():
@@ -175,6 +202,10 @@ def test_networks_that_have_no_statistics_are_told_the_way_out():
 
 
 def test_bad_data_for_norms_is_named():
+    with pytest.raises(BadInput, match="^1: 6 channels on the chip, 5 in the digital"):
+        RecalibrateNorms([_x()], nn.Sequential(nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5)))(_aged(_model()))
+    with pytest.raises(BadInput, match="^4: this norm has no digital counterpart"):
+        RecalibrateNorms([_x()], _model()[:3])(_aged(_model()))
     for batches, named in (([_x(1)], "one value a channel"), ([_x() * float("nan")], "not finite")):
         with pytest.raises(BadInput, match=named):
             RecalibrateNorms(batches)(_aged(_model()))
@@ -196,7 +227,7 @@ def test_bad_data_for_norms_is_named():
 def _every_kind(model):
     binary = nn.Sequential(model, nn.Linear(4, 1)).eval()
     return [
-        (RecalibrateNorms([_x()]), model), (RecalibrateAffine([_x()], model), model),
+        (RecalibrateNorms([_x()]), model), (RecalibrateNorms([_x()], model), model), (RecalibrateAffine([_x()], model), model),
         (RecalibrateAffine([_x()], model, fit="regression"), model), (RecalibrateOutput([_x()], model), model),
         (RecalibrateOutput([_x()], model, match="rate"), model), (RecalibrateThreshold([_x()], binary), binary),
         (RecalibrateThreshold([(_x(), torch.arange(120) % 2)]), binary),
@@ -220,7 +251,7 @@ def test_every_kind_is_a_frozen_value_that_pickles_and_says_what_it_did():
         names.append(str(r))
     labelled = "threshold (labels)"
     assert names == [
-        "norms", "affine", "affine (regression)", "output", "output (rate)", "threshold (rate)", labelled,
+        "norms", "norms (as digital)", "affine", "affine (regression)", "output", "output (rate)", "threshold (rate)", labelled,
     ]  # fmt: skip
     assert [r.labels for r, _ in _every_kind(model)] == [name == labelled for name in names]
 
@@ -234,12 +265,13 @@ def test_the_record_changes_with_data_options_and_the_digital_network():
         r.record()
         for r in (
             RecalibrateNorms([_x()]), RecalibrateNorms([_x(seed=4)]), RecalibrateNorms([_x()], passes="sequential"),
+            RecalibrateNorms([_x()], model), RecalibrateNorms([_x()], _spoiled(copy.deepcopy(model))),
             RecalibrateAffine([_x()], model), RecalibrateAffine([_x()], other),
             RecalibrateAffine([_x()], model, fit="regression"), RecalibrateOutput([_x()], model),
             RecalibrateOutput([_x()], other), RecalibrateOutput([_x()], model, match="rate"),
         )
     }  # fmt: skip
-    assert len(records) == 9
+    assert len(records) == 11
     assert RecalibrateNorms([_x()]).record() == RecalibrateNorms([(_x(), torch.zeros(120))]).record()
 
 
@@ -289,3 +321,26 @@ class Mine(Recalibration):
 
     def apply(self, net):
         return "nothing"
+
+
+class Named(nn.Module):
+    """Takes a mapping and gives one output."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(4, 6)
+
+    def forward(self, x):
+        return self.a(x["a"]) * self.b(x["b"])
+
+
+def test_inputs_may_be_mappings():
+    torch.manual_seed(0)
+    model = Named().eval()
+    x = {"a": torch.randn(30, 4), "b": torch.randn(30, 4)}
+    other = {"a": x["b"], "b": x["a"]}
+    r = RecalibrateAffine([x], model)
+    chip = r(mho.program(mho.to_analog(model, IDEAL)).at(0.0))
+    with torch.no_grad():
+        torch.testing.assert_close(chip(x), model(x), rtol=1e-4, atol=1e-4)
+    assert r.record() != RecalibrateAffine([other], model).record() and ", 30 inputs " in r.record()

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from mho.measure.workers import in_order
 from mho.nn import AnalogMatrix
 from mho.rng import reads
 from mho.store import Measurement, RunHeader, RunStore
-from mho.training.recalibration import Recalibration
+from mho.training.recalibration import Recalibration, recalibrated
 from mho.units import seconds
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
@@ -95,7 +96,8 @@ def drift(
         seed: Root seed; chip i of a seed is always the same chip.
         recalibrate: What each chip goes through at each age, in order, before it is measured
             (`mho.training.recalibration`). Each starts from the chip as it left programming, not from what it did at an
-            earlier age; its noise of products has the address (seed, chip, age, place in the order).
+            earlier age. It sees another reading of the cells than the measurement (`recalibrated`); its noise of products
+            has the address (seed, chip, age, place in the order).
         refresh: Interval, such as "1 month", after which each chip is programmed anew, again and again
             (``program(..., cycle=n)``). `times` go on counting from the first programming; a time that is a multiple of
             the interval is the moment just before the refresh.
@@ -200,9 +202,9 @@ class _Job:
             if cycle != chip.cycle:
                 chip = program(self.net, self.seed, chip=index, cycle=cycle)
             net = chip.at(since)
-            for place, recalibration in enumerate(self.recalibrations):
-                with reads("recalibrate", self.seed, index, repr(age), place):
-                    net = recalibration(net)
+            if self.recalibrations:
+                noise = partial(reads, "recalibrate", self.seed, index, repr(age))
+                net = recalibrated(chip.at(since, read=1), net, self.recalibrations, noise)
             address = ("read", self.seed, index)
             measured.append(measure(net, data, chip=index, age_s=age, address=address, task=self.task))
         return measured

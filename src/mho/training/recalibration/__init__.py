@@ -4,9 +4,10 @@ from mho.training.recalibration.affine import RecalibrateAffine
 from mho.training.recalibration.base import Recalibration, find, kinds
 from mho.training.recalibration.norms import RecalibrateNorms
 from mho.training.recalibration.output import RecalibrateOutput
+from mho.training.recalibration.reading import recalibrated
 from mho.training.recalibration.threshold import RecalibrateThreshold
 
 __all__ = [
     "RecalibrateAffine", "RecalibrateNorms", "RecalibrateOutput", "RecalibrateThreshold", "Recalibration", "find",
-    "kinds",
+    "kinds", "recalibrated",
 ]  # fmt: skip

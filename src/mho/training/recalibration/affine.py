@@ -154,7 +154,7 @@ class _Sums:
         rows = None if y is None else by_channel(y, axis)
         if wanted is None:
             assert d is not None
-            first = torch.stack([d.sum(0), d.square().sum(0)])
+            first = torch.stack([d.sum(0), d.square().sum(0)]).cpu()
         else:
             first = wanted.d
         if rows is None:
@@ -166,8 +166,8 @@ class _Sums:
                 "give the network that was converted",
                 path=path,
             )
-        both = torch.zeros_like(first[0]) if d is None else (rows * d.to(rows)).sum(0)
-        return cls(count, first.to(rows), torch.stack([rows.sum(0), rows.square().sum(0)]), both.to(rows))
+        both = torch.zeros_like(first[0]) if d is None else (rows * d.to(rows)).sum(0).cpu()
+        return cls(count, first, torch.stack([rows.sum(0), rows.square().sum(0)]).cpu(), both)
 
     def __add__(self, other: _Sums) -> _Sums:
         return _Sums(self.count + other.count, self.d + other.d, self.y + other.y, self.dy + other.dy)

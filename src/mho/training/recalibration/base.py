@@ -79,7 +79,7 @@ class Recalibration(ABC):
     @property
     def inputs(self) -> tuple[Any, ...]:
         """The inputs of each batch."""
-        return tuple(arguments(batch)[0] for batch in self.batches)
+        return tuple(self.batches)
 
     @torch.no_grad()
     def __call__(self, net: nn.Module) -> nn.Module:
@@ -110,8 +110,7 @@ class Recalibration(ABC):
         """What decides its results, for the header of a run: name, options, digest of the calibration data."""
         sha = hashlib.sha256()
         for batch in self.batches:
-            for part in batch if isinstance(batch, tuple) else (batch,):
-                _digest(part, sha)
+            _digest(batch, sha)
         for tensor in self._targets():
             _digest(tensor, sha)
         options = "".join(f", {name}={value}" for name, value in self._options().items())
@@ -160,7 +159,13 @@ def _digest(part: Any, sha: Any) -> None:
     if isinstance(part, Tensor):
         sha.update(f"{part.dtype}{tuple(part.shape)}".encode())
         sha.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    elif isinstance(part, (tuple, list, dict)):
+        for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+            sha.update(f"{name}:".encode())
+            _digest(value, sha)
 
 
 def _length(x: Any) -> int:
-    return len(x) if hasattr(x, "__len__") else 1
+    if isinstance(x, dict):
+        return max(map(_length, x.values()), default=0)
+    return len(x) if isinstance(x, Tensor) and x.dim() else 1

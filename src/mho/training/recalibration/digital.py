@@ -42,7 +42,7 @@ def natively(net: nn.Module) -> Iterator[None]:
 
 
 def outputs(net: nn.Module, inputs: Iterable[Any]) -> Tensor:
-    """Outputs of a network for all batches, joined.
+    """Outputs of a network for all batches, joined, on the CPU.
 
     Raises:
         BadInput: Something else than one tensor, or values that are not finite.
@@ -57,7 +57,7 @@ def outputs(net: nn.Module, inputs: Iterable[Any]) -> Tensor:
                 )
             found.append(y)
     try:
-        joined = torch.cat(found)
+        joined = torch.cat(found).cpu()
     except RuntimeError as error:
         raise BadInput(f"outputs of the batches cannot be joined: {error}", "give batches of one shape") from error
     if not bool(torch.isfinite(joined).all()):

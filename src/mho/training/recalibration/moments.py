@@ -11,7 +11,7 @@ class Moments:
 
     Attributes:
         count: Values a channel, n.
-        sums: Σx and Σx², (2, channels), float64.
+        sums: Σx and Σx², (2, channels), float64, on the CPU.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Moments:
     def add(self, x: Tensor, axis: int) -> Moments:
         """Take in a tensor with its channels along `axis`; returns itself."""
         rows = by_channel(x, axis)
-        sums = torch.stack([rows.sum(0), rows.square().sum(0)])
+        sums = torch.stack([rows.sum(0), rows.square().sum(0)]).cpu()
         return self.merge(rows.shape[0], sums)
 
     def merge(self, count: int, sums: Tensor) -> Moments:

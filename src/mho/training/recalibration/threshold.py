@@ -63,6 +63,11 @@ class RecalibrateThreshold(Recalibration):
         """True when no digital network was given."""
         return not self._by_rate
 
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The inputs of each batch."""
+        return super().inputs if self._by_rate else tuple(x for x, _ in self.batches)
+
     def apply(self, net: nn.Module) -> str:
         """Hang a `Shift` behind the network."""
         z = self._logits(outputs(net, self.inputs))
