@@ -233,14 +233,20 @@ def test_optimizers_and_learned_ranges():
 
 
 def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path):
-    net = _net("analog")
-    with pytest.raises(
-        BadInput, match=r"the loss is (nan|inf) in epoch \d, step \d+; the last good checkpoint is .*last"
-    ):
-        _fit(net, lr=1e30, out=tmp_path, save_every=0.0, hwa=HWA(weights=Gaussian(sigma=0.04)), epochs=3)
+    net = _net()
+    message = r"the loss is (nan|inf) in epoch \d, step \d+; the last good checkpoint is .*last"
+    with pytest.raises(BadInput, match=message):
+        _fit(net, lr=1e30, out=tmp_path, save_every=0.0, hwa=resumable.Shaken(), epochs=3)
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["net"]
     assert _same(kept, _weights(net)) and all(bool(torch.isfinite(v).all()) for v in kept.values())
-    assert not net.training and all(getattr(m, "hardened", None) is None for m in net.modules())
+    assert not net.training and not net._forward_pre_hooks
+
+
+def test_hardware_aware_training_is_detached_after_an_error():
+    net = _net("analog")
+    with pytest.raises(ZeroDivisionError):
+        _fit(net, hwa=HWA(weights=Gaussian(sigma=0.04)), augment=lambda x, generator: 1 // 0)
+    assert not net.training and all(m.hardened is None for m in net.modules() if hasattr(m, "hardened"))
 
 
 def test_ctrl_c_stays_an_interruption_and_the_run_goes_on(tmp_path):
@@ -352,4 +358,4 @@ def test_more_processes_than_torchrun_started_are_refused(monkeypatch):
 def test_what_decides_a_run_is_written_down(tmp_path):
     _fit(_net(), out=tmp_path, augment=resumable.jitter, seed=3)
     stored = json.loads((tmp_path / "run.json").read_text())
-    assert stored["augment"] == "resumable.jitter" and stored["seed"] == 3 and stored["rates"] == [0.05]
+    assert stored["augment"] == "resumable.jitter" and stored["seed"] == 3 and stored["lr"] == [0.05]
