@@ -319,7 +319,10 @@ class Trained(pl.LightningModule):
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    """Seed torch's generators that a network on this device reads. (torch.manual_seed writes down a stack trace where there is no CUDA.)"""
+    """Seed torch's generators that a network on this device reads.
+
+    torch.manual_seed would write down a stack trace at every call where CUDA has not been used.
+    """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
