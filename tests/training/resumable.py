@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import mho
-from mho.errors import MhoError
+from mho.training import HWA, Clip, Gaussian
 from mho.training.checkpoints import digest
 from mho.training.fit import fit
 
@@ -22,7 +22,7 @@ def network(kind: str) -> nn.Module:
     if kind == "digital":
         return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
     model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3))
-    net = mho.to_analog(model, mho.Hardware.preset("pcm"))
+    net = mho.to_analog(model, mho.Hardware.preset("pcm").replace(noise__output=0.02))
     return mho.calibrate(net, [samples()[0]])
 
 
@@ -95,7 +95,8 @@ def run(out: str | None, *, kind: str = "analog", die_at: int | None = None, **c
     net.register_forward_pre_hook(die)
     x, y = samples()
     options = {
-        "epochs": 3, "batch": 32, "lr": 0.05, "val": [(x[:90], y[:90])], "save_every": 0.0, "hwa": Shaken(),
+        "epochs": 3, "batch": 32, "lr": 0.05, "val": [(x[:90], y[:90])], "save_every": 0.0,
+        "hwa": HWA(weights=Gaussian(sigma=0.04), clip=Clip(bound=2.5), clean=0.1) if kind == "analog" else Shaken(),
         "progress": False, "out": out, **({"augment": jitter} if kind == "analog" else {}), **changes,
     }  # fmt: skip
     result = fit(net, [(x, y)], **options)
@@ -104,7 +105,8 @@ def run(out: str | None, *, kind: str = "analog", die_at: int | None = None, **c
     return f"{digest(*net.state_dict().values())} {result.steps} {result.stopped} {losses}"
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser()
     parser.add_argument("--out")
@@ -112,16 +114,16 @@ if __name__ == "__main__":
     parser.add_argument("--die-at", type=int)
     parser.add_argument("--save-to")
     parser.add_argument("--set", action="append", default=[])
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     changes = {key: int(value) for key, value in (text.split("=") for text in given.set)}
-    try:
-        print(run(given.out, kind=given.kind, die_at=given.die_at, **changes))
-    except MhoError as error:
-        print(f"{type(error).__name__}: {error}")
-        sys.exit(2)
+    print(run(given.out, kind=given.kind, die_at=given.die_at, **changes))
     if given.save_to and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
         torch.save(run.net.state_dict(), given.save_to)
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     sys.stdout.flush()
     os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

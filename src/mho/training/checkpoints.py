@@ -129,11 +129,11 @@ def check_resume(resume: str) -> None:
         raise WrongSetting(f"unknown resume {resume!r}", f"valid are {', '.join(RESUME)}", path="resume")
 
 
-def digest(*tensors: Tensor | None) -> str:
-    """12 hexadecimal digits that change with any value."""
+def digest(*tensors: Any) -> str:
+    """12 hexadecimal digits that change with any value of the tensors; what is none is skipped."""
     sha = hashlib.sha256()
     for tensor in tensors:
-        if tensor is not None:
+        if isinstance(tensor, Tensor):
             sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()[:12]

@@ -143,8 +143,9 @@ def fit(
     folder, stored = None if out is None else Folder(out), None
     if folder is not None:
         settings = {
-            **whole, "data": digest(samples.inputs, samples.labels), "net": shapes_of(net), "optimizer": name_of(optimizer),
-            "rates": [group["lr"] for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
+            **whole, "data": digest(samples.inputs, samples.labels), "net": shapes_of(net),
+            "weights": digest(*net.state_dict().values()), "optimizer": name_of(optimizer),
+            "lr": [group["lr"] for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
             "momentum": momentum, "hwa": name_of(hwa), "distillation": distillation and list(distillation),
             "teacher": None if teacher is None else digest(*teacher.state_dict().values()),
             "val": None if held is None else digest(held.inputs, held.labels), "early_stop": early_stop,

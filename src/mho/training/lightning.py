@@ -129,7 +129,7 @@ class Trained(pl.LightningModule):
     def training_step(self, part: Part, index: int) -> Tensor:
         """The loss of a part."""
         state = self.state
-        torch.manual_seed(key("fit", "products", self.seed, state.epoch, part.place, self.trainer.global_rank))
+        _seed(self.device, key("fit", "products", self.seed, state.epoch, part.place, self.trainer.global_rank))
         output = self.net(part.inputs)
         if not part.weight:
             return output.float().sum() * 0.0
@@ -176,7 +176,7 @@ class Trained(pl.LightningModule):
     def validation_step(self, part: Part, index: int) -> None:
         """Right answers of a batch; the noise of products is the same in every epoch."""
         assert part.labels is not None
-        torch.manual_seed(key("fit", "validation", self.seed, part.place))
+        _seed(self.device, key("fit", "validation", self.seed, part.place))
         output, labels = self.net(part.inputs), part.labels.flatten()
         if self.task == "classes":
             predicted = output.flatten(0, -2).argmax(-1)
@@ -316,3 +316,13 @@ class Trained(pl.LightningModule):
             logger.log_metrics({**names, "epoch": self.state.epoch}, step=self.state.step)
             if epoch:
                 logger.save()
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Seed torch's generators that a network on this device reads.
+
+    torch.manual_seed would write down a stack trace at every call where CUDA has not been used.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)

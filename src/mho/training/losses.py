@@ -93,7 +93,7 @@ class Distillation:
             BadInput: Labels are missing, or teacher and student answer in different shapes.
         """
         with torch.no_grad():
-            soft = self.teacher(inputs)
+            soft = self.teacher(inputs).detach()
         if soft.shape != output.shape:
             raise BadInput(
                 f"the teacher answers {tuple(soft.shape)}, the network {tuple(output.shape)}",

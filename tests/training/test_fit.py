@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import mho
+from mho.errors import BadInput, BadResults, MissingExtra, NotYet, WrongSetting
+from mho.measure.evaluate import TestData, measure
+from mho.training import HWA, Gaussian
+from mho.training.fit import fit
+from mho.training.loader import shuffled
+
+pytest.importorskip("pytorch_lightning")
+HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("resumable", HERE / "resumable.py")
+resumable = importlib.util.module_from_spec(_spec)
+sys.modules["resumable"] = resumable
+_spec.loader.exec_module(resumable)
+DATA = [resumable.samples()]
+VAL = [(DATA[0][0][:90], DATA[0][1][:90])]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return resumable.run(None)
+
+
+def _net(kind="digital"):
+    return resumable.network(kind)
+
+
+def _weights(net):
+    return {k: v.clone() for k, v in net.state_dict().items()}
+
+
+def _same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def _fit(net, data=DATA, **options):
+    return fit(net, data, **{"epochs": 2, "batch": 32, "lr": 0.05, "progress": False, **options})
+
+
+# Going on.
+
+
+def test_stopping_after_every_single_step_changes_nothing(whole, tmp_path):
+    calls, end = 0, "out of time"
+    while "out of time" in end:
+        calls, end = calls + 1, resumable.run(str(tmp_path / "run"), max_seconds=1e-9)
+    assert end == whole and calls == 21
+    assert resumable.run(str(tmp_path / "run"), resume="must") == whole
+
+
+def test_kill_9_in_the_middle_of_an_epoch_changes_nothing(whole, tmp_path):
+    out = tmp_path / "run"
+    start = f"import sys; sys.path.insert(0, {str(HERE)!r}); import resumable; resumable.main()"
+    done = subprocess.run([sys.executable, "-c", start, "--out", str(out), "--die-at", "10"], timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+    position = torch.load(out / "last.ckpt", weights_only=True)["state"]
+    assert (position["epoch"], position["part"], position["step"]) == (1, 2, 9)
+    assert resumable.run(str(out)) == whole
+
+
+def test_the_same_network_may_be_handed_in_again(tmp_path):
+    net, options = _net(), {"epochs": 2, "val": VAL, "out": tmp_path}
+    assert _fit(net, **options, max_seconds=1e-9).stopped == "out of time"
+    result = _fit(net, **options)
+    assert result.stopped == "all epochs done" and _fit(net, **options) == result
+    alone = _net()
+    _fit(alone, epochs=2, val=VAL)
+    assert _same(_weights(net), _weights(alone))
+
+
+@pytest.mark.parametrize(
+    "change", [{"lr": 0.01}, {"epochs": 3}, {"seed": 1}, {"hwa": resumable.Shaken()}, {"data": [DATA[0], DATA[0]]}]
+)
+def test_another_run_in_the_folder_is_refused_and_kept(tmp_path, change):
+    _fit(_net(), out=tmp_path, epochs=1)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(BadResults, match=f"another run.*{next(iter(change))}"):
+        _fit(_net(), **{"out": tmp_path, "epochs": 1, **change})
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_other_first_weights_are_another_run(tmp_path):
+    _fit(_net(), out=tmp_path, epochs=1)
+    other = _net()
+    other[0].weight.data += 1
+    with pytest.raises(BadResults, match="weights"):
+        _fit(other, out=tmp_path, epochs=1)
+
+
+def test_folders_that_cannot_serve_are_refused_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    net = _net()
+    before = _weights(net)
+    with pytest.raises(BadInput, match="cannot write"):
+        _fit(net, out=tmp_path / "file" / "run")
+    with pytest.raises(BadInput, match="no checkpoint"):
+        _fit(net, out=tmp_path / "new", resume="must")
+    _fit(_net(), out=tmp_path / "old", epochs=1)
+    with pytest.raises(BadInput, match="a run already"):
+        _fit(net, out=tmp_path / "old", epochs=1, resume="never")
+    (tmp_path / "old" / "last.ckpt").write_bytes(b"PK broken")
+    with pytest.raises(BadResults, match="damaged"):
+        _fit(net, out=tmp_path / "old", epochs=1)
+    assert _same(before, _weights(net))
+
+
+# What it does.
+
+
+def test_five_lines_of_ones_own_give_the_same_weights():
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+        nets.append(mho.calibrate(mho.to_analog(model, mho.Hardware.preset("pcm")), DATA))
+    recipe = HWA(weights=Gaussian(sigma=0.04))
+    _fit(nets[0], schedule="constant", hwa=recipe)
+
+    net = nets[1].train()
+    session, optimizer = recipe.attach(net, steps=14), torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    for epoch in range(2):
+        for x, y in shuffled(DATA, batch=32, epoch=epoch):
+            optimizer.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+            session.step()
+    session.detach()
+    assert _same(_weights(nets[0]), _weights(nets[1]))
+
+
+def test_it_learns_keeps_the_best_weights_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net, state = _net(), torch.get_rng_state()
+    before = mho.accuracy(net, VAL)
+    result = _fit(net, epochs=6, val=VAL, lr=0.3)
+    assert result.best == mho.accuracy(net, VAL) == max(r["accuracy"] for r in result.history) > before
+    assert result.history[result.best_epoch]["accuracy"] == result.best
+    assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"] and result.steps == 42
+    assert not net.training and all(p.grad is None for p in net.parameters())
+    assert torch.equal(state, torch.get_rng_state()) and not list(tmp_path.iterdir())
+    assert (result.last_checkpoint, result.best_checkpoint) == (None, None)
+
+
+def test_torchs_generator_decides_nothing():
+    ends = []
+    for state in (0, 1):
+        net = _net("analog")
+        torch.manual_seed(state)
+        _fit(net, hwa=HWA(weights=Gaussian(sigma=0.04)), augment=resumable.jitter, epochs=1)
+        ends.append(_weights(net))
+    assert _same(*ends)
+    net = _net("analog")
+    _fit(net, hwa=HWA(weights=Gaussian(sigma=0.04)), augment=resumable.jitter, epochs=1, seed=1)
+    assert not _same(ends[0], _weights(net))
+
+
+def test_parts_add_up_to_a_larger_batch():
+    nets = [_net(), _net()]
+    _fit(nets[0], batch=30, hwa=resumable.Shaken())
+    result = _fit(nets[1], batch=10, accumulate=3, hwa=resumable.Shaken())
+    assert result.steps == 14
+    torch.testing.assert_close(_weights(nets[0]), _weights(nets[1]), rtol=1e-5, atol=1e-6)
+
+
+def test_training_stops_when_nothing_improves():
+    net = _net()
+    for p in net.parameters():
+        p.requires_grad_(p.dim() == 1 and len(p) == 16)
+    result = _fit(net, epochs=9, early_stop=2, val=VAL, lr=1e-12, schedule="constant")
+    assert result.stopped == "no improvement over 2 epochs" and len(result.history) == 3 and result.best_epoch == 0
+
+
+def test_a_teacher_replaces_labels():
+    teacher, student = _net(), _net()
+    _fit(teacher, epochs=4, lr=0.3)
+    x = DATA[0][0]
+    answers = teacher(x).argmax(1)
+    before = float((student(x).argmax(1) == answers).double().mean())
+    kept = _weights(teacher)
+    _fit(student, [x], epochs=8, lr=0.3, teacher=teacher, distillation=(2.0, 1.0))
+    assert float((student(x).argmax(1) == answers).double().mean()) > max(0.9, before)
+    assert _same(kept, _weights(teacher))
+
+
+def test_one_output_learns_too():
+    x, y = DATA[0][0], (DATA[0][1] > 0).long()
+
+    def accuracy():
+        return measure(net, TestData.of([(x, y)]), chip=-1, age_s=0.0, address=(0,), task=task).accuracy
+
+    for task, last in (("logit", []), ("probability", [nn.Sigmoid()])):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(6, 1), *last)
+        before = accuracy()
+        result = _fit(net, [(x, y)], epochs=5, lr=0.5, task=task, val=[(x, y)])
+        assert result.best == accuracy() > before + 0.1
+
+
+def test_autocast_keeps_the_weights_in_float32():
+    nets = [_net(), _net()]
+    results = [_fit(net, precision=p) for net, p in zip(nets, ("32", "bf16-mixed"), strict=True)]
+    assert all(p.dtype == torch.float32 for p in nets[1].parameters())
+    losses = [result.history[-1]["loss"] for result in results]
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_optimizers_and_learned_ranges():
+    net = _net()
+    _fit(net, optimizer=lambda parameters: torch.optim.Adagrad(parameters, lr=0.1), lr=None)
+    net = mho.to_analog(_net(), mho.Hardware.preset("pcm").replace(dac__range="learned"))
+    mho.calibrate(net, DATA)
+    before = float(net[0].matrix.input_range.detach())
+    _fit(net, optimizer="adamw", weight_decay=0.5, lr=0.01)
+    assert float(net[0].matrix.input_range.detach()) != before
+
+
+# When it goes wrong.
+
+
+def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path):
+    net = _net()
+    message = r"the loss is (nan|inf) in epoch \d, step \d+; the last good checkpoint is .*last"
+    with pytest.raises(BadInput, match=message):
+        _fit(net, lr=1e30, out=tmp_path, save_every=0.0, hwa=resumable.Shaken(), epochs=3)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["net"]
+    assert _same(kept, _weights(net)) and all(bool(torch.isfinite(v).all()) for v in kept.values())
+    assert not net.training and not net._forward_pre_hooks
+
+
+def test_hardware_aware_training_is_detached_after_an_error():
+    net = _net("analog")
+    with pytest.raises(ZeroDivisionError):
+        _fit(net, hwa=HWA(weights=Gaussian(sigma=0.04)), augment=lambda x, generator: 1 // 0)
+    assert not net.training and all(m.hardened is None for m in net.modules() if hasattr(m, "hardened"))
+
+
+def test_ctrl_c_stays_an_interruption_and_the_run_goes_on(tmp_path):
+    net, calls, handler = _net(), 0, signal.getsignal(signal.SIGINT)
+
+    def interrupt(module, arguments):
+        nonlocal calls
+        calls += module.training
+        if calls == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    hook = net.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(net, out=tmp_path, save_every=0.0)
+    assert signal.getsignal(signal.SIGINT) is handler
+    hook.remove()
+    _fit(net, out=tmp_path)
+    alone = _net()
+    _fit(alone)
+    assert _same(_weights(net), _weights(alone))
+
+
+def test_loggers_write_where_the_run_is(tmp_path, monkeypatch):
+    result = _fit(_net(), out=tmp_path, loggers=("csv", "tensorboard"), val=VAL)
+    lines = next(tmp_path.glob("csv/*/metrics.csv")).read_text().splitlines()
+    assert len(lines) == 3 and "epoch_accuracy" in lines[0] and str(result.history[-1]["accuracy"]) in lines[-1]
+    assert list(tmp_path.glob("tensorboard/events*"))
+    for name in ("wandb", "mlflow"):
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(MissingExtra, match=rf"'{name}'.*mho\[{name}\]"):
+            _fit(_net(), out=tmp_path / name, loggers=(name,))
+
+
+def test_without_lightning_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
+    with pytest.raises(MissingExtra, match=r"mho\[train\]"):
+        _fit(_net())
+
+
+X, Y = DATA[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "named"),
+    [
+        ({"data": []}, BadInput, "no sample"),
+        ({"data": [(X, Y + 1)]}, BadInput, "1 to 3.*3 outputs"),
+        ({"val": [(X, Y - 1)]}, BadInput, "val: labels run from -1"),
+        ({"val": [X]}, BadInput, "val has no labels"),
+        ({"data": [X]}, BadInput, "no labels and no teacher"),
+        ({"data": [X], "teacher": _net()}, BadInput, "share is 0.9"),
+        ({"epochs": 0}, WrongSetting, "epochs = 0"),
+        ({"batch": True}, WrongSetting, "batch = True"),
+        ({"accumulate": 0}, WrongSetting, "accumulate"),
+        ({"lr": 0.0}, WrongSetting, "lr = 0"),
+        ({"lr": float("nan")}, WrongSetting, "lr = nan"),
+        ({"weight_decay": -1.0}, WrongSetting, "weight_decay"),
+        ({"optimizer": "adam"}, WrongSetting, "sgd, adamw"),
+        ({"optimizer": torch.optim.SGD}, WrongSetting, "belong to optimisers given by name"),
+        ({"optimizer": "adamw", "momentum": 0.9}, WrongSetting, "no momentum"),
+        ({"momentum": 1.0}, WrongSetting, "momentum = 1"),
+        ({"schedule": "linear"}, WrongSetting, "onecycle"),
+        ({"early_stop": 2}, WrongSetting, "val"),
+        ({"early_stop": 0, "val": VAL}, WrongSetting, "early_stop = 0"),
+        ({"precision": "64"}, WrongSetting, "bf16-mixed"),
+        ({"precision": "16-mixed"}, WrongSetting, "CUDA"),
+        ({"task": "regression"}, WrongSetting, "logit"),
+        ({"task": "logit", "teacher": _net()}, NotYet, "distillation"),
+        ({"distillation": (4.0, 0.9)}, WrongSetting, "teacher"),
+        ({"teacher": _net(), "distillation": (0.0, 0.9)}, WrongSetting, "temperature"),
+        ({"resume": "yes"}, WrongSetting, "auto, must, never"),
+        ({"resume": "must"}, WrongSetting, "out=DIR"),
+        ({"save_every": -1.0}, WrongSetting, "save_every"),
+        ({"max_seconds": 0.0}, WrongSetting, "max_seconds"),
+        ({"strategy": "ddp_spawn"}, WrongSetting, "torchrun"),
+        ({"loggers": ("csv",)}, WrongSetting, "out=DIR"),
+        ({"loggers": ("visdom",)}, WrongSetting, "mlflow"),
+        ({"hwa": HWA(weights=Gaussian(sigma=0.04))}, WrongSetting, "convert it first"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_and_the_weights_stay(options, error, named):
+    net = _net().eval()
+    before = _weights(net)
+    with pytest.raises(error, match=named):
+        _fit(net, **options)
+    assert _same(before, _weights(net)) and not net.training
+
+
+def test_networks_that_cannot_be_trained_are_refused():
+    net = _net()
+    with pytest.raises(BadInput, match="copy.deepcopy"):
+        _fit(net, teacher=nn.Sequential(net))
+    with pytest.raises(WrongSetting, match="task='probability'"):
+        _fit(nn.Linear(6, 1))
+    with pytest.raises(BadInput, match="requires_grad"):
+        _fit(copy.deepcopy(net).requires_grad_(False))
+    with pytest.raises(BadInput, match="no parameters"):
+        _fit(nn.Flatten())
+    with pytest.raises(WrongSetting, match="calibrate"):
+        _fit(mho.to_analog(net, "pcm"))
+
+
+def test_more_processes_than_torchrun_started_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(WrongSetting, match="4 processes"):
+        _fit(_net())
+
+
+def test_what_decides_a_run_is_written_down(tmp_path):
+    _fit(_net(), out=tmp_path, augment=resumable.jitter, seed=3)
+    stored = json.loads((tmp_path / "run.json").read_text())
+    assert stored["augment"] == "resumable.jitter" and stored["seed"] == 3 and stored["lr"] == [0.05]
