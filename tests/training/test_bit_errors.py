@@ -59,6 +59,45 @@ def test_the_errors_are_those_of_the_layer_itself(changes):
         assert all(a < b * 1.02 for a, b in itertools.pairwise(rising))
 
 
+def test_at_the_networks_output_a_layer_counts_with_what_follows_it():
+    """Two branches, one of them multiplied by 10 afterwards: its errors count a hundred times."""
+
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.small, self.large = nn.Linear(40, 30), nn.Linear(40, 30)
+            self.large.load_state_dict(self.small.state_dict())
+
+        def forward(self, x):
+            return self.small(x) + 10 * self.large(x)
+
+    torch.manual_seed(0)
+    model, x = Branches().eval(), _x()
+    net = mho.to_analog(model, PCM)
+    layers, errors = (bit_errors(net, [x], range(4, 9), at_output=at_output) for at_output in (False, True))
+    for converter in ("dac", "adc"):
+        small, large = errors["small", converter], errors["large", converter]
+        assert all(large[b] == pytest.approx(100 * small[b], rel=1e-3) for b in small)
+        assert small[4] / small[8] == pytest.approx(layers["small", converter][4] / layers["small", converter][8])
+    alone = mho.calibrate(mho.to_analog(nn.Sequential(model.small), with_bits(PCM, 6, None)), [x], method="error")
+    with torch.no_grad():
+        expected = float((alone(x[:64]) - model.small(x[:64])).square().sum())
+    assert errors["small", "dac"][6] == pytest.approx(expected, rel=0.02)
+
+
+def test_an_output_that_is_no_tensor_has_no_error():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return {"scores": self.layer(x)}
+
+    with pytest.raises(BadInput, match="returns a dict"):
+        bit_errors(mho.to_analog(Pair(), PCM), [torch.randn(4, 3)], range(4, 6), at_output=True)
+
+
 def test_a_layer_of_several_matrices_is_one_entry():
     class Runs(nn.Module):
         def __init__(self):

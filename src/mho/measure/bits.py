@@ -137,7 +137,7 @@ def smallest_bits(
     """The fewest bits of DACs and ADCs that keep the accuracy of converters of infinite resolution, less a budget.
 
     The order in which bits are taken away follows from the calibration data alone: from `highest` on, one bit less for
-    the converter (of all layers, or of one) where the error at the layers' outputs rises least. In this order choices
+    the converter (of all layers, or of one) where the squared error of the network's output rises least. In this order choices
     are measured on the test data, until the upper bound of the paired loss leaves the budget for the first time. An
     order fixed in advance makes the last accepted choice hold with the confidence of a single test, however many were
     made, provided that fewer bits never do better (Maurer, Hothorn, Lehmacher 1995: fixed sequence). Each of the two
@@ -183,7 +183,7 @@ def smallest_bits(
 
     reference = answers(None, None)
     net = to_analog(model, with_bits(hw, highest, highest))
-    errors = bit_errors(net, batches, range(lowest, highest + 1), max_batches=max_batches)
+    errors = bit_errors(net, batches, range(lowest, highest + 1), at_output=True, max_batches=max_batches)
     level = (1 + confidence) / 2 if per_layer else confidence
 
     def walk(order: Iterator[Bits]) -> tuple[Bits | None, list[BitsTried]]:

@@ -11,7 +11,7 @@ from mho.crossbar import ideal_cells
 from mho.crossbar.operands import operands
 from mho.kernels import quantise
 from mho.nn import AnalogMatrix
-from mho.rng import reads
+from mho.training.draws import draws
 from mho.training.kept import Kept, squared
 from mho.training.search import smallest_error
 
@@ -108,7 +108,7 @@ def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
     readouts, blocks = len(cells.weight), len(product.plan.blocks)
     chunks = list(kept)
     parts: list[list[list[Columns]]] = [[[] for _ in range(blocks)] for _ in range(readouts)]
-    with reads("calibrate", matrix.path):
+    with draws(hw, matrix.path):
         for x in chunks:
             for b, (inputs, reach) in enumerate(product.inputs(x, matrix.input_range)):
                 for k, operand in enumerate(held.blocks[b]):

@@ -6,24 +6,32 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mho.convert import observed
+from mho.crossbar import Operator, ideal_cells
 from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
+from mho.nn.matrix import Observer
 from mho.training.adc_ranges import adc_error, adc_range
 from mho.training.calibration import arguments, arrays, take
 from mho.training.dac_ranges import dac_range, output_error
+from mho.training.draws import draws
 from mho.training.kept import Kept
 
 Converter = Literal["dac", "adc"]
+_CONVERTERS: tuple[Converter, ...] = ("dac", "adc")
+_VALUES, _ITEMS = 1 << 17, 64
+"""Values kept of a matrix; items of a trial."""
 Errors = dict[tuple[str, Converter], dict[int, float]]
 
 
-def bit_errors(net: nn.Module, batches: Iterable[Any], bits: range, *, max_batches: int = 2) -> Errors:
+def bit_errors(
+    net: nn.Module, batches: Iterable[Any], bits: range, *, at_output: bool = False, max_batches: int = 2
+) -> Errors:
     """Squared error at the output of each layer over its squared output, by converter and bits.
 
     One converter has b bits and the range of the smallest error, the other the most bits of `bits`. A layer of several
@@ -33,27 +41,42 @@ def bit_errors(net: nn.Module, batches: Iterable[Any], bits: range, *, max_batch
         net: What `to_analog` returned; nothing of it is changed.
         batches: As for `calibrate`.
         bits: Numbers of bits, rising.
-        max_batches: Batches looked at.
+        at_output: Give squared errors of the network's output instead, to first order: each layer's errors times what a
+            trial, with the middle number of bits in this layer and converter alone, makes of its error.
+        max_batches: Batches looked at; the trials take 64 items.
 
     Returns:
         Errors by (path of the layer, "dac" or "adc"), by number of bits.
 
     Raises:
-        BadInput: No batch, or an array that no batch reached.
+        BadInput: No batch, an array that no batch reached, or an output that is no tensor (`at_output`).
         WrongSetting: `net` was not converted, or holds a programmed chip.
     """
-    matrices, kept = arrays(net), _keep(net, take(batches, max_batches))
-    paths = layer_paths(net)
+    matrices, taken = arrays(net), take(batches, max_batches)
+    kept = _keep(net, taken)
+    paths, middle = layer_paths(net), bits[len(bits) // 2]
     found: Errors = {}
+    trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]] = {}
     with torch.no_grad():
         for matrix in matrices:
             if matrix.path not in kept:
                 raise BadInput("no batch reached this array", "give other batches", path=matrix.path)
-            for converter in ("dac", "adc"):
-                by_bits = found.setdefault((paths[matrix.path], converter), dict.fromkeys(bits, 0.0))  # type: ignore[arg-type]
+            full = _reach(with_bits(matrix.hw, bits[-1], None), matrix.path, kept[matrix.path])
+            for converter in _CONVERTERS:
+                key = (paths[matrix.path], converter)
+                by_bits = found.setdefault(key, dict.fromkeys(bits, 0.0))
                 for b in bits:
                     dac, adc = (b, None) if converter == "dac" else (bits[-1], b)
-                    by_bits[b] += _error(with_bits(matrix.hw, dac, adc), matrix.path, kept[matrix.path])
+                    hw = with_bits(matrix.hw, dac, adc)
+                    follows = converter == "adc" and hw.adc.range != "fixed"  # the DAC's range does not depend on b
+                    ranged, error = _ranged(hw, matrix.path, kept[matrix.path], full if follows else None)
+                    by_bits[b] += error
+                    if b == middle:
+                        trials.setdefault(key, {})[matrix.path] = ranged
+    if at_output:
+        for key, error in _at_output(net, taken[0], trials).items():
+            weight = error / found[key][middle] if found[key][middle] else 0.0
+            found[key] = {b: weight * e for b, e in found[key].items()}
     return found
 
 
@@ -62,32 +85,73 @@ def with_bits(hw: Hardware, dac: int | None, adc: int | None) -> Hardware:
     return hw.replace(dac__steps=None, dac__bits=dac, adc__steps=None, adc__bits=adc)
 
 
-def _error(hw: Hardware, path: str, kept: Kept) -> float:
+def _reach(hw: Hardware, path: str, kept: Kept) -> Tensor | None:
+    return dac_range(AnalogMatrix(hw, path), kept) if needs_input_range(hw) else None
+
+
+def _ranged(hw: Hardware, path: str, kept: Kept, reach: Tensor | None) -> tuple[AnalogMatrix, float]:
+    """Arrays with the ranges of the smallest error (of the DAC: `reach` where given), and that error."""
     matrix = AnalogMatrix(hw, path)
-    reach = torch.ones((), device=kept.weight.device)
-    if needs_input_range(hw):
-        reach = dac_range(matrix, kept)
+    reach = _reach(hw, path, kept) if reach is None else reach
+    if reach is not None:
         matrix.register_buffer("input_range", reach)
-    if needs_adc_range(hw):
-        return adc_error(matrix, kept, adc_range(matrix, kept))
-    return output_error(matrix, kept)(float(reach))
+    if not needs_adc_range(hw):
+        return matrix, output_error(matrix, kept)(1.0 if reach is None else float(reach))
+    bounds = adc_range(matrix, kept)
+    matrix.register_buffer("adc_range", bounds)
+    return matrix, adc_error(matrix, kept, bounds)
 
 
 def _keep(net: nn.Module, batches: list[Any]) -> dict[str, Kept]:
     kept: dict[str, Kept] = {}
 
-    def keep(matrix: AnalogMatrix, x: torch.Tensor, weight: torch.Tensor, operator: Any) -> torch.Tensor:
-        y: torch.Tensor = operator(x, weight)
-        kept.setdefault(matrix.path, Kept(weight, operator)).add(x, y)
+    def keep(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+        y = operator(x, weight)
+        kept.setdefault(matrix.path, Kept(weight, operator, _VALUES)).add(x, y)
         return y
 
+    _pass(net, batches, keep)
+    return kept
+
+
+def _at_output(
+    net: nn.Module, batch: Any, trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]]
+) -> dict[Any, float]:
+    """Squared error of the network's output for each trial; all other layers are digital."""
+    batch = tuple(x[:_ITEMS] if isinstance(x, Tensor) else x for x in arguments(batch))
+    chosen: dict[str, AnalogMatrix] = {}
+
+    def answer(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+        ranged = chosen.get(matrix.path)
+        if ranged is None:
+            return operator(x, weight)
+        product = ranged.product(weight, operator)
+        held = product.operands(ideal_cells(operator.to_matrix(weight), product.plan, ranged.hw))
+        with draws(ranged.hw, matrix.path):
+            return product(x, held, ranged.input_range, ranged.adc_range)
+
+    wanted = _pass(net, [batch], answer)
+    if not isinstance(wanted, Tensor):
+        raise BadInput(
+            f"the network returns a {type(wanted).__name__}", "wrap it so that it returns the tensor of class scores"
+        )
+    found = {}
+    for key, trial in trials.items():
+        chosen.clear()
+        chosen.update(trial)
+        found[key] = float((_pass(net, [batch], answer) - wanted).double().square().sum())
+    return found
+
+
+def _pass(net: nn.Module, batches: list[Any], observer: Observer) -> Tensor:
+    """The network's last output, in eval mode."""
     training = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
-        with torch.no_grad(), observed(net, keep):
+        with torch.no_grad(), observed(net, observer):
             for batch in batches:
-                net(*arguments(batch))
+                output = net(*arguments(batch))
     finally:
         for module, mode in training:
             module.training = mode
-    return kept
+    return output  # type: ignore[no-any-return]

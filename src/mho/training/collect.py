@@ -11,9 +11,9 @@ from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
-from mho.rng import reads
 from mho.training.adc_ranges import adc_range
 from mho.training.dac_ranges import dac_range
+from mho.training.draws import draws
 from mho.training.kept import Kept
 from mho.training.ranges import Rule, Values
 
@@ -95,7 +95,7 @@ class Outputs:
         """The digital product."""
         if self.wanted(matrix.hw):
             self._calls[matrix.path] = call = self._calls.get(matrix.path, 0) + 1
-            with reads("calibrate", matrix.path, call):
+            with draws(matrix.hw, matrix.path, call):
                 self._add(matrix, x, weight, operator)
         return operator(x, weight)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mho.crossbar import ideal_cells
 from mho.nn import AnalogMatrix
-from mho.rng import reads
+from mho.training.draws import draws
 from mho.training.kept import Kept, squared
 from mho.training.search import smallest_error
 
@@ -45,7 +45,7 @@ class output_error:
     """
 
     def __init__(self, matrix: AnalogMatrix, kept: Kept) -> None:
-        self.path, self.kept = matrix.path, kept
+        self.path, self.inputs = matrix.path, list(kept)
         hw = matrix.hw
         if hw.adc.range == "calibrated":
             hw = hw.replace(adc={"bits": None, "range": "calibrated"})
@@ -58,8 +58,8 @@ class output_error:
     def __call__(self, reach: float) -> float:
         """The error."""
         lost = 0.0
-        with reads("calibrate", self.path):  # the same noise for every range
-            for x, y in zip(self.kept, self.wanted, strict=True):
+        with draws(self.product.hw, self.path):
+            for x, y in zip(self.inputs, self.wanted, strict=True):
                 found = self.product(x, self.held, torch.tensor(reach, device=x.device), None)
                 lost += float((found - y).double().square().sum())
         return lost / self.power

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mho.crossbar import Operator
 
-_VALUES = 1 << 20
-"""Values kept of the inputs or outputs of a matrix, whichever are more: 64 images at the first layers of ResNet-20."""
+VALUES = 1 << 20
+"""Values kept by default: 64 images at the first layers of ResNet-20."""
 
 
 class Kept:
@@ -22,9 +22,11 @@ class Kept:
     Args:
         weight: The matrix, in torch's layout.
         operator: Its operator.
+        values: Values kept at most of the inputs or the outputs, whichever are more; one item is always kept.
     """
 
-    def __init__(self, weight: Tensor, operator: Operator) -> None:
+    def __init__(self, weight: Tensor, operator: Operator, values: int = VALUES) -> None:
+        self.values = values
         self.weight, self.operator = weight.detach(), operator
         self.largest = 0.0
         self._stride, self._seen = 1, 0
@@ -43,7 +45,7 @@ class Kept:
         if first < len(items):
             self._chunks.append((self._seen + first, items[first :: self._stride].clone(), size))
         self._seen += len(items)
-        while self._size() > _VALUES and sum(len(chunk) for _, chunk, _ in self._chunks) > 1:
+        while self._size() > self.values and sum(len(chunk) for _, chunk, _ in self._chunks) > 1:
             self._halve()
 
     def __iter__(self) -> Iterator[Tensor]:

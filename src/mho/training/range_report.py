@@ -16,8 +16,8 @@ from mho.crossbar.operands import operands
 from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import WrongSetting
 from mho.nn import AnalogMatrix
-from mho.rng import reads
 from mho.training.calibration import arguments, arrays, take
+from mho.training.draws import draws
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class _Look:
         product = matrix.product(weight, operator)
         cells = ideal_cells(operator.to_matrix(weight), product.plan, hw)
         clipped = [0, 0]
-        with reads("calibrate", matrix.path):
+        with draws(hw, matrix.path):
             found = product(x, product.operands(cells), matrix.input_range, matrix.adc_range)
             if hw.adc.half_steps is not None:
                 held = operands(cells, operator, product.plan, product.kernel, hw)
