@@ -15,7 +15,7 @@ from mho.studies import hwa
 def test_arms_have_names_of_their_own_and_differ_in_what_they_say():
     arms = hwa.arms()
     assert len({arm.name for arm in arms}) == len(arms)
-    recipes = [(arm.hardware, arm.recipe, arm.passes) for arm in arms]
+    recipes = [(arm.subject.network, arm.hardware, arm.recipe, arm.passes) for arm in arms]
     assert len(set(map(repr, recipes))) == len(arms)
 
 
@@ -47,7 +47,7 @@ def test_it_is_drawn_from_what_is_stored(tmp_path):
         _store(tmp_path / f"pcm-sigma-0.08-seed{seed}", 0.01, seed + 1)
         _store(tmp_path / f"pcm-chips-seed{seed}", 0.02, seed + 5)
     paths = list(write_hwa(tmp_path))
-    assert [path.name for path in paths] == ["sizes.svg", "ages-pcm.svg", "table.md"]
+    assert [path.name for path in paths] == ["sizes.svg", "ages-resnet-20-pcm.svg", "table.md"]
     table = paths[-1].read_text()
     assert table.count("\n") == 5 and "3 × 8" in table and "–" in table
     stored = {(arm.name, seed): result for arm, _, seed, result in hwa.results(tmp_path)}

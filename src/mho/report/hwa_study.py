@@ -34,7 +34,12 @@ class _Line:
 
     @property
     def label(self) -> str:
-        return self.arm.label + (", norms recalibrated" if self.variant else "")
+        return self.arm.label + (f", {self.variant[1:]} recalibrated" if self.variant else "")
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """Network and hardware."""
+        return self.arm.subject.label, self.arm.hardware
 
     def at(self, age: int) -> Interval:
         """Mean accuracy; the interval is over training seeds, or over chips where nothing was trained."""
@@ -68,11 +73,12 @@ def write_hwa(out: Path) -> Iterator[Path]:
         raise BadResults("no arm of the study is stored here", "measure it first: mho study hwa", path=str(out))
     figures = out / "figures"
     figures.mkdir(exist_ok=True)
-    drawn = {"sizes": _sizes(lines)}
-    for hardware in ("pcm", "hwa-standard"):
-        wanted = [line for line in lines if line.arm.hardware == hardware and line.arm.sigma is None]
+    drawn = {"sizes": _sizes(lines)} if any(line.arm.sigma is not None for line in lines) else {}
+    for of in dict.fromkeys(line.of for line in lines):
+        wanted = [line for line in lines if line.of == of and line.arm.sigma is None]
+        name = f"ages-{of[0].split()[0].lower()}-{of[1]}"
         if len(wanted) > 1:
-            drawn[f"ages-{hardware}"] = _ages(hardware, wanted)
+            drawn[name] = _ages(name, wanted)
     for name, svg in drawn.items():
         path = figures / f"{name}.svg"
         path.write_text(svg, encoding="utf-8")
@@ -89,8 +95,9 @@ def _lines(out: Path) -> list[_Line]:
     return [_Line(runs[0][0], variant, tuple(r for _, r in runs)) for (_, variant), runs in found.items()]
 
 
-def _ages(hardware: str, lines: Sequence[_Line]) -> str:
-    settings: Any = {**STYLE, "svg.hashsalt": f"ages-{hardware}"}
+def _ages(name: str, lines: Sequence[_Line]) -> str:
+    """Accuracy over time of the arms of one network on one hardware."""
+    settings: Any = {**STYLE, "svg.hashsalt": name}
     with matplotlib.rc_context(settings):
         figure, ax = canvas(3.8, width=8.4)
         ages = lines[0].runs[0].ages_s
@@ -141,18 +148,18 @@ def _sizes(lines: Sequence[_Line]) -> str:
 
 def _table(lines: Sequence[_Line]) -> str:
     ages = lines[0].runs[0].ages_s
-    head = ["hardware", "arm", "digital", *(show_age(age) for age in ages), "gain at 1 day", "gain at 1 year",
+    head = ["network", "hardware", "arm", "digital", *(show_age(age) for age in ages), "gain at 1 day", "gain at 1 year",
             "σ_chip at 1 day", "seeds × chips"]  # fmt: skip
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    bases = {line.arm.hardware: line.runs[0] for line in lines if line.arm.recipe is None and not line.variant}
+    bases = {line.of: line.runs[0] for line in lines if line.arm.recipe is None and not line.variant}
     for line in lines:
         at = [line.at(i) for i in range(len(ages))]
-        base = bases.get(line.arm.hardware)
+        base = bases.get(line.of)
         gains = (
             ["–", "–"] if base is None or base is line.runs[0] else [_points(line.gain(base, age)) for age in (2, 4)]
         )
         rows.append("| " + " | ".join([
-            line.arm.hardware, line.label, percent(line.digital),
+            *line.of, line.label, percent(line.digital),
             *(f"{100 * a.value:.1f} ± {100 * a.half_width:.1f}" for a in at), *gains,
             f"{100 * line.spread(2):.2f}", f"{len(line.runs)} × {len(line.runs[0].chips)}",
         ]) + " |")  # fmt: skip

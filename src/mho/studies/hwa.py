@@ -13,28 +13,66 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import mho
-from mho.data import load
+from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
 from mho.measure import DriftResult
 from mho.models import published
 from mho.training import HWA, Gaussian, Programming, fit
-from mho.training.recalibration import RecalibrateNorms
+from mho.training.loader import Augment
+from mho.training.recalibration import find
 
 TIMES = ("60 s", "1 h", "1 day", "1 month", "1 year")
 BUDGET = 0.01
-TEST = 2000
-"""First test images of CIFAR-10, as in the drift study."""
-CALIBRATION = 1000
-"""First training images: ranges of the converters, statistics of norms."""
 SEEDS = 3
-_NETWORK, _QUANTILE = "cifar10_resnet20", 0.9999
+_QUANTILE = 0.9999
+KEYWORD_PASSES = 40
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A published network and its data.
+
+    Attributes:
+        network: Name among the published ones.
+        label: How figures name it.
+        recalibrations: What is done to the aged chip, by the end of a folder's name.
+        augment: Of training inputs, or None.
+        optimizer, lr, weight_decay, batch: Of training.
+    """
+
+    network: str
+    label: str
+    recalibrations: tuple[str, ...]
+    augment: Augment | None
+    optimizer: str
+    lr: float
+    weight_decay: float
+    batch: int
+
+    def data(self, name: str, images: int) -> tuple[Dataset, Dataset, Dataset]:
+        """Test, calibration and training data.
+
+        CIFAR-10: the first 2,000 test images, as in the drift study; the first 1,000 and the first `images` training
+        images. Keywords, of which only 1,000 samples exist: the second half for the test, the first for all else.
+        """
+        if name.startswith("cifar10"):
+            train = load(f"{name}&split=train&n={images}")
+            return load(f"{name}&n=2000"), train.subset(min(images, 1000)), train
+        whole = load(name)
+        half = len(whole.labels) // 2
+        first = whole.subset(half)
+        return replace(whole, inputs=whole.inputs[half:], labels=whole.labels[half:]), first, first
+
+
+RESNET = Subject("cifar10_resnet20", "ResNet-20", ("norms",), crop_and_flip, "sgd", 0.01, 5e-4, 128)
+KEYWORDS = Subject("kws_dscnn_mlperf", "DS-CNN keywords", ("output", "affine"), None, "adamw", 1e-3, 0.0, 64)
 
 
 @dataclass(frozen=True)
@@ -48,7 +86,8 @@ class Arm:
         sigma: Gaussian noise on the weights, as a share of the column's largest; None: see `recipe`.
         recipe: What training injects; None: not trained.
         passes: Training images seen, as a multiple of the study's.
-        norms: Also measured with the norms recalibrated on the aged chip.
+        again: Also measured with recalibrations on the aged chip.
+        subject: The network.
     """
 
     name: str
@@ -57,20 +96,28 @@ class Arm:
     sigma: float | None = None
     recipe: HWA | None = None
     passes: int = 1
-    norms: bool = False
+    again: bool = False
+    subject: Subject = RESNET
 
 
 def arms() -> list[Arm]:
     """Every arm, the quickest to answer the main question first."""
-    found = [Arm(f"{hw}-published", hw, "as published", norms=True) for hw in ("pcm", "hwa-standard")]
+    found = [Arm(f"{hw}-published", hw, "as published", again=True) for hw in ("pcm", "hwa-standard")]
     drifted = HWA(weights=Programming(time="1 day"))
     for sigma in (0.0, 0.08, 0.3, 0.03, 0.15):
         noise = HWA(weights=Gaussian(sigma=sigma, per="column"))
         found.append(Arm(f"pcm-sigma-{sigma:g}", "pcm", f"σ = {sigma:g}", sigma, noise))
     noise = HWA(weights=Gaussian(sigma=0.1, per="column"))
-    found.append(Arm("pcm-long", "pcm", "σ = 0.1, 5 x the images", recipe=noise, passes=5, norms=True))
-    found.append(Arm("hwa-standard-chips", "hwa-standard", "chips a day old", recipe=drifted, norms=True))
-    found.append(Arm("pcm-chips", "pcm", "chips a day old", recipe=drifted, norms=True))
+    found.append(Arm("pcm-long", "pcm", "σ = 0.1, 5 x the images", recipe=noise, passes=5, again=True))
+    found.append(Arm("hwa-standard-chips", "hwa-standard", "chips a day old", recipe=drifted, again=True))
+    found.append(Arm("pcm-chips", "pcm", "chips a day old", recipe=drifted, again=True))
+    for hw in ("pcm", "hwa-standard"):
+        found.append(Arm(f"kws-{hw}-published", hw, "as published", again=True, subject=KEYWORDS))
+        noise = HWA(weights=Gaussian(sigma=0.1, per="column"))
+        label = "σ = 0.1, taught on the other half"
+        found.append(
+            Arm(f"kws-{hw}-distilled", hw, label, recipe=noise, passes=KEYWORD_PASSES, again=True, subject=KEYWORDS)
+        )
     return found
 
 
@@ -101,11 +148,12 @@ def _run(
     arm: Arm, name: str, seed: int, out: Path, chips: int, images: int, epochs: int, device: str,
     progress: Callable[[str], None],
 ) -> None:  # fmt: skip
-    variants = ("", "-norms") if arm.norms else ("",)
+    variants = ("", *(f"-{kind}" for kind in arm.subject.recalibrations)) if arm.again else ("",)
     if all((out / f"{name}{v}" / "done").exists() for v in variants):
         return
-    model, info = published(_NETWORK)
-    test, ranges = load(f"{info.data}&n={TEST}"), load(f"{info.data}&split=train&n={CALIBRATION}")
+    model, info = published(arm.subject.network)
+    assert info.data is not None
+    test, ranges, train = arm.subject.data(info.data, images)
     net = mho.to_analog(model, mho.Hardware.preset(arm.hardware), example=test.inputs[:2])
     mho.calibrate(net, ranges, quantile=_QUANTILE)
     if arm.recipe is not None:
@@ -114,35 +162,37 @@ def _run(
             net.load_state_dict(torch.load(weights, weights_only=True))
         else:
             progress(f"training {name}")
-            data = f"{info.data}&split=train&n={images}"
             net, model = net.to(device), model.to(device)
-            _train(net, model, arm.recipe, data, seed, epochs, out / "weights" / name)
-            net = net.cpu()
+            _train(net, model, arm, train, seed, epochs, out / "weights" / name)
+            net, model = net.cpu(), model.cpu()
             mho.calibrate(net, ranges, quantile=_QUANTILE)
             torch.save(net.state_dict(), weights)
     for variant in variants:
         progress(f"measuring {name}{variant}")
-        recalibrate = (RecalibrateNorms(ranges),) if variant else ()
+        recalibrate = (find(variant[1:]).of(ranges, net),) if variant else ()
         mho.drift(
-            net, test, TIMES, chips=chips, out=out / f"{name}{variant}", name=f"ResNet-20, {arm.label}{variant}",
-            recalibrate=recalibrate, command=f"mho study hwa --only {name} --train-images {images} --epochs {epochs}",
+            net, test, TIMES, chips=chips, out=out / f"{name}{variant}",
+            name=f"{arm.subject.label}, {arm.label}{variant}", recalibrate=recalibrate,
+            command=f"mho study hwa --only {name} --train-images {images} --epochs {epochs // arm.passes}",
         )  # fmt: skip
         (out / f"{name}{variant}" / "done").write_text("")
 
 
-def _train(net: nn.Module, teacher: nn.Module, recipe: HWA, data: str, seed: int, epochs: int, folder: Path) -> None:
+def _train(net: nn.Module, teacher: nn.Module, arm: Arm, data: Dataset, seed: int, epochs: int, folder: Path) -> None:
+    subject = arm.subject
     result = fit(
-        net, load(data), epochs=epochs, batch=128, lr=0.01, weight_decay=5e-4, hwa=recipe, teacher=teacher.eval(),
-        distillation=(4.0, 1.0), augment=crop_and_flip, seed=seed, out=folder, progress=False,
+        net, data, epochs=epochs, batch=subject.batch, optimizer=subject.optimizer, lr=subject.lr,
+        weight_decay=subject.weight_decay, hwa=arm.recipe, teacher=teacher.eval(), distillation=(4.0, 1.0),
+        augment=subject.augment, seed=seed, out=folder, progress=False,
     )  # fmt: skip
     (folder / "history.json").write_text(json.dumps(result.history), encoding="utf-8")
 
 
 def results(out: Path) -> Iterator[tuple[Arm, str, int, DriftResult]]:
-    """What is stored: arm, variant ('' or '-norms'), training seed, result."""
+    """What is stored: arm, variant ('' or a recalibration, as '-norms'), training seed, result."""
     for arm in arms():
         for seed in range(SEEDS):
             name = arm.name if arm.recipe is None else f"{arm.name}-seed{seed}"
-            for variant in ("", "-norms"):
+            for variant in ("", *(f"-{kind}" for kind in arm.subject.recalibrations)):
                 if (out / f"{name}{variant}" / "done").exists() and (seed == 0 or arm.recipe is not None):
                     yield arm, variant, seed, DriftResult.load(out / f"{name}{variant}")
