@@ -171,3 +171,13 @@ def test_more_pairs_hold_the_same_weight_with_smaller_errors():
             errors[pairs, subtract] = float((error - error.mean()).std())
     assert errors[1, "analog"] / errors[4, "analog"] == pytest.approx(2, rel=0.1)
     assert errors[1, "digital"] / errors[4, "digital"] == pytest.approx(2, rel=0.1)
+
+
+def test_digests_outlast_settings_that_come_later():
+    """Those of stored results: the drift study's."""
+    assert Hardware.preset("pcm").digest() == "3d3191d002af"
+    assert "write_verify" in Hardware.preset("pcm").as_dict() and "pairs: 1" in str(Hardware.preset("pcm"))
+    for changes in (
+        {"write_verify": {"rounds": 2}}, {"layers": {"x": {"adc.bits": 4}}}, {"encoding.pairs": 2}, {"noise.input": 0.1},
+    ):  # fmt: skip
+        assert Hardware.preset("pcm", **changes).digest() != "3d3191d002af"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ class Differential(Encoding):
     (CrossSim's BALANCED core, one- and two-sided).
     """
 
+    later: ClassVar[tuple[str, ...]] = ("pairs",)
     kind: Literal["differential"] = "differential"
     sides: Literal["one", "two"] = "one"
     """one: g± = g_min + range·max(±w, 0); two: g± = g_min + range·(1 ± w)/2."""

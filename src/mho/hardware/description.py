@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
@@ -62,6 +62,7 @@ class Hardware(Spec):
         512
     """
 
+    later: ClassVar[tuple[str, ...]] = ("layers", "write_verify")
     version: Literal[1] = 1
     """Version of this format."""
     name: str

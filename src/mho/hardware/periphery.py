@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -89,6 +89,7 @@ class ADC(Converter):
 class ProductNoise(Spec):
     """Noise drawn anew for each product of the array with an input vector u (|u| <= 1)."""
 
+    later: ClassVar[tuple[str, ...]] = ("input",)
     output: float = Field(default=0.0, ge=0)
     """Standard deviation at each column before the ADC, in units of one full weight times one full input."""
     input: float = Field(default=0.0, ge=0)

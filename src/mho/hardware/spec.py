@@ -5,10 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from mho.errors import BadInput, MhoError, WrongSetting
 
@@ -49,13 +56,26 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise explain(error, cls, where) from None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as they would stand in YAML."""
-        return self.model_dump(mode="json", serialize_as_any=True)
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that came when results were stored already: `digest` leaves them out while they have their default."""
+
+    def as_dict(self, *, lasting: bool = False) -> dict[str, Any]:
+        """Plain values, as they would stand in YAML; `lasting`: without the `later` fields that have their default."""
+        return self.model_dump(mode="json", serialize_as_any=True, context={"lasting": lasting})
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        if info.context and info.context.get("lasting"):
+            for name in self.later:
+                if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
+                    data.pop(name, None)
+        return data
 
     def digest(self) -> str:
         """Twelve hex digits that name this description."""
-        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        text = json.dumps(self.as_dict(lasting=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_yaml(self, path: str | Path | None = None) -> str:
         """The description as YAML text, written to `path` if one is given."""

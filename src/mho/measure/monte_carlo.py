@@ -126,7 +126,7 @@ def drift(
     header = RunHeader(
         model=name or type(net).__name__,
         data=test.info,
-        hardware=hw.as_dict(),
+        hardware=hw.as_dict(lasting=True),
         hardware_digest=hw.digest(),
         seed=seed,
         times_s=tuple(ages),
