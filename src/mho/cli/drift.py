@@ -37,7 +37,14 @@ def drift(
     budget: Annotated[float, typer.Option("--budget", help="Accuracy that may be lost, as a fraction.")] = 0.01,
     calibration: Annotated[
         str | None,
-        typer.Option("--calibration", help="Data for the converters' ranges (labels unused); default: --data."),
+        typer.Option("--calibration", help="Data for ranges and --recalibrate (labels unused); default: --data."),
+    ] = None,
+    recalibrate: Annotated[
+        list[str] | None,
+        typer.Option("--recalibrate", help="norms, affine, output or threshold on the aged chip; may be repeated."),
+    ] = None,
+    refresh: Annotated[
+        str | None, typer.Option("--refresh", help="Interval after which the chip is programmed anew, e.g. 1mo.")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
@@ -56,6 +63,7 @@ def drift(
     from mho.cli.progress import drift_bar
     from mho.data import load
     from mho.models import FACTORIES, resolve
+    from mho.training.recalibration import find
 
     hw = mho.Hardware.of(hardware)
     if changes:
@@ -72,13 +80,14 @@ def drift(
     first = next(iter(ranges))[0]
     net = mho.to_analog(network.eval(), hw, example=first[:2])
     mho.calibrate(net, ranges)
+    recalibrations = [find(kind).of(ranges, net) for kind in recalibrate or []]
     with drift_bar() as progress:
         result = mho.drift(
             net, test, [part for part in times.split(",") if part.strip()],
             chips="auto" if chips == "auto" else _whole(chips, "--chips"),
             images=images if images in ("all", "auto") else _whole(images, "--images"),  # type: ignore[arg-type]
             ci=ci, max_chips=max_chips, confidence=confidence, seed=seed, out=out, workers=workers,
-            task=task, name=model,  # type: ignore[arg-type]
+            task=task, name=model, recalibrate=recalibrations, refresh=refresh,  # type: ignore[arg-type]
             command=shlex.join(["mho", *sys.argv[1:]]), progress=progress,
         )  # fmt: skip
     console = Console()

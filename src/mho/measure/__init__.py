@@ -4,6 +4,7 @@ from mho.measure.curves import Lifetime, Yield, accuracy_at, lifetime, yield_at
 from mho.measure.evaluate import TestData, accuracy, measure
 from mho.measure.intervals import Interval, mean_interval, wilson_interval
 from mho.measure.monte_carlo import Known, digital_measurement, drift
+from mho.measure.paired import paired
 from mho.measure.result import DriftResult
 from mho.measure.split import VarianceSplit, variance_split
 from mho.measure.summary import AgeSummary, ClassRecall
@@ -29,6 +30,7 @@ __all__ = [
     "lifetime",
     "mean_interval",
     "measure",
+    "paired",
     "variance_split",
     "wilson_interval",
     "yield_at",

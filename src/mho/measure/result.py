@@ -119,8 +119,17 @@ class DriftResult:
 
     @property
     def subject(self) -> str:
-        """Data, network and hardware in words."""
-        return f"{self.header.data.name} with {self.header.model} on '{self.hardware_name}'"
+        """Data, network, hardware and upkeep in words."""
+        return f"{self.header.data.name} with {self.header.model} on '{self.hardware_name}'{self._upkeep}"
+
+    @property
+    def _upkeep(self) -> str:
+        """What is done to chips on the way, in words; often nothing."""
+        kinds = ", ".join(record.partition(",")[0] for record in self.header.recalibrations)
+        parts = [f"{kinds} recalibrated"] if kinds else []
+        if self.header.refresh_s is not None:
+            parts.append(f"programmed anew every {show_time(self.header.refresh_s)}")
+        return f" ({'; '.join(parts)})" if parts else ""
 
     def at(self, age_s: float) -> list[Measurement]:
         """All chips at a measured age, by chip."""
@@ -221,6 +230,8 @@ class DriftResult:
                     "data": header.data.name,
                     "hardware": self.hardware_name,
                     "hardware_digest": header.hardware_digest,
+                    "recalibrations": "; ".join(header.recalibrations),
+                    "refresh_s": header.refresh_s,
                     "seed": header.seed,
                     "chip": m.chip,
                     **({"chips": m.chips} if self.shared else {}),

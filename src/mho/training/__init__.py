@@ -8,6 +8,13 @@ from mho.training.injections import Discretise, DropConnect, Gaussian, Injection
 from mho.training.losses import Distillation, loss_for
 from mho.training.plain import train
 from mho.training.ranking import rank_weights
+from mho.training.recalibration import (
+    RecalibrateAffine,
+    RecalibrateNorms,
+    RecalibrateOutput,
+    RecalibrateThreshold,
+    Recalibration,
+)
 from mho.training.schedule import Schedule
 from mho.training.session import Session
 
@@ -21,6 +28,11 @@ __all__ = [
     "Gaussian",
     "Injection",
     "Programming",
+    "RecalibrateAffine",
+    "RecalibrateNorms",
+    "RecalibrateOutput",
+    "RecalibrateThreshold",
+    "Recalibration",
     "Schedule",
     "Session",
     "calibrate",
