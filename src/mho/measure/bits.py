@@ -176,8 +176,9 @@ def smallest_bits(
 
     def answers(dac: int | None, adc: int | None, bits: Bits | None = None) -> NDArray[np.bool_]:
         net = to_analog(model, with_bits(hw, dac, adc))
-        for path, matrix in _matrices(net) if bits is not None else ():
-            matrix.hw = with_bits(matrix.hw, bits[path, "dac"], bits[path, "adc"])  # type: ignore[index]
+        for path, matrix in _matrices(net):
+            chosen = (dac, adc) if bits is None else (bits[path, "dac"], bits[path, "adc"])
+            matrix.hw = with_bits(matrix.hw, *chosen)
         calibrate(net, batches, max_batches=max_batches, **options)
         return measure(net, data, chip=-1, age_s=0.0, address=("bits",), task=task).correct
 

@@ -116,7 +116,9 @@ def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
                     noisy = operand.variance is not None or hw.noise.output
                     seen = product.columns(inputs, operand) if noisy else clean
                     share = max(1, _VALUES // len(chunks) // clean.shape[operator.axis])
-                    step = -(-(clean.numel() // clean.shape[operator.axis]) // share)
+                    step = (
+                        -(-(clean.numel() // clean.shape[operator.axis]) // share) | 1
+                    )  # odd: no pattern with the width of images
                     factor = operand.gain.to(clean.dtype)
                     if isinstance(reach, Tensor) and reach.dim():
                         factor = factor * _rows(reach.expand(clean.shape), operator.axis, step)

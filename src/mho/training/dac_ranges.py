@@ -40,14 +40,14 @@ class output_error:
     """Called with a range of the DAC: the squared error at the layer's output, over its squared output.
 
     Args:
-        matrix: The arrays; a calibrated ADC is left out.
+        matrix: The arrays; an ADC that is calibrated is left out.
         kept: Inputs of the layer.
     """
 
     def __init__(self, matrix: AnalogMatrix, kept: Kept) -> None:
         self.path, self.inputs = matrix.path, list(kept)
         hw = matrix.hw
-        if hw.adc.range == "calibrated":
+        if hw.adc.range != "fixed":
             hw = hw.replace(adc={"bits": None, "range": "calibrated"})
         product = matrix.product(kept.weight, kept.operator)
         self.product = replace(product, hw=hw)
