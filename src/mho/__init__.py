@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "HWA": "mho.training",
     "Chip": "mho.chip",
     "DriftResult": "mho.measure",
     "Hardware": "mho.hardware",
     "accuracy": "mho.measure",
     "calibrate": "mho.training",
     "drift": "mho.measure",
+    "fit": "mho.training",
     "program": "mho.chip",
     "to_analog": "mho.convert",
     "to_digital": "mho.convert",
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
     from mho.measure import DriftResult as DriftResult
     from mho.measure import accuracy as accuracy
     from mho.measure import drift as drift
+    from mho.training import HWA as HWA
     from mho.training import calibrate as calibrate
+    from mho.training import fit as fit
 
 
 def __getattr__(name: str) -> Any:

@@ -74,7 +74,7 @@ def calibrate(
     from rich.console import Console
 
     import mho
-    from mho.cli.drift import _change
+    from mho.cli.options import change
     from mho.data import load
     from mho.models import FACTORIES, resolve
     from mho.training.calibration import ranges_of, save_ranges
@@ -85,7 +85,7 @@ def calibrate(
         raise WrongSetting("--bits measures accuracy", "give --test DATA, other than --data", path="--test")
     hw = mho.Hardware.of(hardware)
     if changes:
-        hw = hw.replace(**dict(_change(text) for text in changes))
+        hw = hw.replace(**dict(change(text) for text in changes))
     if weights is None and model.partition("?")[0] in FACTORIES:
         raise WrongSetting(
             f"'{model}' without weights is a random network",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from mho.cli.options import change, whole
 from mho.errors import WrongSetting
 
 
@@ -67,7 +68,7 @@ def drift(
 
     hw = mho.Hardware.of(hardware)
     if changes:
-        hw = hw.replace(**dict(_change(text) for text in changes))
+        hw = hw.replace(**dict(change(text) for text in changes))
     if weights is None and model.partition("?")[0] in FACTORIES:
         raise WrongSetting(
             f"'{model}' without weights is a random network",
@@ -84,8 +85,8 @@ def drift(
     with drift_bar() as progress:
         result = mho.drift(
             net, test, [part for part in times.split(",") if part.strip()],
-            chips="auto" if chips == "auto" else _whole(chips, "--chips"),
-            images=images if images in ("all", "auto") else _whole(images, "--images"),  # type: ignore[arg-type]
+            chips="auto" if chips == "auto" else whole(chips, "--chips"),
+            images=images if images in ("all", "auto") else whole(images, "--images"),  # type: ignore[arg-type]
             ci=ci, max_chips=max_chips, confidence=confidence, seed=seed, out=out, workers=workers,
             task=task, name=model, recalibrate=recalibrations, refresh=refresh,  # type: ignore[arg-type]
             command=shlex.join(["mho", *sys.argv[1:]]), progress=progress,
@@ -96,21 +97,3 @@ def drift(
         console.print(f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False)
     else:
         console.print(f"report: {result.report(out, budget=budget)}", markup=False)
-
-
-def _change(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise WrongSetting(f"--set {text!r} has no '='", "write it as --set adc.bits=6", path="--set")
-    return key.strip(), yaml.safe_load(value)
-
-
-def _whole(text: str, option: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise WrongSetting(
-            f"{option} {text!r}", "give a whole number, or a word that --help names", path=option
-        ) from None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.drift import _change
+from mho.cli.options import change
 from mho.errors import WrongSetting
 
 WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
@@ -79,7 +79,7 @@ def train(
         raise WrongSetting(f"--pretrain {pretrain}", "give 0 or more epochs", path="--pretrain")
     hw = mho.Hardware.of(hardware)
     if changes:
-        hw = hw.replace(**dict(_change(text) for text in changes))
+        hw = hw.replace(**dict(change(text) for text in changes))
     recipe = _recipe(noise)
     with reads("train", "weights", seed):
         network = resolve(model, weights)

@@ -1,5 +1,6 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
+from mho.measure.bits import SmallestBits, smallest_bits
 from mho.measure.curves import Lifetime, Yield, accuracy_at, lifetime, yield_at
 from mho.measure.evaluate import TestData, accuracy, measure
 from mho.measure.intervals import Interval, mean_interval, wilson_interval
@@ -20,6 +21,7 @@ __all__ = [
     "Lifetime",
     "Measurement",
     "RunHeader",
+    "SmallestBits",
     "TestData",
     "VarianceSplit",
     "Yield",
@@ -31,6 +33,7 @@ __all__ = [
     "mean_interval",
     "measure",
     "paired",
+    "smallest_bits",
     "variance_split",
     "wilson_interval",
     "yield_at",
