@@ -103,14 +103,14 @@ class Arm:
 def arms() -> list[Arm]:
     """Every arm, the quickest to answer the main question first."""
     found = [Arm(f"{hw}-published", hw, "as published", again=True) for hw in ("pcm", "hwa-standard")]
-    drifted = HWA(weights=Programming(time="1 day"))
+    drifted = HWA(weights=Programming(time="1 day", scale=2.0))
     for sigma in (0.0, 0.08, 0.3, 0.03, 0.15):
         noise = HWA(weights=Gaussian(sigma=sigma, per="column"))
         found.append(Arm(f"pcm-sigma-{sigma:g}", "pcm", f"σ = {sigma:g}", sigma, noise))
     noise = HWA(weights=Gaussian(sigma=0.1, per="column"))
-    found.append(Arm("pcm-long", "pcm", "σ = 0.1, 5 x the images", recipe=noise, passes=5, again=True))
-    found.append(Arm("hwa-standard-chips", "hwa-standard", "chips a day old", recipe=drifted, again=True))
-    found.append(Arm("pcm-chips", "pcm", "chips a day old", recipe=drifted, again=True))
+    found.append(Arm("pcm-long", "pcm", "σ = 0.1, 5 passes", recipe=noise, passes=5, again=True))
+    found.append(Arm("hwa-standard-noise", "hwa-standard", "σ = 0.1", recipe=noise, again=True))
+    found.append(Arm("pcm-chips", "pcm", "trained on chips a day old", recipe=drifted, again=True))
     for hw in ("pcm", "hwa-standard"):
         found.append(Arm(f"kws-{hw}-published", hw, "as published", again=True, subject=KEYWORDS))
         noise = HWA(weights=Gaussian(sigma=0.1, per="column"))
