@@ -27,7 +27,7 @@ def _run(*arguments):
         text=True, env={**environment, "MASTER_PORT": str(port)}, start_new_session=True,
     )  # fmt: skip
     try:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=240)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, 9)
