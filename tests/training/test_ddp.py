@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -29,7 +30,7 @@ def _run(*arguments):
     try:
         out, err = process.communicate(timeout=240)
     finally:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
     assert process.returncode == 0, err[-2000:]
     return out
