@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -27,9 +28,9 @@ def _run(*arguments):
         text=True, env={**environment, "MASTER_PORT": str(port)}, start_new_session=True,
     )  # fmt: skip
     try:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=240)
     finally:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
     assert process.returncode == 0, err[-2000:]
     return out
