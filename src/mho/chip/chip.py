@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mho.chip.arrays import Arrays, program_arrays
+from mho.devices.faults import draw_faults
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer
@@ -27,11 +29,12 @@ class Chip:
     Attributes:
         seed: Root seed.
         index: Number of the chip under that seed.
+        cycle: How often it had been programmed before.
         arrays: The programmed arrays by the path of their matrix.
     """
 
-    def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays]) -> None:
-        self.seed, self.index, self.arrays = seed, index, arrays
+    def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays], cycle: int = 0) -> None:
+        self.seed, self.index, self.arrays, self.cycle = seed, index, arrays, cycle
         self._net = _copy(net)
 
     @torch.no_grad()
@@ -42,7 +45,7 @@ class Chip:
         everything else digital are those at the time of programming.
 
         Args:
-            time: Age since the end of programming: seconds, or a string such as "1 month".
+            time: Age since the end of (the latest) programming: seconds, or a string such as "1 month".
             read: Number of the evaluation; another one sees another fluctuation of reading.
 
         Raises:
@@ -55,36 +58,50 @@ class Chip:
         return net.eval()
 
     def __repr__(self) -> str:
-        return f"Chip(seed={self.seed}, index={self.index}, {len(self.arrays)} matrices)"
+        cycle = f", cycle={self.cycle}" if self.cycle else ""
+        return f"Chip(seed={self.seed}, index={self.index}{cycle}, {len(self.arrays)} matrices)"
 
 
 @torch.no_grad()
-def program(net: nn.Module, seed: int = 0, *, chip: int = 0) -> Chip:
+def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> Chip:
     """Program one simulated chip with the weights of a converted network.
 
     Args:
         net: What `to_analog` returned, calibrated where its converters need ranges.
         seed: Root seed.
         chip: Number of the chip; (seed, chip) is the same chip in any order and on any worker.
+        cycle: How often this chip had been programmed before. Each programming draws its errors, drift exponents and
+            readings anew; faulty cells are the chip's own and stay.
 
     Raises:
-        WrongSetting: `net` was not converted, or is itself a chip's network.
+        WrongSetting: `net` was not converted, or is itself a chip's network; a negative or fractional cycle.
         BadInput: Weights that cannot be programmed.
     """
+    if isinstance(cycle, bool) or not isinstance(cycle, int) or cycle < 0:
+        raise WrongSetting(f"cycle = {cycle!r}", "a whole number; 0 is the first programming", path="cycle")
     arrays: dict[str, Arrays] = {}
-    root = Stream(("chip", seed, chip))
+    first = Stream(("chip", seed, chip))
+    root = first if cycle == 0 else first / "cycle" / cycle
     for path, view in _matrices(net):
         if view.matrix.programmed() is not None:
             raise WrongSetting(
                 "this network is a programmed chip already", "program the network that to_analog returned", path=path
             )
         hw: Hardware = view.matrix.hw
-        arrays[view.matrix.path] = program_arrays(
-            view.weight, view.operator, hw, root / view.matrix.path, view.matrix.adc_range, view.matrix.path
-        )
+        where = view.matrix.path
+        programmed = program_arrays(view.weight, view.operator, hw, root / where, view.matrix.adc_range, where)
+        if cycle and hw.faults:
+            programmed = replace(programmed, faults=_faults_of(programmed, first / where))
+        arrays[where] = programmed
     if not arrays:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-    return Chip(net, seed, chip, arrays)
+    return Chip(net, seed, chip, arrays, cycle)
+
+
+def _faults_of(arrays: Arrays, draw: Stream) -> tuple[tuple[Tensor, Tensor], ...]:
+    """The faulty cells of each plane, as the matrix's first programming found them at the address `draw`."""
+    shapes = enumerate(target.shape for target in arrays.targets)
+    return tuple(draw_faults(shape, arrays.hw.faults, draw / "faults" / p) for p, shape in shapes)
 
 
 def _copy(net: nn.Module) -> nn.Module:

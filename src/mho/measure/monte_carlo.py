@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,9 @@ from mho.measure.result import DriftResult
 from mho.measure.shared import Images, chips_per_pass, parts, together
 from mho.measure.workers import in_order
 from mho.nn import AnalogMatrix
+from mho.rng import reads
 from mho.store import Measurement, RunHeader, RunStore
+from mho.training.recalibration import Recalibration
 from mho.units import seconds
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
@@ -58,6 +61,8 @@ def drift(
     max_seconds: float | None = None,
     confidence: float = 0.95,
     seed: int = 0,
+    recalibrate: Recalibration | Sequence[Recalibration] = (),
+    refresh: str | float | None = None,
     out: str | Path | None = None,
     workers: int = 1,
     task: Task = "classes",
@@ -88,6 +93,12 @@ def drift(
         max_seconds: No chip is begun after this time.
         confidence: Of every interval.
         seed: Root seed; chip i of a seed is always the same chip.
+        recalibrate: What each chip goes through at each age, in order, before it is measured
+            (`mho.training.recalibration`). Each starts from the chip as it left programming, not from what it did at an
+            earlier age; its noise of products has the address (seed, chip, age, place in the order).
+        refresh: Interval, such as "1 month", after which each chip is programmed anew, again and again
+            (``program(..., cycle=n)``). `times` go on counting from the first programming; a time that is a multiple of
+            the interval is the moment just before the refresh.
         out: Directory where rows are kept while the run goes on; the same call continues what is there.
         workers: Processes, one thread each. Results do not depend on it.
         task: See `measure`.
@@ -107,6 +118,8 @@ def drift(
     limit = max_chips * share if chips == "auto" else chips
     if limit % share:
         raise WrongSetting(f"chips = {chips}", f"{share} chips share a pass: give a multiple of {share}", path="chips")
+    recalibrations = _recalibrations(recalibrate)
+    refresh_s = None if refresh is None else _interval(refresh)
     hw = _hardware(net)
     header = RunHeader(
         model=name or type(net).__name__,
@@ -124,6 +137,8 @@ def drift(
         command=command,
         model_digest=_digest(net),
         chips_per_pass=share,
+        recalibrations=tuple(r.record() for r in recalibrations),
+        refresh_s=refresh_s,
     )
     store = None if out is None else RunStore(out)
     if store is not None:
@@ -133,7 +148,7 @@ def drift(
     held = {m.chip: [n for n in done if n.chip == m.chip] for m in done}
     kept: list[Measurement] = []
     start = time.monotonic()
-    job = _Job(net, test, tuple(ages), seed, task, share)
+    job = _Job(net, test, tuple(ages), seed, task, share, recalibrations, refresh_s)
     for chip, rows in _rows(
         job, held, limit, workers, lambda: max_seconds is not None and time.monotonic() - start > max_seconds
     ):
@@ -165,6 +180,8 @@ class _Job:
     seed: int
     task: Task
     share: int
+    recalibrations: tuple[Recalibration, ...] = ()
+    refresh_s: float | None = None
 
     def __call__(self, first: int) -> list[Measurement]:
         if self.share == 1:
@@ -177,17 +194,33 @@ class _Job:
 
     def _measure(self, index: int, data: TestData) -> list[Measurement]:
         chip = program(self.net, self.seed, chip=index)
-        return [
-            measure(
-                chip.at(age),
-                data,
-                chip=index,
-                age_s=age,
-                address=("read", self.seed, index),
-                task=self.task,
-            )
-            for age in self.ages
-        ]
+        measured = []
+        for age in self.ages:
+            cycle, since = last_programming(age, self.refresh_s)
+            if cycle != chip.cycle:
+                chip = program(self.net, self.seed, chip=index, cycle=cycle)
+            net = chip.at(since)
+            for place, recalibration in enumerate(self.recalibrations):
+                with reads("recalibrate", self.seed, index, repr(age), place):
+                    net = recalibration(net)
+            address = ("read", self.seed, index)
+            measured.append(measure(net, data, chip=index, age_s=age, address=address, task=self.task))
+        return measured
+
+
+def last_programming(age_s: float, refresh_s: float | None) -> tuple[int, float]:
+    """How often a chip has been programmed anew at an age, and the seconds since.
+
+    Refreshed every T: at age t it is in cycle ⌈t/T⌉ - 1, at t minus the cycle's beginning; t = nT is just before the n-th
+    refresh, when the chip is at its oldest.
+    """
+    if refresh_s is None or age_s == 0:
+        return 0, age_s
+    turns = age_s / refresh_s
+    whole = round(turns)
+    exact = whole > 0 and math.isclose(turns, whole, rel_tol=1e-9)
+    cycle = whole - 1 if exact else math.floor(turns)
+    return cycle, refresh_s if exact else age_s - cycle * refresh_s
 
 
 def _rows(
@@ -228,6 +261,25 @@ def _check(chips: int | str, ci: float, max_chips: int, confidence: float, worke
         raise WrongSetting(
             f"confidence = {confidence}", "give a number between 0 and 1, such as 0.95", path="confidence"
         )
+
+
+def _recalibrations(given: Recalibration | Sequence[Recalibration]) -> tuple[Recalibration, ...]:
+    found = (given,) if isinstance(given, Recalibration) else tuple(given)
+    for r in found:
+        if not isinstance(r, Recalibration):
+            raise WrongSetting(
+                f"{r!r} is no recalibration",
+                "give objects such as RecalibrateNorms(batches); one of your own derives from Recalibration",
+                path="recalibrate",
+            )
+    return found
+
+
+def _interval(refresh: str | float) -> float:
+    interval = seconds(refresh)
+    if interval <= 0:
+        raise WrongSetting(f"refresh = {refresh!r}", "an interval is longer than 0 s; None is never", path="refresh")
+    return interval
 
 
 def _hardware(net: nn.Module) -> Any:

@@ -171,6 +171,8 @@ class RunHeader:
         model_digest: Hash of the weights.
         format: Version of this format.
         chips_per_pass: How many chips share a pass over the data (`mho.measure.shared`); a row is a pass.
+        recalibrations: What each chip went through at each age before it was measured, in order, one record each.
+        refresh_s: Seconds after which chips are programmed anew, again and again; None: never.
 
     Raises:
         WrongSetting: The ages do not increase, or the confidence does not lie between 0 and 1.
@@ -192,12 +194,15 @@ class RunHeader:
     model_digest: str = ""
     format: int = 1
     chips_per_pass: int = 1
+    recalibrations: tuple[str, ...] = ()
+    refresh_s: float | None = None
 
     def __post_init__(self) -> None:
         times = tuple(float(t) for t in self.times_s)
         object.__setattr__(self, "times_s", times)
         object.__setattr__(self, "definitions", tuple(str(text) for text in self.definitions))
         object.__setattr__(self, "placement", tuple(dict(row) for row in self.placement))
+        object.__setattr__(self, "recalibrations", tuple(str(text) for text in self.recalibrations))
         if not times or any(not math.isfinite(t) or t < 0 for t in times) or list(times) != sorted(set(times)):
             raise WrongSetting(f"ages {times} s", "give at least one age; ages increase and are >= 0", path="times_s")
         if not 0 < self.confidence < 1:
@@ -217,8 +222,9 @@ class RunHeader:
     def to_json(self) -> dict[str, Any]:
         """Plain values: strings, numbers, lists, dicts."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=_plain))
-        if self.chips_per_pass == 1:
-            del plain["chips_per_pass"]  # whole chips are what a run without it has always meant
+        for key, usual in _USUAL.items():
+            if plain[key] == usual:
+                del plain[key]
         return plain
 
     @classmethod
@@ -238,6 +244,8 @@ class RunHeader:
             raise BadResults(f"not the header of a run: {error}", "remove the run and measure it again") from error
 
 
+_USUAL = {"chips_per_pass": 1, "recalibrations": [], "refresh_s": None}
+"""Not written where a run has what runs without them have always meant."""
 _NOT_DECIDING = {"target_half_width", "max_chips", "confidence", "command", "versions", "placement", "definitions"}
 
 

@@ -1,60 +1,92 @@
-"""Converter ranges from data: two passes over a few batches, inputs first, then column outputs."""
+"""Converter ranges from data: inputs first, then column outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mho.convert import observed
-from mho.crossbar import Operator, ideal_cells
-from mho.crossbar.operands import operands
 from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput, WrongSetting
-from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
+from mho.training.collect import Inputs, Outputs
+from mho.training.ranges import Method, rules
 
-_KEPT = 65_536
-"""Values kept of each tensor: the 0.9999 quantile of 65,536 values rests on its 6 largest; several batches add up."""
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
 
 
-def calibrate(net: nn.Module, batches: Iterable[Any], *, quantile: float = 1.0, max_batches: int = 8) -> nn.Module:
+def calibrate(
+    net: nn.Module,
+    batches: Iterable[Any],
+    *,
+    method: Method = "quantile",
+    quantile: float | None = None,
+    sigmas: float | None = None,
+    momentum: float | None = None,
+    adc_method: Method | None = None,
+    max_batches: int = 8,
+    progress: Progress | None = None,
+) -> nn.Module:
     """Set the ranges of the DACs and the ADCs of a converted network.
 
-    The range of a DAC is a quantile of its layer's |inputs|, as the digital network makes them; the range of an ADC
-    is the quantile of the |column outputs| of its row block, for ideal cells and quantised inputs. Ranges that the
-    hardware fixes, or that nothing in it needs, stay unset.
+    The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
+    column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
+    or that nothing in it needs, stay unset. A range that is learned gets its initial value.
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
-        batches: Batches of inputs, or of (inputs, labels); labels are not looked at. Iterated twice.
-        quantile: Share of the values that a range covers, in (0, 1]. 1, the largest, suits networks that were not
-            trained for clipping; ranges below it pay where a few outliers waste most of the codes.
+        batches: Batches of inputs, or of (inputs, labels); labels are not looked at.
+        method: max: the largest |x|. quantile: a quantile of |x|. moving_average: r ← (1 - m) r + m r_k over the
+            batches, with r_k a quantile of batch k or a number of its standard deviations. std: a number of standard
+            deviations. error: the range of the smallest squared error at the layer's output, rounding and clipping
+            and the hardware's noise included (see `dac_range`, `adc_range`).
+        quantile: Share of the values that a range covers, in (0, 1]. 1, the largest (the default), suits networks
+            that were not trained for clipping; ranges below it pay where a few outliers waste most of the codes.
+        sigmas: Standard deviations of std (3 by default; Rasch et al. 2023) and of moving_average.
+        momentum: m of moving_average, in (0, 1]; None: 1/k, so that every batch counts alike.
+        adc_method: Method of the ADCs where it is to be another one; options count for both where both take them.
         max_batches: Batches looked at.
+        progress: Called after each step with the steps done and in all.
 
     Returns:
         `net`.
 
     Raises:
         BadInput: No batch, an array that no batch reached, or values that are not finite.
-        WrongSetting: `net` was not converted, or `quantile` lies outside (0, 1].
+        WrongSetting: `net` was not converted or holds a programmed chip, an unknown method, or an option that the
+            methods do not take or that lies outside its range.
+
+    Example:
+        >>> net = calibrate(net, batches, method="error")
     """
-    if not 0 < quantile <= 1:
-        raise WrongSetting(f"quantile = {quantile} lies outside (0, 1]", "0.9999 covers all but one value in 10,000")
-    matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
-    if not matrices:
-        raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-    kept = [batch for batch, _ in zip(batches, range(max_batches), strict=False)]
-    if not kept:
-        raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
+    for_dacs, for_adcs = rules(method, adc_method, quantile, sigmas, momentum)
+    matrices = arrays(net)
+    taken = take(batches, max_batches)
+    inputs, outputs = Inputs(for_dacs, for_adcs), Outputs(for_adcs)
+    passes = [any(inputs.wanted(m.hw) for m in matrices)]
+    passes += [for_adcs.method != "error" and any(outputs.wanted(m.hw) for m in matrices)]
+    count = _Count(progress, len(taken) * sum(passes) + 2 * len(matrices))
     training = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
-        _set_ranges(net, kept, matrices, _Inputs(quantile))
-        _set_ranges(net, kept, matrices, _Outputs(quantile))
+        with torch.no_grad():
+            if passes[0]:
+                _observe(net, taken, matrices, inputs, count)
+            for matrix in matrices:
+                if needs_input_range(matrix.hw):
+                    _set(matrix, "input_range", inputs.input_range(matrix))
+                count()
+            if passes[1]:
+                _observe(net, taken, matrices, outputs, count)
+            for matrix in matrices:
+                if needs_adc_range(matrix.hw):
+                    _set(matrix, "adc_range", (outputs if passes[1] else inputs).adc_range(matrix))
+                count()
     finally:
         for module, mode in training:
             module.training = mode
@@ -66,91 +98,73 @@ def arguments(batch: Any) -> tuple[Any, ...]:
     return (batch[0],) if isinstance(batch, (tuple, list)) else (batch,)
 
 
-class _Inputs:
-    """Collects |inputs| of each matrix; the digital product goes on."""
+def arrays(net: nn.Module) -> list[AnalogMatrix]:
+    """The arrays of a converted network without a chip.
 
-    name = "input_range"
-
-    def __init__(self, quantile: float) -> None:
-        self.quantile = quantile
-        self.seen: dict[str, list[list[Tensor]]] = {}
-
-    def wanted(self, hw: Hardware) -> bool:
-        return needs_input_range(hw)
-
-    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        self.seen.setdefault(matrix.path, [[]])[0].append(_sample(x))
-        return operator(x, weight)
-
-    def range(self, matrix: AnalogMatrix) -> Tensor:
-        return _quantile(self.seen[matrix.path][0], self.quantile)
-
-
-class _Outputs:
-    """Collects |column outputs| of each row block; the digital product goes on."""
-
-    name = "adc_range"
-
-    def __init__(self, quantile: float) -> None:
-        self.quantile = quantile
-        self.seen: dict[str, list[list[Tensor]]] = {}
-        self.readouts: dict[str, int] = {}
-
-    def wanted(self, hw: Hardware) -> bool:
-        return needs_adc_range(hw)
-
-    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        if self.wanted(matrix.hw):
-            product = matrix.product(weight, operator)
-            cells = ideal_cells(operator.to_matrix(weight), product.plan, matrix.hw)
-            held = operands(cells, operator, product.plan, product.kernel, matrix.hw)
-            blocks, readouts = len(product.plan.blocks), len(cells.weight)
-            seen = self.seen.setdefault(matrix.path, [[] for _ in range(blocks * readouts)])
-            self.readouts[matrix.path] = readouts
-            for b, (inputs, _) in enumerate(product.inputs(x, matrix.input_range)):
-                for k, operand in enumerate(held.blocks[b]):
-                    seen[k * blocks + b].append(_sample(product.columns(inputs, operand)))
-        return operator(x, weight)
-
-    def range(self, matrix: AnalogMatrix) -> Tensor:
-        ranges = torch.stack([_quantile(values, self.quantile) for values in self.seen[matrix.path]])
-        return ranges.reshape(self.readouts[matrix.path], -1)
-
-
-def _set_ranges(net: nn.Module, batches: list[Any], matrices: list[AnalogMatrix], collect: _Inputs | _Outputs) -> None:
-    if not any(collect.wanted(matrix.hw) for matrix in matrices):
-        return
-    with torch.no_grad(), observed(net, collect):
-        for batch in batches:
-            net(*arguments(batch))
+    Raises:
+        WrongSetting: It has none, or a chip is in place.
+    """
+    matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
+    if not matrices:
+        raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
     for matrix in matrices:
-        if not collect.wanted(matrix.hw):
-            continue
-        if matrix.path not in collect.seen:
+        if matrix.programmed() is not None:
+            raise WrongSetting(
+                "a programmed chip keeps the ranges that it was programmed with",
+                "calibrate the converted network, then call mho.program(net)",
+                path=matrix.path,
+            )
+    return matrices
+
+
+def take(batches: Iterable[Any], most: int) -> list[Any]:
+    """The first batches.
+
+    Raises:
+        BadInput: There is none.
+        WrongSetting: `most` asks for none.
+    """
+    if most < 1:
+        raise WrongSetting(f"max_batches = {most}", "look at one batch at least", path="max_batches")
+    taken = [batch for batch, _ in zip(batches, range(most), strict=False)]
+    if not taken:
+        raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
+    return taken
+
+
+class _Count:
+    def __init__(self, progress: Progress | None, steps: int) -> None:
+        self.progress, self.done, self.steps = progress, 0, steps
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.steps)
+
+
+def _observe(
+    net: nn.Module, batches: list[Any], matrices: list[AnalogMatrix], collect: Inputs | Outputs, count: _Count
+) -> None:
+    with observed(net, collect):
+        for collect.batch, batch in enumerate(batches):
+            net(*arguments(batch))
+            count()
+    for matrix in matrices:
+        if collect.wanted(matrix.hw) and not collect.reached(matrix):
             raise BadInput(
                 "no batch reached this array",
                 "the network read its weight around the layer's forward, or not at all: keep it digital with "
                 f"hw.replace(digital=['{layer_paths(net)[matrix.path]}'])",
                 path=matrix.path,
             )
-        value = collect.range(matrix)
-        if not bool(torch.isfinite(value).all()):
-            raise BadInput("the values to convert are not finite", "check the data and the weights", path=matrix.path)
-        matrix.set_range(collect.name, value)
 
 
-def _sample(x: Tensor) -> Tensor:
-    """|x|, thinned evenly to at most `_KEPT` values."""
-    flat = x.detach().flatten()
-    return flat[:: -(-flat.numel() // _KEPT) or 1].abs().float()
-
-
-def _quantile(parts: list[Tensor], quantile: float) -> Tensor:
-    """The quantile of all the parts; a layer that only ever sees zeros gets the range 1."""
-    values = torch.cat(parts)
-    if not len(values):
-        return torch.ones(())
-    rank = max(1, round(quantile * len(values)))
-    value = torch.kthvalue(values, rank).values if quantile < 1 else values.max()
-    value = value if value > 0 else values.max()
-    return value if value != 0 else torch.ones_like(value)
+def _set(matrix: AnalogMatrix, name: str, value: Tensor) -> None:
+    if not bool(torch.isfinite(value).all()):
+        raise BadInput("the values to convert are not finite", "check the data and the weights", path=matrix.path)
+    old = getattr(matrix, name)
+    if isinstance(old, nn.Parameter):  # an optimiser may hold it
+        with torch.no_grad():
+            old.copy_(value)
+    else:
+        matrix.set_range(name, value)

@@ -1,0 +1,69 @@
+"""The digital network as a reference: an own copy, its outputs with the weights in digital form."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mho.convert import observed
+from mho.crossbar import Operator
+from mho.errors import BadInput, WrongSetting
+from mho.nn import AnalogMatrix
+
+
+def reference(net: nn.Module) -> nn.Module:
+    """A copy in eval mode that later training of `net` does not reach.
+
+    Args:
+        net: The digital network, or what `to_analog` made of it.
+
+    Raises:
+        WrongSetting: A chip's network, or no network.
+    """
+    if not isinstance(net, nn.Module):
+        raise WrongSetting(f"the digital network is a {type(net).__name__}", "give a module", path="digital_net")
+    if any(isinstance(m, AnalogMatrix) and m.programmed() is not None for m in net.modules()):
+        raise WrongSetting(
+            "this network is a chip's", "give the digital network, or what to_analog returned", path="digital_net"
+        )
+    return copy.deepcopy(net).eval()
+
+
+@contextmanager
+def natively(net: nn.Module) -> Iterator[None]:
+    """Inside the block every matrix of a converted network is multiplied digitally; nothing for a digital network."""
+    with torch.no_grad(), observed(net, _native):
+        yield
+
+
+def outputs(net: nn.Module, inputs: Iterable[Any]) -> Tensor:
+    """Outputs of a network for all batches, joined.
+
+    Raises:
+        BadInput: Something else than one tensor, or values that are not finite.
+    """
+    found = []
+    with torch.no_grad():
+        for x in inputs:
+            y = net(x)
+            if not isinstance(y, Tensor):
+                raise BadInput(
+                    f"the network returns a {type(y).__name__}", "wrap it so that it returns the tensor of scores"
+                )
+            found.append(y)
+    try:
+        joined = torch.cat(found)
+    except RuntimeError as error:
+        raise BadInput(f"outputs of the batches cannot be joined: {error}", "give batches of one shape") from error
+    if not bool(torch.isfinite(joined).all()):
+        raise BadInput("the outputs are not finite", "check the calibration data and the weights")
+    return joined
+
+
+def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+    return operator(x, weight)
