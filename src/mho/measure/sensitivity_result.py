@@ -103,10 +103,15 @@ class SensitivityResult:
 
     def ranked(self, by: Rank | None = None) -> list[LayerSensitivity]:
         """Layers, most sensitive first; by the measured rise, or the quadratic estimate where nothing was measured."""
-        by = self._known(by)
+        by = self.rank(by)
         return sorted(self.layers, key=lambda layer: -layer.by(by))
 
-    def _known(self, by: Rank | None) -> Rank:
+    def rank(self, by: Rank | None = None) -> Rank:
+        """What layers are ranked by: `by`, or the default.
+
+        Raises:
+            WrongSetting: It was neither measured nor estimated.
+        """
         by = by or ("rise" if self.chips else "quadratic")
         if any(math.isnan(layer.by(by)) for layer in self.layers):
             known = [*(["rise", "loss"] if self.chips else []), *(["first", "diagonal", "quadratic"])]
@@ -126,7 +131,7 @@ class SensitivityResult:
         """
         if not self.chips:
             raise WrongSetting("nothing was measured", "call with chips >= 1", path="chips")
-        estimated = np.array([layer.by(self._known(form)) for layer in self.layers])
+        estimated = np.array([layer.by(self.rank(form)) for layer in self.layers])
         measured = np.array([layer.by("rise") for layer in self.layers])
         return Agreement(_spearman(estimated, measured), _slope(estimated, measured), len(measured))
 
