@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mho.convert.rules import Decision, decide
 from mho.convert.self_test import self_test
 from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
+from mho.hardware.description import covers
 from mho.nn import AnalogLayer
 from mho.nn.norm import FoldedNorm
 
@@ -53,12 +53,12 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
         if analog is None:
             continue
         if id(module) not in replaced:
-            replaced[id(module)] = analog.from_digital(module, hw, path)
+            replaced[id(module)] = analog.from_digital(module, hw.for_layer(path), path)
         net = _put(net, path, replaced[id(module)])
     _no_nested_tensors(net)
     optimise(net)
     reasons = {path: decision.reason for path, decision in decisions.items()}
-    net.placement = place(net, reasons)  # type: ignore[assignment]
+    net.placement = place(net, reasons, hw)  # type: ignore[assignment]
     if example is not None:
         arguments = example if isinstance(example, tuple) else (example,)
         self_test(model, net, *arguments)
@@ -80,23 +80,16 @@ def to_digital(net: nn.Module) -> nn.Module:
 
 
 def _decisions(model: nn.Module, hw: Hardware) -> dict[str, Decision]:
-    used: set[str] = set()
     decisions: dict[str, Decision] = {}
     for path, module in model.named_modules(remove_duplicate=False):
-        hits = {pattern for pattern in hw.digital if _covers(pattern, path)}
-        used |= hits
+        hits = {pattern for pattern in hw.digital if covers(pattern, path)}
         decisions[path] = decide(module, path, chosen_digital=bool(hits))
-    if unused := [pattern for pattern in hw.digital if pattern not in used]:
-        raise WrongSetting(
-            f"no module matches {unused}", f"paths look like {', '.join(list(decisions)[1:6])}", path="digital"
-        )
+    analog = [path for path, decision in decisions.items() if decision.analog]
+    for name, patterns, paths in (("digital", hw.digital, list(decisions)), ("layers", hw.layers, analog)):
+        if unused := [pattern for pattern in patterns if not any(covers(pattern, path) for path in paths)]:
+            kind = "module" if name == "digital" else "layer on arrays"
+            raise WrongSetting(f"no {kind} matches {unused}", f"paths look like {', '.join(paths[1:6])}", path=name)
     return decisions
-
-
-def _covers(pattern: str, path: str) -> bool:
-    """True when the pattern matches the path or one of the modules above it."""
-    parts = path.split(".")
-    return bool(path) and any(fnmatchcase(".".join(parts[:n]), pattern) for n in range(1, len(parts) + 1))
 
 
 def _put(net: nn.Module, path: str, module: nn.Module) -> nn.Module:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mho.crossbar import Operator
 from mho.crossbar.operator import macs
+from mho.hardware import Hardware
 from mho.nn import AnalogLayer, AnalogMatrix, MatrixView
 
 
@@ -58,10 +59,12 @@ class Placement:
     Attributes:
         weights: One entry a weight.
         digital_macs: Multiply-accumulates of one example outside the arrays (products of activations among them).
+        hardware: What was asked for, before the changes of single layers.
     """
 
     weights: tuple[Placed, ...]
     digital_macs: int | None = None
+    hardware: Hardware | None = None
 
     def __iter__(self) -> Iterator[Placed]:
         return iter(self.weights)
@@ -107,7 +110,7 @@ class Placement:
             number = sum(n for path, n in seen.items() if _holds(weight, path))
             share = number if weight.placed == "analog" else 0
             weights.append(replace(weight, macs=share, mac_share=share / total))
-        return Placement(tuple(weights), total - sum(seen.values()))
+        return Placement(tuple(weights), total - sum(seen.values()), self.hardware)
 
     def __str__(self) -> str:
         head = f"{'weight':<34} {'placed':<8} {'shape':<18} {'arrays':>6} {'used':>6} {'MACs':>7}  why"
@@ -154,12 +157,13 @@ class observed:
             matrix.observer = None
 
 
-def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
+def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
     """The placement of a converted network.
 
     Args:
         net: The converted network.
         reasons: Why, by module path.
+        hw: What was asked for.
     """
     owners: dict[int, str] = {}
     found: list[Placed] = []
@@ -189,7 +193,7 @@ def place(net: nn.Module, reasons: dict[str, str]) -> Placement:
             used = sum(plan.utilisation * plan.arrays for plan in plans) / arrays
             size = (first.rows, first.columns, first.groups, len(first.blocks))
             found.append(Placed(path, name, "analog", reasons.get(path, ""), shape, *size, arrays, used, tied))
-    return Placement(tuple(found))
+    return Placement(tuple(found), hardware=hw)
 
 
 def _holds(weight: Placed, matrix: str) -> bool:

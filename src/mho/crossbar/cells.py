@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -75,16 +76,22 @@ def product_variance(weight: Tensor, targets: list[Tensor], unit: Tensor, hw: Ha
     return sum(parts[1:], parts[0]) if parts else None
 
 
-def ideal_cells(matrix: Tensor, plan: Plan, hw: Hardware) -> Cells:
+Change = Callable[[Tensor, Tensor, Plan], Tensor]
+"""Weights in units of their scale, (groups, columns, rows), and that scale and their plan, to other such weights."""
+
+
+def ideal_cells(matrix: Tensor, plan: Plan, hw: Hardware, change: Change | None = None) -> Cells:
     """Arrays that hold exactly the targets; differentiable in `matrix`.
 
     Args:
         matrix: Weights, (groups, columns, rows).
         plan: Where they stand.
         hw: The hardware; its cell is asked for the encoding's range only.
+        change: What training injects into the weights.
     """
     scale = weight_scale(matrix, plan, hw.mapping)
     unit = normalise(matrix, scale, plan, clip=hw.mapping.clip_sigma is not None)
+    unit = unit if change is None else change(unit, scale, plan)
     readouts = hw.encoding.readouts(hw.cell)
     weight = hw.encoding.ideal(unit)
     if weight is not None and not differs_per_product(hw):

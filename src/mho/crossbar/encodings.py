@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mho.hardware.parts import Cell, Encoding, Readouts
@@ -24,28 +25,32 @@ class Differential(Encoding):
     """analog: currents are subtracted before one conversion; digital: each polarity is converted on its own."""
     columns: Literal[1, 2] = 1
     """Physical columns of a pair: 1 when both cells share a unit cell, 2 when they stand side by side."""
+    pairs: int = Field(default=1, ge=1, le=64)
+    """Pairs in parallel that hold each weight; their mean is read, so independent errors fall by sqrt(pairs)."""
 
     def encode(self, weight: Tensor, cell: Cell) -> list[Tensor]:
-        """Targets [g⁺, g⁻]."""
+        """Targets [g⁺, g⁻], once a pair."""
         span = cell.g_max_us - cell.g_min_us
         if self.sides == "one":
-            return [cell.g_min_us + span * weight.clamp(min=0), cell.g_min_us + span * (-weight).clamp(min=0)]
-        return [cell.g_min_us + span * (1 + weight) / 2, cell.g_min_us + span * (1 - weight) / 2]
+            pair = [cell.g_min_us + span * weight.clamp(min=0), cell.g_min_us + span * (-weight).clamp(min=0)]
+        else:
+            pair = [cell.g_min_us + span * (1 + weight) / 2, cell.g_min_us + span * (1 - weight) / 2]
+        return pair * self.pairs
 
     def readouts(self, cell: Cell) -> Readouts:
         """One readout of the difference, or two that are subtracted digitally."""
-        unit = 1 / (cell.g_max_us - cell.g_min_us)
+        unit = 1 / (cell.g_max_us - cell.g_min_us) / self.pairs
         if self.subtract == "analog":
-            return Readouts(coefficients=((unit, -unit),), factors=(1.0,))
-        return Readouts(coefficients=((unit, 0.0), (0.0, unit)), factors=(1.0, -1.0))
+            return Readouts(coefficients=((unit, -unit) * self.pairs,), factors=(1.0,))
+        return Readouts(coefficients=((unit, 0.0) * self.pairs, (0.0, unit) * self.pairs), factors=(1.0, -1.0))
 
     def ideal(self, weight: Tensor) -> Tensor | None:
         """The weights themselves, where currents are subtracted before the conversion."""
         return weight[None] if self.subtract == "analog" else None
 
     def columns_per_weight(self) -> int:
-        """1 or 2, as described."""
-        return self.columns
+        """1 or 2, as described, for each pair."""
+        return self.columns * self.pairs
 
 
 class Offset(Encoding):

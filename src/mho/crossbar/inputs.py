@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from mho.crossbar.operator import Operator
-from mho.kernels import fast, quantise
+from mho.kernels import add_noise, fast, quantise
 
+torch.fx.wrap("add_noise")
 torch.fx.wrap("quantise")
 
 Transform = Callable[[Tensor], Tensor]
@@ -34,16 +35,21 @@ class ScaledInputs:
         reach: r, broadcast against `raw`.
         half_steps: Largest code of the DAC, or None.
         operator: The block's operator.
+        noise: Standard deviation of each input behind the DAC. An input of a convolution is drawn once for all the
+            patches that it is part of.
     """
 
-    def __init__(self, raw: Tensor, reach: Tensor | float, half_steps: float | None, operator: Operator) -> None:
-        self.raw, self.reach, self.half_steps, self.operator = raw, reach, half_steps, operator
+    def __init__(
+        self, raw: Tensor, reach: Tensor | float, half_steps: float | None, operator: Operator, noise: float = 0.0
+    ) -> None:
+        self.raw, self.reach, self.half_steps, self.operator, self.noise = raw, reach, half_steps, operator, noise
         self._quantised = self._at(1.0)
 
     def _at(self, factor: float) -> Tensor:
         axis = self.operator.axis if not self.operator.transposed else -1
         reach = self.reach if factor == 1 else self.reach * factor
-        return quantise(self.raw, reach, self.half_steps, axis, passing=factor == 1)
+        u = quantise(self.raw, reach, self.half_steps, axis, passing=factor == 1 and not self.noise)
+        return add_noise(u, self.noise) if self.noise else u
 
     def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Native operator on u."""

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.crossbar.cells import Cells
-from mho.crossbar.ir_drop import position_factor
+from mho.crossbar.inputs import Inputs
+from mho.crossbar.ir_drop import ir_drop, position_factor
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block, Plan
-from mho.hardware import Hardware
+from mho.hardware import Hardware, IRDrop
+from mho.kernels import Drop
 
 
 class Operand(NamedTuple):
@@ -82,6 +84,18 @@ def operands(cells: Cells, operator: Operator, plan: Plan, kernel: tuple[int, ..
         else:
             references.append(None)
     return Operands(tuple(blocks), tuple(references))
+
+
+def products(
+    inputs: Inputs, operand: Operand, drop: IRDrop, factor: float = 1.0
+) -> tuple[Tensor, Tensor | None, Drop | None]:
+    """Product of one readout, the variance that its weights add to it, and what IR drop takes from it."""
+    y, spread, taken = inputs.multiply(operand.weight, factor), None, None
+    if operand.size is not None and operand.placed is not None:
+        taken = ir_drop(inputs, operand.size, operand.placed, drop, factor)
+    if operand.variance is not None:
+        spread = inputs.moment(torch.square, 2, operand.variance, factor)
+    return y, spread, taken
 
 
 def _placed(matrix: Tensor, block: Block) -> Tensor:

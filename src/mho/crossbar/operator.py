@@ -44,15 +44,15 @@ class Operator:
         """Axis of the channels (features), counted from the end."""
         return -1 - self.dims
 
-    def __call__(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The native operator, without bias."""
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The native operator."""
         if self.dims == 0:
-            return F.linear(x, weight)
+            return F.linear(x, weight, bias)
         if self.transposed:
             return _TRANSPOSED[self.dims](
-                x, weight, None, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+                x, weight, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
             )
-        return _CONV[self.dims](x, weight, None, self.stride, self.padding, self.dilation, self.groups)
+        return _CONV[self.dims](x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def differentiates(self) -> bool:
         """True when `back` can take the way back."""

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from mho.crossbar.cells import Cells, differs_per_product
 from mho.crossbar.inputs import Inputs, PatchInputs, ScaledInputs
-from mho.crossbar.ir_drop import ir_drop
-from mho.crossbar.operands import Operand, Operands, operands
+from mho.crossbar.operands import Operand, Operands, operands, products
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
 from mho.crossbar.step import Single, Step
 from mho.hardware import Hardware
-from mho.kernels import Drop, add_noise, fast, quantise, read_out
+from mho.kernels import add_noise, fast, quantise, read_out
 
 _SMALLEST_REACH = 1e-12
 _CACHED = 12_000_000
@@ -58,19 +57,19 @@ def lossless(variance: bool, hw: Hardware) -> bool:
         hw: The hardware.
     """
     quantised = hw.dac.half_steps is not None or hw.adc.half_steps is not None or hw.adc.on_clip != "clip"
-    return not (quantised or hw.noise.output or hw.ir_drop.scale or variance)
+    return not (quantised or hw.noise.output or hw.noise.input or hw.ir_drop.scale or variance)
 
 
 def needs_input_range(hw: Hardware) -> bool:
     """True when the DAC's range is a number of the layer's own (noise and ADC are in units of it, too)."""
-    noisy = hw.noise.output or hw.ir_drop.scale or differs_per_product(hw)
+    noisy = hw.noise.output or hw.noise.input or hw.ir_drop.scale or differs_per_product(hw)
     converted = hw.dac.half_steps is not None or hw.adc.half_steps is not None
     return hw.dac.range != "abs_max" and bool(noisy or converted)
 
 
 def needs_adc_range(hw: Hardware) -> bool:
     """True when the ADC's range comes from data."""
-    return hw.adc.range == "calibrated" and hw.adc.half_steps is not None
+    return hw.adc.range != "fixed" and hw.adc.half_steps is not None
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ class AnalogProduct:
         hw: Converters, noise, IR drop.
         fold: Compute a chain without any loss or noise as one native product (exact).
         rows: Images may be answered in rows (channels_last), whatever the layout of the input.
+        straight_through: Gradients pass noise of products and IR drop as if they were constants.
     """
 
     operator: Operator
@@ -92,6 +92,7 @@ class AnalogProduct:
     hw: Hardware
     fold: bool = True
     rows: bool = False
+    straight_through: bool = False
 
     def operands(self, cells: Cells) -> Operands | Tensor:
         """`cells` ready for `__call__`; one weight where the chain can be folded."""
@@ -119,6 +120,8 @@ class AnalogProduct:
             notes: Gets the output's codes where training keeps them and they say all.
         """
         if isinstance(held, Tensor):
+            if affine.scale is None:
+                return self.operator(x, held, affine.shift)
             return affine(self.operator(x, held), self.operator)
         if self.hw.dac.range == "abs_max":
             total: Tensor | None = None
@@ -129,7 +132,7 @@ class AnalogProduct:
             assert total is not None
             return affine(total, self.operator)
         reach = 1.0 if input_range is None else input_range.to(x.dtype)
-        step = Step(self.operator, self.plan, self.hw, self.rows)
+        step = Step(self.operator, self.plan, self.hw, self.rows, self.straight_through)
         if affine.scale is None and step.suits(x, held, reach, adc_range):
             return step(x, held, reach, adc_range, affine.shift, notes)
         return self._in_pieces(x, held, input_range, adc_range, affine)
@@ -159,7 +162,8 @@ class AnalogProduct:
         operand, dims = held.blocks[0][0], self.operator.dims
         buffers = 2 + (operand.variance is not None) * 2 + (operand.size is not None) * 3
         batched = x.dim() == dims + 2 if dims else x.dim() > 1
-        if buffers == 2 or not batched or dims not in (0, 2) or not fast(x):
+        learns = torch.is_grad_enabled() and operand.weight.requires_grad
+        if buffers == 2 or learns or not batched or dims not in (0, 2) or not fast(x):
             return max(1, len(x))
         largest = max(self.plan.columns * self.plan.groups, x.shape[self.operator.axis])
         vectors = math.prod(x.shape[1:]) // x.shape[self.operator.axis]
@@ -189,35 +193,24 @@ class AnalogProduct:
             raw = self.operator.take(x, block, self.plan)
             if self.hw.dac.range != "abs_max":
                 reach = 1.0 if input_range is None else input_range.to(x.dtype)
-                yield ScaledInputs(raw, reach, half, self.operator), reach
+                yield ScaledInputs(raw, reach, half, self.operator, self.hw.noise.input), reach
                 continue
             taps = self.operator.taps_of(block, self.plan)
             reach = self.operator.patch_max(raw, self.kernel, taps).clamp(min=_SMALLEST_REACH)
             if self.operator.dims == 0:
-                yield ScaledInputs(raw, reach, half, self.operator), reach
+                yield ScaledInputs(raw, reach, half, self.operator, self.hw.noise.input), reach
             else:
                 patches = PatchInputs(raw, reach, half, self.operator, self.kernel, self.plan.columns)
                 yield patches, self.operator.per_group(reach, self.plan.columns)
 
     def columns(self, inputs: Inputs, operand: Operand, factor: float = 1.0) -> Tensor:
         """Outputs of one readout before the ADC, noise included; full weight × full input = 1."""
-        y, spread, drop = self._products(inputs, operand, factor)
+        y, spread, drop = products(inputs, operand, self.hw.ir_drop, factor)
         if drop is not None:
             y = y - drop()
         if spread is not None:
             return add_noise(y, (spread.clamp(min=0) + self.hw.noise.output**2).sqrt())
         return add_noise(y, self.hw.noise.output) if self.hw.noise.output else y
-
-    def _products(
-        self, inputs: Inputs, operand: Operand, factor: float = 1.0
-    ) -> tuple[Tensor, Tensor | None, Drop | None]:
-        """Product, the variance that weights add to it, and what IR drop takes from it."""
-        y, spread, drop = inputs.multiply(operand.weight, factor), None, None
-        if operand.size is not None and operand.placed is not None:
-            drop = ir_drop(inputs, operand.size, operand.placed, self.hw.ir_drop, factor)
-        if operand.variance is not None:
-            spread = inputs.moment(torch.square, 2, operand.variance, factor)
-        return y, spread, drop
 
     def _add_block(
         self,
@@ -243,7 +236,7 @@ class AnalogProduct:
                 y = self._halved(self._converted(inputs, operand, bound), inputs, operand)
                 total = read_out(y, factor, axis=axis, shift=shift, total=total)
             else:
-                y, spread, drop = self._products(inputs, operand)
+                y, spread, drop = products(inputs, operand, hw.ir_drop)
                 total = read_out(
                     y, factor, axis=axis, bound=bound, half_steps=hw.adc.half_steps, variance=hw.noise.output**2,
                     spread=spread, drop=drop, shift=shift, total=total, planar=planar, out=out,

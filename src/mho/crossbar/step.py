@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mho.crossbar.operands import Operands
+from mho.crossbar.inputs import ScaledInputs
+from mho.crossbar.operands import Operand, Operands, products
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
 from mho.hardware import Hardware
@@ -40,12 +41,14 @@ class Step(NamedTuple):
         plan: Row blocks.
         hw: The hardware.
         rows: Images may be answered in rows, whatever the layout of the input.
+        straight_through: Noise that depends on weights or inputs, and IR drop, count as constants for the gradient.
     """
 
     operator: Operator
     plan: Plan
     hw: Hardware
     rows: bool
+    straight_through: bool = False
 
     def suits(self, x: Tensor, held: Operands, reach: Tensor | float, adc_range: Tensor | None) -> bool:
         """True when `__call__` may take the place of the differentiable reference."""
@@ -54,7 +57,9 @@ class Step(NamedTuple):
         hw, operands = self.hw, [operand for block in held.blocks for operand in block]
         plain = hw.dac.range != "abs_max" and hw.adc.on_clip == "clip"
         plain = plain and not any(held.references) and self.operator.differentiates()
-        plain = plain and all(o.variance is None and o.size is None and not o.gain.requires_grad for o in operands)
+        plain = plain and not hw.noise.input and not any(o.gain.requires_grad for o in operands)
+        if not self.straight_through:
+            plain = plain and all(o.variance is None and o.size is None for o in operands)
         if not plain or (adc_range is not None and adc_range.requires_grad):
             return False
         tensors = [x, *(operand.weight for operand in operands), *([reach] if isinstance(reach, Tensor) else [])]
@@ -81,9 +86,7 @@ class Step(NamedTuple):
         half = self.hw.adc.half_steps
         if len(flat) > 1 or half is None or half > 127 or half != int(half):
             notes = None
-        y: Tensor = _Product.apply(
-            x, reach, shift, self, adc_range, [o.gain for o in flat], notes, *(o.weight for o in flat)
-        )  # type: ignore[no-untyped-call]
+        y: Tensor = _Product.apply(x, reach, shift, self, adc_range, flat, notes, *(o.weight for o in flat))  # type: ignore[no-untyped-call]
         return y
 
     def bound(self, k: int, b: int, adc_range: Tensor | None, like: Tensor) -> Tensor | float:
@@ -95,19 +98,21 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, reach: Tensor | float, shift: Tensor | None, step: Step, adc_range: Tensor | None,
-        gains: list[Tensor], notes: list[Single] | None, *weights: Tensor,
+        flat: list[Operand], notes: list[Single] | None, *weights: Tensor,
     ) -> Tensor:  # fmt: skip
         operator, hw, blocks = step.operator, step.hw, step.plan.blocks
+        gains = [operand.gain for operand in flat]
         readouts, planar = len(weights) // len(blocks), not step.rows and operator.dims == 2 and x.is_contiguous()
         total: Tensor | None = None
         kept = []
         for b, block in enumerate(blocks):
-            u = quantise(operator.take(x, block, step.plan), reach, hw.dac.half_steps, _axis(operator), passing=True)
+            inputs = ScaledInputs(operator.take(x, block, step.plan), reach, hw.dac.half_steps, operator)
             for k in range(readouts):
                 i = b * readouts + k
+                y, spread, drop = products(inputs, flat[i], hw.ir_drop)
                 total, found = read_out_kept(
-                    operator(u, weights[i]), gains[i] * reach, axis=operator.axis,
-                    bound=step.bound(k, b, adc_range, x), half_steps=hw.adc.half_steps, variance=hw.noise.output**2,
+                    y, gains[i] * reach, axis=operator.axis, bound=step.bound(k, b, adc_range, x),
+                    half_steps=hw.adc.half_steps, variance=hw.noise.output**2, spread=spread, drop=drop,
                     shift=shift if i == len(weights) - 1 else None, total=total, planar=planar, codes=notes is not None,
                 )  # fmt: skip
                 kept.append(found)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
@@ -91,15 +92,25 @@ class Hardware(Spec):
     """Digital drift compensation."""
     digital: tuple[str, ...] = ()
     """Layers that stay digital: module paths, with * as a wildcard."""
+    layers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Layers on other hardware: module path (with * as a wildcard) to changed settings, {conv1: {adc.bits: 6}}."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Hardware:
+        for pattern, changes in self.layers.items():
+            if whole := [key for key in changes if key.partition(".")[0] in _OF_THE_NETWORK]:
+                raise WrongSetting(f"'{whole[0]}' is a setting of the network, not of a layer", "set it for all layers",
+                                   path=f"layers.{pattern}")  # fmt: skip
+            try:
+                self.replace(layers={}, **changes)
+            except WrongSetting as error:
+                raise WrongSetting(error.problem, error.remedy, path=f"layers.{pattern}") from None
         for index, variation in enumerate(self.variations):
             if variation.relative_to == "level" and self.cell.levels is None:
                 raise WrongSetting(
                     f"variations.{index} is relative to 'level', but the cell is continuous", "set cell.levels"
                 )
-        if self.adc.range == "calibrated" and self.adc.half_steps is None and self.adc.on_clip != "clip":
+        if self.adc.range != "fixed" and self.adc.half_steps is None and self.adc.on_clip != "clip":
             raise WrongSetting("adc.on_clip needs a converter", "set adc.bits")
         return self
 
@@ -146,6 +157,11 @@ class Hardware(Spec):
             return cls.from_yaml(source)
         return cls.preset(str(source))
 
+    def for_layer(self, path: str) -> Hardware:
+        """What the layer at a module path stands on: this hardware with the changes of every matching pattern."""
+        changes = {k: v for pattern, some in self.layers.items() if covers(pattern, path) for k, v in some.items()}
+        return self.replace(layers={}, **changes) if changes else self
+
     def ideal(self) -> Hardware:
         """The same arrays and encoding with every non-ideality off and converters of infinite resolution."""
         return Hardware(
@@ -179,6 +195,13 @@ class Hardware(Spec):
 
 
 _PRESETS = files("mho.hardware") / "presets"
+_OF_THE_NETWORK = ("version", "name", "sources", "digital", "layers")
+
+
+def covers(pattern: str, path: str) -> bool:
+    """True when the pattern (with * as a wildcard) matches a module's path or one of the modules above it."""
+    parts = path.split(".")
+    return bool(path) and any(fnmatchcase(".".join(parts[:n]), pattern) for n in range(1, len(parts) + 1))
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -65,8 +65,8 @@ class DAC(Converter):
 class ADC(Converter):
     """Analog-to-digital converter at the columns; the unit is one cell pair at full weight and full input."""
 
-    range: Literal["fixed", "calibrated"] = "calibrated"
-    """fixed: `bound`; calibrated: per row block, from data."""
+    range: Literal["fixed", "calibrated", "learned"] = "calibrated"
+    """fixed: `bound`; calibrated: per row block, from data; learned: a parameter per row block, trained."""
     bound: float = Field(default=10.0, gt=0)
     """Largest output for range 'fixed'."""
     on_clip: Literal["clip", "halve_input"] = "clip"
@@ -81,7 +81,7 @@ class ADC(Converter):
             raise WrongSetting("on_clip 'halve_input' needs a known bound", "set adc.range: fixed and adc.bound")
         if self.range != "fixed" and self.bound != type(self).model_fields["bound"].default:
             raise WrongSetting(
-                f"bound = {self.bound:g} has no effect when the range is calibrated", "set adc.range: fixed"
+                f"bound = {self.bound:g} has no effect when the range is {self.range}", "set adc.range: fixed"
             )
         return self
 
@@ -91,6 +91,8 @@ class ProductNoise(Spec):
 
     output: float = Field(default=0.0, ge=0)
     """Standard deviation at each column before the ADC, in units of one full weight times one full input."""
+    input: float = Field(default=0.0, ge=0)
+    """Standard deviation at each row behind the DAC, in units of a full input; all columns see the same."""
     weight: float = Field(default=0.0, ge=0)
     """σ of the weight noise in `weight_form`."""
     weight_form: Literal["additive", "proportional", "pcm_read"] = "pcm_read"
@@ -103,6 +105,8 @@ class ProductNoise(Spec):
         if self.output:
             unit = "one full weight times one full input"
             found.append(Definition("column output", f"{self.output:g}", unit, "normal", "mvm", source))
+        if self.input:
+            found.append(Definition("row input", f"{self.input:g}", "a full input", "normal", "mvm", source))
         if self.weight:
             size = {"additive": "", "proportional": "·|w|", "pcm_read": "·sqrt(|w|)"}[self.weight_form]
             found.append(

@@ -60,8 +60,7 @@ def read_out(
     target = out if total is None else total
     if cpu.suits(y, factor, shift, target, _tensor(bound), *others):
         at = cpu.form(y, axis, planar=planar)
-        aligned = all(t is None or (t.shape == y.shape and t.stride() == y.stride()) for t in others)
-        if at is not None and aligned and _fits(target, y, at):
+        if at is not None and _alike(y, others) and _fits(target, y, at):
             return cpu.read_out(
                 y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
                 shift=shift, out=target, add=total is not None,
@@ -76,26 +75,27 @@ def read_out(
 
 def read_out_kept(
     y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
-    variance: float = 0.0, shift: Tensor | None = None, total: Tensor | None = None, planar: bool = False,
-    codes: bool = False,
+    variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
+    total: Tensor | None = None, planar: bool = False, codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """See `reference.read_out_kept`. A fast kernel may reuse `y` and `total`."""
-    if gpu.suits(y, factor, shift, total, _tensor(bound)):
+    others = (spread, *(drop[:2] if drop is not None else ()))
+    if gpu.suits(y, factor, shift, total, _tensor(bound), *others):
         return gpu.read_out_kept(
-            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, shift=shift, total=total,
-            planar=planar, codes=codes,
+            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
+            shift=shift, total=total, planar=planar, codes=codes,
         )  # fmt: skip
-    at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, _tensor(bound)) else None
-    if at is None or not _fits(total, y, at):
+    at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, _tensor(bound), *others) else None
+    if at is None or not _alike(y, others) or not _fits(total, y, at):
         return reference.read_out_kept(
-            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, shift=shift, total=total,
-            planar=planar, codes=codes,
+            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
+            shift=shift, total=total, planar=planar, codes=codes,
         )  # fmt: skip
     mask = None if half_steps is None else cpu.empty_mask(at)
     room = cpu.empty_codes(at) if codes else None
     out, outside = cpu.read_out(
-        y, at, factor, bound=bound, half_steps=half_steps, variance=variance, shift=shift, out=total,
-        add=total is not None, mask=mask, codes=room,
+        y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop, shift=shift,
+        out=total, add=total is not None, mask=mask, codes=room,
     )  # fmt: skip
     return out, Kept(mask if outside else None, room, at)
 
@@ -130,6 +130,11 @@ def _tensor(value: Tensor | float) -> Tensor | None:
 
 def _scalar(value: Tensor | float) -> bool:
     return not isinstance(value, Tensor) or value.numel() == 1
+
+
+def _alike(y: Tensor, others: tuple[Tensor | None, ...]) -> bool:
+    """True when all lie as `y` does."""
+    return all(t is None or (t.shape == y.shape and t.stride() == y.stride()) for t in others)
 
 
 def _fits(target: Tensor | None, y: Tensor, at: cpu.Form) -> bool:

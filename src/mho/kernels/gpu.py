@@ -114,12 +114,12 @@ def read_out(
 
 def read_out_kept(
     y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
-    variance: float = 0.0, shift: Tensor | None = None, total: Tensor | None = None, planar: bool = False,
-    codes: bool = False,
+    variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
+    total: Tensor | None = None, planar: bool = False, codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """As `reference.read_out_kept`; may write into `y` or `total`. The mask is one bit an output, eight to a uint8."""
     return _read_out(
-        y, factor, axis, bound, half_steps, variance, None, None, shift, total, planar, bits=True, codes=codes
+        y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar, bits=True, codes=codes
     )
 
 

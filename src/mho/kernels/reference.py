@@ -131,16 +131,16 @@ def read_out(
 
 def read_out_kept(
     y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
-    variance: float = 0.0, shift: Tensor | None = None, total: Tensor | None = None, planar: bool = False,
-    codes: bool = False,
+    variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
+    total: Tensor | None = None, planar: bool = False, codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """`read_out` outside of autograd, with what `read_out_back` needs.
 
     Args:
-        y, factor, axis, bound, half_steps, variance, shift, total, planar: See `read_out`.
+        y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar: See `read_out`.
         codes: Keep the codes, too, for `decode`; half_steps must be whole and at most 127.
     """
-    y = _noisy(y, variance, None, None)
+    y = _noisy(y, variance, spread, drop)
     scale, unit = steps(bound, half_steps)
     mask = kept = None
     if half_steps is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mho.crossbar import AnalogProduct, Cells, Operands, Operator, ideal_cells
-from mho.crossbar.product import Affine, needs_adc_range, needs_input_range
+from mho.crossbar.cells import Change, differs_per_product
+from mho.crossbar.product import Affine, lossless, needs_adc_range, needs_input_range
 from mho.crossbar.step import Single
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
@@ -18,6 +19,20 @@ from mho.nn.norm import Behind
 
 Observer = Callable[["AnalogMatrix", Tensor, Tensor, Operator], Tensor]
 _RANGES = ("input_range", "adc_range")
+
+
+class Hardened(NamedTuple):
+    """What hardware-aware training changes in a matrix, in training mode and for ideal cells.
+
+    Attributes:
+        hw: The hardware that training sees.
+        change: What is injected into the weights, or None.
+        straight_through: See `AnalogProduct`.
+    """
+
+    hw: Hardware
+    change: Change | None
+    straight_through: bool
 
 
 class AnalogMatrix(nn.Module):
@@ -33,6 +48,7 @@ class AnalogMatrix(nn.Module):
         observer: When set, is asked for the result instead of the arrays (calibration, counting).
         fold: See `AnalogProduct`.
         rows: Images may be answered in rows (channels_last), whatever the layout of the input.
+        hardened: Hardware-aware training, or None.
     """
 
     input_range: Tensor | None
@@ -43,6 +59,7 @@ class AnalogMatrix(nn.Module):
         self.hw, self.path = hw, path
         self.observer: Observer | None = None
         self.fold, self.rows = True, False
+        self.hardened: Hardened | None = None
         self._kept: tuple[torch.Size, AnalogProduct] | None = None
         self._held: tuple[AnalogProduct, object, Operands | Tensor] | None = None
         self._behind: Behind | None = None
@@ -86,7 +103,11 @@ class AnalogMatrix(nn.Module):
         """What the product multiplies with; a chip's is kept until its cells change."""
         cells = self.programmed()
         if cells is None:
-            return product.operands(ideal_cells(operator.to_matrix(weight), product.plan, self.hw))
+            hardened = self._hardened()
+            change = None if hardened is None else hardened.change
+            if change is None and self.fold and _holds_weights(product.hw):
+                return weight
+            return product.operands(ideal_cells(operator.to_matrix(weight), product.plan, product.hw, change))
         signature = _signature(cells)
         held = self._held
         if held is None or signature is None or held[0] is not product or held[1] != signature:
@@ -101,17 +122,26 @@ class AnalogMatrix(nn.Module):
         """The analog product for this weight's shape; kept while neither it nor the hardware changes."""
         if torch.compiler.is_compiling():
             return self._new_product(weight, operator)
-        kept = self._kept
-        if kept is None or kept[0] != weight.shape or kept[1].operator != operator or kept[1].hw is not self.hw:
+        kept, hardened = self._kept, self._hardened()
+        hw = self.hw if hardened is None else hardened.hw
+        if kept is None or kept[0] != weight.shape or kept[1].operator != operator or kept[1].hw is not hw:
             kept = self._kept = (weight.shape, self._new_product(weight, operator))
         product = kept[1]
-        as_asked = product.fold == self.fold and product.rows == self.rows
-        return product if as_asked else replace(product, fold=self.fold, rows=self.rows)
+        asked = (self.fold, self.rows, hardened is not None and hardened.straight_through)
+        if asked == (product.fold, product.rows, product.straight_through):
+            return product
+        return replace(product, fold=asked[0], rows=asked[1], straight_through=asked[2])
 
     def _new_product(self, weight: Tensor, operator: Operator) -> AnalogProduct:
-        plan = operator.plan(weight, self.hw.array, self.hw.encoding.columns_per_weight())
+        hardened = self._hardened()
+        hw = self.hw if hardened is None else hardened.hw
+        plan = operator.plan(weight, hw.array, hw.encoding.columns_per_weight())
         kernel = tuple(weight.shape[2:]) if operator.dims else ()
-        return AnalogProduct(operator, plan, kernel, self.hw, self.fold, self.rows)
+        through = hardened is not None and hardened.straight_through
+        return AnalogProduct(operator, plan, kernel, hw, self.fold, self.rows, through)
+
+    def _hardened(self) -> Hardened | None:
+        return self.hardened if self.training and self.cells_weight is None else None
 
     def link(self, behind: Behind) -> None:
         """A batch norm is the only reader of this matrix's output."""
@@ -136,8 +166,10 @@ class AnalogMatrix(nn.Module):
 
     def set_range(self, name: str, value: Tensor) -> None:
         """Set 'input_range' or 'adc_range'."""
-        if name == "input_range" and self.hw.dac.range == "learned":
-            del self._buffers[name]
+        converter = self.hw.dac if name == "input_range" else self.hw.adc
+        self._buffers.pop(name, None)
+        self._parameters.pop(name, None)
+        if converter.range == "learned":
             self.register_parameter(name, nn.Parameter(value))
         else:
             self.register_buffer(name, value)
@@ -175,6 +207,11 @@ def _read(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, b
 
 
 torch.fx.wrap("_read")
+
+
+def _holds_weights(hw: Hardware) -> bool:
+    """True when ideal cells compute with the weights themselves."""
+    return hw.mapping.clip_sigma is None and lossless(differs_per_product(hw), hw)
 
 
 def _in_torchs_dtype(y: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mho.crossbar import Cells, Operator, Plan
-from mho.crossbar.cells import decode, gains, product_variance
+from mho.crossbar.cells import Cells, decode, gains, product_variance
+from mho.crossbar.operator import Operator
+from mho.crossbar.plan import Plan
 from mho.crossbar.scaling import normalise, weight_scale
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
@@ -51,7 +52,7 @@ class Arrays:
 
     def cells(self, t_s: float, read: int = 0) -> Cells:
         """What the analog product computes with at age `t_s`, compensation included."""
-        cells = self._uncompensated(self._weight(self.conductances(t_s, read), self.draw / "read" / read))
+        cells = self.uncompensated(t_s, read)
         remedy = self.hw.compensation
         if remedy.kind == "none":
             return cells
@@ -63,6 +64,10 @@ class Arrays:
             index = self.plan.array_index(block).to(now.device)
             factors.append(remedy.factor(now[..., part], reference[..., part], index))
         return cells._replace(gain=cells.gain * torch.stack(factors, dim=1))
+
+    def uncompensated(self, t_s: float, read: int = 0) -> Cells:
+        """The same without compensation."""
+        return self._as_cells(self._weight(self.conductances(t_s, read), self.draw / "read" / read))
 
     def _plane(self, p: int, t_s: float, draw: Stream) -> Tensor:
         cell, state = self.hw.cell, self.states[p]
@@ -85,7 +90,7 @@ class Arrays:
         std, largest = self.weights.std(correction=0), self.weights.abs().amax()
         return deviate_weights(self.weights, variation, draw, purpose, std, largest) - self.weights
 
-    def _uncompensated(self, weight: Tensor) -> Cells:
+    def _as_cells(self, weight: Tensor) -> Cells:
         readouts = self.hw.encoding.readouts(self.hw.cell)
         variance = product_variance(weight, list(self.targets), self.weights, self.hw)
         return Cells(weight, gains(self.scale, readouts), self.scale, variance)
@@ -95,14 +100,14 @@ class Arrays:
         remedy = self.hw.compensation
         if remedy.reference_is_ideal():
             return decode(list(self.targets), self.hw.encoding.readouts(self.hw.cell))
-        fresh = self._uncompensated(self._weight(self.conductances(0.0), self.draw / "read" / 0))
+        fresh = self.uncompensated(0.0)
         return self._reading(fresh, self.draw / "compensation reference") if remedy.measured() else fresh.weight
 
     def _reading(self, cells: Cells, draw: Stream) -> Tensor:
         """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC; IR drop of a single cell's
         current is left out."""
         weight = cells.weight
-        variance = torch.full_like(weight, self.hw.noise.output**2)
+        variance = self.hw.noise.output**2 + self.hw.noise.input**2 * weight.square()
         if cells.variance is not None:
             variance = variance + cells.variance
         if bool(variance.any()):
@@ -140,6 +145,13 @@ def program_arrays(
     plan = operator.plan(weight, hw.array, hw.encoding.columns_per_weight())
     scale = weight_scale(matrix, plan, hw.mapping)
     unit = normalise(matrix, scale, plan, clip=hw.mapping.clip_sigma is not None)
+    return program_matrix(unit, scale, plan, hw, draw, adc_range)
+
+
+def program_matrix(
+    unit: Tensor, scale: Tensor, plan: Plan, hw: Hardware, draw: Stream, adc_range: Tensor | None = None
+) -> Arrays:
+    """Write weights in units of their scale, (groups, columns, rows), onto arrays; see `program_arrays`."""
     targets = tuple(round_to_levels(target, hw.cell) for target in hw.encoding.encode(unit, hw.cell))
     states = []
     for p, target in enumerate(targets):

@@ -1,0 +1,130 @@
+"""`mho train`."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mho.cli.drift import _change
+from mho.errors import WrongSetting
+
+WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
+
+
+def train(
+    model: Annotated[
+        str, typer.Argument(help="package.module:factory[?key=value], a name of mho.models, or published:NAME.")
+    ],
+    data: Annotated[str, typer.Option("--data", help="Training data: a name of mho.data with ?options.")],
+    val: Annotated[str | None, typer.Option("--val", help="Data to measure on after every epoch.")] = None,
+    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+    weights: Annotated[str | None, typer.Option("--weights", help="To begin with; default: random ones.")] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the data.")] = 10,
+    batch: Annotated[int, typer.Option("--batch", help="Samples at a time.")] = 128,
+    accumulate: Annotated[int, typer.Option("--accumulate", help="Batches in an optimiser step.")] = 1,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="sgd or adamw.")] = "sgd",
+    lr: Annotated[float | None, typer.Option("--lr", help="Largest rate; default 0.01 (sgd), 0.001 (adamw).")] = None,
+    schedule: Annotated[str, typer.Option("--schedule", help="cosine, constant or onecycle.")] = "cosine",
+    weight_decay: Annotated[float, typer.Option("--weight-decay", help="As the optimiser has it.")] = 0.0,
+    noise: Annotated[
+        float, typer.Option("--noise", help="Sigma of the noise on weights, as a share of a layer's largest; 0: none.")
+    ] = 0.04,
+    distil: Annotated[
+        float | None, typer.Option("--distil", help="Share of the digital network's answers in the loss, 0 to 1.")
+    ] = None,
+    temperature: Annotated[float, typer.Option("--temperature", help="Of --distil.")] = 4.0,
+    augment: Annotated[bool, typer.Option("--augment", help="Random crops and flips of images.")] = False,
+    early_stop: Annotated[
+        int | None, typer.Option("--early-stop", help="Epochs without improvement on --val after which to stop.")
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
+    device: Annotated[str, typer.Option("--device", help="Where to train: cpu, cuda, cuda:1, ...")] = "cpu",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
+    ] = None,
+    loggers: Annotated[
+        list[str] | None, typer.Option("--logger", help="csv, tensorboard, wandb or mlflow; may be repeated.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="Stop then; the same command goes on.")
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
+    resume: Annotated[str, typer.Option("--resume", help="auto, must or never.")] = "auto",
+    out: Annotated[Path, typer.Option("--out", help="Where weights go; the same command resumes.")] = Path("out"),
+) -> None:
+    """Train a network to bear the noise of analog hardware; writes weights that `mho drift` takes."""
+    from rich.console import Console
+
+    import mho
+    from mho.data import load
+    from mho.data.augment import crop_and_flip
+    from mho.models import resolve
+    from mho.rng import reads
+    from mho.training.fit import fit
+
+    if distil is not None and weights is None and not model.startswith("published:"):
+        raise WrongSetting("--distil without weights has a random teacher", "give --weights FILE", path="--distil")
+    hw = mho.Hardware.of(hardware)
+    if changes:
+        hw = hw.replace(**dict(_change(text) for text in changes))
+    recipe = _recipe(noise)
+    with reads("train", "weights", seed):
+        network = resolve(model, weights)
+    samples, test = load(data), None if val is None else load(val)
+    net = mho.to_analog(network, hw, example=next(iter(samples))[0][:2])
+    mho.calibrate(net, samples)
+    network, net = network.to(device), net.to(device)
+    console = Console()
+
+    def show(when: str, digital: Any) -> None:
+        if test is not None and task == "classes":
+            held = [(x.to(device), y.to(device)) for x, y in test]
+            line = f"{when}: digital {100 * mho.accuracy(digital, held):.2f} %, analog {100 * mho.accuracy(net, held):.2f} %"
+            console.print(line, markup=False, highlight=False)
+
+    show("before", network)
+    result = fit(
+        net, samples, epochs=epochs, batch=batch, accumulate=accumulate, optimizer=optimizer, lr=lr, schedule=schedule,
+        weight_decay=weight_decay, hwa=recipe, teacher=None if distil is None else copy.deepcopy(network),
+        distillation=None if distil is None else (temperature, distil), val=test, early_stop=early_stop,
+        precision=precision, augment=crop_and_flip if augment else None, task=task, seed=seed, out=out,  # type: ignore[arg-type]
+        resume=resume, max_seconds=max_seconds, loggers=loggers or (),
+    )  # fmt: skip
+    show("after", mho.to_digital(net))
+    last = f", loss {result.history[-1]['loss']:.4g}" if result.history else ""
+    console.print(f"{result.steps} steps{last}: {result.stopped}", markup=False, highlight=False)
+    for line in _write(net.cpu(), out):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _recipe(noise: float) -> Any:
+    if not noise:
+        return None
+    if not 0 < noise < 1:
+        raise WrongSetting(f"--noise {noise} lies outside 0 … 1", "0.04 is 4 % of the largest weight", path="--noise")
+    from mho.training import HWA
+    from mho.training.injections import Gaussian
+
+    return HWA(weights=Gaussian(sigma=noise))
+
+
+def _write(net: Any, out: Path) -> list[str]:
+    """The weights under the digital network's names; where ranges were learned, those of the converted one too."""
+    from safetensors.torch import save_model
+
+    import mho
+    from mho.training.checkpoints import replaced
+
+    lines = []
+    learned = any(name.endswith(("input_range", "adc_range")) for name, _ in net.named_parameters())
+    wanted = [(WEIGHTS, mho.to_digital(net), "weights")]
+    wanted += [(CONVERTED, net, "weights and learned ranges")] if learned else []
+    for name, network, what in wanted:
+        with replaced(out / name) as part:
+            save_model(network, str(part))
+        lines.append(f"{what}: {out / name}")
+    return lines

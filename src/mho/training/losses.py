@@ -1,0 +1,116 @@
+"""What training minimises: the loss of a task, or of a task and a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mho.errors import BadInput, WrongSetting
+
+Task = Literal["classes", "probability", "logit"]
+TASKS = ("classes", "probability", "logit")
+IGNORED = -100
+"""Label of positions that do not count (padding of language data)."""
+
+
+def loss_for(task: Task = "classes") -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss that goes with what the output of a network means; a function of (output, labels).
+
+    Args:
+        task: ``"classes"``: scores (…, C) and class numbers (…), cross-entropy without the positions labelled `IGNORED`;
+            ``"probability"``: the probability of class 1, binary cross-entropy; ``"logit"``: the same before a sigmoid.
+
+    Raises:
+        WrongSetting: Another task.
+    """
+    if task == "classes":
+        return _cross_entropy
+    if task == "probability":
+        return lambda output, labels: _binary(F.binary_cross_entropy, output, labels)
+    if task == "logit":
+        return lambda output, labels: _binary(F.binary_cross_entropy_with_logits, output, labels)
+    raise WrongSetting(f"unknown task {task!r}", f"valid are {', '.join(TASKS)}", path="task")
+
+
+def _cross_entropy(output: Tensor, labels: Tensor) -> Tensor:
+    if output.shape[:-1] != labels.shape:
+        raise BadInput(
+            f"outputs {tuple(output.shape)} do not go with labels {tuple(labels.shape)}",
+            "outputs are (…, classes), labels (…)",
+        )
+    return F.cross_entropy(output.float().flatten(0, -2), labels.flatten().long(), ignore_index=IGNORED)
+
+
+def _binary(loss: Callable[[Tensor, Tensor], Tensor], output: Tensor, labels: Tensor) -> Tensor:
+    if output.numel() != labels.numel():
+        raise BadInput(
+            f"outputs {tuple(output.shape)} do not go with labels {tuple(labels.shape)}", "one output a label"
+        )
+    with torch.autocast(output.device.type, enabled=False):
+        return loss(output.float().flatten(), labels.float().flatten())
+
+
+class Distillation:
+    """Cross-entropy with the labels and with the softened answers of a teacher.
+
+    share · T² · KL(softmax(teacher / T) ‖ softmax(student / T)) + (1 - share) · cross-entropy(student, labels); the factor T²
+    keeps the gradients of the first term as large as those of the second whatever T is (Hinton, Vinyals, Dean 2015,
+    arXiv:1503.02531, section 2).
+
+    Args:
+        teacher: Inputs to class scores; put into eval mode, never differentiated.
+        temperature: T > 0.
+        share: Weight of the teacher, in [0, 1]; at 1 labels are not needed.
+
+    Raises:
+        WrongSetting: `temperature` or `share` outside their ranges.
+
+    Example:
+        >>> loss = Distillation(teacher, temperature=4.0, share=0.9)    # doctest: +SKIP
+        >>> loss(net(x), x, labels).backward()                          # doctest: +SKIP
+    """
+
+    def __init__(self, teacher: nn.Module, *, temperature: float = 4.0, share: float = 0.9) -> None:
+        if not 0 < temperature < float("inf"):
+            raise WrongSetting(f"temperature = {temperature}", "give a number above 0", path="distillation")
+        if not 0 <= share <= 1:
+            raise WrongSetting(f"share = {share} lies outside 0 … 1", "1 needs no labels", path="distillation")
+        self.teacher, self.temperature, self.share = teacher.eval(), temperature, share
+
+    def __call__(self, output: Tensor, inputs: Any, labels: Tensor | None = None) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            output: Scores of the student, (…, C).
+            inputs: What the student saw, for the teacher.
+            labels: (…), with `IGNORED` where nothing counts; may be None when share is 1.
+
+        Raises:
+            BadInput: Labels are missing, or teacher and student answer in different shapes.
+        """
+        with torch.no_grad():
+            soft = self.teacher(inputs)
+        if soft.shape != output.shape:
+            raise BadInput(
+                f"the teacher answers {tuple(soft.shape)}, the network {tuple(output.shape)}",
+                "both must score the same classes",
+                path="teacher",
+            )
+        if labels is None and self.share < 1:
+            raise BadInput(f"share = {self.share} needs labels", "give labels, or share = 1", path="distillation")
+        target = F.log_softmax(soft.float().flatten(0, -2) / self.temperature, -1)
+        student = F.log_softmax(output.float().flatten(0, -2) / self.temperature, -1)
+        each = F.kl_div(student, target, reduction="none", log_target=True).sum(-1)
+        if labels is None:
+            mean = each.mean()
+        else:
+            counted = labels.flatten() != IGNORED
+            mean = torch.where(counted, each, 0.0).sum() / counted.sum()
+        loss = self.share * self.temperature**2 * mean
+        if self.share < 1 and labels is not None:
+            loss = loss + (1 - self.share) * _cross_entropy(output, labels)
+        return loss
