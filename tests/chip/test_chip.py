@@ -55,6 +55,33 @@ def test_a_seed_is_a_chip():
             assert not torch.equal(one, two)
 
 
+def test_programming_again_draws_anew_and_the_first_cycle_is_the_chip():
+    net = _net(PCM)
+    chips = [mho.program(net, seed=1, cycle=cycle) for cycle in (0, 1, 1, 2)]
+    first, second, same, third = ([w.clone() for w in _weights(chip.at("1 day"))] for chip in chips)
+    for a, b in zip(first, _weights(mho.program(net, seed=1).at("1 day")), strict=True):
+        assert torch.equal(a, b)
+    for a, b, c, d in zip(first, second, same, third, strict=True):
+        assert torch.equal(b, c) and not torch.equal(a, b) and not torch.equal(b, d)
+    others = _weights(mho.program(net, seed=1, chip=1).at("1 day"))
+    for a, b, other in zip(first, second, others, strict=True):
+        # Two programmings of a chip differ as two chips do.
+        assert float((b - a).std()) == pytest.approx(float((other - a).std()), rel=0.35)
+    assert "cycle=2" in repr(chips[3]) and "cycle" not in repr(chips[0])
+    for wrong in (-1, 0.5, True):
+        with pytest.raises(WrongSetting, match="cycle"):
+            mho.program(net, cycle=wrong)
+
+
+def test_faulty_cells_survive_programming_again():
+    hw = PCM.replace(faults={"stuck_low": 0.1, "stuck_high": 0.05})
+    first, again, other = (mho.program(_net(hw), seed=0, **which) for which in ({}, {"cycle": 3}, {"chip": 1}))
+    for path, arrays in first.arrays.items():
+        for a, b, c in zip(arrays.faults, again.arrays[path].faults, other.arrays[path].faults, strict=True):
+            assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[0], c[0])
+        assert not torch.equal(arrays.states[0]["g"], again.arrays[path].states[0]["g"])
+
+
 def test_a_chip_does_not_depend_on_what_was_computed_before():
     net = _net(PCM)
     chip = mho.program(net, seed=1)

@@ -16,8 +16,9 @@ import mho
 from mho.errors import BadInput, BadResults, WrongSetting
 from mho.hardware import Hardware
 from mho.measure import TestData, digital_measurement
-from mho.measure.monte_carlo import MIN_CHIPS
-from mho.store import StoreWarning
+from mho.measure.monte_carlo import MIN_CHIPS, last_programming
+from mho.store import RunHeader, StoreWarning
+from mho.training.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
 
 PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
 
@@ -243,3 +244,89 @@ def test_a_loader_that_shuffles_is_held_in_one_order(net, data):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=50, shuffle=True)
     result = mho.drift(net, loader, ["1 h"], chips=2)
     assert result.digital.samples == 400 and len(result.chips) == 2
+
+
+def test_recalibrations_come_before_the_measurement_in_order(net, data):
+    output, affine = RecalibrateOutput(data, net, match="rate"), RecalibrateAffine(data, net)
+    plain = mho.drift(net, data, ["1 h", "1 year"], chips=2, seed=5)
+    both = mho.drift(net, data, ["1 h", "1 year"], chips=2, seed=5, recalibrate=[affine, output])
+    assert both.header.recalibrations == (affine.record(), output.record())
+    for chip in range(2):
+        by_hand = output(affine(mho.program(net, 5, chip=chip).at("1 year")))
+        with torch.no_grad():
+            correct = torch.cat([by_hand(x).argmax(1) == y for x, y in data])
+        assert np.array_equal(both.at(31536000.0)[chip].correct, correct.numpy())
+    assert _rows(both) != _rows(plain) and plain.header.recalibrations == ()
+    assert both.digital == plain.digital
+    single = mho.drift(net, data, ["1 h"], chips=1, recalibrate=affine)
+    assert _rows(single) == _rows(mho.drift(net, data, ["1 h"], chips=1, recalibrate=(affine,)))
+
+
+def test_recalibrated_chips_do_not_depend_on_workers_or_on_what_else_is_measured(data):
+    noisy = make_net(PCM.replace(noise__output=0.05), data)
+    options = {"recalibrate": (RecalibrateAffine(data, noisy), RecalibrateOutput(data, noisy)), "seed": 3}
+    alone = mho.drift(noisy, data, ["1 day"], chips=2, **options)
+    torch.manual_seed(5)
+    among = mho.drift(noisy, data, ["1 h", "1 day"], chips=2, workers=2, refresh="1 year", **options)
+    assert _rows(alone) == _rows(among)[1::2]
+    shared = mho.drift(noisy, data, ["1 day"], chips=4, images=200, **options)
+    assert shared.header.chips_per_pass == 2 and len(shared.chips) == 4
+
+
+def test_a_store_knows_its_recalibrations_and_refreshes(net, data, tmp_path):
+    affine = RecalibrateAffine(data, net)
+    run = {"recalibrate": affine, "refresh": "1 day"}
+    first = mho.drift(net, data, ["1 h"], chips=1, out=tmp_path, **run)
+    again = mho.drift(net, data, ["1 h"], chips=2, out=tmp_path, **run)
+    assert _rows(again)[:1] == _rows(first)
+    loaded = mho.DriftResult.load(tmp_path).header
+    assert (loaded.recalibrations, loaded.refresh_s) == ((affine.record(),), 86400.0)
+    for other, named in (
+        ({}, "recalibrations was"), ({**run, "refresh": "2 days"}, "refresh_s was 86400.0 and is 172800.0"),
+        ({**run, "recalibrate": RecalibrateAffine(data[:1], net)}, "recalibrations was"),
+        ({**run, "recalibrate": (affine, affine)}, "recalibrations was"),
+    ):  # fmt: skip
+        with pytest.raises(BadResults, match=named):
+            mho.drift(net, data, ["1 h"], chips=2, out=tmp_path, **other)
+
+
+def test_runs_without_recalibration_are_stored_as_ever(net, data):
+    header = mho.drift(net, data, ["1 h"], chips=1).header
+    assert not {"recalibrations", "refresh_s"} & set(header.to_json())
+    assert RunHeader.from_json(header.to_json()) == header
+
+
+def test_bad_recalibrations_and_refreshes_are_named(net, data):
+    with pytest.raises(WrongSetting, match="no recalibration"):
+        mho.drift(net, data, ["1 h"], chips=1, recalibrate=[lambda net: net])
+    with pytest.raises(WrongSetting, match="RecalibrateAffine"):
+        mho.drift(net, data, ["1 h"], chips=1, recalibrate=RecalibrateNorms(data))
+    for refresh in ("0 s", 0.0):
+        with pytest.raises(WrongSetting, match="refresh"):
+            mho.drift(net, data, ["1 h"], chips=1, refresh=refresh)
+
+
+def test_the_age_since_the_last_programming():
+    month, day = 30 * 86400.0, 86400.0
+    assert last_programming(5.0, None) == (0, 5.0)
+    assert last_programming(0.0, month) == (0, 0.0)
+    assert last_programming(day, month) == (0, day)
+    assert last_programming(month, month) == (0, month), "just before the first refresh"
+    assert last_programming(month + 1, month) == (1, 1.0)
+    assert last_programming(365 * day, month) == (12, 5 * day)
+    for n in range(1, 400):
+        assert last_programming(n * 0.1, 0.1) == (n - 1, 0.1), "also where n · 0.1 is not exact"
+
+
+def test_a_refreshed_chip_is_programmed_anew(net, data):
+    month = 30 * 86400.0
+    refreshed = mho.drift(net, data, ["1 month", month + 3600.0, "2 months"], chips=2, refresh="1 month", seed=4)
+    plain = mho.drift(net, data, ["1 month"], chips=2, seed=4)
+    assert _rows(refreshed)[::3] == _rows(plain), "the first cycle is the chip as it always was"
+    for chip in range(2):
+        second = mho.program(net, 4, chip=chip, cycle=1)
+        for age, since in ((month + 3600.0, "1 h"), (2 * month, "1 month")):
+            with torch.no_grad():
+                again = second.at(since)
+                correct = torch.cat([again(x).argmax(1) == y for x, y in data])
+            assert np.array_equal(refreshed.at(age)[chip].correct, correct.numpy())

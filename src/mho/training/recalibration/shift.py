@@ -12,7 +12,8 @@ from mho.errors import WrongSetting
 
 Scale = Literal["logits", "probabilities"]
 _EPS = 1e-7
-_ROUNDS, _COOLINGS = 60, 12
+_NEVER, _SHORTEST = 1e-3, 1e-6
+_STEPS, _COOLINGS = 8, 16
 
 
 def check_scale(scale: str) -> None:
@@ -57,41 +58,62 @@ class Shift:
 
 
 def class_shifts(logits: Tensor, counts: Tensor) -> Tensor:
-    """Shifts s with which argmax(z + s) gives every class as often as asked for, to a few in a thousand samples.
+    """Shifts s with which argmax(z + s) gives every class as often as asked for, to a sample or two.
 
-    s minimises Σ_i max_c (z_ic + s_c) - Σ_c n_c s_c, whose gradient is how often each class is predicted less n_c: the
-    dual of a transport problem. It is smoothed with a temperature, solved by Sinkhorn's iteration, and cooled; of all s
-    on the way the one is returned that misses fewest samples, the smallest of those. A class that is to be
-    predicted never gets the share of a thousandth of a sample, so that its shift stays finite.
+    s minimises Σ_i max_c (z_ic + s_c) - Σ_c n_c s_c, a convex function whose gradient is how often each class is
+    predicted less n_c: the dual of a transport problem. The maximum is smoothed with a temperature, Newton's method
+    solves that, and the temperature falls; of all s on the way the first that misses fewest samples is returned. A class
+    that is never to be predicted is asked for a thousandth of a sample, so that its shift stays finite.
 
     Args:
         logits: (samples, classes).
         counts: n_c, (classes,), with sum `samples`.
 
     Returns:
-        (classes,), float64, with mean 0 over the classes.
+        (classes,), float64; zeros where nothing is to be changed.
 
     References:
-        Cuturi 2013, NeurIPS 26 (Sinkhorn's iteration for optimal transport).
+        Peyré, Cuturi 2019, Computational Optimal Transport, ch. 4 and 5 (entropic smoothing, semi-discrete dual).
     """
     z = logits.double()
-    wanted = counts.to(z).clamp(min=1e-3)
-    target = (wanted / wanted.sum() * len(z)).log()
+    wanted = counts.to(z).clamp(min=_NEVER)
+    wanted = wanted / wanted.sum() * len(z)
     shift = best = torch.zeros_like(z[0])
     missed = _missed(z, shift, counts)
-    temperature = float(z.std(unbiased=False)) or 1.0
+    temperature = float(z.std(correction=0)) or 1.0
     for _ in range(_COOLINGS):
-        for _ in range(_ROUNDS):
+        for _ in range(_STEPS):
             if missed == 0:
                 return best
-            soft = ((z + shift) / temperature).log_softmax(-1)
-            shift = shift + temperature * (target - soft.logsumexp(0))
-            shift = shift - shift.mean()
+            shift, settled = _newton(z, shift, wanted, temperature)
             now = _missed(z, shift, counts)
             if now < missed:
                 best, missed = shift, now
+            if settled:
+                break
         temperature /= 2
     return best
+
+
+def _newton(z: Tensor, shift: Tensor, wanted: Tensor, temperature: float) -> tuple[Tensor, bool]:
+    """A step down the smoothed dual, shortened until it leads down; and whether there was next to nothing to gain."""
+    soft = ((z + shift) / temperature).softmax(-1)
+    rates = soft.sum(0)
+    slope = rates - wanted
+    # A constant changes nothing, and classes that nothing is near to hardly anything: the ridge keeps their steps finite.
+    curve = (torch.diag(rates) - soft.T @ soft) / temperature
+    ridge = 1e-9 * len(z) / temperature
+    step = -torch.linalg.solve(curve + ridge * torch.eye(len(shift), dtype=z.dtype, device=z.device), slope)
+    step = step - step.mean()
+    gain = float(-slope @ step)
+    start, length = _dual(z, shift, wanted, temperature), 1.0
+    while length > _SHORTEST and _dual(z, shift + length * step, wanted, temperature) > start - 1e-4 * length * gain:
+        length /= 2
+    return shift + length * step, gain < 1e-6 * temperature or length <= _SHORTEST
+
+
+def _dual(z: Tensor, shift: Tensor, wanted: Tensor, temperature: float) -> float:
+    return float(temperature * ((z + shift) / temperature).logsumexp(-1).sum() - wanted @ shift)
 
 
 def _missed(z: Tensor, shift: Tensor, counts: Tensor) -> int:

@@ -125,10 +125,7 @@ def _best(z: Tensor, positive: Tensor) -> float:
     )
     balanced = torch.where(separates, balanced, -1.0)
     best = candidates[balanced >= balanced.max() - 1e-12]
-    if (
-        bool((best.min() <= 0) & (best.max() >= 0))
-        and float(_balanced(z, positive, 0.0)) >= float(balanced.max()) - 1e-12
-    ):
+    if float(_balanced(z, positive, 0.0)) >= float(balanced.max()) - 1e-12:
         return 0.0
     return float(best[best.abs().argmin()])
 
