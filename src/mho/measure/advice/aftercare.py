@@ -8,16 +8,17 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mho.measure.advice.case import Case, Plan
-from mho.measure.advice.countermeasure import Countermeasure
+from mho.measure.advice.countermeasure import Countermeasure, Slot
 from mho.training.recalibration.base import find
 
 
 class _Recalibration(Countermeasure):
-    slot = "recalibration"
+    slot: Slot = "recalibration"
     tier = 2
     kind: str
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
         made = find(self.kind).of(case.inputs(), copy.deepcopy(plan.model).eval(), **self.options(case))
         recipe = f"mho.training.recalibration.find({self.kind!r}).of(calibration, model)"
         return plan.with_(
@@ -37,6 +38,7 @@ class Norms(_Recalibration):
     kind = "norms"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         return None if _norms(case.model) else "the network has no batch norm with running statistics"
 
 
@@ -47,6 +49,7 @@ class Affine(_Recalibration):
     kind = "affine"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         if not any(isinstance(m, (nn.Linear, nn.modules.conv._ConvNd)) for m in case.model.modules()):
             return "the network has no linear layer or convolution"
         if _norms(case.model) and case.effort.name == "quick":
@@ -62,6 +65,7 @@ class Output(_Recalibration):
     kind = "output"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         return None if case.task == "classes" else "the network has one output: its threshold is recalibrated instead"
 
 
@@ -73,9 +77,11 @@ class Threshold(_Recalibration):
     kind = "threshold"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         return "the network scores classes" if case.task == "classes" else None
 
     def options(self, case: Case) -> dict[str, str]:
+        """See the base class."""
         return {"scale": "logits" if case.task == "logit" else "probabilities"}
 
 

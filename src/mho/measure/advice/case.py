@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mho.convert import to_analog
 from mho.errors import WrongSetting
@@ -139,9 +138,9 @@ class Case:
 
     @property
     def example(self) -> Any:
-        """Two inputs, for the conversion's self-test."""
+        """Two inputs, for the conversion's self-test; None where inputs are no tensors."""
         x = self.choosing.batches[0][0]
-        return x[:2]
+        return x[:2] if isinstance(x, Tensor) else None
 
     def inputs(self) -> list[Any]:
         """Inputs of the calibration data, as many as the effort allows on each chip."""
@@ -150,7 +149,7 @@ class Case:
             x = batch[0] if isinstance(batch, (tuple, list)) else batch
             if left <= 0:
                 break
-            kept.append(x[:left])
+            kept.append(x[:left] if isinstance(x, Tensor) else x)
             left -= len(kept[-1])
         return kept
 
@@ -216,8 +215,3 @@ class Plan:
 def plain_plan(model: nn.Module) -> Plan:
     """The network as it is."""
     return Plan(model)
-
-
-def order(names: Sequence[str], slots: Sequence[str]) -> list[int]:
-    """Places of `names` in the order of `slots`."""
-    return sorted(range(len(names)), key=lambda i: slots.index(names[i]))

@@ -20,7 +20,9 @@ class _Trained(Countermeasure):
     folder: str
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
-        from mho.training import HWA, fit
+        """See `Countermeasure`."""
+        from mho.training import HWA
+        from mho.training.fit import fit
         from mho.training.injections import Programming
 
         time = show_time(case.times_s[len(case.times_s) // 2]) if case.times_s[-1] else None
@@ -65,11 +67,13 @@ class Labelled(_Trained):
     labels = True
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         if case.train is None:
             return "no training data was given"
         return None if case.labelled else "the training data has no labels"
 
     def options(self, case: Case) -> dict[str, Any]:
+        """See the base class."""
         return {}
 
 
@@ -80,6 +84,7 @@ class Distilled(_Trained):
     folder = "distilled"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         if case.train is None:
             return "no training data was given"
         if case.task != "classes":
@@ -89,7 +94,9 @@ class Distilled(_Trained):
         return None
 
     def options(self, case: Case) -> dict[str, Any]:
+        """See the base class."""
         return {"teacher": copy.deepcopy(case.model).eval(), "distillation": (TEMPERATURE, 1.0)}
 
     def arguments(self) -> str:
+        """See the base class."""
         return f", teacher=copy.deepcopy(model), distillation=({TEMPERATURE}, 1.0)"

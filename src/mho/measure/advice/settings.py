@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.hardware import Hardware
@@ -13,14 +13,16 @@ from mho.measure.advice.countermeasure import Countermeasure
 class _Ranges(Countermeasure):
     slot = "ranges"
     tier = 1
-    options: dict[str, Any]
+    options: ClassVar[dict[str, Any]]
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         if needs_input_range(case.hw) or needs_adc_range(case.hw):
             return None
         return "no converter of this hardware takes its range from data"
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
         return plan.with_(ranges=self.options)
 
 
@@ -28,14 +30,14 @@ class LeastError(_Ranges):
     """Ranges with the smallest squared error at each layer's output."""
 
     name = "ranges of least error"
-    options = {"method": "error"}
+    options: ClassVar[dict[str, Any]] = {"method": "error"}
 
 
 class Quantile9999(_Ranges):
     """Ranges that leave out one value in 10,000."""
 
     name = "ranges at the 0.9999 quantile"
-    options = {"quantile": 0.9999}
+    options: ClassVar[dict[str, Any]] = {"quantile": 0.9999}
 
 
 class Quantile999(_Ranges):
@@ -43,7 +45,7 @@ class Quantile999(_Ranges):
 
     name = "ranges at the 0.999 quantile"
     least = "normal"
-    options = {"quantile": 0.999}
+    options: ClassVar[dict[str, Any]] = {"quantile": 0.999}
 
 
 class _Compensation(Countermeasure):
@@ -53,6 +55,7 @@ class _Compensation(Countermeasure):
     readout = "array"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         now = case.hw.compensation
         if now.kind == self.kind and getattr(now, "readout", None) == self.readout:
             return "the hardware does so already"
@@ -61,6 +64,7 @@ class _Compensation(Countermeasure):
         return None
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
         changed = {"compensation": {"kind": self.kind, "readout": self.readout}}
         return plan.with_(changes={**plan.changes, **changed}, costs={"on_chip": True})
 
@@ -81,6 +85,7 @@ class ExactCompensation(_Compensation):
     least = "normal"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         quiet = case.hw.adc.half_steps is None and not case.hw.noise.output and not case.hw.noise.weight
         return "its readings are exact already" if quiet else super().applies(case)
 

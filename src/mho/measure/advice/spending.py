@@ -22,6 +22,7 @@ class _Placed(Countermeasure):
     tier = 3
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
         net = plan.network(case)
         data = case.choosing
         found = sensitivity(
@@ -43,6 +44,7 @@ class Digital(_Placed):
     name = "sensitive layers digital"
 
     def place(self, found: SensitivityResult, plan: Plan, case: Case) -> Placing:
+        """The layers and what they cost."""
         return keep_digital(found, plan.hardware(case), DIGITAL_SHARE)
 
 
@@ -52,9 +54,11 @@ class SomeCells(_Placed):
     name = "sensitive layers in more cells"
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         return _no_pairs(case)
 
     def place(self, found: SensitivityResult, plan: Plan, case: Case) -> Placing:
+        """The layers and what they cost."""
         return more_cells(found, plan.hardware(case), CELL_SHARE)
 
 
@@ -66,9 +70,11 @@ class TwoPairs(Countermeasure):
     tier = 3
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         return _no_pairs(case)
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
         now = int(getattr(case.hw.encoding, "pairs", 1))
         return plan.with_(changes={**plan.changes, "encoding.pairs": 2 * now}, costs={"cells": 1.0})
 
@@ -81,10 +87,12 @@ class Refresh(Countermeasure):
     tier = 3
 
     def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
         last = case.times_s[-1]
         return None if last >= 86400.0 else "the last age is less than a day"
 
     def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
         interval = case.times_s[-1] / REFRESHES
         return plan.with_(refresh=interval, costs={"refreshes": math.ceil(case.times_s[-1] / interval) - 1})
 
