@@ -26,7 +26,7 @@ PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
 def digits():
     training, test = load("digits?split=train"), load("digits?split=test")
     torch.manual_seed(0)
-    return mho.training.train(digits_cnn(), training, epochs=8), training, test
+    return mho.training.train(digits_cnn(), training, epochs=5), training, test
 
 
 @pytest.fixture(scope="module")

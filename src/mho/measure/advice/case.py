@@ -201,8 +201,12 @@ class Plan:
         return told if self.refresh is None else {**told, "refresh": self.refresh}
 
     def code(self, hardware: str) -> str:
-        """Lines of Python that apply it to `model`, with `x` an input batch and `calibration` batches of inputs."""
-        lines = [f"hw = mho.Hardware.of({hardware!r})" + (f".replace(**{self.changes!r})" if self.changes else "")]
+        """Lines of Python that apply it to `model`, with `x` an input batch and `calibration` batches of inputs.
+
+        Args:
+            hardware: The hardware as an expression.
+        """
+        lines = [f"hw = {hardware}" + (f".replace(**{self.changes!r})" if self.changes else "")]
         lines += self.training
         options = "".join(f", {key}={value!r}" for key, value in self.ranges.items())
         lines.append(f"net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration{options})")

@@ -126,7 +126,7 @@ def advise(
     notes = _notes(case, reporting, confirmed, confidence, validation is None, calibration is None)
     trials = Trials(
         case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-        name=name or type(model).__name__, hardware=hw if isinstance(hw, (str, Path)) else described.name,
+        name=name or type(model).__name__, hardware=_expression(hw, described),
         max_seconds=max_seconds, progress=progress or (lambda _: None),
     )  # fmt: skip
     baseline, tried = trials.run(table(effort, remedies))
@@ -144,6 +144,14 @@ def advise(
         command=command,
         seconds=trials.elapsed(),
     )
+
+
+def _expression(given: Hardware | str | Path, described: Hardware) -> str:
+    """The hardware in Python; `hw` where only the caller knows how it was made."""
+    if not isinstance(given, Hardware):
+        return f"mho.Hardware.of({str(given)!r})"
+    shipped = described.name in Hardware.presets() and Hardware.preset(described.name).digest() == described.digest()
+    return f"mho.Hardware.preset({described.name!r})" if shipped else "hw"
 
 
 def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mho.errors import MhoError
+from mho.errors import MhoError, NeverPossible
 from mho.measure.advice.case import Case, Plan
 from mho.measure.advice.countermeasure import Countermeasure
 from mho.measure.placement_search import Placing, keep_digital, more_cells
@@ -29,6 +29,8 @@ class _Placed(Countermeasure):
             net, data, time=case.times_s[-1], chips=0, seed=case.seed, task=case.task  # type: ignore[arg-type]
         )  # fmt: skip
         placing = self.place(found, plan, case)
+        if not placing.layers:
+            raise NeverPossible("no layer that would gain fits the budget of cells or digital work", "leave it out")
         changes = {**plan.changes, **placing.changes}
         digital = placing.mac_share if placing.kind == "digital" else 0.0
         return plan.with_(changes=changes, costs={"cells": placing.cell_share, "digital": digital})

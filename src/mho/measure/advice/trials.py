@@ -6,9 +6,8 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from mho.errors import BadResults, MhoError
+from mho.errors import BadResults, MhoError, NeverPossible
 from mho.measure.advice.case import Case, Plan
 from mho.measure.advice.countermeasure import SLOTS, Countermeasure
 from mho.measure.advice.gain import gain
@@ -31,18 +30,18 @@ class Trials:
         confidence: Of all its intervals together.
         workers: Processes.
         name: Of the network.
-        hardware: What the user called it.
+        hardware: The hardware as a Python expression.
         max_seconds: Time for everything.
         progress: Told what is being done.
     """
 
     def __init__(
         self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
-        name: str, hardware: str | Path, max_seconds: float | None, progress: Callable[[str], None],
+        name: str, hardware: str, max_seconds: float | None, progress: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
         self.level = 1 - (1 - confidence) / case.effort.finalists
-        self.workers, self.name, self.hardware, self.progress = workers, name, str(hardware), progress
+        self.workers, self.name, self.hardware, self.progress = workers, name, hardware, progress
         self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
         self.digital = [0.0, 0.0]
         self.plans: dict[Parts, Plan] = {}
@@ -99,8 +98,8 @@ class Trials:
             raise
         except MhoError as error:
             names = tuple(c.name for c in parts)
-            failed = Tried(" + ".join(names), names, max(c.tier for c in parts), "failed", error.problem)
-            self.rest.append(failed)
+            status: Status = "does not apply" if isinstance(error, NeverPossible) else "failed"
+            self.rest.append(Tried(" + ".join(names), names, max(c.tier for c in parts), status, error.problem))
             return False
         early = len([p for p in self.confirmed if p]) < self.case.effort.finalists - 1
         if tried.met and early:
