@@ -108,8 +108,7 @@ def test_gains_inside_the_noise_are_never_recommended(model, test, training, see
     advice = ask(model, test, training, [Random(10 * seed + i) for i in range(6)], seed=seed)
     assert advice.recommended is None
     confirmed = [t for t in advice.tried if t.status == "confirmed"]
-    assert all(t.gain.low <= 0 for t in confirmed)
-    assert any(t.gain.value > 0 for t in advice.tried)
+    assert confirmed and all(t.gain.low <= 0 for t in confirmed)
 
 
 def test_what_helps_is_found_and_said_on_fresh_chips_and_samples(model, test, training):
