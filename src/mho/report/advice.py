@@ -65,7 +65,7 @@ def accuracy_by_remedy(advice: Advice) -> Plot:
                 x, [100 * f.value for f in found], color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5,
                 markeredgecolor=PAPER, markeredgewidth=0.8,
             )  # fmt: skip
-            ends.append((100 * found[-1].value, plain(_short(t.name)), colour))
+            ends.append((100 * found[-1].value, plain(_short(t)), colour))
         digital = 100 * advice.digital[1]
         ax.axhline(digital, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
         ax.axhline(digital - 100 * advice.budget, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
@@ -121,8 +121,8 @@ def _keys(advice: Advice) -> list[tuple[str, str, str]]:
         named.append(("With the advice", advice.recommended))
     for name, t in named:
         worst = min(t.accuracy(), key=lambda i: i.value)
-        found.append((f"{name}, worst age", percent(worst.value), f"[{100 * worst.low:.1f}, {100 * worst.high:.1f}]"))
-        found.append((f"{name}, lifetime", *_split(str(t.lifetime()))))
+        bounds = f"[{100 * worst.low:.1f}, {100 * worst.high:.1f}]"
+        found.append((f"{name}, worst age", percent(worst.value), f"{bounds}; lifetime {t.lifetime()}"))
     measured = sum(t.result is not None for t in advice.tried)
     found.append(("Tried", str(measured), f"{sum(t.status == 'confirmed' for t in advice.tried)} confirmed"))
     return found
@@ -142,10 +142,6 @@ def _row(t: Tried, advice: Advice) -> dict[str, Any]:
     }
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else f"{name[:33]}…"
-
-
-def _split(text: str) -> tuple[str, str]:
-    value, bracketed, rest = text.partition(" [")
-    return value, f"[{rest}" if bracketed else ""
+def _short(t: Tried) -> str:
+    """The name, or that of the first part with the number of others."""
+    return t.name if len(t.parts) < 2 else f"{t.parts[0]} + {len(t.parts) - 1} more"
