@@ -1,0 +1,111 @@
+"""`mho advise`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mho.cli.drift import _change
+from mho.errors import WrongSetting
+
+
+def advise(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="package.module:factory[?key=value], a name of mho.models, published:NAME, or a .pt2 file."
+        ),
+    ],
+    data: Annotated[str, typer.Option("--data", help="Test data: a name of mho.data with ?options.")],
+    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+    weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
+    budget: Annotated[str, typer.Option("--budget", help="Accuracy that may be lost: 1% or 0.01.")] = "1%",
+    times: Annotated[str, typer.Option("--times", help="Ages at which it is to be kept.")] = "1d,1mo,1y",
+    calibration: Annotated[
+        str | None,
+        typer.Option("--calibration", help="Inputs for ranges and recalibrations (labels unused); default: --data."),
+    ] = None,
+    validation: Annotated[
+        str | None, typer.Option("--validation", help="Labelled data for choosing; default: a part of --data.")
+    ] = None,
+    train: Annotated[str | None, typer.Option("--train", help="Training data; without it nothing is trained.")] = None,
+    effort: Annotated[str, typer.Option("--effort", help="quick, normal or full.")] = "normal",
+    remedies: Annotated[
+        str | None,
+        typer.Option("--remedies", help="Names of those to try, separated by semicolons; 'list' shows them."),
+    ] = None,
+    chips: Annotated[int | None, typer.Option("--chips", help="Fresh chips to confirm on.")] = None,
+    holdout: Annotated[float, typer.Option("--holdout", help="Share of --data that is reported on.")] = 0.5,
+    confidence: Annotated[float, typer.Option("--confidence", help="Of the finalists' intervals together.")] = 0.95,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="Begin nothing that leaves no time to confirm.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Where rows and the report go; the same command resumes.")] = Path(
+        "out"
+    ),
+) -> None:
+    """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
+    from rich.console import Console
+
+    import mho
+    from mho.data import load
+    from mho.measure.advice.remedies import names
+    from mho.measure.advice.search import advise as search
+    from mho.models import FACTORIES, resolve
+
+    console = Console()
+    if remedies == "list":
+        for known in names():
+            console.print(known, markup=False, highlight=False)
+        return
+    hw = mho.Hardware.of(hardware)
+    if changes:
+        hw = hw.replace(**dict(_change(text) for text in changes))
+    if weights is None and model.partition("?")[0] in FACTORIES:
+        raise WrongSetting(
+            f"'{model}' without weights is a random network",
+            "give --weights FILE, or take a trained one: published:NAME",
+            path="--weights",
+        )
+    network = resolve(model, weights)
+    test = load(data)
+    told: dict[str, Any] = {
+        key: None if value is None else load(value)
+        for key, value in (("calibration", calibration), ("validation", validation), ("train", train))
+    }
+    status = Console(stderr=True)
+    advice = search(
+        network.eval(), hw, test, **told,
+        budget=share(budget), times=[part for part in times.split(",") if part.strip()], effort=effort,
+        remedies=None if remedies is None else [n.strip() for n in remedies.split(";") if n.strip()],
+        chips=chips, holdout=holdout, confidence=confidence, seed=seed, task=task, name=model, out=out,  # type: ignore[arg-type]
+        workers=workers, max_seconds=max_seconds, command=shlex.join(["mho", *sys.argv[1:]]),
+        progress=lambda text: status.print(text, markup=False, highlight=False),
+    )  # fmt: skip
+    console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
+    if advice.recommended is not None:
+        console.print(f"\n{advice.recommended.code}\n", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {advice.report(out)}", markup=False)
+
+
+def share(text: str) -> float:
+    """'1%', '1 %' or '0.01' as a share.
+
+    Raises:
+        WrongSetting: It is none.
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        return float(number) / 100 if percent else float(number)
+    except ValueError:
+        raise WrongSetting(f"--budget {text!r} is no share", "write it as 1% or 0.01", path="--budget") from None

@@ -1,0 +1,51 @@
+"""Samples for choosing and samples for reporting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mho.errors import BadInput, WrongSetting
+from mho.measure.evaluate import TestData
+from mho.rng import Stream
+
+
+def divide(data: TestData, holdout: float, seed: int) -> tuple[TestData, TestData]:
+    """Samples for choosing, and the share `holdout` of the samples for reporting; decided by the seed, in their order.
+
+    Raises:
+        WrongSetting: A share outside (0, 1), or one that leaves a part empty.
+        BadInput: Inputs that are no tensors.
+    """
+    if not 0 < holdout < 1:
+        raise WrongSetting(f"holdout = {holdout}", "a share between 0 and 1", path="holdout")
+    items = sum(len(y) for _, y in data.batches)
+    reported = round(holdout * items)
+    if not 0 < reported < items:
+        raise WrongSetting(f"holdout = {holdout} of {items} items leaves nothing", "give more data", path="holdout")
+    last = Stream(("advise", seed)).uniform("holdout", (items,)).argsort(stable=True)[items - reported :]
+    held = torch.zeros(items, dtype=torch.bool)
+    held[last] = True
+    parts: tuple[list[Any], list[Any]] = ([], [])
+    offset = 0
+    for x, y in data.batches:
+        if not isinstance(x, Tensor):
+            raise BadInput("inputs that are no tensors cannot be divided", "give validation=...", path="data")
+        here = held[offset : offset + len(y)]
+        offset += len(y)
+        for part, chosen in zip(parts, (~here, here), strict=True):
+            if bool(chosen.any()):
+                part.append((x[chosen], y[chosen]))
+    choosing, reporting = (
+        TestData.of(_Named(part, data.info.name + suffix, data.info.classes))
+        for part, suffix in zip(parts, (" (choosing)", " (reporting)"), strict=True)
+    )
+    return choosing, reporting
+
+
+class _Named(list[Any]):
+    def __init__(self, batches: list[Any], name: str, classes: tuple[str, ...]) -> None:
+        super().__init__(batches)
+        self.name, self.classes = name, classes

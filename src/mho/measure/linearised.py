@@ -1,0 +1,138 @@
+"""The rise of the loss that errors of weights will cause, from gradients at the digital network: no chip is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mho.convert import observed
+from mho.crossbar import Operator
+from mho.crossbar.cells import Cells
+from mho.crossbar.plan import Plan
+from mho.errors import WrongSetting
+from mho.hardware import Hardware
+from mho.measure.evaluate import Task, TestData, _scores
+from mho.nn import AnalogMatrix
+from mho.rng import Stream
+
+MICROBATCH = 8
+"""Items that share a backward pass; see `estimate` for why a sum over few is wanted."""
+
+
+class Estimate(NamedTuple):
+    """Rise of the mean cross-entropy (nats) that the errors of one matrix cause, mean over chips.
+
+    Attributes:
+        first: g·δ.
+        diagonal: g·δ + ½ Σ F_ii δ_i².
+        quadratic: g·δ + ½ δᵀ F δ.
+    """
+
+    first: float
+    diagonal: float
+    quadratic: float
+
+
+def effective_weight(cells: Cells, plan: Plan, hw: Hardware) -> Tensor:
+    """The weights that a chip's arrays stand for, its compensation included, (groups, columns, rows).
+
+    What converters, noise of products and IR drop add is left out.
+    """
+    total = torch.stack([w * plan.spread(g) for w, g in zip(cells.weight, cells.gain, strict=True)]).sum(0)
+    offset = hw.encoding.readouts(hw.cell).offset
+    return total - offset * plan.spread(cells.scale) if offset else total
+
+
+def estimate(
+    net: nn.Module,
+    data: TestData,
+    errors: Mapping[str, Sequence[Tensor]],
+    *,
+    samples: int = 512,
+    seed: int = 0,
+    task: Task = "classes",
+) -> dict[str, Estimate]:
+    """What given errors of the weights will do to the loss, to second order, for every matrix alone.
+
+    With errors δ of one matrix, ΔL ≈ g·δ + ½ δᵀ F δ: g is the gradient of the mean cross-entropy on these labels, F the
+    Gauss-Newton matrix, which for cross-entropy is the Fisher information Σ_n E_y[∇log p(y|x_n) ∇log p(y|x_n)ᵀ]/N with
+    y drawn from the network's own prediction. Gradients of samples whose labels are so drawn have mean zero and are
+    independent, so the square of their *sum* over a microbatch has the expectation of the sum of their squares: a few
+    items a backward pass instead of one, for all matrices at once. `diagonal` keeps only F_ii (OBD; HAWQ and SWIM rank
+    with it); `quadratic` is the whole form for the errors that are given, from the same passes.
+
+    Args:
+        net: A converted network; its matrices answer digitally here.
+        data: Test data.
+        errors: For each matrix (by path) the error of its weight on each chip, in torch's layout.
+        samples: Most items looked at, evenly spread over the data.
+        seed: Of the drawn labels.
+        task: See `measure`.
+
+    Raises:
+        WrongSetting: A matrix that the network did not read.
+
+    References:
+        LeCun, Denker, Solla 1990 (optimal brain damage); Dong et al. 2019, arXiv 1905.03696 (HAWQ); Yan et al. 2022,
+        arXiv 2202.08395 (SWIM); Martens 2020, JMLR 21:146 (Gauss-Newton and Fisher).
+    """
+    shifts: dict[str, Tensor] = {}
+
+    def shifted(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+        if matrix.path not in shifts:
+            shifts[matrix.path] = torch.zeros_like(weight, requires_grad=True)
+        return operator(x, weight.detach() + shifts[matrix.path])
+
+    gradient: dict[str, Tensor] = {}
+    squares: dict[str, Tensor] = {}
+    forms: dict[str, Tensor] = {path: torch.zeros(len(found)) for path, found in errors.items()}
+    draw, count = Stream(("sensitivity", seed)), 0
+    net.eval()
+    with torch.enable_grad(), observed(net, shifted):
+        for i, (x, y) in enumerate(_microbatches(data, samples)):
+            scores, target = _scores(net(x), y, task)
+            scores = scores.float()
+            if not len(target):
+                continue
+            count += len(target)
+            paths, leaves = list(shifts), list(shifts.values())
+            right = F.cross_entropy(scores, target, reduction="sum")
+            own = F.cross_entropy(scores, _sampled(scores.detach(), draw / i), reduction="sum")
+            for path, g in zip(paths, torch.autograd.grad(right, leaves, retain_graph=True), strict=True):
+                gradient[path] = gradient[path] + g if path in gradient else g
+            for path, g in zip(paths, torch.autograd.grad(own, leaves), strict=True):
+                squares[path] = squares[path] + g.square() if path in squares else g.square()
+                if path in forms:
+                    forms[path] += torch.stack([(g * error).sum() for error in errors[path]]).square().cpu()
+    if unread := [path for path in errors if path not in gradient]:
+        raise WrongSetting("the network does not read this matrix", "keep it digital", path=unread[0])
+    found = {}
+    for path, of_chips in errors.items():
+        first = float(torch.stack([(gradient[path] * e).sum() for e in of_chips]).mean()) / count
+        second = float(torch.stack([(squares[path] * e.square()).sum() for e in of_chips]).mean()) / count
+        found[path] = Estimate(first, first + second / 2, first + float(forms[path].mean()) / count / 2)
+    return found
+
+
+def _microbatches(data: TestData, samples: int) -> Iterator[tuple[Any, Tensor]]:
+    items = sum(len(y) for _, y in data.batches)
+    step = max(1, -(-items // samples))
+    offset = 0
+    for x, y in data.batches:
+        kept = slice((-offset) % step, None, step)
+        offset += len(y)
+        if not isinstance(x, Tensor):
+            yield x, y
+        elif len(y[kept]):
+            yield from zip(x[kept].split(MICROBATCH), y[kept].split(MICROBATCH), strict=True)
+
+
+def _sampled(scores: Tensor, draw: Stream) -> Tensor:
+    """One label a sample, from the network's own prediction."""
+    steps = scores.softmax(-1).cumsum(-1)
+    u = draw.uniform("label", (len(scores), 1), like=scores)
+    return (steps < u).sum(-1).clamp(max=scores.shape[-1] - 1)

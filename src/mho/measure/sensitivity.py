@@ -1,0 +1,198 @@
+"""Which layers lose the accuracy: every layer alone on a chip, or alone spared from it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from mho.chip import Chip, program
+from mho.crossbar import Operator
+from mho.errors import WrongSetting
+from mho.measure.evaluate import Task, TestData, measure
+from mho.measure.linearised import Estimate, effective_weight, estimate
+from mho.measure.monte_carlo import digital_measurement
+from mho.measure.sensitivity_result import LayerSensitivity, SensitivityResult
+from mho.nn import AnalogLayer, AnalogMatrix
+from mho.nn.layer import MatrixView
+from mho.store import Measurement
+from mho.units import seconds
+
+Mode = Literal["alone", "spared"]
+
+
+def sensitivity(
+    net: nn.Module,
+    data: Iterable[Any],
+    *,
+    time: str | float = "1 day",
+    chips: int = 4,
+    seed: int = 0,
+    mode: Mode = "alone",
+    estimated: bool = True,
+    samples: int = 512,
+    confidence: float = 0.95,
+    task: Task = "classes",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> SensitivityResult:
+    """What each layer's arrays cost, measured layer by layer, and estimated from gradients.
+
+    "alone": only this layer is on a programmed, aged chip, all others are digital; its cost is what the network then
+    loses against the digital one. "spared": all layers are on the chip except this one; its cost is what the whole
+    chip loses beyond that. Layers have draws of their own, so the cells of a layer are exactly those that it has on the
+    whole chip of that seed and number, and all differences are paired over chips. (Noise drawn for each product is not
+    paired: which numbers a layer gets depends on the layers read before it.)
+
+    The rise of the cross-entropy is far less noisy than the loss of accuracy on the same samples: rank by it where few
+    samples or chips are affordable.
+
+    Args:
+        net: What `to_analog` returned, calibrated.
+        data: Test data: batches of (inputs, labels).
+        time: Age of the chips.
+        chips: Their number; 0 measures nothing and only estimates, on the errors of 4 chips.
+        seed: Root seed; chip i is the chip i of `drift` with that seed.
+        mode: "alone" or "spared".
+        estimated: Also estimate the rise of the loss from gradients (see `mho.measure.linearised`); costs one pass
+            forward and two back over `samples` items, for all layers together.
+        samples: Most items for the estimate.
+        confidence: Of the intervals.
+        task: See `measure`.
+        progress: Called after each pass with the layer's path, the passes done, and all that are to be done.
+
+    Raises:
+        WrongSetting: Bad arguments; a network without arrays, or that is one chip already.
+        BadInput: Unusable data or weights.
+    """
+    if mode not in ("alone", "spared"):
+        raise WrongSetting(f"mode {mode!r}", "'alone' or 'spared'", path="mode")
+    if isinstance(chips, bool) or not isinstance(chips, int) or chips < 0 or (chips == 0 and not estimated):
+        raise WrongSetting(f"chips = {chips!r}", "a whole number >= 1; 0 with estimated=True only", path="chips")
+    t_s, test = seconds(time), TestData.of(data)
+    layers = _layers(net)
+    digital = digital_measurement(net, test, task=task)
+    full: list[Measurement] = []
+    single: dict[str, list[Measurement]] = {path: [] for path in layers}
+    errors: dict[str, list[Tensor]] = {}
+    cells: dict[str, int] = {}
+    total = chips * len(layers)
+    for index in range(chips or 4):
+        chip = program(net, seed, chip=index)
+        aged = chip.at(t_s)
+        if estimated:
+            for path, error in weight_errors(aged).items():
+                errors.setdefault(path, []).append(error)
+        cells = cells or {path: cells_of(chip, views) for path, views in layers.items()}
+        if not chips:
+            continue
+        address = ("read", seed, index)
+        full.append(measure(aged, test, chip=index, age_s=t_s, address=address, task=task))
+        matrices = {path: [view.matrix for view in views] for path, views in _layers(aged, programmed=True).items()}
+        for number, path in enumerate(layers, start=index * len(layers)):
+            others = [m for other, held in matrices.items() for m in held if (other == path) == (mode == "spared")]
+            with _digital(others):
+                single[path].append(measure(aged, test, chip=index, age_s=t_s, address=address, task=task))
+            if progress is not None:
+                progress(path, number + 1, total)
+    found = estimate(net, test, errors, samples=samples, seed=seed, task=task) if estimated else {}
+    macs, whole = _macs(net, test)
+    rows = []
+    for path, views in layers.items():
+        before, after = ([digital] * chips, single[path]) if mode == "alone" else (single[path], full)
+        number = macs.get(path, 0)
+        rows.append(
+            LayerSensitivity(
+                path=path,
+                weights=sum(view.weight.numel() for view in views),
+                cells=cells[path],
+                macs=number,
+                mac_share=number / whole if whole else math.nan,
+                losses=tuple(b.accuracy - a.accuracy for b, a in zip(before, after, strict=True)),
+                rises=tuple(a.loss - b.loss for b, a in zip(before, after, strict=True)),
+                estimate=_summed([found[view.matrix.path] for view in views]) if found else None,
+            )
+        )
+    return SensitivityResult(
+        layers=tuple(rows),
+        mode=mode,
+        age_s=t_s,
+        chips=chips,
+        samples=digital.samples,
+        digital=digital,
+        full=tuple(full),
+        confidence=confidence,
+        subject=f"{test.info.name} on '{next(iter(layers.values()))[0].matrix.hw.name}'",
+    )
+
+
+def weight_errors(aged: nn.Module) -> dict[str, Tensor]:
+    """What the arrays of a chip's network stand for, less the digital weights, by path of the matrix.
+
+    Args:
+        aged: What `Chip.at` returned.
+    """
+    found = {}
+    for views in _layers(aged, programmed=True).values():
+        for view in views:
+            matrix, weight = view.matrix, view.weight.detach()
+            cells = matrix.programmed()
+            assert cells is not None
+            product = matrix.product(weight, view.operator)
+            held = view.operator.to_weight(effective_weight(cells, product.plan, matrix.hw), product.kernel)
+            found[matrix.path] = held - weight
+    return found
+
+
+def cells_of(chip: Chip, views: Sequence[MatrixView]) -> int:
+    """Cells that the matrices take on a chip."""
+    return sum(g.numel() for view in views for g in chip.arrays[view.matrix.path].targets)
+
+
+def _layers(net: nn.Module, *, programmed: bool = False) -> dict[str, list[MatrixView]]:
+    """The matrices of each layer, by the path that `digital` takes."""
+    found = {}
+    for path, module in net.named_modules():
+        if isinstance(module, AnalogLayer) and (views := list(module.views())):
+            if not programmed and views[0].matrix.programmed() is not None:
+                raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
+            found[path] = views
+    if not found:
+        raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
+    return found
+
+
+@contextmanager
+def _digital(matrices: Sequence[AnalogMatrix]) -> Iterator[None]:
+    for matrix in matrices:
+        matrix.observer = _native
+    try:
+        yield
+    finally:
+        for matrix in matrices:
+            matrix.observer = None
+
+
+def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+    return operator(x, weight)
+
+
+def _macs(net: nn.Module, data: TestData) -> tuple[dict[str, int], int]:
+    """Multiply-accumulates by path of the layer, and those of the whole network; nothing and 0 where unknown."""
+    placement: Any = getattr(net, "placement", None)
+    if placement is None:
+        return {}, 0
+    if placement.digital_macs is None:
+        x = data.batches[0][0]
+        placement = placement.counted(copy.deepcopy(net).eval(), x[:1] if isinstance(x, Tensor) else x)
+    counts: dict[str, int] = {}
+    for weight in placement:
+        counts[weight.path] = counts.get(weight.path, 0) + (weight.macs or 0)
+    return counts, sum(counts.values()) + placement.digital_macs
+
+
+def _summed(parts: Sequence[Estimate]) -> Estimate:
+    return Estimate(*(sum(values) for values in zip(*parts, strict=True)))
