@@ -23,10 +23,12 @@ _WHERE = {
     "DriftResult": "mho.measure",
     "Hardware": "mho.hardware",
     "accuracy": "mho.measure",
+    "advise": "mho.measure",
     "calibrate": "mho.training",
     "drift": "mho.measure",
     "fit": "mho.training",
     "program": "mho.chip",
+    "sensitivity": "mho.measure",
     "to_analog": "mho.convert",
     "to_digital": "mho.convert",
 }
@@ -44,7 +46,9 @@ if TYPE_CHECKING:
     from mho.hardware import Hardware as Hardware
     from mho.measure import DriftResult as DriftResult
     from mho.measure import accuracy as accuracy
+    from mho.measure import advise as advise
     from mho.measure import drift as drift
+    from mho.measure import sensitivity as sensitivity
     from mho.training import HWA as HWA
     from mho.training import calibrate as calibrate
     from mho.training import fit as fit

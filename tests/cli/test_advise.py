@@ -7,7 +7,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from mho.cli.advise import advise, share
+from mho.cli.advise import advise
+from mho.cli.options import share
 from mho.data import load
 from mho.errors import WrongSetting
 from mho.models import digits_cnn

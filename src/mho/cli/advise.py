@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.drift import _change
+from mho.cli.options import change, share
 from mho.errors import WrongSetting
 
 
@@ -70,7 +70,7 @@ def advise(
         return
     hw = mho.Hardware.of(hardware)
     if changes:
-        hw = hw.replace(**dict(_change(text) for text in changes))
+        hw = hw.replace(**dict(change(text) for text in changes))
     if weights is None and model.partition("?")[0] in FACTORIES:
         raise WrongSetting(
             f"'{model}' without weights is a random network",
@@ -96,16 +96,3 @@ def advise(
     if advice.recommended is not None:
         console.print(f"\n{advice.recommended.code}\n", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {advice.report(out)}", markup=False)
-
-
-def share(text: str) -> float:
-    """'1%', '1 %' or '0.01' as a share.
-
-    Raises:
-        WrongSetting: It is none.
-    """
-    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        return float(number) / 100 if percent else float(number)
-    except ValueError:
-        raise WrongSetting(f"--budget {text!r} is no share", "write it as 1% or 0.01", path="--budget") from None

@@ -74,13 +74,13 @@ def calibrate(
     from rich.console import Console
 
     import mho
-    from mho.cli.options import change
+    from mho.cli.options import change, share
     from mho.data import load
     from mho.models import FACTORIES, resolve
     from mho.training.calibration import ranges_of, save_ranges
     from mho.training.range_report import range_report
 
-    share = _share(budget)
+    allowed = share(budget)
     if bits and test is None:
         raise WrongSetting("--bits measures accuracy", "give --test DATA, other than --data", path="--test")
     hw = mho.Hardware.of(hardware)
@@ -104,7 +104,7 @@ def calibrate(
 
         with _bar("bits") as show:
             found = smallest_bits(
-                network, hw, given, measured or (), budget=share, confidence=confidence, highest=highest,
+                network, hw, given, measured or (), budget=allowed, confidence=confidence, highest=highest,
                 per_layer=per_layer, task=task, max_batches=batches, **options,  # type: ignore[arg-type]
                 progress=lambda tried: show(
                     None, None, f"DAC {tried.dac:.3g} bits, ADC {tried.adc:.3g} bits: {tried.accuracy:.2%}"
@@ -129,14 +129,6 @@ def calibrate(
             for n in (network, net)
         ]
         console.print(f"accuracy: digital {shares[0]:.2%}, on arrays of ideal cells {shares[1]:.2%}", highlight=False)
-
-
-def _share(text: str) -> float:
-    number, percent = (text.strip()[:-1], 100) if text.strip().endswith("%") else (text, 1)
-    try:
-        return float(number) / percent
-    except ValueError:
-        raise WrongSetting(f"--budget {text!r}", "write it as 0.5% or 0.005", path="--budget") from None
 
 
 def _table(rows: Sequence[LayerRanges]) -> Table:

@@ -33,3 +33,16 @@ def whole(text: str, option: str) -> int:
         raise WrongSetting(
             f"{option} {text!r}", "give a whole number, or a word that --help names", path=option
         ) from None
+
+
+def share(text: str) -> float:
+    """'1%', '1 %' or '0.01' as a share.
+
+    Raises:
+        WrongSetting: It is none.
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        return float(number) / 100 if percent else float(number)
+    except ValueError:
+        raise WrongSetting(f"--budget {text!r} is no share", "write it as 1% or 0.01", path="--budget") from None

@@ -6,6 +6,7 @@ from mho.training.clip import Clip
 from mho.training.fit import FitResult, fit
 from mho.training.hwa import HWA
 from mho.training.injections import Discretise, DropConnect, Gaussian, Injection, Programming
+from mho.training.loader import shuffled
 from mho.training.losses import Distillation, loss_for
 from mho.training.plain import train
 from mho.training.range_report import LayerRanges, range_report
@@ -46,5 +47,6 @@ __all__ = [
     "ranges_of",
     "rank_weights",
     "save_ranges",
+    "shuffled",
     "train",
 ]
