@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from mho.measure import accuracy as accuracy
     from mho.measure import advise as advise
     from mho.measure import drift as drift
-    from mho.measure import sensitivity as sensitivity
+    from mho.measure.sensitivity import sensitivity as sensitivity
     from mho.training import HWA as HWA
     from mho.training import calibrate as calibrate
     from mho.training import fit as fit
