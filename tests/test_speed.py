@@ -13,6 +13,7 @@ from torch import nn
 import mho
 from mho.kernels.cpu_library import library
 from mho.models.resnet_cifar import CifarResNet
+from mho.training import Gaussian
 
 pytestmark = pytest.mark.skipif(
     library() is None, reason="no C++ compiler here: only the plain kernels, which are slower"
@@ -62,16 +63,22 @@ def test_a_linear_layer():
         assert _ratio(lambda: model(x), lambda: chip(x), rounds=51) < 2.5
 
 
-def test_training():
+@pytest.mark.parametrize(
+    ("preset", "limit"), [(STANDARD, 2.5), (mho.Hardware.of("hwa-standard"), 4.0)], ids=["standard", "hwa"]
+)
+def test_training(preset, limit):
     model, x = CifarResNet(20).train(), torch.randn(20, 3, 32, 32)
-    net = mho.calibrate(mho.to_analog(model, STANDARD), [x]).train()
+    net = mho.calibrate(mho.to_analog(model, preset), [x]).train()
+    session = mho.HWA(weights=Gaussian(sigma=0.05)).attach(net, steps=1)
     y = torch.randint(0, 10, (20,))
 
     def step(m):
         m.zero_grad()
         F.cross_entropy(m(x), y).backward()
+        if m is net:
+            session.step()
 
-    assert _ratio(lambda: step(model), lambda: step(net), rounds=5) < 2.5
+    assert _ratio(lambda: step(model), lambda: step(net), rounds=5) < limit
 
 
 def test_programming_and_ageing_cost_less_than_an_evaluation():

@@ -31,7 +31,7 @@ def rows(names: list[str], threads: int, rounds: int, say: Callable[[str], None]
     context = multiprocessing.get_context("spawn")
     found = []
     for name in names:
-        for kind in KINDS if "hwa" not in name else KINDS[:1]:
+        for kind in KINDS:
             say(f"{name}, {kind}, {threads} thread{'s' if threads > 1 else ''}")
             with context.Pool(1) as pool:
                 row = pool.apply(_times, (name, kind, threads, rounds))
@@ -46,7 +46,7 @@ def _contestants(name: str, kind: str) -> tuple[dict[str, Callable[[], Any]], di
     case = cases(128 if kind == "training" else 100)[name]()
     if kind == "training":
         model, net = case.model.train(), case.analog().train()
-        return {"digital": step(model, case, noisy=False), "analog": step(net, case, noisy=True)}, case.goals
+        return {"digital": step(model, case, hwa=False), "analog": step(net, case, hwa=True)}, case.goals
     model, chip = case.model.eval(), case.chip()
     return {"digital": lambda: model(case.inputs), "analog": lambda: chip(case.inputs)}, case.goals
 
