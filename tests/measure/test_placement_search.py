@@ -81,11 +81,11 @@ def test_digital_layers_stay_inside_the_share_and_rank_by_gain_per_mac():
 
 def test_verified_layers_write_less_noise():
     found = made((1.0, 3.0), (10, 90), (0.5, 0.5))
-    chosen = verify_writes(found, PCM.replace(cell__programming_noise=2.0), 0.2, noise=0.5)
+    chosen = verify_writes(found, PCM, 0.2, rounds=2)
     assert list(chosen.layers) == ["l0"] and chosen.cell_share == pytest.approx(0.1)
     hw = PCM.replace(**chosen.changes)
-    assert hw.for_layer("l0").cell.programming_noise == 1.0 and hw.for_layer("l1").cell.programming_noise == 1.0
-    assert "l0" in hw.layers and "l1" not in hw.layers
+    assert hw.for_layer("l0").write_verify.rounds == 2 and hw.for_layer("l1").write_verify.rounds == 1
+    assert chosen.gain == pytest.approx(2 / math.pi)  # E[min of two z²] = 1 - 2/π
 
 
 def test_earlier_overrides_of_a_layer_are_kept():
@@ -129,7 +129,7 @@ def test_budgets_that_cannot_be_spent(digits):
         keep_digital(made((1.0,), (1,), (math.nan,)), PCM, 0.5)
     with pytest.raises(WrongSetting, match="no 'pairs'"):
         more_cells(found, PCM.replace(encoding={"kind": "offset"}), 0.5)
-    with pytest.raises(WrongSetting, match="programming_noise"):
-        verify_writes(found, Hardware.preset("ideal"), 0.5)
+    with pytest.raises(WrongSetting, match="at least 2 writes"):
+        verify_writes(found, PCM, 0.5, rounds=1)
     with pytest.raises(MhoError, match="2 budgets"):
         best_placement(digits[0], PCM, digits[2], digital=0.1, cells=0.1)

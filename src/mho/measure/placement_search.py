@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import nn
 
 from mho.convert import to_analog
@@ -124,35 +125,42 @@ def more_cells(found: SensitivityResult, hw: Hardware, share: float, *, by: Rank
 
 
 def verify_writes(
-    found: SensitivityResult, hw: Hardware, share: float, *, noise: float = 0.3, by: Rank | None = None
+    found: SensitivityResult, hw: Hardware, share: float, *, rounds: int = 5, by: Rank | None = None
 ) -> Placing:
     """Which layers to write with verification, for a budget of cells that may be written so.
 
-    The programming noise of these layers is multiplied with `noise`; what is foretold supposes that all of a layer's
-    rise comes from programming, so it is an upper bound. (SWIM chooses single weights; here whole layers are chosen.)
+    Cells of these layers are written `rounds` times and keep the best, whose squared error is E[min |N|²] of that many
+    normal draws; what is foretold supposes that all of a layer's rise comes from programming, so it is an upper bound.
+    (For single weights see `mho.training.rank_weights`.)
 
     Args:
         found: What each layer costs.
-        hw: The hardware; its cell must know `programming_noise`.
+        hw: The hardware.
         share: Share of the cells, in (0, 1].
-        noise: Factor on the programming noise that verification leaves.
+        rounds: Writes of each of these cells, at least 2.
         by: What layers are ranked by.
 
     Raises:
-        WrongSetting: A share outside (0, 1], or a cell without a factor on its programming noise.
+        WrongSetting: A share outside (0, 1], or a single write.
     """
     _share(share, "verified", most=1.0)
-    now = getattr(hw.cell, "programming_noise", None)
-    if now is None:
-        raise WrongSetting(f"the cell '{hw.cell.kind}' has no 'programming_noise'", "choose another remedy")
+    if rounds < 2:
+        raise WrongSetting(f"rounds = {rounds}", "verification takes at least 2 writes", path="rounds")
+    left = _squared_error(rounds)
     total = sum(layer.cells for layer in found.layers)
-    gains = {layer.path: max(layer.by(found.rank(by)), 0.0) * (1 - noise**2) for layer in found.layers}
+    gains = {layer.path: max(layer.by(found.rank(by)), 0.0) * (1 - left) for layer in found.layers}
     costs = {layer.path: layer.cells / total for layer in found.layers}
     chosen = knapsack(gains, costs, share)
-    changes = _layers(hw, {path: {"cell.programming_noise": now * noise} for path in chosen})
+    changes = _layers(hw, {path: {"write_verify.rounds": rounds} for path in chosen})
     macs = sum(found[path].mac_share for path in chosen)
     spent, gain = sum(costs[p] for p in chosen), sum(gains[p] for p in chosen)
-    return Placing("verified", dict.fromkeys(chosen, noise), changes, macs, spent, gain)
+    return Placing("verified", dict.fromkeys(chosen, float(rounds)), changes, macs, spent, gain)
+
+
+def _squared_error(rounds: int) -> float:
+    """E[min z²] over so many standard normal draws: ∫ 2 z P(|z_i| > z)^n dz."""
+    z = torch.linspace(0, 9, 20_001, dtype=torch.float64)
+    return float(torch.trapezoid(2 * z * torch.erfc(z / math.sqrt(2)) ** rounds, z))
 
 
 def knapsack(gains: dict[str, float], costs: dict[str, float], budget: float) -> list[str]:

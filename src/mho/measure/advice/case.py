@@ -67,6 +67,7 @@ class Costs:
         labels: Labels are needed.
         on_chip: Something has to be measured on each chip again as it ages (beyond what its compensation does).
         refreshes: Times that each chip is programmed anew until the last age.
+        writes: Additional writes of each cell at programming, at most.
     """
 
     training_s: float = 0.0
@@ -77,6 +78,7 @@ class Costs:
     labels: bool = False
     on_chip: bool = False
     refreshes: int = 0
+    writes: int = 0
 
     def plus(self, **more: Any) -> Costs:
         """With these added; flags are set."""
@@ -101,6 +103,8 @@ class Costs:
             parts.append("a measurement on each chip at each age")
         if self.refreshes:
             parts.append(f"programmed anew {self.refreshes} times")
+        if self.writes:
+            parts.append(f"{self.writes} more writes of each cell")
         if self.labels:
             parts.append("labels")
         return ", ".join(parts) or "nothing at run time"

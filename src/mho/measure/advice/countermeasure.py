@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from mho.measure.advice.case import Case, Plan
 
-Slot = Literal["training", "cells", "compensation", "ranges", "recalibration", "output", "refresh"]
+Slot = Literal["training", "cells", "writes", "compensation", "ranges", "recalibration", "output", "refresh"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
 """Where a countermeasure acts, in the order in which a combination is prepared; of each slot it holds one at most."""
 

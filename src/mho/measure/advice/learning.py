@@ -12,6 +12,8 @@ from mho.measure.advice.countermeasure import Countermeasure
 from mho.units import show_time
 
 TEMPERATURE = 4.0
+OPTIMIZER, RATE = "adamw", 1e-3
+"""Networks without norms diverge under SGD at rates that those with norms need."""
 
 
 class _Trained(Countermeasure):
@@ -30,14 +32,14 @@ class _Trained(Countermeasure):
         net = plan.network(case)
         out: Path | None = None if case.folder is None else case.folder / "training" / self.folder
         done = fit(
-            net, case.train, epochs=case.effort.epochs, lr=RATE, hwa=recipe, seed=case.seed, out=out, task=case.task,
+            net, case.train, epochs=case.effort.epochs, optimizer=OPTIMIZER, lr=RATE, hwa=recipe, seed=case.seed, out=out, task=case.task,
             progress=False, **self.options(case),
         )  # fmt: skip
         spent = sum(float(epoch["seconds"] or 0.0) for epoch in done.history)
         code = (
             f"hwa = mho.training.HWA(weights=mho.training.injections.Programming(time={time!r}))",
             "net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration)",
-            f"mho.training.fit(net, train, epochs={case.effort.epochs}, lr={RATE}, hwa=hwa{self.arguments()})",
+            f"mho.training.fit(net, train, epochs={case.effort.epochs}, optimizer={OPTIMIZER!r}, lr={RATE}, hwa=hwa{self.arguments()})",
             "model = mho.to_digital(net)",
         )
         return plan.with_(
@@ -56,15 +58,13 @@ class _Trained(Countermeasure):
         return ""
 
 
-RATE = 0.01
-
-
 class Labelled(_Trained):
     """Fine-tuning with what a chip does to the weights, on labels."""
 
     name = "hardware-aware training"
     folder = "labelled"
     labels = True
+    least = "normal"
 
     def applies(self, case: Case) -> str | None:
         """Why not, or None."""
@@ -89,8 +89,6 @@ class Distilled(_Trained):
             return "no training data was given"
         if case.task != "classes":
             return "distillation is for networks that score classes"
-        if case.labelled and case.effort.name == "quick":
-            return "the training data has labels: training with them is tried instead (effort normal tries both)"
         return None
 
     def options(self, case: Case) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _TABLE = {
     "sensitive layers digital": f"{_HERE}.spending:Digital",
     "sensitive layers in more cells": f"{_HERE}.spending:SomeCells",
     "all layers in two pairs": f"{_HERE}.spending:TwoPairs",
+    "writes verified": f"{_HERE}.spending:Verified",
     "refresh": f"{_HERE}.spending:Refresh",
     "hardware-aware training": f"{_HERE}.learning:Labelled",
     "hardware-aware distillation": f"{_HERE}.learning:Distilled",

@@ -15,6 +15,7 @@ DIGITAL_SHARE = 0.05
 """Of the multiply-accumulates: what may be digital before the arrays no longer pay."""
 CELL_SHARE = 0.25
 REFRESHES = 12
+ROUNDS = 5
 
 
 class _Placed(Countermeasure):
@@ -79,6 +80,22 @@ class TwoPairs(Countermeasure):
         """See `Countermeasure`."""
         now = int(getattr(case.hw.encoding, "pairs", 1))
         return plan.with_(changes={**plan.changes, "encoding.pairs": 2 * now}, costs={"cells": 1.0})
+
+
+class Verified(Countermeasure):
+    """Every cell is written five times, and the write closest to its target stays."""
+
+    name = "writes verified"
+    slot = "writes"
+    tier = 3
+
+    def applies(self, case: Case) -> str | None:
+        """Why not, or None."""
+        return "writes are verified already" if case.hw.write_verify.rounds > 1 else None
+
+    def prepare(self, plan: Plan, case: Case) -> Plan:
+        """See `Countermeasure`."""
+        return plan.with_(changes={**plan.changes, "write_verify.rounds": ROUNDS}, costs={"writes": ROUNDS - 1})
 
 
 class Refresh(Countermeasure):
