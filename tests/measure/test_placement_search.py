@@ -85,7 +85,7 @@ def test_verified_layers_write_less_noise():
     assert list(chosen.layers) == ["l0"] and chosen.cell_share == pytest.approx(0.1)
     hw = PCM.replace(**chosen.changes)
     assert hw.for_layer("l0").write_verify.rounds == 2 and hw.for_layer("l1").write_verify.rounds == 1
-    assert chosen.gain == pytest.approx(2 / math.pi)  # E[min of two z²] = 1 - 2/π
+    assert chosen.foretold == pytest.approx(2 / math.pi)  # E[min of two z²] = 1 - 2/π
 
 
 def test_earlier_overrides_of_a_layer_are_kept():

@@ -34,7 +34,7 @@ class Placing:
 
     Attributes:
         kind: digital: kept digital; cells: held in more cells; verified: programmed more exactly.
-        layers: Path to its number of pairs, or its factor on the programming noise; 0 for a digital one.
+        layers: Path to its number of pairs, or of writes of a cell; 0 for a digital one.
         changes: What `Hardware.replace` takes.
         mac_share: Share of the network's multiply-accumulates that they do.
         cell_share: Additional cells (cells), or cells that are written again and again (verified), by those there are.

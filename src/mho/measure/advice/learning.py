@@ -32,14 +32,16 @@ class _Trained(Countermeasure):
         net = plan.network(case)
         out: Path | None = None if case.folder is None else case.folder / "training" / self.folder
         done = fit(
-            net, case.train, epochs=case.effort.epochs, optimizer=OPTIMIZER, lr=RATE, hwa=recipe, seed=case.seed, out=out, task=case.task,
+            net, case.train, epochs=case.effort.epochs, optimizer=OPTIMIZER, lr=RATE, hwa=recipe,
+            seed=case.seed, out=out, task=case.task,
             progress=False, **self.options(case),
         )  # fmt: skip
         spent = sum(float(epoch["seconds"] or 0.0) for epoch in done.history)
         code = (
             f"hwa = mho.training.HWA(weights=mho.training.injections.Programming(time={time!r}))",
             "net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration)",
-            f"mho.training.fit(net, train, epochs={case.effort.epochs}, optimizer={OPTIMIZER!r}, lr={RATE}, hwa=hwa{self.arguments()})",
+            f"mho.training.fit(net, train, epochs={case.effort.epochs}, optimizer={OPTIMIZER!r}, lr={RATE}, hwa=hwa"
+            f"{self.arguments()})",
             "model = mho.to_digital(net)",
         )
         return plan.with_(
