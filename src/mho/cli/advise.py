@@ -90,7 +90,7 @@ def advise(
         remedies=None if remedies is None else [n.strip() for n in remedies.split(";") if n.strip()],
         chips=chips, holdout=holdout, confidence=confidence, seed=seed, task=task, name=model, out=out,  # type: ignore[arg-type]
         workers=workers, max_seconds=max_seconds, command=shlex.join(["mho", *sys.argv[1:]]),
-        progress=lambda text: status.print(text, markup=False, highlight=False),
+        progress=lambda text: status.print(text, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip
     console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
     if advice.recommended is not None:
