@@ -35,7 +35,7 @@ def weights(tmp_path_factory):
 
 def test_help_lists_the_commands():
     text = call("--help").stdout
-    assert all(command in text for command in ("demo", "drift", "hardware", "info"))
+    assert all(command in text for command in ("advise", "calibrate", "demo", "drift", "hardware", "info", "train"))
 
 
 def test_hardware_list_show_check(tmp_path):
@@ -83,9 +83,24 @@ def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
     assert [m.accuracy for m in stored.measurements] == [m.accuracy for m in result.measurements]
 
 
+def test_drift_with_recalibration_and_refresh(weights, tmp_path):
+    done = call(
+        "drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(tmp_path / "run"), "--recalibrate", "affine",
+        "--recalibrate", "output", "--refresh", "1mo",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    header = DriftResult.load(tmp_path / "run").header
+    assert [text.partition(",")[0] for text in header.recalibrations] == ["affine", "output"]
+    assert header.refresh_s == 30 * 86400
+    assert "(affine, output recalibrated; programmed anew every 1 month)" in " ".join(done.stdout.split())
+    assert "affine" in (tmp_path / "run" / "rows.csv").read_text().splitlines()[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["drift", "digits_cnn", "--data", "digits", "--recalibrate", "nroms"], "nroms"),
+        (["drift", "digits_cnn", "--data", "digits", "--refresh", "1 moon"], "moon"),
         (["drift", "no_such_model", "--data", "digits"], "no_such_model"),
         (["drift", "digits_cnn", "--data", "no_such_data"], "no_such_data"),
         (["drift", "resnet20", "--data", "digits"], "random network"),
