@@ -284,3 +284,16 @@ def test_a_chip_has_the_pairs_of_its_layers():
         errors.append(float((held.weight[0, 0] * held.gain[0, 0, 0, :, None] - layer.weight.detach()).std()
                             / layer.weight.detach().std()))  # fmt: skip
     assert errors[0] / errors[1] == pytest.approx(3, rel=0.1)
+
+
+def test_attention_with_biases_tests_itself():
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+    net = to_analog(Classifier(), "pcm", example=torch.randn(2, 5, 8))
+    assert net.placement.analog_share > 0.7

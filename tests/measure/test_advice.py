@@ -186,6 +186,18 @@ def test_an_interrupted_search_goes_on_where_it_was(model, test, training, tmp_p
         ask(model, blobs(3, n=1200), training, [quiet(0.1)], chips=2, out=tmp_path)
 
 
+def test_finalists_of_earlier_calls_in_the_folder_count(model, test, training, tmp_path):
+    alone = ask(model, test, training, [quiet(0.1)], chips=2, out=tmp_path)
+    finalists = 3
+    assert alone.tried[0].level == pytest.approx(1 - 0.05 / finalists)
+    for i in range(5):
+        (tmp_path / "confirm" / f"other-{i}").mkdir()
+    again = ask(model, test, training, [quiet(0.1)], chips=2, out=tmp_path)
+    assert again.tried[0].level == again.baseline.level == pytest.approx(1 - 0.05 / 6)
+    assert again.tried[0].gain.half_width > alone.tried[0].gain.half_width
+    assert "6 finalists" in " ".join(again.notes)
+
+
 def test_a_search_without_time_says_what_it_left_out(model, test, training):
     advice = ask(model, test, training, [quiet(0.1)], max_seconds=1e-9, chips=2)
     assert [(t.status, t.reason) for t in advice.tried] == [("not tried", "the time was up")]

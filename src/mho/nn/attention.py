@@ -84,14 +84,12 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
 
     def _weights(self) -> tuple[Tensor, ...]:
         if self._qkv_same_embed_dim:
-            # Under no_grad a slice of a parameter says requires_grad without a grad_fn, and torch's FlopCounterMode fails.
-            weight = self.in_proj_weight if torch.is_grad_enabled() else self.in_proj_weight.detach()
-            return weight.chunk(3)
+            return _thirds(self.in_proj_weight)
         return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Projections with their biases, (batch, heads, length, head width)."""
-        biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        biases = (None, None, None) if self.in_proj_bias is None else _thirds(self.in_proj_bias)
         found = []
         for name, x, weight, bias in zip("qkv", (query, key, value), self._weights(), biases, strict=True):
             found.append(self.matrices[name](x, weight, LINEAR, bias))
@@ -121,6 +119,11 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         if self.add_zero_attn:
             k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
         return k, v, F.pad(mask, (0, added)) if added and mask is not None else mask
+
+
+def _thirds(parameter: Tensor) -> tuple[Tensor, ...]:
+    """Under no_grad a slice of a parameter says requires_grad without a grad_fn, and torch's FlopCounterMode fails."""
+    return (parameter if torch.is_grad_enabled() else parameter.detach()).chunk(3)
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -123,13 +123,13 @@ def advise(
         effort=spent,
         folder=None if out is None else Path(out),
     )
-    notes = _notes(case, reporting, confirmed, confidence, validation is None, calibration is None)
     trials = Trials(
         case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
         name=name or type(model).__name__, hardware=_expression(hw, described),
         max_seconds=max_seconds, progress=progress or (lambda _: None),
     )  # fmt: skip
     baseline, tried = trials.run(table(effort, remedies))
+    notes = _notes(case, reporting, confirmed, trials, validation is None, calibration is None)
     return Advice(
         subject=f"{name or type(model).__name__} on '{described.name}' with {test.info.name}",
         budget=budget,
@@ -165,14 +165,13 @@ def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:
     return held, isinstance(first, (tuple, list)) and len(first) == 2
 
 
-def _notes(case: Case, reporting: TestData, chips: int, confidence: float, divided: bool, same: bool) -> list[str]:
+def _notes(case: Case, reporting: TestData, chips: int, trials: Trials, divided: bool, same: bool) -> list[str]:
     n, m, effort = case.choosing.info.samples, reporting.info.samples, case.effort
-    level = 100 * (1 - (1 - confidence) / effort.finalists)
     notes = [
         f"Chosen on {effort.screened} chips (seed {case.seed}) and {n} samples; confirmed on {chips} other chips (seed "
         f"{case.seed + 1}) and {m} other samples. Rows marked · were only chosen on, and look better than they are.",
-        f"Intervals of confirmed rows have {level:.4g} % each, so that those of {effort.finalists} finalists hold together "
-        f"with {100 * confidence:g} %. Accuracies: over chips, for these samples. Gains: paired, mean over the ages, over "
+        f"Intervals of confirmed rows have {100 * trials.level:.4g} % each, so that those of {trials.finalists} finalists "
+        f"hold together with {100 * trials.confidence:g} %. Accuracies: over chips, for these samples. Gains: paired, mean over the ages, over "
         "chips and samples.",
     ]
     if divided:

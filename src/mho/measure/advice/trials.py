@@ -40,7 +40,8 @@ class Trials:
         name: str, hardware: str, max_seconds: float | None, progress: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
-        self.level = 1 - (1 - confidence) / case.effort.finalists
+        self.confidence, self.finalists = confidence, case.effort.finalists
+        self.level = 1 - (1 - confidence) / self.finalists
         self.workers, self.name, self.hardware, self.progress = workers, name, hardware, progress
         self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
         self.digital = [0.0, 0.0]
@@ -75,6 +76,8 @@ class Trials:
         baseline = self._confirm(())
         if not baseline.met:
             self._finals()
+        self._widen()
+        baseline = self.confirmed[()]
         tried = [self.confirmed.get(parts, t) for parts, t in self.pool.items() if parts]
         return baseline, [*tried, *self.rest]
 
@@ -135,6 +138,18 @@ class Trials:
         wanted = [*able[:1], *single[:1], *[p for p in single if self.pool[p].tier == cheapest][:1], *able]
         for parts in list(dict.fromkeys(wanted))[: max(left, 0)]:
             self._confirm(parts)
+
+    def _widen(self) -> None:
+        """More finalists than were agreed beforehand: earlier calls that shared the folder looked at others. They count."""
+        folder = None if self.case.folder is None else self.case.folder / "confirm"
+        looked = len([f for f in folder.iterdir() if f.is_dir()]) - 1 if folder is not None and folder.is_dir() else 0
+        if looked <= self.finalists:
+            return
+        self.finalists, self.level = looked, 1 - (1 - self.confidence) / looked
+        base = self.confirmed[()]
+        for parts, tried in self.confirmed.items():
+            again = gain(tried.measured, base.measured, self.level) if parts else None
+            self.confirmed[parts] = replace(tried, gain=again, level=self.level)
 
     def _plan(self, parts: Parts) -> Plan:
         if parts not in self.plans:
