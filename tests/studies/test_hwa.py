@@ -45,7 +45,7 @@ def test_it_is_drawn_from_what_is_stored(tmp_path):
     _store(tmp_path / "pcm-published", 0.05, 0)
     for seed in range(3):
         _store(tmp_path / f"pcm-sigma-0.08-seed{seed}", 0.01, seed + 1)
-        _store(tmp_path / f"pcm-chips-seed{seed}", 0.02, seed + 5)
+        _store(tmp_path / f"pcm-long-seed{seed}", 0.02, seed + 5)
     paths = list(write_hwa(tmp_path))
     assert [path.name for path in paths] == ["sizes.svg", "ages-resnet-20-pcm.svg", "table.md"]
     table = paths[-1].read_text()
