@@ -5,8 +5,8 @@ be done on the chip without training. Protocol after Joshi et al. 2020 (noise on
 Rasch et al. 2023 and Le Gallo et al. 2023 (fine-tuning from the trained network, ages from 60 s to a year), with the
 digital network as teacher, which needs no labels. Arms: the network as published; fine-tuned with Gaussian noise on the
 weights of several sizes (0 is the control: the same training without noise), each with three training seeds, on common
-chips and samples; and a depthwise network for keywords, of which hardly any data exist, taught by its digital self. `SAMPLES` images in one pass are far below the published
-200 epochs: ``--epochs`` and ``--train-images`` give more.
+chips and samples; and a depthwise network for keywords, of which hardly any data exist, taught by its digital self. One
+pass over 20,000 images is far below the published 200 epochs: ``--epochs`` and ``--train-images`` give more.
 """
 
 from __future__ import annotations

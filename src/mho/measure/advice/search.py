@@ -170,9 +170,9 @@ def _notes(case: Case, reporting: TestData, chips: int, trials: Trials, divided:
     notes = [
         f"Chosen on {effort.screened} chips (seed {case.seed}) and {n} samples; confirmed on {chips} other chips (seed "
         f"{case.seed + 1}) and {m} other samples. Rows marked · were only chosen on, and look better than they are.",
-        f"Intervals of confirmed rows have {100 * trials.level:.4g} % each, so that those of "
-        f"{trials.finalists} finalists hold together with {100 * trials.confidence:g} %. Accuracies: over chips, for these samples. Gains: paired, mean over the ages, over "
-        "chips and samples.",
+        f"Intervals of confirmed rows have {100 * trials.level:.4g} % each, so that those of {trials.finalists} "
+        f"finalists hold together with {100 * trials.confidence:g} %. Accuracies: over chips, for these samples. Gains: "
+        "paired, mean over the ages, over chips and samples.",
     ]
     if divided:
         notes.append(
