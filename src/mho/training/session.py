@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mho.training.hwa import HWA
 
 _LEVELS = 64
-"""Strengths of the noise of products are rounded to this part, so that few descriptions of hardware are made."""
+"""The schedule's strength is rounded to this part for the noise of products, so that few descriptions are made."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,11 @@ class Session:
             change = None
             if recipe.weights and here and not clean:
                 change = _Change(recipe.weights, matrix.hw, draw / matrix.path, here)
-            hw = self._with_noise(matrix.hw, recipe.products * here)
+            hw = self._with_noise(matrix.hw, recipe.products * factor * round(strength * _LEVELS) / _LEVELS)
             matrix.hardened = Hardened(hw, change, recipe.gradient == "straight_through")
 
     def _with_noise(self, hw: Hardware, factor: float) -> Hardware:
         """The hardware with its noise of products and its IR drop times a factor."""
-        factor = round(factor * _LEVELS) / _LEVELS
         noise, drop = hw.noise, hw.ir_drop
         if factor == 1 or not (noise.output or noise.input or noise.weight or drop.scale):
             return hw
