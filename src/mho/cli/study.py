@@ -59,6 +59,7 @@ def hwa(
 
     from mho.report.hwa_study import write_hwa
     from mho.studies import hwa as study
+    from mho.studies import ranges
 
     console = Console()
     if not draw:
@@ -66,5 +67,7 @@ def hwa(
             out, only=only, chips=chips, seeds=seeds, images=train_images, epochs=epochs, device=device,
             progress=console.print,
         )  # fmt: skip
+        if only in "ranges":
+            ranges.run(out / "ranges.json", progress=console.print)
     for path in write_hwa(out):
         console.print(str(path), markup=False)

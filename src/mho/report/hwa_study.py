@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ import numpy as np
 from mho.errors import BadResults
 from mho.measure import DriftResult
 from mho.measure.curves import log_age
-from mho.measure.intervals import Interval, mean_interval
+from mho.measure.intervals import Interval, mean_interval, wilson_interval
 from mho.measure.paired import paired
-from mho.measure.sentence import percent, show_age
+from mho.measure.sentence import bracket, percent, show_age
 from mho.report.figures import age_axis
 from mho.report.svg import BLUE, GREEN, INK, MUTED, PAPER, RUST, STYLE, canvas, to_svg
 from mho.studies.hwa import BUDGET, Arm, results
@@ -84,7 +85,7 @@ def write_hwa(out: Path) -> Iterator[Path]:
         path.write_text(svg, encoding="utf-8")
         yield path
     table = out / "table.md"
-    table.write_text(_table(lines), encoding="utf-8")
+    table.write_text(_table(lines) + _ranges(out / "ranges.json"), encoding="utf-8")
     yield table
 
 
@@ -164,6 +165,23 @@ def _table(lines: Sequence[_Line]) -> str:
             f"{100 * line.spread(2):.2f}", f"{len(line.runs)} × {len(line.runs[0].chips)}",
         ]) + " |")  # fmt: skip
     return "\n".join(rows) + "\n"
+
+
+def _ranges(path: Path) -> str:
+    """Accuracy by ranges and bits, with Wilson's interval of the share of right answers."""
+    if not path.exists():
+        return ""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    bits = list(dict.fromkeys(row["bits"] for row in rows))
+    lines = [
+        "",
+        "| ranges of DAC and ADC | " + " | ".join(f"{b} bits" for b in bits) + " |",
+        "|" + "---|" * (len(bits) + 1),
+    ]
+    for name in dict.fromkeys(row["ranges"] for row in rows):
+        found = [wilson_interval(row["right"], row["samples"]) for row in rows if row["ranges"] == name]
+        lines.append(f"| {name} | " + " | ".join(bracket(f.value, f.low, f.high) for f in found) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _points(gain: Interval) -> str:

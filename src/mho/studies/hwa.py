@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -88,6 +89,7 @@ class Arm:
         passes: Training images seen, as a multiple of the study's.
         again: Also measured with recalibrations on the aged chip.
         subject: The network.
+        changes: Changed settings of the hardware, as `Hardware.replace` takes them.
     """
 
     name: str
@@ -98,11 +100,15 @@ class Arm:
     passes: int = 1
     again: bool = False
     subject: Subject = RESNET
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 def arms() -> list[Arm]:
     """Every arm, the quickest to answer the main question first."""
     found = [Arm(f"{hw}-published", hw, "as published", again=True) for hw in ("pcm", "hwa-standard")]
+    found.append(
+        Arm("pcm-uncompensated", "pcm", "no compensation", again=True, changes={"compensation": {"kind": "none"}})
+    )
     for sigma in (0.0, 0.08, 0.3, 0.03, 0.15):
         noise = HWA(weights=Gaussian(sigma=sigma, per="column"))
         found.append(Arm(f"pcm-sigma-{sigma:g}", "pcm", f"σ = {sigma:g}", sigma, noise))
@@ -150,7 +156,7 @@ def _run(
     model, info = published(arm.subject.network)
     assert info.data is not None
     test, ranges, train = arm.subject.data(info.data, images)
-    net = mho.to_analog(model, mho.Hardware.preset(arm.hardware), example=test.inputs[:2])
+    net = mho.to_analog(model, mho.Hardware.preset(arm.hardware, **arm.changes), example=test.inputs[:2])
     mho.calibrate(net, ranges, quantile=_QUANTILE)
     if arm.recipe is not None:
         weights = out / "weights" / f"{name}.pt"
