@@ -15,7 +15,7 @@ from mho.studies import hwa
 def test_arms_have_names_of_their_own_and_differ_in_what_they_say():
     arms = hwa.arms()
     assert len({arm.name for arm in arms}) == len(arms)
-    recipes = [(arm.subject.network, arm.hardware, arm.recipe, arm.passes) for arm in arms]
+    recipes = [(arm.subject.network, arm.hardware, arm.changes, arm.recipe, arm.passes) for arm in arms]
     assert len(set(map(repr, recipes))) == len(arms)
 
 

@@ -76,7 +76,7 @@ def write_hwa(out: Path) -> Iterator[Path]:
     figures.mkdir(exist_ok=True)
     drawn = {"sizes": _sizes(lines)} if any(line.arm.sigma is not None for line in lines) else {}
     for of in dict.fromkeys(line.of for line in lines):
-        wanted = [line for line in lines if line.of == of and line.arm.sigma is None]
+        wanted = [n for n in lines if n.of == of and n.arm.sigma is None and not n.arm.changes]
         name = f"ages-{of[0].split()[0].lower()}-{of[1]}"
         if len(wanted) > 1:
             drawn[name] = _ages(name, wanted)
@@ -152,7 +152,7 @@ def _table(lines: Sequence[_Line]) -> str:
     head = ["network", "hardware", "arm", "digital", *(show_age(age) for age in ages), "gain at 1 day", "gain at 1 year",
             "σ_chip at 1 day", "seeds × chips"]  # fmt: skip
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    bases = {line.of: line.runs[0] for line in lines if line.arm.recipe is None and not line.variant}
+    bases = {n.of: n.runs[0] for n in lines if n.arm.recipe is None and not n.variant and not n.arm.changes}
     for line in lines:
         at = [line.at(i) for i in range(len(ages))]
         base = bases.get(line.of)
