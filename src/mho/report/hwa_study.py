@@ -140,10 +140,21 @@ def _sizes(lines: Sequence[_Line]) -> str:
         ax.plot(
             x, [100 * line.digital for line in arms], color=INK, linewidth=0.9, linestyle=(0, (5, 3)), label="digital"
         )
+        if base is not None:  # what lies far below is told in words, so that the top of the curve can be seen
+            floor = 100 * base.at(len(ages) - 1).value - 3
+            top = 100 * max(base.runs[0].digital.accuracy, *(line.digital for line in arms)) + 1
+            ax.set_ylim(floor, top)
+            for i, line in enumerate(arms):
+                values = [100 * line.at(age).value for age in (0, 2, 4)]
+                if max(values) < floor:
+                    told = f"{min(values):.0f} to {max(values):.0f} %"
+                    ax.annotate(
+                        told, (i, floor), (0, 4), textcoords="offset points", ha="right", fontsize=8, color=MUTED
+                    )
         ax.set_xticks(x, [f"{line.arm.sigma:g}" for line in arms])
         ax.set_xlabel("σ of the weight noise in training, share of the column's largest weight (dotted: not trained)")
         ax.set_ylabel("accuracy (%)")
-        ax.legend(frameon=False, fontsize=8, loc="lower center", ncols=4)
+        ax.legend(frameon=False, fontsize=8, loc="lower left", ncols=4)
         return to_svg(figure)
 
 
