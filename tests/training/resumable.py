@@ -12,8 +12,8 @@ from torch import nn
 
 import mho
 from mho.training import HWA, Clip, Gaussian
-from mho.training.checkpoints import digest
-from mho.training.fit import fit
+from mho.training.loop.checkpoints import digest
+from mho.training.loop.fit import fit
 
 
 def network(kind: str) -> nn.Module:

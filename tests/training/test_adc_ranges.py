@@ -13,7 +13,7 @@ from torch import nn
 import mho
 from mho.crossbar import Operator
 from mho.hardware import Hardware
-from mho.training.kept import Kept
+from mho.training.calibration.kept import Kept
 
 PCM = Hardware.preset("pcm", dac__bits=None)
 V = np.linspace(-10, 10, 200_001)

@@ -12,7 +12,7 @@ import mho
 import mho.rng
 from mho.errors import BadInput
 from mho.hardware import Hardware
-from mho.training.bit_errors import bit_errors, with_bits
+from mho.training.calibration.bit_errors import bit_errors, with_bits
 
 PCM = Hardware.preset("pcm")
 

@@ -18,8 +18,8 @@ import mho
 from mho.errors import BadInput, BadResults, MissingExtra, NotYet, WrongSetting
 from mho.measure.evaluate import TestData, measure
 from mho.training import HWA, Gaussian
-from mho.training.fit import fit
-from mho.training.loader import shuffled
+from mho.training.loop.fit import fit
+from mho.training.loop.loader import shuffled
 
 pytest.importorskip("pytorch_lightning")
 HERE = Path(__file__).parent

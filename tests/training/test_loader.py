@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mho.errors import BadInput
-from mho.training.loader import InOrder, Loader, Samples, hold, order, shuffled
-from mho.training.losses import IGNORED
+from mho.training.loop.loader import InOrder, Loader, Samples, hold, order, shuffled
+from mho.training.loop.losses import IGNORED
 
 
 def _samples(n):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.errors import BadInput, WrongSetting
-from mho.training.losses import IGNORED, Distillation, loss_for
+from mho.training.loop.losses import IGNORED, Distillation, loss_for
 
 
 class Fixed(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mho.errors import WrongSetting
-from mho.training.optimizers import make_optimizer, rate_of
+from mho.training.loop.optimizers import make_optimizer, rate_of
 
 
 def _torchs(make, steps):

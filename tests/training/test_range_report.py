@@ -12,7 +12,7 @@ import mho
 from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
 from mho.training.calibration import ranges_of, save_ranges
-from mho.training.range_report import range_report
+from mho.training.calibration.range_report import range_report
 
 PCM = Hardware.preset("pcm")
 

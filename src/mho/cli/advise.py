@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import change, share
-from mho.errors import WrongSetting
+from mho.cli.options import described, share, trained
 
 
 def advise(
@@ -57,27 +56,17 @@ def advise(
     """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
     from rich.console import Console
 
-    import mho
     from mho.data import load
     from mho.measure.advice.remedies import names
     from mho.measure.advice.search import advise as search
-    from mho.models import FACTORIES, resolve
 
     console = Console()
     if remedies == "list":
         for known in names():
             console.print(known, markup=False, highlight=False)
         return
-    hw = mho.Hardware.of(hardware)
-    if changes:
-        hw = hw.replace(**dict(change(text) for text in changes))
-    if weights is None and model.partition("?")[0] in FACTORIES:
-        raise WrongSetting(
-            f"'{model}' without weights is a random network",
-            "give --weights FILE, or take a trained one: published:NAME",
-            path="--weights",
-        )
-    network = resolve(model, weights)
+    hw = described(hardware, changes)
+    network = trained(model, weights)
     test = load(data)
     told: dict[str, Any] = {
         key: None if value is None else load(value)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from mho.training.range_report import LayerRanges
+    from mho.training.calibration.range_report import LayerRanges
 
 
 def calibrate(
@@ -74,25 +74,16 @@ def calibrate(
     from rich.console import Console
 
     import mho
-    from mho.cli.options import change, share
+    from mho.cli.options import described, share, trained
     from mho.data import load
-    from mho.models import FACTORIES, resolve
     from mho.training.calibration import ranges_of, save_ranges
-    from mho.training.range_report import range_report
+    from mho.training.calibration.range_report import range_report
 
     allowed = share(budget)
     if bits and test is None:
         raise WrongSetting("--bits measures accuracy", "give --test DATA, other than --data", path="--test")
-    hw = mho.Hardware.of(hardware)
-    if changes:
-        hw = hw.replace(**dict(change(text) for text in changes))
-    if weights is None and model.partition("?")[0] in FACTORIES:
-        raise WrongSetting(
-            f"'{model}' without weights is a random network",
-            "give --weights FILE, or take a trained one: published:NAME",
-            path="--weights",
-        )
-    network, given = resolve(model, weights).eval(), load(data)
+    hw = described(hardware, changes)
+    network, given = trained(model, weights), load(data)
     measured = None if test is None else load(test)
     options: dict[str, Any] = {
         "method": method, "adc_method": adc_method, "quantile": quantile, "sigmas": sigmas, "momentum": momentum,

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mho.cli.options import change, whole
-from mho.errors import WrongSetting
+from mho.cli.options import described, trained, whole
 
 
 def drift(
@@ -63,23 +62,14 @@ def drift(
     import mho
     from mho.cli.progress import drift_bar
     from mho.data import load
-    from mho.models import FACTORIES, resolve
     from mho.training.recalibration import find
 
-    hw = mho.Hardware.of(hardware)
-    if changes:
-        hw = hw.replace(**dict(change(text) for text in changes))
-    if weights is None and model.partition("?")[0] in FACTORIES:
-        raise WrongSetting(
-            f"'{model}' without weights is a random network",
-            "give --weights FILE, or take a trained one: published:NAME",
-            path="--weights",
-        )
-    network = resolve(model, weights)
+    hw = described(hardware, changes)
+    network = trained(model, weights)
     test = load(data)
     ranges = test if calibration is None else load(calibration)
     first = next(iter(ranges))[0]
-    net = mho.to_analog(network.eval(), hw, example=first[:2])
+    net = mho.to_analog(network, hw, example=first[:2])
     mho.calibrate(net, ranges)
     recalibrations = [find(kind).of(ranges, net) for kind in recalibrate or []]
     with drift_bar() as progress:

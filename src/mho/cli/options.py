@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mho.errors import WrongSetting
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mho.hardware import Hardware
+
+
+def described(hardware: str, changes: list[str] | None) -> Hardware:
+    """A preset or YAML file with the changes of ``--set``."""
+    from mho.hardware import Hardware
+
+    hw = Hardware.of(hardware)
+    return hw.replace(**dict(change(text) for text in changes)) if changes else hw
+
+
+def trained(model: str, weights: str | None) -> nn.Module:
+    """The network of the argument MODEL, in eval mode.
+
+    Raises:
+        WrongSetting: A network of random weights.
+    """
+    from mho.models import FACTORIES, resolve
+
+    if weights is None and model.partition("?")[0] in FACTORIES:
+        raise WrongSetting(
+            f"'{model}' without weights is a random network",
+            "give --weights FILE, or take a trained one: published:NAME",
+            path="--weights",
+        )
+    return resolve(model, weights).eval()
 
 
 def change(text: str) -> tuple[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import change
+from mho.cli.options import described
 from mho.errors import WrongSetting
 
 WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
@@ -67,7 +67,7 @@ def train(
     from mho.data.augment import crop_and_flip
     from mho.models import FACTORIES, resolve
     from mho.rng import reads
-    from mho.training.fit import fit
+    from mho.training.loop.fit import fit
 
     if weights is None and not pretrain and model.partition("?")[0] in FACTORIES:
         raise WrongSetting(
@@ -77,9 +77,7 @@ def train(
         )
     if pretrain < 0:
         raise WrongSetting(f"--pretrain {pretrain}", "give 0 or more epochs", path="--pretrain")
-    hw = mho.Hardware.of(hardware)
-    if changes:
-        hw = hw.replace(**dict(change(text) for text in changes))
+    hw = described(hardware, changes)
     recipe = _recipe(noise)
     with reads("train", "weights", seed):
         network = resolve(model, weights)
@@ -133,7 +131,7 @@ def _write(net: Any, out: Path) -> list[str]:
     from safetensors.torch import save_model
 
     import mho
-    from mho.training.checkpoints import replaced
+    from mho.training.loop.checkpoints import replaced
 
     lines = []
     learned = any(name.endswith(("input_range", "adc_range")) for name, _ in net.named_parameters())

@@ -19,7 +19,7 @@ from mho.measure.paired_answers import most_lost
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
 from mho.training import calibrate
-from mho.training.bit_errors import Converter, Errors, bit_errors, with_bits
+from mho.training.calibration.bit_errors import Converter, Errors, bit_errors, with_bits
 
 Bits = dict[tuple[str, Converter], int]
 

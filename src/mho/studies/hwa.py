@@ -26,7 +26,7 @@ from mho.data.augment import crop_and_flip
 from mho.measure import DriftResult
 from mho.models import published
 from mho.training import HWA, Gaussian, fit
-from mho.training.loader import Augment
+from mho.training.loop.loader import Augment
 from mho.training.recalibration import find
 
 TIMES = ("60 s", "1 h", "1 day", "1 month", "1 year")

@@ -1,15 +1,11 @@
-"""Making a network ready for its chip: hardware-aware training, calibration of the converters' ranges."""
+"""Making a network ready for its chip: calibration, hardware-aware training, and recalibration as the chip ages."""
 
-from mho.training.bit_errors import bit_errors
-from mho.training.calibration import calibrate, ranges_of, save_ranges
+from mho.training.calibration import LayerRanges, bit_errors, calibrate, range_report, ranges_of, save_ranges
 from mho.training.clip import Clip
-from mho.training.fit import FitResult, fit
 from mho.training.hwa import HWA
 from mho.training.injections import Discretise, DropConnect, Gaussian, Injection, Programming
-from mho.training.loader import shuffled
-from mho.training.losses import Distillation, loss_for
+from mho.training.loop import Distillation, FitResult, fit, loss_for, shuffled
 from mho.training.plain import train
-from mho.training.range_report import LayerRanges, range_report
 from mho.training.ranking import rank_weights
 from mho.training.recalibration import (
     RecalibrateAffine,

@@ -24,8 +24,8 @@ class _Trained(Countermeasure):
     def prepare(self, plan: Plan, case: Case) -> Plan:
         """See `Countermeasure`."""
         from mho.training import HWA
-        from mho.training.fit import fit
         from mho.training.injections import Programming
+        from mho.training.loop.fit import fit
 
         time = show_time(case.times_s[len(case.times_s) // 2]) if case.times_s[-1] else None
         recipe = HWA(weights=(Programming(time=time),))

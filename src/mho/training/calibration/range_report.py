@@ -16,8 +16,8 @@ from mho.crossbar.operands import operands
 from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import WrongSetting
 from mho.nn import AnalogMatrix
-from mho.training.calibration import arguments, arrays, take
-from mho.training.draws import draws
+from mho.training.calibration.calibrate import arguments, arrays, take
+from mho.training.calibration.draws import draws
 
 
 @dataclass(frozen=True)

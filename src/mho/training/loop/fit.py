@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from mho._optional import require
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.rng import reads
-from mho.training.checkpoints import Folder, check_resume, digest, load_checkpoint, name_of, shapes_of
-from mho.training.loader import Augment, InOrder, Loader, Samples, hold
-from mho.training.losses import IGNORED, TASKS, Distillation, Task, loss_for
-from mho.training.optimizers import MakeOptimizer, make_optimizer, rate_of
+from mho.training.loop.checkpoints import Folder, check_resume, digest, load_checkpoint, name_of, shapes_of
+from mho.training.loop.loader import Augment, InOrder, Loader, Samples, hold
+from mho.training.loop.losses import IGNORED, TASKS, Distillation, Task, loss_for
+from mho.training.loop.optimizers import MakeOptimizer, make_optimizer, rate_of
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 _DISTILLATION = (4.0, 0.9)
@@ -132,8 +132,8 @@ def fit(
     loss = _loss(net, teacher, distillation, task, samples)
     _check_data(net, samples, held, task)
     require("pytorch_lightning", extra="train", for_what="fit")
-    from mho.training.lightning import OutOfTime, Trained
-    from mho.training.trainer import make_trainer, quiet, world
+    from mho.training.loop.lightning import OutOfTime, Trained
+    from mho.training.loop.trainer import make_trainer, quiet, world
 
     rank, processes = world(devices)
     loader = Loader(samples, batch=batch, seed=seed, world=processes, rank=rank, accumulate=accumulate, augment=augment)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from mho.errors import BadInput
 from mho.rng import key
-from mho.training.checkpoints import Folder, load_checkpoint
-from mho.training.loader import InOrder, Loader, Part
-from mho.training.losses import IGNORED, Task
+from mho.training.loop.checkpoints import Folder, load_checkpoint
+from mho.training.loop.loader import InOrder, Loader, Part
+from mho.training.loop.losses import IGNORED, Task
 
 _LOG_EVERY = 50
 """Optimiser steps between two lines of the loggers."""

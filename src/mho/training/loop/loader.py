@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mho.errors import BadInput
 from mho.rng import key
-from mho.training.losses import IGNORED
+from mho.training.loop.losses import IGNORED
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """From a batch of inputs and a generator to a batch of inputs."""

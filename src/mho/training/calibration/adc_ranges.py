@@ -11,9 +11,9 @@ from mho.crossbar import ideal_cells
 from mho.crossbar.operands import operands
 from mho.kernels import quantise
 from mho.nn import AnalogMatrix
-from mho.training.draws import draws
-from mho.training.kept import Kept, squared
-from mho.training.search import smallest_error
+from mho.training.calibration.draws import draws
+from mho.training.calibration.kept import Kept, squared
+from mho.training.calibration.search import smallest_error
 
 _VALUES = 1 << 18
 """Column outputs kept of each row block and readout."""

@@ -11,11 +11,11 @@ from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
-from mho.training.adc_ranges import adc_range
-from mho.training.dac_ranges import dac_range
-from mho.training.draws import draws
-from mho.training.kept import Kept
-from mho.training.ranges import Rule, Values
+from mho.training.calibration.adc_ranges import adc_range
+from mho.training.calibration.dac_ranges import dac_range
+from mho.training.calibration.draws import draws
+from mho.training.calibration.kept import Kept
+from mho.training.calibration.ranges import Rule, Values
 
 
 class Inputs:

@@ -16,11 +16,11 @@ from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
 from mho.nn.matrix import Observer
-from mho.training.adc_ranges import adc_error, adc_range
-from mho.training.calibration import arguments, arrays, take
-from mho.training.dac_ranges import dac_range, output_error
-from mho.training.draws import draws
-from mho.training.kept import Kept
+from mho.training.calibration.adc_ranges import adc_error, adc_range
+from mho.training.calibration.calibrate import arguments, arrays, take
+from mho.training.calibration.dac_ranges import dac_range, output_error
+from mho.training.calibration.draws import draws
+from mho.training.calibration.kept import Kept
 
 Converter = Literal["dac", "adc"]
 _CONVERTERS: tuple[Converter, ...] = ("dac", "adc")

@@ -14,8 +14,8 @@ from mho.crossbar.product import needs_adc_range, needs_input_range
 from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
-from mho.training.collect import Inputs, Outputs
-from mho.training.ranges import Method, rules
+from mho.training.calibration.collect import Inputs, Outputs
+from mho.training.calibration.ranges import Method, rules
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from mho.crossbar import ideal_cells
 from mho.nn import AnalogMatrix
-from mho.training.draws import draws
-from mho.training.kept import Kept, squared
-from mho.training.search import smallest_error
+from mho.training.calibration.draws import draws
+from mho.training.calibration.kept import Kept, squared
+from mho.training.calibration.search import smallest_error
 
 
 def dac_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:

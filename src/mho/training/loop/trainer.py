@@ -1,4 +1,4 @@
-"""Lightning's trainer, its loggers and a progress bar; imports Lightning, like `mho.training.lightning`."""
+"""Lightning's trainer, its loggers and a progress bar; imports Lightning, like `mho.training.loop.lightning`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mho._optional import require
 from mho.errors import WrongSetting
-from mho.training.lightning import Trained
+from mho.training.loop.lightning import Trained
 
 LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 
