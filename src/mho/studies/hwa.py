@@ -106,9 +106,7 @@ class Arm:
 def arms() -> list[Arm]:
     """Every arm, the quickest to answer the main question first."""
     found = [Arm(f"{hw}-published", hw, "as published", again=True) for hw in ("pcm", "hwa-standard")]
-    found.append(
-        Arm("pcm-uncompensated", "pcm", "no compensation", again=True, changes={"compensation": {"kind": "none"}})
-    )
+    found.append(Arm("pcm-uncompensated", "pcm", "no compensation", changes={"compensation": {"kind": "none"}}))
     for sigma in (0.0, 0.08, 0.3, 0.03, 0.15):
         noise = HWA(weights=Gaussian(sigma=sigma, per="column"))
         found.append(Arm(f"pcm-sigma-{sigma:g}", "pcm", f"σ = {sigma:g}", sigma, noise))
