@@ -36,7 +36,6 @@ def _store(folder, lost, seed):
     store.create_or_resume(header, Measurement(chip=-1, age_s=0.0, samples=200, correct=np.ones(200, bool), loss=0.1))
     for chip in range(8):
         store.append(chip, list(rows(chip)))
-    (folder / "done").write_text("")
 
 
 def test_it_is_drawn_from_what_is_stored(tmp_path):

@@ -149,7 +149,8 @@ def _run(
     progress: Callable[[str], None],
 ) -> None:  # fmt: skip
     variants = ("", *(f"-{kind}" for kind in arm.subject.recalibrations)) if arm.again else ("",)
-    if all((out / f"{name}{v}" / "done").exists() for v in variants):
+    variants = tuple(v for v in variants if _stored(out / f"{name}{v}") < chips)
+    if not variants:
         return
     model, info = published(arm.subject.network)
     assert info.data is not None
@@ -175,7 +176,6 @@ def _run(
             name=f"{arm.subject.label}, {arm.label}{variant}", recalibrate=recalibrate,
             command=f"mho study hwa --only {name} --train-images {images} --epochs {epochs // arm.passes}",
         )  # fmt: skip
-        (out / f"{name}{variant}" / "done").write_text("")
 
 
 def _train(net: nn.Module, teacher: nn.Module, arm: Arm, data: Dataset, seed: int, epochs: int, folder: Path) -> None:
@@ -188,11 +188,17 @@ def _train(net: nn.Module, teacher: nn.Module, arm: Arm, data: Dataset, seed: in
     (folder / "history.json").write_text(json.dumps(result.history), encoding="utf-8")
 
 
+def _stored(folder: Path) -> int:
+    """Chips that are stored there."""
+    rows = folder / "rows.jsonl"
+    return len(DriftResult.load(folder).chips) if rows.exists() and rows.stat().st_size else 0
+
+
 def results(out: Path) -> Iterator[tuple[Arm, str, int, DriftResult]]:
     """What is stored: arm, variant ('' or a recalibration, as '-norms'), training seed, result."""
     for arm in arms():
         for seed in range(SEEDS):
             name = arm.name if arm.recipe is None else f"{arm.name}-seed{seed}"
             for variant in ("", *(f"-{kind}" for kind in arm.subject.recalibrations)):
-                if (out / f"{name}{variant}" / "done").exists() and (seed == 0 or arm.recipe is not None):
+                if _stored(out / f"{name}{variant}") and (seed == 0 or arm.recipe is not None):
                     yield arm, variant, seed, DriftResult.load(out / f"{name}{variant}")
