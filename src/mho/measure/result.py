@@ -230,8 +230,6 @@ class DriftResult:
                     "data": header.data.name,
                     "hardware": self.hardware_name,
                     "hardware_digest": header.hardware_digest,
-                    "recalibrations": "; ".join(header.recalibrations),
-                    "refresh_s": header.refresh_s,
                     "seed": header.seed,
                     "chip": m.chip,
                     **({"chips": m.chips} if self.shared else {}),
@@ -247,6 +245,8 @@ class DriftResult:
                     "digital_loss": digital.loss,
                     "most_predicted": classes[top] if 0 <= top < len(classes) else "",
                     "most_predicted_share": m.predicted[top] / m.samples if m.predicted else None,
+                    "recalibrations": "; ".join(header.recalibrations),
+                    "refresh_s": header.refresh_s,
                 }
             )
         return rows
