@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mho.measure.intervals import mean_interval, t_quantile
+from mho.statistics.intervals import mean_interval, t_quantile
 
 RESULTS = Path(__file__).parent / "results"
 _CASES = {

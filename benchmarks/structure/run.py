@@ -10,6 +10,7 @@ calls whose file is not that of the call before. First-time work (imports, compi
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -51,7 +52,7 @@ def walk(work: Callable[[], Any], trace: bool = False) -> dict[str, int]:
         work()
     finally:
         sys.setprofile(None)
-    changes = sum(a != b for a, b in zip(seen, seen[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(seen))
     return {"files": len(set(seen)), "calls": len(seen), "changes": changes}
 
 

@@ -10,7 +10,7 @@ import stopping
 from designs import Design
 from population import Table
 
-from mho.measure import wilson_interval
+from mho.statistics import wilson_interval
 
 TARGET = 0.005
 

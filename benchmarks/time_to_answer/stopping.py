@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from population import Floats
 
-from mho.measure.intervals import t_quantile
+from mho.statistics.intervals import t_quantile
 
 
 @dataclass(frozen=True)

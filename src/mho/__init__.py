@@ -23,22 +23,25 @@ _WHERE = {
     "DriftResult": "mho.measure",
     "Hardware": "mho.hardware",
     "accuracy": "mho.measure",
-    "advise": "mho.measure",
-    "calibrate": "mho.training",
+    "advise": "mho.advice",
+    "calibrate": "mho.calibration",
     "drift": "mho.measure",
     "fit": "mho.training",
     "program": "mho.chip",
+    "report": "mho.reports",
     "sensitivity": "mho.measure",
     "to_analog": "mho.convert",
     "to_digital": "mho.convert",
 }
 _FOLDERS = (
-    "hardware", "devices", "kernels", "crossbar", "nn", "convert", "training", "chip", "store", "measure", "models",
-    "data", "studies", "report", "cli", "testing",
+    "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "calibration",
+    "recalibration", "training", "measure", "advice", "models", "data", "studies", "reports", "cli", "testing",
 )  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
 
 if TYPE_CHECKING:
+    from mho.advice import advise as advise
+    from mho.calibration import calibrate as calibrate
     from mho.chip import Chip as Chip
     from mho.chip import program as program
     from mho.convert import to_analog as to_analog
@@ -46,11 +49,10 @@ if TYPE_CHECKING:
     from mho.hardware import Hardware as Hardware
     from mho.measure import DriftResult as DriftResult
     from mho.measure import accuracy as accuracy
-    from mho.measure import advise as advise
     from mho.measure import drift as drift
     from mho.measure.sensitivity import sensitivity as sensitivity
+    from mho.reports import report as report
     from mho.training import HWA as HWA
-    from mho.training import calibrate as calibrate
     from mho.training import fit as fit
 
 

@@ -66,7 +66,7 @@ def test_budgets_are_shares_or_percent():
     ("arguments", "named"),
     [
         (["digits_cnn", "--data", "digits"], "random network"),
-        (["digits_cnn", "--data", "digits", "--remedies", "magic"], "unknown countermeasure"),
+        (["digits_cnn", "--data", "digits", "--remedies", "magic"], "unknown remedy"),
         (["digits_cnn", "--data", "digits", "--effort", "none"], "effort"),
     ],
 )

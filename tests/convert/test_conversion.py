@@ -195,8 +195,7 @@ def test_registered_layers_are_used():
 
             yield MatrixView("weight", self.matrix, self.weight, _LINEAR)
 
-    import mho.convert.rules as rules
-    from mho.convert.rules import ANALOG
+    from mho.convert.rules import LAYERS
     from mho.nn.linear import LINEAR as _LINEAR
 
     globals()["AnalogScaled"] = AnalogScaled
@@ -207,8 +206,9 @@ def test_registered_layers_are_used():
         net = to_analog(nn.Sequential(Scaled()), IDEAL, example=torch.randn(2, 3))
         assert isinstance(net[0], AnalogScaled)
     finally:
-        del rules.ANALOG[Scaled]
-    assert Scaled not in ANALOG
+        del LAYERS._registered[f"{Scaled.__module__}.{Scaled.__qualname__}"]
+    with pytest.raises(NotYet):
+        to_analog(nn.Sequential(Scaled()), IDEAL)
 
 
 def test_there_and_back():

@@ -111,16 +111,11 @@ def test_converter_codes():
 def test_a_part_of_another_package_is_found_by_its_entry_point(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    import mho.hardware.registry as registry
+    import mho.registry as registry
 
     point = EntryPoint("plugged-test", "mho.devices.ideal:IdealCell", "mho.cells")
-    real = registry.entry_points
-
-    def found(group, name=point.name):
-        return [point] if (group, name) == (point.group, point.name) else real(group=group, name=name)
-
-    monkeypatch.setattr(registry, "entry_points", found)
-    assert "plugged-test" in CELLS.kinds() and CELLS.find("plugged-test").__name__ == "IdealCell"
+    monkeypatch.setattr(registry, "plugged", lambda group: {point.name: point} if group == point.group else {})
+    assert "plugged-test" in CELLS.names() and CELLS.find("plugged-test").__name__ == "IdealCell"
 
 
 def test_a_cell_of_the_users_own_is_one_class():
@@ -135,7 +130,7 @@ def test_a_cell_of_the_users_own_is_one_class():
             return {"g": target * 0.5}
 
     hw = Hardware.preset("ideal").replace(cell={"kind": "leaky-test", "g_max_us": 4.0})
-    assert type(hw.cell) is Leaky and hw.cell.g_max_us == 4.0 and "leaky-test" in CELLS.kinds()
+    assert type(hw.cell) is Leaky and hw.cell.g_max_us == 4.0 and "leaky-test" in CELLS.names()
     with pytest.raises(MhoError):
         hw.replace(cell={"kind": "leaky-test", "g_max": 4.0})
 
@@ -155,8 +150,8 @@ def test_layers_on_other_hardware():
 def test_more_pairs_hold_the_same_weight_with_smaller_errors():
     import torch
 
+    from mho.chip.arrays import program_matrix
     from mho.crossbar import Plan
-    from mho.crossbar.arrays import program_matrix
     from mho.rng import Stream
 
     unit, errors = torch.linspace(-1, 1, 4000).reshape(1, 10, 400), {}

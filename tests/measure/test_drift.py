@@ -17,8 +17,8 @@ from mho.errors import BadInput, BadResults, WrongSetting
 from mho.hardware import Hardware
 from mho.measure import TestData, digital_measurement
 from mho.measure.monte_carlo import MIN_CHIPS, last_programming
+from mho.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
 from mho.store import RunHeader, StoreWarning
-from mho.training.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
 
 PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
 

@@ -13,8 +13,9 @@ from torch import nn
 import mho
 from mho.errors import BadInput, BadResults, WrongSetting
 from mho.hardware import Hardware
-from mho.measure import DriftResult, TestData, mean_interval, variance_split
+from mho.measure import DriftResult, TestData
 from mho.measure.shared import STOPPED, chips_per_pass, parts
+from mho.statistics import mean_interval, variance_split
 
 HW = Hardware.preset("pcm")
 
@@ -100,7 +101,7 @@ def test_what_needs_single_chips_is_refused(net, data, tmp_path):
     for ask in (
         lambda: result.yield_at("1 h"),
         lambda: result.lifetime(statistic=5),
-        lambda: result.report(tmp_path),
+        lambda: mho.report(result, tmp_path),
     ):
         with pytest.raises(WrongSetting, match="images='all'"):
             try:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mho.errors import BadResults
-from mho.measure.intervals import mean_interval
-from mho.report.hwa_study import _Line, write_hwa
+from mho.reports.hwa_study import _Line, write_hwa
+from mho.statistics.intervals import mean_interval
 from mho.store import DataInfo, Measurement, RunHeader, RunStore
 from mho.studies import hwa
 

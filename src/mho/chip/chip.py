@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.crossbar import Arrays, program_arrays
+from mho.chip.arrays import Arrays, program_arrays
 from mho.devices.faults import draw_faults
 from mho.errors import WrongSetting
 from mho.hardware import Hardware

@@ -56,13 +56,13 @@ def advise(
     """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
     from rich.console import Console
 
+    from mho.advice.remedies import REMEDIES
+    from mho.advice.search import advise as search
     from mho.data import load
-    from mho.measure.advice.remedies import names
-    from mho.measure.advice.search import advise as search
 
     console = Console()
     if remedies == "list":
-        for known in names():
+        for known in REMEDIES.names():
             console.print(known, markup=False, highlight=False)
         return
     hw = described(hardware, changes)
@@ -84,4 +84,6 @@ def advise(
     console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
     if advice.recommended is not None:
         console.print(f"\n{advice.recommended.code}\n", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"report: {advice.report(out)}", markup=False)
+    import mho
+
+    console.print(f"report: {mho.report(advice, out)}", markup=False)

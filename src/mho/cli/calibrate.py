@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from mho.training.calibration.range_report import LayerRanges
+    from mho.calibration.range_report import LayerRanges
 
 
 def calibrate(
@@ -74,10 +74,10 @@ def calibrate(
     from rich.console import Console
 
     import mho
+    from mho.calibration import ranges_of, save_ranges
+    from mho.calibration.range_report import range_report
     from mho.cli.options import described, share, trained
     from mho.data import load
-    from mho.training.calibration import ranges_of, save_ranges
-    from mho.training.calibration.range_report import range_report
 
     allowed = share(budget)
     if bits and test is None:
@@ -91,7 +91,7 @@ def calibrate(
     console, found = Console(), None
     net = mho.to_analog(network, hw, example=next(iter(given))[0][:2])
     if bits:
-        from mho.measure.bits import smallest_bits
+        from mho.advice.bits import smallest_bits
 
         with _bar("bits") as show:
             found = smallest_bits(

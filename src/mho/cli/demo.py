@@ -39,4 +39,4 @@ def demo(
             name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=progress,
         )  # fmt: skip
     console.print(str(result), markup=False, highlight=False)
-    console.print(f"open {result.report(out, budget=0.01)}", markup=False)
+    console.print(f"open {mho.report(result, out, budget=0.01)}", markup=False)

@@ -62,7 +62,7 @@ def drift(
     import mho
     from mho.cli.progress import drift_bar
     from mho.data import load
-    from mho.training.recalibration import find
+    from mho.recalibration import RECALIBRATIONS
 
     hw = described(hardware, changes)
     network = trained(model, weights)
@@ -71,7 +71,7 @@ def drift(
     first = next(iter(ranges))[0]
     net = mho.to_analog(network, hw, example=first[:2])
     mho.calibrate(net, ranges)
-    recalibrations = [find(kind).of(ranges, net) for kind in recalibrate or []]
+    recalibrations = [RECALIBRATIONS.find(kind).of(ranges, net) for kind in recalibrate or []]
     with drift_bar() as progress:
         result = mho.drift(
             net, test, [part for part in times.split(",") if part.strip()],
@@ -86,4 +86,4 @@ def drift(
     if result.shared:
         console.print(f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False)
     else:
-        console.print(f"report: {result.report(out, budget=budget)}", markup=False)
+        console.print(f"report: {mho.report(result, out, budget=budget)}", markup=False)

@@ -12,7 +12,7 @@ def info() -> None:
     from rich.table import Table
 
     from mho import __version__
-    from mho.hardware import CELLS, ENCODINGS, REMEDIES, Hardware
+    from mho.hardware import CELLS, COMPENSATIONS, ENCODINGS, Hardware
     from mho.kernels import active
 
     table = Table(show_header=False, box=None)
@@ -23,9 +23,9 @@ def info() -> None:
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads, GPU: {gpu}"),
         ("kernels", active()),
         ("presets", ", ".join(Hardware.presets())),
-        ("cells", ", ".join(CELLS.kinds())),
-        ("encodings", ", ".join(ENCODINGS.kinds())),
-        ("compensation", ", ".join(REMEDIES.kinds())),
+        ("cells", ", ".join(CELLS.names())),
+        ("encodings", ", ".join(ENCODINGS.names())),
+        ("compensation", ", ".join(COMPENSATIONS.names())),
     ):
         table.add_row(key, value)
     Console().print(table)

@@ -28,7 +28,7 @@ def drift(
     """What is left of published networks over a year, without retraining (needs MHO_DATA unless --draw)."""
     from rich.console import Console
 
-    from mho.report.study import write_drift
+    from mho.reports.study import write_drift
     from mho.studies import cost as costs
     from mho.studies import drift as study
 
@@ -57,7 +57,7 @@ def hwa(
     """What fine-tuning with the hardware's noise buys a published network (needs MHO_DATA unless --draw)."""
     from rich.console import Console
 
-    from mho.report.hwa_study import write_hwa
+    from mho.reports.hwa_study import write_hwa
     from mho.studies import hwa as study
     from mho.studies import ranges
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import NamedTuple
 
 from torch import nn
@@ -11,22 +10,27 @@ from torch.nn.utils.parametrize import is_parametrized
 from mho.errors import NotYet, UseInstead
 from mho.nn.layer import AnalogLayer
 from mho.nn.own_forward import analog_class
+from mho.registry import Registry
 
-ANALOG: dict[type[nn.Module], str] = {
-    nn.Linear: "mho.nn.linear:AnalogLinear",
-    nn.Conv1d: "mho.nn.conv:AnalogConv1d",
-    nn.Conv2d: "mho.nn.conv:AnalogConv2d",
-    nn.Conv3d: "mho.nn.conv:AnalogConv3d",
-    nn.ConvTranspose1d: "mho.nn.conv_transpose:AnalogConvTranspose1d",
-    nn.ConvTranspose2d: "mho.nn.conv_transpose:AnalogConvTranspose2d",
-    nn.ConvTranspose3d: "mho.nn.conv_transpose:AnalogConvTranspose3d",
-    nn.RNN: "mho.nn.recurrent:AnalogRNN",
-    nn.LSTM: "mho.nn.recurrent:AnalogLSTM",
-    nn.GRU: "mho.nn.recurrent:AnalogGRU",
-    nn.MultiheadAttention: "mho.nn.attention:AnalogMultiheadAttention",
-    nn.TransformerEncoderLayer: "mho.nn.transformer:AnalogTransformerEncoderLayer",
-}
-"""torch's class to its analog version; matched along the class's bases, nearest first."""
+LAYERS: Registry[type[AnalogLayer]] = Registry(
+    "layer",
+    "mho.layers",
+    {
+        "torch.nn.modules.linear.Linear": "mho.nn.linear:AnalogLinear",
+        "torch.nn.modules.conv.Conv1d": "mho.nn.conv:AnalogConv1d",
+        "torch.nn.modules.conv.Conv2d": "mho.nn.conv:AnalogConv2d",
+        "torch.nn.modules.conv.Conv3d": "mho.nn.conv:AnalogConv3d",
+        "torch.nn.modules.conv.ConvTranspose1d": "mho.nn.conv_transpose:AnalogConvTranspose1d",
+        "torch.nn.modules.conv.ConvTranspose2d": "mho.nn.conv_transpose:AnalogConvTranspose2d",
+        "torch.nn.modules.conv.ConvTranspose3d": "mho.nn.conv_transpose:AnalogConvTranspose3d",
+        "torch.nn.modules.rnn.RNN": "mho.nn.recurrent:AnalogRNN",
+        "torch.nn.modules.rnn.LSTM": "mho.nn.recurrent:AnalogLSTM",
+        "torch.nn.modules.rnn.GRU": "mho.nn.recurrent:AnalogGRU",
+        "torch.nn.modules.activation.MultiheadAttention": "mho.nn.attention:AnalogMultiheadAttention",
+        "torch.nn.modules.transformer.TransformerEncoderLayer": "mho.nn.transformer:AnalogTransformerEncoderLayer",
+    },
+)
+"""Analog versions by the full name of the digital class; looked up along the class's bases, nearest first."""
 
 DIGITAL: dict[type[nn.Module], str] = {
     nn.Embedding: "a table look-up, not a product",
@@ -54,7 +58,11 @@ class Decision(NamedTuple):
 
 def register(digital: type[nn.Module], analog: type[AnalogLayer]) -> None:
     """Let `to_analog` replace instances of `digital` (and of its subclasses) by `analog`."""
-    ANALOG[digital] = f"{analog.__module__}:{analog.__qualname__}"
+    LAYERS.register(analog, _name(digital))
+
+
+def _name(cls: type[nn.Module]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def decide(module: nn.Module, path: str, *, chosen_digital: bool) -> Decision:
@@ -67,8 +75,8 @@ def decide(module: nn.Module, path: str, *, chosen_digital: bool) -> Decision:
     if chosen_digital:
         return Decision(None, _CHOSEN)
     for base in type(module).__mro__:
-        if base in ANALOG:
-            return _analog(module, base, path)
+        if (analog := LAYERS.get(_name(base))) is not None:
+            return _analog(module, base, analog, path)
         if base in DIGITAL:
             return Decision(None, DIGITAL[base])
     matrices = [name for name, p in module.named_parameters(recurse=False) if p.dim() >= 2]
@@ -83,7 +91,7 @@ def decide(module: nn.Module, path: str, *, chosen_digital: bool) -> Decision:
     return Decision(None, "holds no matrix")
 
 
-def _analog(module: nn.Module, base: type[nn.Module], path: str) -> Decision:
+def _analog(module: nn.Module, base: type[nn.Module], analog: type[AnalogLayer], path: str) -> Decision:
     if is_parametrized(module) or "weight_g" in module._parameters or hasattr(module, "weight_orig"):
         raise UseInstead(
             f"the weight of this {base.__name__} is computed from other parameters",
@@ -97,8 +105,7 @@ def _analog(module: nn.Module, base: type[nn.Module], path: str) -> Decision:
             path=path,
         )
     if all(getattr(type(module), part, None) is getattr(base, part, None) for part in _FORWARD):
-        where, name = ANALOG[base].split(":")
-        return Decision(getattr(importlib.import_module(where), name), f"{base.__name__} on arrays")
+        return Decision(analog, f"{base.__name__} on arrays")
     if base in _OWN_FORWARD:
         return Decision(
             analog_class(type(module)), f"{type(module).__name__}: its own forward, {base.__name__} on arrays"

@@ -3,7 +3,6 @@
 Matrices are (groups, columns, rows) tensors: `columns` outputs and `rows` inputs of each group.
 """
 
-from mho.crossbar.arrays import Arrays, program_arrays
 from mho.crossbar.cells import Cells, ideal_cells
 from mho.crossbar.operands import Operands
 from mho.crossbar.operator import Operator
@@ -12,12 +11,10 @@ from mho.crossbar.product import AnalogProduct
 
 __all__ = [
     "AnalogProduct",
-    "Arrays",
     "Block",
     "Cells",
     "Operands",
     "Operator",
     "Plan",
     "ideal_cells",
-    "program_arrays",
 ]

@@ -12,13 +12,13 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
-from mho.hardware.parts import Cell, Encoding, Remedy
+from mho.hardware.parts import Cell, Compensation, Encoding
 from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise, WriteVerify
-from mho.hardware.registry import Family
 from mho.hardware.spec import Spec, load_yaml
 from mho.hardware.variation import Faults, Variation
+from mho.registry import Registry
 
-CELLS: Family[Cell] = Family(
+CELLS: Registry[type[Cell]] = Registry(
     "cell",
     "mho.cells",
     {
@@ -32,7 +32,7 @@ CELLS: Family[Cell] = Family(
         "power_law": "mho.devices.power_law:PowerLaw",
     },
 )
-ENCODINGS: Family[Encoding] = Family(
+ENCODINGS: Registry[type[Encoding]] = Registry(
     "encoding",
     "mho.encodings",
     {
@@ -40,13 +40,13 @@ ENCODINGS: Family[Encoding] = Family(
         "offset": "mho.crossbar.encodings:Offset",
     },
 )
-REMEDIES: Family[Remedy] = Family(
+COMPENSATIONS: Registry[type[Compensation]] = Registry(
     "compensation",
-    "mho.remedies",
+    "mho.compensations",
     {
-        "none": "mho.crossbar.remedies:NoCompensation",
-        "global": "mho.crossbar.remedies:GlobalDrift",
-        "per_column": "mho.crossbar.remedies:PerColumnDrift",
+        "none": "mho.chip.compensation:NoCompensation",
+        "global": "mho.chip.compensation:GlobalDrift",
+        "per_column": "mho.chip.compensation:PerColumnDrift",
     },
 )
 
@@ -91,7 +91,7 @@ class Hardware(Spec):
     """Repeated programming."""
     faults: Faults = Faults()
     """Stuck cells."""
-    compensation: SerializeAsAny[Annotated[Remedy, BeforeValidator(REMEDIES.parser())]]
+    compensation: SerializeAsAny[Annotated[Compensation, BeforeValidator(COMPENSATIONS.parser())]]
     """Digital drift compensation."""
     digital: tuple[str, ...] = ()
     """Layers that stay digital: module paths, with * as a wildcard."""

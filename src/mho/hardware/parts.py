@@ -113,7 +113,7 @@ class Encoding(Spec, ABC):
         return 1
 
 
-class Remedy(Spec, ABC):
+class Compensation(Spec, ABC):
     """A digital compensation measured on the chip: one factor for each column of each array.
 
     The chip is read with one-hot inputs right after programming and again at age t; the factor multiplies the

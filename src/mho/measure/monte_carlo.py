@@ -25,9 +25,9 @@ from mho.measure.result import DriftResult
 from mho.measure.shared import Images, chips_per_pass, parts, together
 from mho.measure.workers import in_order
 from mho.nn import AnalogMatrix
+from mho.recalibration import Recalibration, recalibrated
 from mho.rng import reads
 from mho.store import Measurement, RunHeader, RunStore
-from mho.training.recalibration import Recalibration, recalibrated
 from mho.units import seconds
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
@@ -95,7 +95,7 @@ def drift(
         confidence: Of every interval.
         seed: Root seed; chip i of a seed is always the same chip.
         recalibrate: What each chip goes through at each age, in order, before it is measured
-            (`mho.training.recalibration`). Each starts from the chip as it left programming, not from what it did at an
+            (`mho.recalibration`). Each starts from the chip as it left programming, not from what it did at an
             earlier age. It sees another reading of the cells than the measurement (`recalibrated`); its noise of products
             has the address (seed, chip, age, place in the order).
         refresh: Interval, such as "1 month", after which each chip is programmed anew, again and again

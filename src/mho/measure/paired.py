@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mho.errors import WrongSetting
-from mho.measure.intervals import Interval, mean_interval
 from mho.measure.result import DriftResult
+from mho.statistics.intervals import Interval, mean_interval
 
 
 def paired(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> list[Interval]:

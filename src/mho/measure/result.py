@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.errors import BadInput, BadResults, WrongSetting
-from mho.measure import curves
-from mho.measure.curves import Lifetime, Statistic, Yield
-from mho.measure.intervals import mean_interval
 from mho.measure.sentence import bracket, percent, sentence, show_age
 from mho.measure.shared import STOPPED
 from mho.measure.summary import AgeSummary, ClassRecall, chance, corrected, recalls, summarise
+from mho.statistics import curves
+from mho.statistics.curves import Lifetime, Statistic, Yield
+from mho.statistics.intervals import mean_interval
 from mho.store import runs
 from mho.store.records import Measurement, RunHeader
 from mho.units import seconds, show_time
@@ -104,7 +104,8 @@ class DriftResult:
     def _widened(self) -> float:
         return STOPPED if self.shared and self.header.target_half_width is not None else 1.0
 
-    def _needs_single_chips(self, what: str) -> None:
+    def needs_single_chips(self, what: str) -> None:
+        """Raises WrongSetting where chips share passes: `what` asks for what is not known then."""
         if self.shared:
             raise WrongSetting(
                 f"{what} needs the accuracy of single chips; here {self.header.chips_per_pass} share a pass",
@@ -183,7 +184,7 @@ class DriftResult:
             WrongSetting: A percentile where chips share passes.
         """
         if statistic != "mean":
-            self._needs_single_chips("a percentile over chips")
+            self.needs_single_chips("a percentile over chips")
         return curves.lifetime(
             self.ages_s,
             self.accuracy,
@@ -199,7 +200,7 @@ class DriftResult:
         Raises:
             WrongSetting: An age outside the measured range; chips that share passes.
         """
-        self._needs_single_chips("a yield")
+        self.needs_single_chips("a yield")
         level = self.header.confidence if confidence is None else confidence
         return curves.yield_at(self.ages_s, self.accuracy, self.floor(budget), seconds(time), confidence=level)
 
@@ -266,21 +267,6 @@ class DriftResult:
         except OSError as error:
             raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
         return path
-
-    def report(self, directory: str | Path, budget: float = 0.01) -> Path:
-        """Write ``report.html`` (one file, opens without a network), ``figures/*.svg`` and ``rows.csv``.
-
-        Returns:
-            Path of the HTML file.
-
-        Raises:
-            BadInput: The directory cannot be written.
-            WrongSetting: Chips share passes: a report shows single chips.
-        """
-        self._needs_single_chips("a report")
-        from mho.report import write  # drawing is to the right of measuring, and slow to import
-
-        return write(self, directory, budget)
 
     def __str__(self) -> str:
         head = [

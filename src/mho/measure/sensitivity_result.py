@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mho.errors import WrongSetting
-from mho.measure.intervals import Interval, mean_interval
 from mho.measure.linearised import Estimate
+from mho.statistics.intervals import Interval, mean_interval
 from mho.store import Measurement
 from mho.units import show_time
 

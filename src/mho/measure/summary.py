@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.measure.intervals import mean_interval
-from mho.measure.split import variance_split
+from mho.statistics.intervals import mean_interval
+from mho.statistics.split import variance_split
 from mho.store.records import DataInfo, Measurement
 
 

@@ -25,9 +25,9 @@ from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
 from mho.measure import DriftResult
 from mho.models import published
+from mho.recalibration import RECALIBRATIONS
 from mho.training import HWA, Gaussian, fit
 from mho.training.loop.loader import Augment
-from mho.training.recalibration import find
 
 TIMES = ("60 s", "1 h", "1 day", "1 month", "1 year")
 BUDGET = 0.01
@@ -170,7 +170,7 @@ def _run(
             torch.save(net.state_dict(), weights)
     for variant in variants:
         progress(f"measuring {name}{variant}")
-        recalibrate = (find(variant[1:]).of(ranges, net),) if variant else ()
+        recalibrate = (RECALIBRATIONS.find(variant[1:]).of(ranges, net),) if variant else ()
         mho.drift(
             net, test, TIMES, chips=chips, out=out / f"{name}{variant}",
             name=f"{arm.subject.label}, {arm.label}{variant}", recalibrate=recalibrate,

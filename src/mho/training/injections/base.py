@@ -10,8 +10,8 @@ from torch import Tensor
 from mho.crossbar import Plan
 from mho.hardware import Hardware
 from mho.hardware.definition import Definition
-from mho.hardware.registry import Family
 from mho.hardware.spec import Spec
+from mho.registry import Registry
 from mho.rng import Stream
 
 
@@ -56,7 +56,7 @@ class Injection(Spec, ABC):
         return []
 
 
-INJECTIONS: Family[Injection] = Family(
+INJECTIONS: Registry[type[Injection]] = Registry(
     "injection",
     "mho.injections",
     {

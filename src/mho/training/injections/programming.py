@@ -8,8 +8,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from mho.crossbar import Arrays
-from mho.crossbar.arrays import program_matrix
+from mho.chip.arrays import Arrays, program_matrix
 from mho.hardware.definition import Definition
 from mho.training.injections.base import Injection, Scope
 from mho.units import seconds

@@ -1,0 +1,225 @@
+"""`Case`: what is to be helped; `Plan`: what would be done; `Costs`: what that takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from mho.calibration import calibrate
+from mho.convert import to_analog
+from mho.errors import WrongSetting
+from mho.hardware import Hardware
+from mho.measure.evaluate import Task, TestData
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is spent.
+
+    Attributes:
+        name: quick, normal or full.
+        screened: Chips on which every remedy is tried.
+        confirmed: Fresh chips on which the best are measured again.
+        finalists: Most that are measured again.
+        epochs: Of training.
+        tuned: Images for recalibrations on the chip.
+    """
+
+    name: str
+    screened: int
+    confirmed: int
+    finalists: int
+    epochs: int
+    tuned: int
+
+    @classmethod
+    def of(cls, name: str) -> Effort:
+        """By name.
+
+        Raises:
+            WrongSetting: Unknown.
+        """
+        if name not in EFFORTS:
+            raise WrongSetting(f"effort {name!r}", f"one of {', '.join(EFFORTS)}", path="effort")
+        return EFFORTS[name]
+
+
+EFFORTS = {
+    "quick": Effort("quick", 3, 8, 3, 1, 500),
+    "normal": Effort("normal", 6, 16, 4, 5, 1000),
+    "full": Effort("full", 12, 40, 6, 20, 2000),
+}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a plan takes, beyond the network as it is.
+
+    Attributes:
+        training_s: Seconds of training, on the machine that ran it.
+        epochs: Passes over the training data.
+        cells: Additional cells, as a share of those there were.
+        digital: Share of all multiply-accumulates that move from the arrays to the digital side.
+        images: Inputs that each chip sees at each age to be recalibrated.
+        labels: Labels are needed.
+        on_chip: Something has to be measured on each chip again as it ages (beyond what its compensation does).
+        refreshes: Times that each chip is programmed anew until the last age.
+        writes: Additional writes of each cell at programming, at most.
+    """
+
+    training_s: float = 0.0
+    epochs: int = 0
+    cells: float = 0.0
+    digital: float = 0.0
+    images: int = 0
+    labels: bool = False
+    on_chip: bool = False
+    refreshes: int = 0
+    writes: int = 0
+
+    def plus(self, **more: Any) -> Costs:
+        """With these added; flags are set."""
+        added = {k: (getattr(self, k) or v) if isinstance(v, bool) else getattr(self, k) + v for k, v in more.items()}
+        return replace(self, **added)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __str__(self) -> str:
+        parts = []
+        if self.epochs:
+            parts.append(f"training: {self.epochs} epoch{'s' * (self.epochs != 1)}, {self.training_s:.0f} s")
+        if self.cells:
+            parts.append(f"{100 * self.cells:+.3g} % cells")
+        if self.digital:
+            parts.append(f"{100 * self.digital:.1f} % of the MACs digital")
+        if self.images:
+            parts.append(f"{self.images} images on each chip at each age")
+        elif self.on_chip:
+            parts.append("a measurement on each chip at each age")
+        if self.refreshes:
+            parts.append(f"programmed anew {self.refreshes} times")
+        if self.writes:
+            parts.append(f"{self.writes} more writes of each cell")
+        if self.labels:
+            parts.append("labels")
+        return ", ".join(parts) or "nothing at run time"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is to be helped, and with what.
+
+    Attributes:
+        model: The digital network.
+        hw: The hardware.
+        choosing: Test samples on which remedies are chosen.
+        calibration: Batches of inputs for the converters' ranges, and for recalibrations.
+        train: Training batches, or None.
+        labelled: Whether `train` has labels.
+        times_s: Ages, increasing.
+        seed: Root seed.
+        task: See `mho.measure.measure`.
+        effort: How much is spent.
+        folder: Where trainings are kept, or None.
+    """
+
+    model: nn.Module
+    hw: Hardware
+    choosing: TestData
+    calibration: tuple[Any, ...]
+    train: Any
+    labelled: bool
+    times_s: tuple[float, ...]
+    seed: int
+    task: Task
+    effort: Effort
+    folder: Path | None = None
+
+    @property
+    def example(self) -> Any:
+        """Two inputs, for the conversion's self-test; None where inputs are no tensors."""
+        x = self.choosing.batches[0][0]
+        return x[:2] if isinstance(x, Tensor) else None
+
+    def inputs(self) -> list[Any]:
+        """Inputs of the calibration data, as many as the effort allows on each chip."""
+        kept, left = [], self.effort.tuned
+        for batch in self.calibration:
+            x = batch[0] if isinstance(batch, (tuple, list)) else batch
+            if left <= 0:
+                break
+            kept.append(x[:left] if isinstance(x, Tensor) else x)
+            left -= len(kept[-1])
+        return kept
+
+    def tuned(self) -> int:
+        """Number of `inputs`."""
+        return sum(len(x) for x in self.inputs())
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What would be done, as one thing that can be measured.
+
+    Attributes:
+        model: The digital network, perhaps trained.
+        changes: Changes of the hardware, as `Hardware.replace` takes them.
+        ranges: Arguments of `mho.calibrate`.
+        recalibrate: Recalibrations of the aged chip, in order.
+        refresh: Interval of programming anew, seconds, or None.
+        costs: What it takes.
+        training: Lines of Python that train.
+        recipes: Python expressions of the recalibrations.
+    """
+
+    model: nn.Module
+    changes: dict[str, Any] = field(default_factory=dict)
+    ranges: dict[str, Any] = field(default_factory=dict)
+    recalibrate: tuple[Any, ...] = ()
+    refresh: float | None = None
+    costs: Costs = Costs()
+    training: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+
+    def hardware(self, case: Case) -> Hardware:
+        """The hardware with the changes."""
+        return case.hw.replace(**self.changes) if self.changes else case.hw
+
+    def network(self, case: Case) -> nn.Module:
+        """The network on arrays, calibrated."""
+        net = to_analog(self.model, self.hardware(case), example=case.example)
+        return calibrate(net, case.calibration, **self.ranges)
+
+    def with_(self, *, costs: dict[str, Any] | None = None, **more: Any) -> Plan:
+        """A copy with some parts replaced and costs added."""
+        return replace(self, costs=self.costs.plus(**(costs or {})), **more)
+
+    def settings(self) -> dict[str, Any]:
+        """What `mho.drift` is to be told."""
+        told: dict[str, Any] = {"recalibrate": self.recalibrate} if self.recalibrate else {}
+        return told if self.refresh is None else {**told, "refresh": self.refresh}
+
+    def code(self, hardware: str) -> str:
+        """Lines of Python that apply it to `model`, with `x` an input batch and `calibration` batches of inputs.
+
+        Args:
+            hardware: The hardware as an expression.
+        """
+        lines = [f"hw = {hardware}" + (f".replace(**{self.changes!r})" if self.changes else "")]
+        lines += self.training
+        options = "".join(f", {key}={value!r}" for key, value in self.ranges.items())
+        lines.append(f"net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration{options})")
+        told = f", recalibrate=[{', '.join(self.recipes)}]" if self.recipes else ""
+        told += "" if self.refresh is None else f", refresh={self.refresh:g}"
+        lines.append(f"result = mho.drift(net, test, times{told})")
+        return "\n".join(lines)
+
+
+def plain_plan(model: nn.Module) -> Plan:
+    """The network as it is."""
+    return Plan(model)

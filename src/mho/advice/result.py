@@ -1,0 +1,225 @@
+"""`Advice`: what was tried, in order of merit, and what may be concluded."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mho.advice.case import Costs
+from mho.errors import BadInput
+from mho.measure.result import DriftResult
+from mho.measure.sentence import bracket, percent, show_age, show_budget
+from mho.statistics import curves
+from mho.statistics.curves import Lifetime
+from mho.statistics.intervals import Interval, mean_interval
+
+Status = Literal["confirmed", "screened", "does not apply", "not tried", "failed"]
+AS_IT_IS = "as it is"
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """One remedy, or several together.
+
+    Attributes:
+        name: Names of the remedies, joined.
+        parts: Their names; empty for the network as it is.
+        tier: Of its dearest part; 0 for the network as it is.
+        status: confirmed: measured on chips and samples that had no part in choosing it; screened: only on those that
+            did; the rest as they say.
+        reason: Why it does not apply, was not tried, or failed.
+        result: What was measured; of the confirmation where there was one.
+        gain: Accuracy won over the network as it is, mean over ages, over chips and samples; None for itself.
+        floor: Accuracy below which the budget is left, on these samples.
+        level: Confidence of the intervals of this one.
+        costs: What it takes.
+        code: Lines of Python that apply it.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    tier: int
+    status: Status
+    reason: str = ""
+    result: DriftResult | None = None
+    gain: Interval | None = None
+    floor: float = 0.0
+    level: float = 0.95
+    costs: Costs = field(default_factory=Costs)
+    code: str = ""
+
+    @property
+    def measured(self) -> DriftResult:
+        """The result; only where there is one."""
+        assert self.result is not None
+        return self.result
+
+    def accuracy(self) -> list[Interval]:
+        """Mean accuracy at each age with its interval over chips, for these samples."""
+        found = [mean_interval(column, self.level) for column in self.measured.accuracy.T]
+        return [Interval(i.value, max(i.low, 0.0), min(i.high, 1.0)) for i in found]
+
+    @property
+    def margin(self) -> float:
+        """How far the mean lies above the floor at the worst age; negative outside the budget."""
+        return min(i.value for i in self.accuracy()) - self.floor
+
+    @property
+    def met(self) -> bool:
+        """Whether the lower bound is inside the budget at every age."""
+        return self.result is not None and min(i.low for i in self.accuracy()) >= self.floor - 1e-12
+
+    @property
+    def better(self) -> bool:
+        """Whether the interval of its gain lies above zero."""
+        return self.gain is not None and self.gain.low > 0
+
+    def lifetime(self) -> Lifetime:
+        """Age at which the mean leaves the budget of the digital network as it was given."""
+        r = self.measured
+        return curves.lifetime(r.ages_s, r.accuracy, self.floor, confidence=self.level, seed=r.header.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """What `advise` found.
+
+    Attributes:
+        subject: Network, data and hardware in words.
+        budget: Accuracy that may be lost, as a share.
+        ages_s: Ages asked for.
+        digital: Accuracy of the digital network as it was given: (on the samples for choosing, on those reported on).
+        samples: Number of samples: (for choosing, reported on).
+        chips: Number of chips: (for choosing, reported on).
+        confidence: Of all intervals of the confirmation together.
+        baseline: The network as it is, on the samples and chips reported on.
+        tried: Everything else, in the order of trying.
+        notes: How it was done, and what to be wary of.
+        command: What was typed.
+        seconds: Time it took.
+    """
+
+    subject: str
+    budget: float
+    ages_s: tuple[float, ...]
+    digital: tuple[float, float]
+    samples: tuple[int, int]
+    chips: tuple[int, int]
+    confidence: float
+    baseline: Tried
+    tried: tuple[Tried, ...]
+    notes: tuple[str, ...]
+    command: str = ""
+    seconds: float = 0.0
+
+    @property
+    def recommended(self) -> Tried | None:
+        """What to do; None when nothing is needed, or nothing helps beyond noise.
+
+        Of the confirmed remedies whose gain's interval excludes zero: the cheapest that meets the budget, or the one
+        with the best worst age where none does.
+        """
+        if self.baseline.met:
+            return None
+        able = [t for t in self.tried if t.status == "confirmed" and t.better]
+        inside = [t for t in able if t.met]
+        if inside:
+            return min(inside, key=lambda t: (t.tier, len(t.parts), -t.margin))
+        return max(able, key=lambda t: t.margin, default=None)
+
+    def ranked(self) -> list[Tried]:
+        """Everything that was measured: confirmed before screened, then by the margin at the worst age."""
+        measured = [t for t in (self.baseline, *self.tried) if t.result is not None]
+        return sorted(measured, key=lambda t: (t.status != "confirmed", -t.margin))
+
+    def sentence(self) -> str:
+        """The recommendation in words."""
+        limit, best = show_budget(self.budget), self.recommended
+        ages = " and ".join(filter(None, [", ".join(map(show_age, self.ages_s[:-1])), show_age(self.ages_s[-1])]))
+        if self.baseline.met:
+            return f"{self.subject}: nothing needs to be done. It keeps its {limit} budget after {ages}."
+        if best is None:
+            confirmed = sum(t.status == "confirmed" for t in self.tried)
+            return (
+                f"{self.subject}: nothing that was tried is known to help. Of {confirmed} measured again on fresh chips "
+                "none gains more than noise does."
+            )
+        assert best.gain is not None
+        won = _points(best.gain)
+        takes = f"It takes {best.costs}."
+        if best.met:
+            return (
+                f"{self.subject}: use {best.name}. It keeps the {limit} budget after {ages} and wins {won} over the "
+                f"network as it is. {takes}"
+            )
+        worst = min(best.accuracy(), key=lambda i: i.value)
+        short = ""
+        if best.margin < 0:
+            short = f"; at its worst age it is {-100 * best.margin:.1f} points outside, at {percent(worst.value)}"
+        return (
+            f"{self.subject}: nothing that was tried keeps the {limit} budget for certain. Best is {best.name}: it wins "
+            f"{won} over the network as it is{short}. {takes}"
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Tidy rows: one a remedy and age, one for each that was not measured."""
+        rows = []
+        for t in (self.baseline, *self.tried):
+            first = {"remedy": t.name, "status": t.status, "reason": t.reason, "recommended": t is self.recommended}
+            if t.result is None:
+                rows.append(first)
+                continue
+            life, r = t.lifetime(), t.measured
+            shared = {
+                "chips": len(r.chips), "samples": r.digital.samples, "floor": t.floor, "lifetime": str(life),
+                "gain": None if t.gain is None else t.gain.value, "gain_low": None if t.gain is None else t.gain.low,
+                "gain_high": None if t.gain is None else t.gain.high, "confidence": t.level, **t.costs.as_dict(),
+            }  # fmt: skip
+            for age, i in zip(r.ages_s, t.accuracy(), strict=True):
+                rows.append(
+                    {
+                        **first,
+                        "age_s": age,
+                        "accuracy": i.value,
+                        "accuracy_low": i.low,
+                        "accuracy_high": i.high,
+                        **shared,
+                    }
+                )
+        return rows
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `rows` as CSV.
+
+        Raises:
+            BadInput: The file cannot be written.
+        """
+        path, rows = Path(path), self.rows()
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, keys)
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
+        return path
+
+    def __str__(self) -> str:
+        head = ["", "remedy", *map(show_age, self.ages_s), "lifetime", "gain, points", "takes"]
+        lines = [head]
+        for t in self.ranked():
+            mark = "→" if t is self.recommended else "·" if t.status == "screened" else " "
+            cells = [bracket(i.value, i.low, i.high) for i in t.accuracy()]
+            won = "" if t.gain is None else _points(t.gain, unit="")
+            lines.append([mark, t.name, *cells, str(t.lifetime()), won, "" if t.gain is None else str(t.costs)])
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        rest = [f"{t.status}: {t.name} ({t.reason})" for t in self.tried if t.result is None]
+        return "\n".join([self.sentence(), "", *table, "", *rest, *self.notes])
+
+
+def _points(gain: Interval, unit: str = " points") -> str:
+    return f"{100 * gain.value:+.2f}{unit} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"

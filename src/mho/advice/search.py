@@ -1,0 +1,185 @@
+"""`advise`: what helps, found on some chips and samples, and said of others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mho.advice.case import Case, Effort
+from mho.advice.data import divide
+from mho.advice.remedies import table
+from mho.advice.remedy import Remedy
+from mho.advice.result import Advice
+from mho.advice.trials import Trials
+from mho.errors import WrongSetting
+from mho.hardware import Hardware
+from mho.measure.evaluate import Task, TestData
+from mho.statistics.intervals import check_confidence
+from mho.units import seconds
+
+TIMES = ("1 day", "1 month", "1 year")
+
+
+def advise(
+    model: nn.Module,
+    hw: Hardware | str | Path,
+    data: Iterable[Any],
+    *,
+    validation: Iterable[Any] | None = None,
+    calibration: Iterable[Any] | None = None,
+    train: Iterable[Any] | None = None,
+    budget: float = 0.01,
+    times: Sequence[str | float] = TIMES,
+    effort: str = "normal",
+    remedies: Sequence[str | Remedy] | None = None,
+    chips: int | None = None,
+    holdout: float = 0.5,
+    confidence: float = 0.95,
+    seed: int = 0,
+    task: Task = "classes",
+    name: str | None = None,
+    out: str | Path | None = None,
+    workers: int = 1,
+    max_seconds: float | None = None,
+    command: str = "",
+    progress: Callable[[str], None] | None = None,
+) -> Advice:
+    """What can be done for a network that loses too much on a chip.
+
+    The network is measured as it is; then remedies are tried, cheapest first, each alone on the same few chips, and
+    after each tier of costs the promising ones together, one more at a time as long as the worst age gets better. It
+    ends when something keeps the budget at every age for certain, when all was tried, or when the time is up.
+
+    What looks best among many on the same chips and samples looks better than it is. So the few finalists are measured
+    again, on chips of another seed (`seed` + 1) and on samples that had no part in choosing, and only this counts:
+    their intervals are widened so that all finalists' intervals hold together (Bonferroni, for the number that was
+    fixed beforehand), gains are paired and their intervals are over chips *and* samples, and nothing is recommended
+    whose gain's interval includes zero.
+
+    Args:
+        model: The trained digital network.
+        hw: The hardware, or the name of a preset, or a YAML file.
+        data: Test data: batches of (inputs, labels). Without `validation` it is divided, see `holdout`.
+        validation: Labelled data for choosing; all of `data` is then reported on.
+        calibration: Inputs for the converters' ranges and for recalibrations, labels unused; by default the samples
+            for choosing.
+        train: Training data, with labels or (for distillation) without; without it nothing is trained.
+        budget: Accuracy that may be lost against the digital network, as a share: 0.01 is one point.
+        times: Ages at which the budget is to be kept.
+        effort: "quick" (3 chips to choose, 8 to confirm), "normal" (6, 16) or "full" (12, 40); also decides the
+            number of finalists, the epochs of training, and which remedies are tried.
+        remedies: Names (`mho.advice.remedies.names`) or remedies, instead of all.
+        chips: Chips to confirm on.
+        holdout: Share of `data` that is reported on; the other samples are for choosing.
+        confidence: Of all intervals of the finalists together.
+        seed: Root seed; chips are chosen on with `seed` and reported on with `seed` + 1.
+        task: See `mho.measure.measure`.
+        name: Name of the network.
+        out: Folder for rows and trained weights; the same call goes on from what is there.
+        workers: Processes, one thread each.
+        max_seconds: No trial is begun when the rest of the time is needed for the confirmation.
+        command: What was typed.
+        progress: Told what is being done.
+
+    Raises:
+        WrongSetting: Bad arguments.
+        BadInput: Unusable data or weights; a folder that cannot be written.
+        BadResults: `out` holds other trials.
+
+    Example:
+        >>> advice = advise(model, "pcm", test, calibration=images, budget=0.01)   # doctest: +SKIP
+        >>> print(advice)                                                          # doctest: +SKIP
+    """
+    if not 0 <= budget < 1:
+        raise WrongSetting(f"budget {budget}", "give the accuracy to lose as a share: 0.01 is one point", path="budget")
+    spent = Effort.of(effort)
+    confirmed = spent.confirmed if chips is None else chips
+    if isinstance(confirmed, bool) or not isinstance(confirmed, int) or confirmed < 2:
+        raise WrongSetting(f"chips = {chips!r}", "an interval needs two chips at least", path="chips")
+    ages = tuple(sorted({seconds(t) for t in times}))
+    if not ages:
+        raise WrongSetting("no age is asked for", "give times, as in times=['1 day', '1 year']", path="times")
+    check_confidence(confidence)
+    described, test = Hardware.of(hw), TestData.of(data)
+    if validation is None:
+        choosing, reporting = divide(test, holdout, seed)
+    else:
+        choosing, reporting = TestData.of(validation), test
+    training, labelled = _training(train)
+    case = Case(
+        model=copy.deepcopy(model).eval(),
+        hw=described,
+        choosing=choosing,
+        calibration=choosing.batches if calibration is None else tuple(calibration),
+        train=training,
+        labelled=labelled,
+        times_s=ages,
+        seed=seed,
+        task=task,
+        effort=spent,
+        folder=None if out is None else Path(out),
+    )
+    trials = Trials(
+        case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
+        name=name or type(model).__name__, hardware=_expression(hw, described),
+        max_seconds=max_seconds, progress=progress or (lambda _: None),
+    )  # fmt: skip
+    baseline, tried = trials.run(table(effort, remedies))
+    notes = _notes(case, reporting, confirmed, trials, validation is None, calibration is None)
+    return Advice(
+        subject=f"{name or type(model).__name__} on '{described.name}' with {test.info.name}",
+        budget=budget,
+        ages_s=ages,
+        digital=(trials.digital[0], trials.digital[1]),
+        samples=(choosing.info.samples, reporting.info.samples),
+        chips=(spent.screened, confirmed),
+        confidence=confidence,
+        baseline=baseline,
+        tried=tuple(tried),
+        notes=tuple(notes),
+        command=command,
+        seconds=trials.elapsed(),
+    )
+
+
+def _expression(given: Hardware | str | Path, described: Hardware) -> str:
+    """The hardware in Python; `hw` where only the caller knows how it was made."""
+    if not isinstance(given, Hardware):
+        return f"mho.Hardware.of({str(given)!r})"
+    shipped = described.name in Hardware.presets() and Hardware.preset(described.name).digest() == described.digest()
+    return f"mho.Hardware.preset({described.name!r})" if shipped else "hw"
+
+
+def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:
+    """Training data that can be gone through again, and whether it has labels."""
+    if train is None:
+        return None, False
+    held = train if hasattr(train, "__len__") else list(train)
+    first = next(iter(held), None)
+    if first is None:
+        raise WrongSetting("the training data is empty", "give batches, or leave it out", path="train")
+    return held, isinstance(first, (tuple, list)) and len(first) == 2
+
+
+def _notes(case: Case, reporting: TestData, chips: int, trials: Trials, divided: bool, same: bool) -> list[str]:
+    n, m, effort = case.choosing.info.samples, reporting.info.samples, case.effort
+    notes = [
+        f"Chosen on {effort.screened} chips (seed {case.seed}) and {n} samples; confirmed on {chips} other chips (seed "
+        f"{case.seed + 1}) and {m} other samples. Rows marked · were only chosen on, and look better than they are.",
+        f"Intervals of confirmed rows have {100 * trials.level:.4g} % each, so that those of {trials.finalists} "
+        f"finalists hold together with {100 * trials.confidence:g} %. Accuracies: over chips, for these samples. Gains: "
+        "paired, mean over the ages, over chips and samples.",
+    ]
+    if divided:
+        notes.append(
+            "The samples for choosing are a part of the test data. With validation=... all test data is reported on."
+        )
+    if same:
+        notes.append(
+            "Ranges and recalibrations used the inputs of the samples for choosing; labels were not looked at."
+        )
+    return notes

@@ -1,0 +1,219 @@
+"""`Trials`: remedies measured on common chips, alone and together, and the finalists on fresh ones."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mho.advice.case import Case, Plan
+from mho.advice.gain import gain
+from mho.advice.remedy import SLOTS, Remedy
+from mho.advice.result import AS_IT_IS, Status, Tried
+from mho.errors import BadResults, MhoError, NeverPossible
+from mho.measure.evaluate import TestData
+from mho.measure.monte_carlo import drift
+from mho.measure.result import DriftResult
+
+Parts = tuple[Remedy, ...]
+
+
+class Trials:
+    """See `advise`.
+
+    Args:
+        case: What is to be helped.
+        reporting: Samples for the confirmation.
+        budget: Accuracy that may be lost, as a share.
+        chips: Chips of the confirmation.
+        confidence: Of all its intervals together.
+        workers: Processes.
+        name: Of the network.
+        hardware: The hardware as a Python expression.
+        max_seconds: Time for everything.
+        progress: Told what is being done.
+    """
+
+    def __init__(
+        self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
+        name: str, hardware: str, max_seconds: float | None, progress: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
+        self.confidence, self.finalists = confidence, case.effort.finalists
+        self.level = 1 - (1 - confidence) / self.finalists
+        self.workers, self.name, self.hardware, self.progress = workers, name, hardware, progress
+        self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
+        self.digital = [0.0, 0.0]
+        self.plans: dict[Parts, Plan] = {}
+        self.pool: dict[Parts, Tried] = {}
+        self.confirmed: dict[Parts, Tried] = {}
+        self.rest: list[Tried] = []
+
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.start
+
+    def run(self, remedies: Sequence[Remedy]) -> tuple[Tried, list[Tried]]:
+        """The network as it is, confirmed, and everything that was tried or not, with the reason."""
+        self.base = self._screen(())
+        stop = self._confirm(()).met if self.base.met else False
+        reason = "nothing needs to be done"
+        for tier in sorted({c.tier for c in remedies}):
+            members = [c for c in remedies if c.tier == tier]
+            for c in members:
+                why_not = c.applies(self.case)
+                if why_not is not None:
+                    self._leave(c, "does not apply", why_not)
+                elif stop:
+                    self._leave(c, "not tried", reason)
+                elif self._late():
+                    self._leave(c, "not tried", "the time was up")
+                elif self._try((c,)):
+                    stop, reason = True, "something cheaper keeps the budget"
+            if not stop and self._together():
+                stop, reason = True, "something cheaper keeps the budget"
+        baseline = self._confirm(())
+        if not baseline.met:
+            self._finals()
+        self._widen()
+        baseline = self.confirmed[()]
+        tried = [self.confirmed.get(parts, t) for parts, t in self.pool.items() if parts]
+        return baseline, [*tried, *self.rest]
+
+    def _leave(self, c: Remedy, status: Status, reason: str) -> None:
+        self.rest.append(Tried(c.name, (c.name,), c.tier, status, reason))
+
+    def _late(self) -> bool:
+        """Whether the rest of the time is needed for the confirmation."""
+        if self.max_seconds is None:
+            return False
+        effort, n, m = self.case.effort, self.case.choosing.info.samples, self.reporting.info.samples
+        passes = (effort.finalists + 1 - len(self.confirmed)) * self.chips * m / (effort.screened * n)
+        return self.elapsed() + passes * self.screening > self.max_seconds
+
+    def _try(self, parts: Parts) -> bool:
+        """Measure; True when it keeps the budget on fresh chips, too."""
+        try:
+            tried = self._screen(parts)
+        except BadResults:
+            raise
+        except MhoError as error:
+            names = tuple(c.name for c in parts)
+            status: Status = "does not apply" if isinstance(error, NeverPossible) else "failed"
+            self.rest.append(Tried(" + ".join(names), names, max(c.tier for c in parts), status, error.problem))
+            return False
+        early = len([p for p in self.confirmed if p]) < self.case.effort.finalists - 1
+        if tried.met and early:
+            found = self._confirm(parts)
+            return found.met and found.better
+        return False
+
+    def _together(self) -> bool:
+        """Add promising ones to the best, one at a time, as long as it helps at the worst age."""
+        able = [p for p, t in self.pool.items() if len(p) == 1 and t.gain is not None and t.gain.value > 0]
+        able.sort(key=lambda p: -self.pool[p].margin)
+        best = max(self.pool, key=lambda p: self.pool[p].margin)
+        if not best:
+            return False
+        for (c,) in able:
+            parts = tuple(sorted((*best, c), key=lambda one: SLOTS.index(one.slot)))
+            if len({one.slot for one in parts}) < len(parts) or parts in self.pool:
+                continue
+            if self._late():
+                return False
+            if self._try(parts):
+                return True
+            if parts in self.pool and self.pool[parts].margin > self.pool[best].margin:
+                best = parts
+        return False
+
+    def _finals(self) -> None:
+        """Measure again, as many as were agreed beforehand: the best, the best alone, the best of the cheapest, and on."""
+        left = self.case.effort.finalists - len([p for p in self.confirmed if p])
+        able = [p for p, t in self.pool.items() if p and p not in self.confirmed and t.gain and t.gain.value > 0]
+        able.sort(key=lambda p: -self.pool[p].margin)
+        single = [p for p in able if len(p) == 1]
+        cheapest = min((self.pool[p].tier for p in single), default=0)
+        wanted = [*able[:1], *single[:1], *[p for p in single if self.pool[p].tier == cheapest][:1], *able]
+        for parts in list(dict.fromkeys(wanted))[: max(left, 0)]:
+            self._confirm(parts)
+
+    def _widen(self) -> None:
+        """More finalists than were agreed beforehand: earlier calls that shared the folder looked at others. They count."""
+        folder = None if self.case.folder is None else self.case.folder / "confirm"
+        looked = len([f for f in folder.iterdir() if f.is_dir()]) - 1 if folder is not None and folder.is_dir() else 0
+        if looked <= self.finalists:
+            return
+        self.finalists, self.level = looked, 1 - (1 - self.confidence) / looked
+        base = self.confirmed[()]
+        for parts, tried in self.confirmed.items():
+            again = gain(tried.measured, base.measured, self.level) if parts else None
+            self.confirmed[parts] = replace(tried, gain=again, level=self.level)
+
+    def _plan(self, parts: Parts) -> Plan:
+        if parts not in self.plans:
+            plan = Plan(self.case.model)
+            for i in range(len(parts)):
+                before = parts[: i + 1]
+                if before not in self.plans:
+                    self.plans[before] = parts[i].prepare(plan, self.case)
+                plan = self.plans[before]
+            self.plans[parts] = plan
+        return self.plans[parts]
+
+    def _screen(self, parts: Parts) -> Tried:
+        self.progress(f"trying {_name(parts)}")
+        begun = self.elapsed()
+        result = self._measure(parts, "screen", self.case.choosing, self.case.effort.screened, self.case.seed)
+        self.screening = max(self.screening, self.elapsed() - begun)  # what is read from the disk says nothing
+        if not parts:
+            self.digital[0] = result.digital.accuracy
+        won = gain(result, self.base.measured) if parts else None
+        plan = self._plan(parts)
+        self.pool[parts] = Tried(
+            name=_name(parts),
+            parts=tuple(c.name for c in parts),
+            tier=max((c.tier for c in parts), default=0),
+            status="screened",
+            result=result,
+            gain=won,
+            floor=self.digital[0] - self.budget,
+            costs=plan.costs,
+            code=plan.code(self.hardware),
+        )
+        return self.pool[parts]
+
+    def _confirm(self, parts: Parts) -> Tried:
+        if parts in self.confirmed:
+            return self.confirmed[parts]
+        base = None if not parts else self._confirm(())
+        self.progress(f"confirming {_name(parts)}")
+        result = self._measure(parts, "confirm", self.reporting, self.chips, self.case.seed + 1)
+        if not parts:
+            self.digital[1] = result.digital.accuracy
+        self.confirmed[parts] = replace(
+            self.pool[parts],
+            status="confirmed",
+            result=result,
+            gain=None if base is None else gain(result, base.measured, self.level),
+            floor=self.digital[1] - self.budget,
+            level=self.level,
+        )
+        return self.confirmed[parts]
+
+    def _measure(self, parts: Parts, stage: str, data: TestData, chips: int, seed: int) -> DriftResult:
+        plan, held = self._plan(parts), data
+        folder = None
+        if self.case.folder is not None:
+            slug = re.sub(r"[^a-z0-9]+", "-", _name(parts).lower()).strip("-")
+            # The header of a run knows one hardware; the digest tells apart those that differ in single layers.
+            folder = self.case.folder / stage / f"{slug}-{plan.hardware(self.case).digest()[:8]}"
+        return drift(
+            plan.network(self.case), held, self.case.times_s, chips=chips, seed=seed, out=folder,  # type: ignore[arg-type]
+            workers=self.workers, task=self.case.task, name=self.name, **plan.settings(),
+        )  # fmt: skip
+
+
+def _name(parts: Parts) -> str:
+    return " + ".join(c.name for c in parts) or AS_IT_IS

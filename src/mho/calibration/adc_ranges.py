@@ -1,0 +1,141 @@
+"""The ranges of the ADCs with the smallest error at the output of their layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mho.calibration.draws import draws
+from mho.calibration.kept import Kept, squared
+from mho.calibration.search import smallest_error
+from mho.crossbar import ideal_cells
+from mho.crossbar.operands import operands
+from mho.kernels import quantise
+from mho.nn import AnalogMatrix
+
+_VALUES = 1 << 18
+"""Column outputs kept of each row block and readout."""
+_ROUNDS = 2
+"""Times that the bounds of several row blocks and readouts are fitted to one another."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Column outputs of one readout of one row block, at the same positions as those of the others.
+
+    Attributes:
+        seen: What the converter meets, noise included, (positions, columns).
+        clean: The same without the noise of products.
+        factor: What the digital sum multiplies it with, broadcast against `seen`.
+    """
+
+    seen: Tensor
+    clean: Tensor
+    factor: Tensor
+
+    def error(self, bound: float, half_steps: float) -> Tensor:
+        """What conversion with this bound, and the noise, add to the digital sum, (positions, columns)."""
+        return (quantise(self.seen, bound, half_steps) * bound - self.clean) * self.factor
+
+
+def adc_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
+    """The bounds that minimise Σ (y(bounds) - y)² over the layer's outputs, for ideal cells and quantised inputs.
+
+    y sums readouts k and row blocks b digitally, Σ_kb f_kb Q(a_kb + noise), against Σ_kb f_kb a_kb with the digital
+    factors f of each column. With one readout and block this is the clipping of the smallest squared error (Banner et
+    al. 2019, arXiv 1810.05723), columns weighted with the square of their factor. With several, each bound is first found
+    as if it were alone, which is exact for independent errors, and then twice more in the company of the others: what
+    two polarities clip at once may cancel.
+
+    Args:
+        matrix: The arrays, with the range of their DAC set.
+        kept: Inputs of the layer.
+
+    Returns:
+        (readouts, blocks).
+    """
+    half = matrix.hw.adc.half_steps
+    assert half is not None
+    columns = _columns(matrix, kept)
+    flat = [found for row in columns for found in row]
+    bounds = [_best(part, half, None) for part in flat]
+    if len(flat) > 1:
+        errors = [part.error(bound, half) for part, bound in zip(flat, bounds, strict=True)]
+        total = torch.stack(errors).sum(0)
+        for _ in range(_ROUNDS):
+            for i, part in enumerate(flat):
+                others = total - errors[i]
+                bounds[i] = _best(part, half, others)
+                errors[i] = part.error(bounds[i], half)
+                total = others + errors[i]
+    return torch.tensor(bounds, device=kept.weight.device).reshape(len(columns), -1)
+
+
+def adc_error(matrix: AnalogMatrix, kept: Kept, bounds: Tensor) -> float:
+    """Squared error that conversion within `bounds`, (readouts, blocks), adds to the layer's output, over its square."""
+    half = matrix.hw.adc.half_steps
+    assert half is not None
+    flat = [found for row in _columns(matrix, kept) for found in row]
+    lost = torch.stack([part.error(float(b), half) for part, b in zip(flat, bounds.flatten(), strict=True)]).sum(0)
+    unit = 1.0 if matrix.input_range is None else float(matrix.input_range)
+    made = kept.reference()
+    power = squared(made) / max(1, sum(y.numel() for y in made))
+    return unit**2 * float(lost.square().mean(dtype=torch.float64)) / (power or 1.0)
+
+
+def _best(columns: Columns, half: float, others: Tensor | None) -> float:
+    """The bound with the smallest error of the sum, given what the other readouts and blocks add to it."""
+    largest = float(columns.seen.abs().max()) if columns.seen.numel() else 0.0
+    if not largest:
+        return 1.0
+
+    def error(bound: float) -> float:
+        found = columns.error(bound, half)
+        return float((found if others is None else found + others).square().sum(dtype=torch.float64))
+
+    return smallest_error(error, largest)
+
+
+def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
+    """Column outputs [readout][block] at an even sample of the positions."""
+    operator, hw = kept.operator, matrix.hw
+    product = matrix.product(kept.weight, operator)
+    quiet = replace(product, hw=hw.replace(noise__output=0.0)) if hw.noise.output else product
+    cells = ideal_cells(operator.to_matrix(kept.weight), product.plan, hw)
+    held = operands(cells, operator, product.plan, product.kernel, hw)
+    readouts, blocks = len(cells.weight), len(product.plan.blocks)
+    chunks = list(kept)
+    parts: list[list[list[Columns]]] = [[[] for _ in range(blocks)] for _ in range(readouts)]
+    with draws(hw, matrix.path):
+        for x in chunks:
+            for b, (inputs, reach) in enumerate(product.inputs(x, matrix.input_range)):
+                for k, operand in enumerate(held.blocks[b]):
+                    clean = quiet.columns(inputs, operand._replace(variance=None))
+                    noisy = operand.variance is not None or hw.noise.output
+                    seen = product.columns(inputs, operand) if noisy else clean
+                    share = max(1, _VALUES // len(chunks) // clean.shape[operator.axis])
+                    step = (
+                        -(-(clean.numel() // clean.shape[operator.axis]) // share) | 1
+                    )  # odd: no pattern with the width of images
+                    factor = operand.gain.to(clean.dtype)
+                    if isinstance(reach, Tensor) and reach.dim():
+                        factor = factor * _rows(reach.expand(clean.shape), operator.axis, step)
+                    parts[k][b].append(
+                        Columns(_rows(seen, operator.axis, step), _rows(clean, operator.axis, step), factor)
+                    )
+    return [[_joined(found) for found in row] for row in parts]
+
+
+def _rows(y: Tensor, axis: int, step: int) -> Tensor:
+    """(positions, columns), every `step`-th position."""
+    return y.movedim(axis, -1).flatten(0, -2)[::step].float().contiguous()
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    def cat(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    factor = parts[0].factor if parts[0].factor.dim() == 1 else cat("factor")
+    return Columns(cat("seen"), cat("clean"), factor.float())

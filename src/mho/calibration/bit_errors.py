@@ -1,0 +1,157 @@
+"""What each number of bits costs at the output of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mho.calibration.adc_ranges import adc_error, adc_range
+from mho.calibration.calibrate import arguments, arrays, take
+from mho.calibration.dac_ranges import dac_range, output_error
+from mho.calibration.draws import draws
+from mho.calibration.kept import Kept
+from mho.convert import observed
+from mho.crossbar import Operator, ideal_cells
+from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.errors import BadInput
+from mho.hardware import Hardware
+from mho.nn import AnalogMatrix
+from mho.nn.layer import layer_paths
+from mho.nn.matrix import Observer
+
+Converter = Literal["dac", "adc"]
+_CONVERTERS: tuple[Converter, ...] = ("dac", "adc")
+_VALUES, _ITEMS = 1 << 17, 64
+"""Values kept of a matrix; items of a trial."""
+Errors = dict[tuple[str, Converter], dict[int, float]]
+
+
+def bit_errors(
+    net: nn.Module, batches: Iterable[Any], bits: range, *, at_output: bool = False, max_batches: int = 2
+) -> Errors:
+    """Squared error at the output of each layer over its squared output, by converter and bits.
+
+    One converter has b bits and the range of the smallest error, the other the most bits of `bits`. A layer of several
+    matrices has the sum of their errors.
+
+    Args:
+        net: What `to_analog` returned; nothing of it is changed.
+        batches: As for `calibrate`.
+        bits: Numbers of bits, rising.
+        at_output: Give squared errors of the network's output instead, to first order: each layer's errors times what a
+            trial, with the middle number of bits in this layer and converter alone, makes of its error.
+        max_batches: Batches looked at; the trials take 64 items.
+
+    Returns:
+        Errors by (path of the layer, "dac" or "adc"), by number of bits.
+
+    Raises:
+        BadInput: No batch, an array that no batch reached, or an output that is no tensor (`at_output`).
+        WrongSetting: `net` was not converted, or holds a programmed chip.
+    """
+    matrices, taken = arrays(net), take(batches, max_batches)
+    kept = _keep(net, taken)
+    paths, middle = layer_paths(net), bits[len(bits) // 2]
+    found: Errors = {}
+    trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]] = {}
+    with torch.no_grad():
+        for matrix in matrices:
+            if matrix.path not in kept:
+                raise BadInput("no batch reached this array", "give other batches", path=matrix.path)
+            full = _reach(with_bits(matrix.hw, bits[-1], None), matrix.path, kept[matrix.path])
+            for converter in _CONVERTERS:
+                key = (paths[matrix.path], converter)
+                by_bits = found.setdefault(key, dict.fromkeys(bits, 0.0))
+                for b in bits:
+                    dac, adc = (b, None) if converter == "dac" else (bits[-1], b)
+                    hw = with_bits(matrix.hw, dac, adc)
+                    follows = converter == "adc" and hw.adc.range != "fixed"  # the DAC's range does not depend on b
+                    ranged, error = _ranged(hw, matrix.path, kept[matrix.path], full if follows else None)
+                    by_bits[b] += error
+                    if b == middle:
+                        trials.setdefault(key, {})[matrix.path] = ranged
+    if at_output:
+        for key, error in _at_output(net, taken[0], trials).items():
+            weight = error / found[key][middle] if found[key][middle] else 0.0
+            found[key] = {b: weight * e for b, e in found[key].items()}
+    return found
+
+
+def with_bits(hw: Hardware, dac: int | None, adc: int | None) -> Hardware:
+    """The hardware with other converters; None is one of infinite resolution."""
+    return hw.replace(dac__steps=None, dac__bits=dac, adc__steps=None, adc__bits=adc)
+
+
+def _reach(hw: Hardware, path: str, kept: Kept) -> Tensor | None:
+    return dac_range(AnalogMatrix(hw, path), kept) if needs_input_range(hw) else None
+
+
+def _ranged(hw: Hardware, path: str, kept: Kept, reach: Tensor | None) -> tuple[AnalogMatrix, float]:
+    """Arrays with the ranges of the smallest error (of the DAC: `reach` where given), and that error."""
+    matrix = AnalogMatrix(hw, path)
+    reach = _reach(hw, path, kept) if reach is None else reach
+    if reach is not None:
+        matrix.register_buffer("input_range", reach)
+    if not needs_adc_range(hw):
+        return matrix, output_error(matrix, kept)(1.0 if reach is None else float(reach))
+    bounds = adc_range(matrix, kept)
+    matrix.register_buffer("adc_range", bounds)
+    return matrix, adc_error(matrix, kept, bounds)
+
+
+def _keep(net: nn.Module, batches: list[Any]) -> dict[str, Kept]:
+    kept: dict[str, Kept] = {}
+
+    def keep(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+        y = operator(x, weight)
+        kept.setdefault(matrix.path, Kept(weight, operator, _VALUES)).add(x, y)
+        return y
+
+    _pass(net, batches, keep)
+    return kept
+
+
+def _at_output(
+    net: nn.Module, batch: Any, trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]]
+) -> dict[Any, float]:
+    """Squared error of the network's output for each trial; all other layers are digital."""
+    batch = tuple(x[:_ITEMS] if isinstance(x, Tensor) else x for x in arguments(batch))
+    chosen: dict[str, AnalogMatrix] = {}
+
+    def answer(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
+        ranged = chosen.get(matrix.path)
+        if ranged is None:
+            return operator(x, weight)
+        product = ranged.product(weight, operator)
+        held = product.operands(ideal_cells(operator.to_matrix(weight), product.plan, ranged.hw))
+        with draws(ranged.hw, matrix.path):
+            return product(x, held, ranged.input_range, ranged.adc_range)
+
+    wanted = _pass(net, [batch], answer)
+    if not isinstance(wanted, Tensor):
+        raise BadInput(
+            f"the network returns a {type(wanted).__name__}", "wrap it so that it returns the tensor of class scores"
+        )
+    found = {}
+    for key, trial in trials.items():
+        chosen.clear()
+        chosen.update(trial)
+        found[key] = float((_pass(net, [batch], answer) - wanted).double().square().sum())
+    return found
+
+
+def _pass(net: nn.Module, batches: list[Any], observer: Observer) -> Tensor:
+    """The network's last output, in eval mode."""
+    training = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        with torch.no_grad(), observed(net, observer):
+            for batch in batches:
+                output = net(*arguments(batch))
+    finally:
+        for module, mode in training:
+            module.training = mode
+    return output  # type: ignore[no-any-return]

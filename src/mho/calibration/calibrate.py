@@ -1,0 +1,203 @@
+"""Converter ranges from data: inputs first, then column outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mho.calibration.collect import Inputs, Outputs
+from mho.calibration.ranges import Method, rules
+from mho.convert import observed
+from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.errors import BadInput, WrongSetting
+from mho.nn import AnalogMatrix
+from mho.nn.layer import layer_paths
+
+RANGES = ("input_range", "adc_range")
+"""Names of the ranges of a matrix."""
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+
+def calibrate(
+    net: nn.Module,
+    batches: Iterable[Any],
+    *,
+    method: Method = "quantile",
+    quantile: float | None = None,
+    sigmas: float | None = None,
+    momentum: float | None = None,
+    adc_method: Method | None = None,
+    max_batches: int = 8,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Set the ranges of the DACs and the ADCs of a converted network.
+
+    The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
+    column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
+    or that nothing in it needs, stay unset. A range that is learned gets its initial value.
+
+    Args:
+        net: What `to_analog` returned; its ranges are set in place.
+        batches: Batches of inputs, or of (inputs, labels); labels are not looked at.
+        method: max: the largest |x|. quantile: a quantile of |x|. moving_average: r ← (1 - m) r + m r_k over the
+            batches, with r_k a quantile of batch k or a number of its standard deviations. std: a number of standard
+            deviations. error: the range of the smallest squared error at the layer's output, rounding and clipping
+            and the hardware's noise included (see `dac_range`, `adc_range`).
+        quantile: Share of the values that a range covers, in (0, 1]. 1, the largest (the default), suits networks
+            that were not trained for clipping; ranges below it pay where a few outliers waste most of the codes.
+        sigmas: Standard deviations of std (3 by default; Rasch et al. 2023) and of moving_average.
+        momentum: m of moving_average, in (0, 1]; None: 1/k, so that every batch counts alike.
+        adc_method: Method of the ADCs where it is to be another one; options count for both where both take them.
+        max_batches: Batches looked at.
+        progress: Called after each step with the steps done and in all.
+
+    Returns:
+        `net`.
+
+    Raises:
+        BadInput: No batch, an array that no batch reached, or values that are not finite.
+        WrongSetting: `net` was not converted or holds a programmed chip, an unknown method, or an option that the
+            methods do not take or that lies outside its range.
+
+    Example:
+        >>> net = calibrate(net, batches, method="error")
+    """
+    for_dacs, for_adcs = rules(method, adc_method, quantile, sigmas, momentum)
+    matrices = arrays(net)
+    taken = take(batches, max_batches)
+    inputs, outputs = Inputs(for_dacs, for_adcs), Outputs(for_adcs)
+    passes = [any(inputs.wanted(m.hw) for m in matrices)]
+    passes += [for_adcs.method != "error" and any(outputs.wanted(m.hw) for m in matrices)]
+    count = _Count(progress, len(taken) * sum(passes) + 2 * len(matrices))
+    training = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        with torch.no_grad():
+            if passes[0]:
+                _observe(net, taken, matrices, inputs, count)
+            for matrix in matrices:
+                if needs_input_range(matrix.hw):
+                    _set(matrix, "input_range", inputs.input_range(matrix))
+                count()
+            if passes[1]:
+                _observe(net, taken, matrices, outputs, count)
+            for matrix in matrices:
+                if needs_adc_range(matrix.hw):
+                    _set(matrix, "adc_range", (outputs if passes[1] else inputs).adc_range(matrix))
+                count()
+    finally:
+        for module, mode in training:
+            module.training = mode
+    return net
+
+
+def arguments(batch: Any) -> tuple[Any, ...]:
+    """The positional arguments of the network in a batch: the batch, or its first element when labels follow."""
+    return (batch[0],) if isinstance(batch, (tuple, list)) else (batch,)
+
+
+def arrays(net: nn.Module) -> list[AnalogMatrix]:
+    """The arrays of a converted network without a chip.
+
+    Raises:
+        WrongSetting: It has none, or a chip is in place.
+    """
+    matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
+    if not matrices:
+        raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
+    for matrix in matrices:
+        if matrix.programmed() is not None:
+            raise WrongSetting(
+                "a programmed chip keeps the ranges that it was programmed with",
+                "calibrate the converted network, then call mho.program(net)",
+                path=matrix.path,
+            )
+    return matrices
+
+
+def take(batches: Iterable[Any], most: int) -> list[Any]:
+    """The first batches.
+
+    Raises:
+        BadInput: There is none.
+        WrongSetting: `most` asks for none.
+    """
+    if most < 1:
+        raise WrongSetting(f"max_batches = {most}", "look at one batch at least", path="max_batches")
+    taken = [batch for batch, _ in zip(batches, range(most), strict=False)]
+    if not taken:
+        raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
+    return taken
+
+
+def ranges_of(net: nn.Module) -> dict[str, Tensor]:
+    """The ranges that are set, by their names in the network's state dict."""
+    names = {f"{path}.{name}".lstrip(".") for path, m in net.named_modules() for name in RANGES if _has(m, name)}
+    return {name: value for name, value in net.state_dict().items() if name in names}
+
+
+def save_ranges(net: nn.Module, path: str | Path) -> Path:
+    """Write the ranges to a safetensors file; ``net.load_state_dict(load_file(path), strict=False)`` sets them again.
+
+    Raises:
+        WrongSetting: No range is set.
+        BadInput: The file cannot be written.
+    """
+    found, file = ranges_of(net), Path(path)
+    if not found:
+        raise WrongSetting("no range is set", "call mho.calibrate(net, batches) first")
+    from safetensors.torch import save_file
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.detach().cpu().contiguous() for name, value in found.items()}, file)
+    except OSError as error:
+        raise BadInput(f"cannot write it ({error})", "choose another path", path=str(file)) from None
+    return file
+
+
+def _has(module: nn.Module, name: str) -> bool:
+    return isinstance(module, AnalogMatrix) and getattr(module, name) is not None
+
+
+class _Count:
+    def __init__(self, progress: Progress | None, steps: int) -> None:
+        self.progress, self.done, self.steps = progress, 0, steps
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.steps)
+
+
+def _observe(
+    net: nn.Module, batches: list[Any], matrices: list[AnalogMatrix], collect: Inputs | Outputs, count: _Count
+) -> None:
+    with observed(net, collect):
+        for collect.batch, batch in enumerate(batches):
+            net(*arguments(batch))
+            count()
+    for matrix in matrices:
+        if collect.wanted(matrix.hw) and not collect.reached(matrix):
+            raise BadInput(
+                "no batch reached this array",
+                "the network read its weight around the layer's forward, or not at all: keep it digital with "
+                f"hw.replace(digital=['{layer_paths(net)[matrix.path]}'])",
+                path=matrix.path,
+            )
+
+
+def _set(matrix: AnalogMatrix, name: str, value: Tensor) -> None:
+    if not bool(torch.isfinite(value).all()):
+        raise BadInput("the values to convert are not finite", "check the data and the weights", path=matrix.path)
+    old = getattr(matrix, name)
+    if isinstance(old, nn.Parameter):  # an optimiser may hold it
+        with torch.no_grad():
+            old.copy_(value)
+    else:
+        matrix.set_range(name, value)

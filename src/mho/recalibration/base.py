@@ -1,0 +1,150 @@
+"""`Recalibration`: the contract, and where the kinds are found."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from mho.calibration import arguments
+from mho.errors import BadInput, WrongSetting
+from mho.nn import AnalogMatrix
+from mho.registry import Registry
+
+R = TypeVar("R", bound="Recalibration")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recalibration(ABC):
+    """Something that the digital side does to a chip at an age: called on a network of ``chip.at(t)``, returns a network.
+
+    Everything that it needs from the digital network is measured when it is made, so it is a frozen, picklable value that
+    any chip at any age can be given to. The network that it is called on is changed in place: it is a copy of its own.
+    Its ``recalibrations`` lists what was done, one line each. Forward passes draw their noise of products from torch's
+    default generator; `mho.drift` seeds it from the address (seed, chip, age).
+
+    A kind of your own is a subclass with `kind` and `apply`, under the entry-point group ``mho.recalibrations``.
+
+    Args:
+        batches: Batches of inputs, or of (inputs, labels); held in memory.
+
+    Raises:
+        BadInput: No batch.
+        WrongSetting: A single tensor instead of batches.
+    """
+
+    batches: Iterable[Any]
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batches, Tensor):
+            raise WrongSetting("one tensor is not a sequence of batches", "give [inputs]", path="batches")
+        held = tuple(self._held(batch) for batch in self.batches)
+        if not held:
+            raise BadInput("there is no batch to recalibrate with", "give at least one batch of inputs", path="batches")
+        object.__setattr__(self, "batches", held)
+
+    @classmethod
+    def of(cls: type[R], batches: Iterable[Any], digital_net: nn.Module, **options: Any) -> R:
+        """One of this kind from what every kind can be made of.
+
+        Args:
+            batches: Calibration data.
+            digital_net: The digital network.
+            options: The kind's own arguments.
+        """
+        return cls(batches, digital_net, **options)  # type: ignore[call-arg]
+
+    @property
+    def labels(self) -> bool:
+        """Whether it looks at labels."""
+        return False
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The inputs of each batch."""
+        return tuple(self.batches)
+
+    @torch.no_grad()
+    def __call__(self, net: nn.Module) -> nn.Module:
+        """The recalibrated network, in eval mode.
+
+        Args:
+            net: What ``chip.at(t)`` returned, or another recalibration of it.
+
+        Raises:
+            WrongSetting: No chip's network, or nothing in it that this recalibration can change.
+            BadInput: Data that the network cannot use.
+        """
+        if not any(isinstance(m, AnalogMatrix) and m.programmed() is not None for m in net.modules()):
+            raise WrongSetting("this network is no chip's", "pass what mho.program(net).at(t) returned")
+        done = self.apply(net.eval())
+        net.recalibrations = (*getattr(net, "recalibrations", ()), f"{self}: {done}")  # type: ignore[assignment]
+        return net
+
+    @abstractmethod
+    def apply(self, net: nn.Module) -> str:
+        """Change a chip's network in place, in eval mode and without gradients.
+
+        Returns:
+            What was done, in words.
+        """
+
+    def record(self) -> str:
+        """What decides its results, for the header of a run: name, options, digest of the calibration data."""
+        sha = hashlib.sha256()
+        for batch in self.batches:
+            _digest(batch, sha)
+        for tensor in self._targets():
+            _digest(tensor, sha)
+        options = "".join(f", {name}={value}" for name, value in self._options().items())
+        return f"{self.kind}{options}, {sum(map(_length, self.inputs))} inputs {sha.hexdigest()[:12]}"
+
+    def _held(self, batch: Any) -> Any:
+        return arguments(batch)[0]
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+    def _targets(self) -> Iterable[Tensor]:
+        """What was measured on the digital network."""
+        return ()
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.record()})"
+
+
+RECALIBRATIONS: Registry[type[Recalibration]] = Registry(
+    "recalibration",
+    "mho.recalibrations",
+    {
+        "norms": "mho.recalibration.norms:RecalibrateNorms",
+        "affine": "mho.recalibration.affine:RecalibrateAffine",
+        "output": "mho.recalibration.output:RecalibrateOutput",
+        "threshold": "mho.recalibration.threshold:RecalibrateThreshold",
+    },
+)
+
+
+def _digest(part: Any, sha: Any) -> None:
+    if isinstance(part, Tensor):
+        sha.update(f"{part.dtype}{tuple(part.shape)}".encode())
+        sha.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    elif isinstance(part, (tuple, list, dict)):
+        for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+            sha.update(f"{name}:".encode())
+            _digest(value, sha)
+
+
+def _length(x: Any) -> int:
+    if isinstance(x, dict):
+        return max(map(_length, x.values()), default=0)
+    return len(x) if isinstance(x, Tensor) and x.dim() else 1

@@ -1,0 +1,193 @@
+"""`write`: one page that opens without a network, the figures as files, and the rows as CSV."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mho.errors import BadInput
+from mho.measure.result import DriftResult
+from mho.measure.sentence import bracket, cautions, percent, show_age, show_budget
+from mho.measure.summary import chance, majority, recalls
+from mho.reports.figures import draw
+from mho.units import show_time
+
+
+def write(result: DriftResult, directory: str | Path, budget: float = 0.01) -> Path:
+    """Write ``report.html``, ``figures/*.svg`` and ``rows.csv`` into `directory`.
+
+    Args:
+        result: What was measured.
+        directory: Made if it is not there.
+        budget: Accuracy that may be lost, as a share.
+
+    Returns:
+        Path of ``report.html``.
+
+    Raises:
+        BadInput: The directory cannot be written.
+        WrongSetting: The budget does not lie in [0, 1), or chips share passes.
+    """
+    result.needs_single_chips("a report")
+    directory = Path(directory)
+    plots = draw(result, budget)
+    page = _page(result, budget, plots)
+    try:
+        (directory / "figures").mkdir(parents=True, exist_ok=True)
+        for plot in plots:
+            (directory / "figures" / f"{plot.name}.svg").write_text(plot.svg, encoding="utf-8")
+        result.to_csv(directory / "rows.csv")
+        path = directory / "report.html"
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
+    return path
+
+
+def _page(result: DriftResult, budget: float, plots: list[Any]) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("mho.reports").joinpath("template.html.j2").read_text(encoding="utf-8"))
+    header = result.header
+    return template.render(
+        result=result,
+        header=header,
+        sentence=result.sentence(budget),
+        answer=_unbroken(result.sentence(budget)),
+        digital=_of_digital(result),
+        cautions=cautions(result),
+        keys=_key_numbers(result, budget),
+        plots={plot.name: plot for plot in plots},
+        inline={plot.name: Markup(plot.inline) for plot in plots},
+        ages=_by_age(result),
+        corrected=_corrected(result),
+        placement=[_placed(row) for row in header.placement],
+        mapped=_mapped(header.placement),
+        hardware=yaml.safe_dump(header.hardware, sort_keys=False, allow_unicode=True, width=88),
+        times=", ".join(show_time(t) for t in header.times_s),
+        budget=f"{100 * budget:.4g} percentage point{'' if abs(budget - 0.01) < 1e-9 else 's'}",
+        budget_value=f"{budget:g}",
+        level=f"{100 * header.confidence:g} %",
+    )
+
+
+def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str]]:
+    first, last = result.summary()[0], result.summary()[-1]
+    data, level = result.header.data, f"{100 * result.header.confidence:g} %"
+    life, low = result.lifetime(budget), result.lifetime(budget, statistic=5)
+    numbers = [
+        ("Digital accuracy", percent(result.digital.accuracy), f"{result.digital.samples:,} samples"),
+        (f"Accuracy at {show_age(first.age_s)}", *_split(bracket(first.mean, first.low, first.high))),
+    ]
+    if len(result.ages_s) > 1:
+        numbers.append((f"Accuracy at {show_age(last.age_s)}", *_split(bracket(last.mean, last.low, last.high))))
+    numbers.append((f"Lifetime at {show_budget(budget)}", *_split(str(life))))
+    numbers.append(("Lifetime of 95 % of chips", *_split(str(low))))
+    numbers.append((f"Yield at {show_age(last.age_s)}", *_split(str(result.yield_at(last.age_s, budget)))))
+    half = 100 * result.half_width()
+    numbers.append(
+        (
+            "Chips",
+            str(len(result.chips)),
+            f"mean within ±{half:.2g} points at every age" if half < math.inf else "no interval",
+        )
+    )
+    if data.classes:
+        numbers.append(
+            (
+                "Without looking",
+                percent(majority(data)),
+                f"most frequent class; chance {percent(chance(data))}",
+            )
+        )
+    return [
+        (name, value, f"{note} {level} interval" if note.startswith("[") else note) for name, value, note in numbers
+    ]
+
+
+def _split(text: str) -> tuple[str, str]:
+    value, bracketed, rest = text.partition(" [")
+    return value, f"[{rest}" if bracketed else ""
+
+
+def _by_age(result: DriftResult) -> list[tuple[str, ...]]:
+    return [
+        (
+            show_age(s.age_s),
+            bracket(s.mean, s.low, s.high),
+            bracket(s.mean, s.low_total, s.high_total).partition(" % ")[2],
+            percent(s.minimum),
+            percent(s.p5),
+            _number(100 * s.std, 2),
+            _number(100 * s.sigma_chip, 2),
+        )
+        for s in result.summary()
+    ]
+
+
+def _corrected(result: DriftResult) -> list[tuple[str, ...]]:
+    return [
+        (
+            show_age(s.age_s),
+            _number(s.normalised, 3),
+            _number(s.chance_corrected, 3),
+            _number(s.majority_corrected, 3),
+            percent(s.balanced),
+            _number(s.loss, 3),
+            percent(s.top_share),
+            percent(s.shift),
+        )
+        for s in result.summary()
+    ]
+
+
+def _of_digital(result: DriftResult) -> dict[str, str]:
+    digital, recall = result.digital, recalls(result.digital, result.header.data)
+    recall = recall[~np.isnan(recall)]
+    return {
+        "accuracy": percent(digital.accuracy),
+        "balanced": percent(float(recall.mean()) if recall.size else math.nan),
+        "loss": _number(digital.loss, 3),
+        "top": percent(max(digital.predicted) / digital.samples if digital.predicted else math.nan),
+    }
+
+
+def _unbroken(text: str) -> str:
+    """No line ends inside a number with its unit or its interval."""
+    text = re.sub(r"(?<=\d) (?=%|\[|(?:s|min|h|days?|months?|years?)\b)", "\u00a0", text)
+    return re.sub(r"(?<=%) (?=\[)|(?<=,) (?=[\d.]+\])", "\u00a0", text)
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _placed(row: dict[str, Any]) -> dict[str, Any]:
+    shape, analog = row.get("shape") or (), row.get("placed") == "analog"
+    return {
+        "path": ".".join(str(row[key]) for key in ("path", "weight") if row.get(key)),
+        "placed": row.get("placed", ""),
+        "reason": row.get("reason", ""),
+        "shape": " × ".join(str(n) for n in shape),
+        "macs": f"{row.get('macs') or 0:,}",
+        "mac_share": percent(float(row.get("mac_share") or 0.0)),
+        "arrays": row.get("arrays") or 0 if analog else "",
+        "utilisation": percent(float(row.get("utilisation") or 0.0), 0) if analog else "",
+    }
+
+
+def _mapped(placement: Iterable[dict[str, Any]]) -> str:
+    rows = list(placement)
+    analog = [row for row in rows if row.get("placed") == "analog"]
+    share = sum(float(row.get("mac_share") or 0.0) for row in analog)
+    arrays = sum(int(row.get("arrays") or 0) for row in analog)
+    where = f"{len(analog)} of {len(rows)} weights are on {arrays} arrays"
+    return f"{where} and do {percent(share)} of the multiplications."

@@ -1,0 +1,34 @@
+"""`report`: the page that belongs to a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mho.advice import Advice
+from mho.errors import WrongSetting
+from mho.measure import DriftResult
+from mho.reports.advice import write_advice
+from mho.reports.html import write
+
+
+def report(result: DriftResult | Advice, directory: str | Path, *, budget: float = 0.01) -> Path:
+    """Write what belongs to a result: one HTML file that opens without a network, its figures, and the rows as CSV.
+
+    Args:
+        result: What `mho.drift` or `mho.advise` returned, or ``DriftResult.load(...)``.
+        directory: Made if it is not there.
+        budget: Accuracy that may be lost, as a share; an `Advice` has its own.
+
+    Returns:
+        Path of the HTML file: ``report.html`` or ``advice.html``.
+
+    Raises:
+        BadInput: The directory cannot be written.
+        WrongSetting: Chips share passes, so that nothing is known about single ones; a budget outside [0, 1); a result
+            that has no report.
+    """
+    if isinstance(result, Advice):
+        return write_advice(result, directory)
+    if isinstance(result, DriftResult):
+        return write(result, directory, budget)
+    raise WrongSetting(f"no report belongs to a {type(result).__name__}", "give a DriftResult or an Advice")

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mho.errors import WrongSetting
+from mho.statistics import accuracy_at, lifetime, yield_at
+
+AGES = (1.0, 1e2, 1e4, 1e6)
+
+
+def _falling(ages: tuple[float, ...], slopes: np.ndarray) -> np.ndarray:
+    """Accuracy 0.9 - slope·log10(t): exactly what is interpolated."""
+    return 0.9 - slopes[:, None] * np.log10(ages)[None]
+
+
+@given(slope=st.floats(0.002, 0.05), floor=st.floats(0.7, 0.899))
+@settings(max_examples=60, deadline=None)
+def test_lifetime_of_a_logarithmic_law(slope: float, floor: float) -> None:
+    truth = 10 ** ((0.9 - floor) / slope)
+    found = lifetime(AGES, _falling(AGES, np.full(3, slope)), floor)
+    if truth > 1e6 * (1 + 1e-9):
+        assert found.beyond and found.t_s == 1e6 and found.high_s == math.inf
+    elif truth < 1e6 * (1 - 1e-9):
+        assert found.t_s == pytest.approx(truth, rel=1e-6)
+        assert found.low_s <= found.t_s <= found.high_s == pytest.approx(found.low_s, rel=1e-6)
+
+
+def test_age_zero_stands_a_tenth_before_the_next() -> None:
+    found = lifetime((0.0, 10.0), [[1.0, 0.0]], 0.5)
+    assert found.t_s == pytest.approx(math.sqrt(1.0 * 11.0) - 1.0)
+
+
+def test_first_crossing_counts() -> None:
+    table = [[0.9, 0.8, 0.9, 0.7]]
+    assert 1 < lifetime(AGES, table, 0.85).t_s < 1e2
+
+
+def test_already_outside() -> None:
+    found = lifetime(AGES, [[0.5] * 4, [0.6] * 4], 0.8)
+    assert found.before and not found.beyond
+    assert (found.t_s, found.low_s, found.high_s) == (1.0, 0.0, 1.0)
+    assert str(found) == "less than 1 s"
+
+
+def test_on_the_floor_is_inside() -> None:
+    assert lifetime(AGES, [[0.92 - 0.01] * 4], 0.91).beyond
+    assert yield_at(AGES, [[0.91] * 4], 0.92 - 0.01, 1e3).inside == 1
+
+
+def test_percentile_is_shorter_than_mean() -> None:
+    table = _falling(AGES, np.linspace(0.01, 0.03, 21))
+    low = lifetime(AGES, table, 0.85, statistic=5)
+    assert low.t_s < lifetime(AGES, table, 0.85).t_s
+    assert low.t_s == pytest.approx(10 ** (0.05 / 0.029), rel=1e-6)
+
+
+def test_one_chip_has_no_interval() -> None:
+    found = lifetime(AGES, [[0.9, 0.8, 0.7, 0.6]], 0.75)
+    assert (found.low_s, found.high_s) == (0.0, math.inf)
+    assert str(found).endswith("[unknown]")
+
+
+def test_bootstrap_is_repeatable() -> None:
+    table = _falling(AGES, np.random.default_rng(0).uniform(0.01, 0.03, 12))
+    assert lifetime(AGES, table, 0.85, seed=4) == lifetime(AGES, table, 0.85, seed=4)
+    assert lifetime(AGES, table, 0.85, seed=4) != lifetime(AGES, table, 0.85, seed=5)
+
+
+@pytest.mark.parametrize("chips", [4, 12])
+def test_bootstrap_covers(chips: int) -> None:
+    rng = np.random.default_rng(chips)
+    truth, covered = 10 ** (0.05 / 0.02), 0
+    for repeat in range(250):
+        table = _falling(AGES, rng.normal(0.02, 0.004, chips))
+        found = lifetime(AGES, table, 0.85, seed=repeat)
+        covered += found.low_s <= truth <= found.high_s
+    assert 0.87 * 250 <= covered <= 0.995 * 250
+
+
+def test_yield_between_ages() -> None:
+    table = _falling(AGES, np.array([0.01, 0.02, 0.03, 0.04]))
+    found = yield_at(AGES, table, 0.85, 1e2)  # on the floor at slope 0.025
+    assert (found.inside, found.chips, found.share) == (2, 4, 0.5)
+    assert 0 < found.low < 0.5 < found.high < 1
+    assert accuracy_at(AGES, table, 31.6227766)[:, 0] == pytest.approx([0.885, 0.87, 0.855, 0.84])
+    assert yield_at(AGES, table, 0.85, 1e6).inside == 0
+
+
+@pytest.mark.parametrize("call", [
+    lambda: yield_at(AGES, [[0.9] * 4], 0.8, 2e6),
+    lambda: yield_at(AGES, [[0.9] * 4], 0.8, 0.0),
+    lambda: lifetime((1.0, 1.0), [[0.9, 0.8]], 0.8),
+    lambda: lifetime(AGES, [[0.9, 0.8]], 0.8),
+    lambda: lifetime(AGES, [[0.9] * 4], 0.8, statistic=101),
+    lambda: lifetime(AGES, [[0.9] * 4], 0.8, statistic="median"),
+    lambda: lifetime((), np.zeros((1, 0)), 0.8),
+])  # fmt: skip
+def test_refused(call) -> None:
+    with pytest.raises(WrongSetting):
+        call()
