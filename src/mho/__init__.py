@@ -27,6 +27,7 @@ _WHERE = {
     "calibrate": "mho.calibration",
     "drift": "mho.measure",
     "fit": "mho.training",
+    "fuse": "mho.chip",
     "program": "mho.chip",
     "report": "mho.reports",
     "sensitivity": "mho.measure",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mho.advice import advise as advise
     from mho.calibration import calibrate as calibrate
     from mho.chip import Chip as Chip
+    from mho.chip import fuse as fuse
     from mho.chip import program as program
     from mho.convert import to_analog as to_analog
     from mho.convert import to_digital as to_digital

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,9 +10,8 @@ from torch import Tensor
 from mho.calibration.draws import draws
 from mho.calibration.kept import Kept, squared
 from mho.calibration.search import smallest_error
-from mho.crossbar import ideal_cells
-from mho.crossbar.operands import operands
-from mho.kernels import quantise
+from mho.crossbar import columns, hold, ideal_cells
+from mho.crossbar.reference import convert
 from mho.nn import AnalogMatrix
 
 _VALUES = 1 << 18
@@ -29,15 +28,19 @@ class Columns:
         seen: What the converter meets, noise included, (positions, columns).
         clean: The same without the noise of products.
         factor: What the digital sum multiplies it with, broadcast against `seen`.
+        half_steps: Largest code of its converter.
+        unipolar: See `Conversion`.
     """
 
     seen: Tensor
     clean: Tensor
     factor: Tensor
+    half_steps: float
+    unipolar: bool
 
-    def error(self, bound: float, half_steps: float) -> Tensor:
+    def error(self, bound: float) -> Tensor:
         """What conversion with this bound, and the noise, add to the digital sum, (positions, columns)."""
-        return (quantise(self.seen, bound, half_steps) * bound - self.clean) * self.factor
+        return (convert(self.seen, bound, self.half_steps, self.unipolar) - self.clean) * self.factor
 
 
 def adc_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
@@ -56,43 +59,39 @@ def adc_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
     Returns:
         (readouts, blocks).
     """
-    half = matrix.hw.adc.half_steps
-    assert half is not None
     columns = _columns(matrix, kept)
     flat = [found for row in columns for found in row]
-    bounds = [_best(part, half, None) for part in flat]
+    bounds = [_best(part, None) for part in flat]
     if len(flat) > 1:
-        errors = [part.error(bound, half) for part, bound in zip(flat, bounds, strict=True)]
+        errors = [part.error(bound) for part, bound in zip(flat, bounds, strict=True)]
         total = torch.stack(errors).sum(0)
         for _ in range(_ROUNDS):
             for i, part in enumerate(flat):
                 others = total - errors[i]
-                bounds[i] = _best(part, half, others)
-                errors[i] = part.error(bounds[i], half)
+                bounds[i] = _best(part, others)
+                errors[i] = part.error(bounds[i])
                 total = others + errors[i]
     return torch.tensor(bounds, device=kept.weight.device).reshape(len(columns), -1)
 
 
 def adc_error(matrix: AnalogMatrix, kept: Kept, bounds: Tensor) -> float:
     """Squared error that conversion within `bounds`, (readouts, blocks), adds to the layer's output, over its square."""
-    half = matrix.hw.adc.half_steps
-    assert half is not None
     flat = [found for row in _columns(matrix, kept) for found in row]
-    lost = torch.stack([part.error(float(b), half) for part, b in zip(flat, bounds.flatten(), strict=True)]).sum(0)
+    lost = torch.stack([part.error(float(b)) for part, b in zip(flat, bounds.flatten(), strict=True)]).sum(0)
     unit = 1.0 if matrix.input_range is None else float(matrix.input_range)
     made = kept.reference()
     power = squared(made) / max(1, sum(y.numel() for y in made))
     return unit**2 * float(lost.square().mean(dtype=torch.float64)) / (power or 1.0)
 
 
-def _best(columns: Columns, half: float, others: Tensor | None) -> float:
+def _best(columns: Columns, others: Tensor | None) -> float:
     """The bound with the smallest error of the sum, given what the other readouts and blocks add to it."""
     largest = float(columns.seen.abs().max()) if columns.seen.numel() else 0.0
     if not largest:
         return 1.0
 
     def error(bound: float) -> float:
-        found = columns.error(bound, half)
+        found = columns.error(bound)
         return float((found if others is None else found + others).square().sum(dtype=torch.float64))
 
     return smallest_error(error, largest)
@@ -100,32 +99,34 @@ def _best(columns: Columns, half: float, others: Tensor | None) -> float:
 
 def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
     """Column outputs [readout][block] at an even sample of the positions."""
-    operator, hw = kept.operator, matrix.hw
-    product = matrix.product(kept.weight, operator)
-    quiet = replace(product, hw=hw.replace(noise__output=0.0)) if hw.noise.output else product
-    cells = ideal_cells(operator.to_matrix(kept.weight), product.plan, hw)
-    held = operands(cells, operator, product.plan, product.kernel, hw)
-    readouts, blocks = len(cells.weight), len(product.plan.blocks)
+    operator, scheme = kept.operator, matrix.scheme(kept.weight, kept.operator)
+    held = hold(ideal_cells(operator.to_matrix(kept.weight), scheme), operator, scheme)
     chunks = list(kept)
-    parts: list[list[list[Columns]]] = [[[] for _ in range(blocks)] for _ in range(readouts)]
-    with draws(hw, matrix.path):
+    parts: dict[tuple[int, int], list[Columns]] = {}
+    with draws(scheme, matrix.path):
         for x in chunks:
-            for b, (inputs, reach) in enumerate(product.inputs(x, matrix.input_range)):
-                for k, operand in enumerate(held.blocks[b]):
-                    clean = quiet.columns(inputs, operand._replace(variance=None))
-                    noisy = operand.variance is not None or hw.noise.output
-                    seen = product.columns(inputs, operand) if noisy else clean
-                    share = max(1, _VALUES // len(chunks) // clean.shape[operator.axis])
-                    step = (
-                        -(-(clean.numel() // clean.shape[operator.axis]) // share) | 1
-                    )  # odd: no pattern with the width of images
-                    factor = operand.gain.to(clean.dtype)
-                    if isinstance(reach, Tensor) and reach.dim():
-                        factor = factor * _rows(reach.expand(clean.shape), operator.axis, step)
-                    parts[k][b].append(
-                        Columns(_rows(seen, operator.axis, step), _rows(clean, operator.axis, step), factor)
-                    )
-    return [[_joined(found) for found in row] for row in parts]
+            for column in columns(held, operator, x, matrix.input_range):
+                c, clean = column.conversion, column.clean
+                if c.half_steps is None:
+                    continue
+                seen = column.seen()
+                share = max(1, _VALUES // len(chunks) // clean.shape[operator.axis])
+                positions = clean.numel() // clean.shape[operator.axis]
+                step = -(-positions // share) | 1  # odd: no pattern with the width of images
+                factor = (column.operand.gain * c.weight).to(clean.dtype)
+                if scheme.per_vector:
+                    assert isinstance(column.reach, Tensor)
+                    factor = factor * _rows(column.reach.expand(clean.shape), operator.axis, step)
+                found = Columns(
+                    _rows(seen, operator.axis, step),
+                    _rows(clean, operator.axis, step),
+                    factor,
+                    c.half_steps,
+                    c.unipolar,
+                )
+                parts.setdefault((c.readout, c.block), []).append(found)
+    readouts, blocks = range(len(scheme.readouts.columns)), range(len(scheme.plan.blocks))
+    return [[_joined(parts[k, b]) for b in blocks] for k in readouts]
 
 
 def _rows(y: Tensor, axis: int, step: int) -> Tensor:
@@ -137,5 +138,6 @@ def _joined(parts: list[Columns]) -> Columns:
     def cat(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts])
 
-    factor = parts[0].factor if parts[0].factor.dim() == 1 else cat("factor")
-    return Columns(cat("seen"), cat("clean"), factor.float())
+    first = parts[0]
+    factor = first.factor if first.factor.dim() == 1 else cat("factor")
+    return Columns(cat("seen"), cat("clean"), factor.float(), first.half_steps, first.unipolar)

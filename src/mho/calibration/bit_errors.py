@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -13,14 +14,12 @@ from mho.calibration.calibrate import arguments, arrays, take
 from mho.calibration.dac_ranges import dac_range, output_error
 from mho.calibration.draws import draws
 from mho.calibration.kept import Kept
-from mho.convert import observed
-from mho.crossbar import Operator, ideal_cells
-from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.crossbar import Operator, Scheme
 from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
-from mho.nn.matrix import Observer
+from mho.nn.matrix import Watcher, digitally, matrices, watched
 
 Converter = Literal["dac", "adc"]
 _CONVERTERS: tuple[Converter, ...] = ("dac", "adc")
@@ -52,13 +51,13 @@ def bit_errors(
         BadInput: No batch, an array that no batch reached, or an output that is no tensor (`at_output`).
         WrongSetting: `net` was not converted, or holds a programmed chip.
     """
-    matrices, taken = arrays(net), take(batches, max_batches)
+    found_arrays, taken = arrays(net), take(batches, max_batches)
     kept = _keep(net, taken)
     paths, middle = layer_paths(net), bits[len(bits) // 2]
     found: Errors = {}
     trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]] = {}
     with torch.no_grad():
-        for matrix in matrices:
+        for matrix in found_arrays:
             if matrix.path not in kept:
                 raise BadInput("no batch reached this array", "give other batches", path=matrix.path)
             full = _reach(with_bits(matrix.hw, bits[-1], None), matrix.path, kept[matrix.path])
@@ -85,8 +84,12 @@ def with_bits(hw: Hardware, dac: int | None, adc: int | None) -> Hardware:
     return hw.replace(dac__steps=None, dac__bits=dac, adc__steps=None, adc__bits=adc)
 
 
+def _scheme(hw: Hardware, kept: Kept) -> Scheme:
+    return Scheme.of(kept.operator, tuple(kept.weight.shape), hw)
+
+
 def _reach(hw: Hardware, path: str, kept: Kept) -> Tensor | None:
-    return dac_range(AnalogMatrix(hw, path), kept) if needs_input_range(hw) else None
+    return dac_range(AnalogMatrix(hw, path), kept) if _scheme(hw, kept).needs_input_range else None
 
 
 def _ranged(hw: Hardware, path: str, kept: Kept, reach: Tensor | None) -> tuple[AnalogMatrix, float]:
@@ -95,7 +98,7 @@ def _ranged(hw: Hardware, path: str, kept: Kept, reach: Tensor | None) -> tuple[
     reach = _reach(hw, path, kept) if reach is None else reach
     if reach is not None:
         matrix.register_buffer("input_range", reach)
-    if not needs_adc_range(hw):
+    if not _scheme(hw, kept).needs_adc_range:
         return matrix, output_error(matrix, kept)(1.0 if reach is None else float(reach))
     bounds = adc_range(matrix, kept)
     matrix.register_buffer("adc_range", bounds)
@@ -105,10 +108,8 @@ def _ranged(hw: Hardware, path: str, kept: Kept, reach: Tensor | None) -> tuple[
 def _keep(net: nn.Module, batches: list[Any]) -> dict[str, Kept]:
     kept: dict[str, Kept] = {}
 
-    def keep(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        y = operator(x, weight)
+    def keep(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
         kept.setdefault(matrix.path, Kept(weight, operator, _VALUES)).add(x, y)
-        return y
 
     _pass(net, batches, keep)
     return kept
@@ -119,36 +120,34 @@ def _at_output(
 ) -> dict[Any, float]:
     """Squared error of the network's output for each trial; all other layers are digital."""
     batch = tuple(x[:_ITEMS] if isinstance(x, Tensor) else x for x in arguments(batch))
-    chosen: dict[str, AnalogMatrix] = {}
-
-    def answer(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        ranged = chosen.get(matrix.path)
-        if ranged is None:
-            return operator(x, weight)
-        product = ranged.product(weight, operator)
-        held = product.operands(ideal_cells(operator.to_matrix(weight), product.plan, ranged.hw))
-        with draws(ranged.hw, matrix.path):
-            return product(x, held, ranged.input_range, ranged.adc_range)
-
-    wanted = _pass(net, [batch], answer)
+    wanted = _pass(net, [batch])
     if not isinstance(wanted, Tensor):
         raise BadInput(
             f"the network returns a {type(wanted).__name__}", "wrap it so that it returns the tensor of class scores"
         )
     found = {}
     for key, trial in trials.items():
-        chosen.clear()
-        chosen.update(trial)
-        found[key] = float((_pass(net, [batch], answer) - wanted).double().square().sum())
+
+        def answer(matrix: Any, given: tuple[Any, ...], y: Tensor, trial: dict[str, AnalogMatrix] = trial) -> Tensor:
+            ranged = trial[matrix.path]
+            with draws(ranged.scheme(given[1], given[2]), matrix.path):
+                return ranged(*given)
+
+        handles = [m.register_forward_hook(answer) for m in matrices(net) if m.path in trial]
+        try:
+            found[key] = float((_pass(net, [batch]) - wanted).double().square().sum())
+        finally:
+            for handle in handles:
+                handle.remove()
     return found
 
 
-def _pass(net: nn.Module, batches: list[Any], observer: Observer) -> Tensor:
-    """The network's last output, in eval mode."""
+def _pass(net: nn.Module, batches: list[Any], watcher: Watcher | None = None) -> Tensor:
+    """The last output of the digital network, in eval mode."""
     training = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
-        with torch.no_grad(), observed(net, observer):
+        with torch.no_grad(), digitally(net), nullcontext() if watcher is None else watched(net, watcher):
             for batch in batches:
                 output = net(*arguments(batch))
     finally:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from mho.calibration.collect import Inputs, Outputs
 from mho.calibration.ranges import Method, rules
-from mho.convert import observed
-from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.crossbar import Scheme
 from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogMatrix
-from mho.nn.layer import layer_paths
+from mho.nn.layer import layer_paths, schemes
+from mho.nn.matrix import digitally, matrices, watched
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
@@ -68,26 +68,26 @@ def calibrate(
         >>> net = calibrate(net, batches, method="error")
     """
     for_dacs, for_adcs = rules(method, adc_method, quantile, sigmas, momentum)
-    matrices = arrays(net)
+    found = schemes(net, arrays(net))
     taken = take(batches, max_batches)
     inputs, outputs = Inputs(for_dacs, for_adcs), Outputs(for_adcs)
-    passes = [any(inputs.wanted(m.hw) for m in matrices)]
-    passes += [for_adcs.method != "error" and any(outputs.wanted(m.hw) for m in matrices)]
-    count = _Count(progress, len(taken) * sum(passes) + 2 * len(matrices))
+    passes = [any(map(inputs.wanted, found.values()))]
+    passes += [for_adcs.method != "error" and any(map(outputs.wanted, found.values()))]
+    count = _Count(progress, len(taken) * sum(passes) + 2 * len(found))
     training = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
         with torch.no_grad():
             if passes[0]:
-                _observe(net, taken, matrices, inputs, count)
-            for matrix in matrices:
-                if needs_input_range(matrix.hw):
+                _watch(net, taken, found, inputs, count)
+            for matrix, scheme in found.items():
+                if scheme.needs_input_range:
                     _set(matrix, "input_range", inputs.input_range(matrix))
                 count()
             if passes[1]:
-                _observe(net, taken, matrices, outputs, count)
-            for matrix in matrices:
-                if needs_adc_range(matrix.hw):
+                _watch(net, taken, found, outputs, count)
+            for matrix, scheme in found.items():
+                if scheme.needs_adc_range:
                     _set(matrix, "adc_range", (outputs if passes[1] else inputs).adc_range(matrix))
                 count()
     finally:
@@ -107,17 +107,17 @@ def arrays(net: nn.Module) -> list[AnalogMatrix]:
     Raises:
         WrongSetting: It has none, or a chip is in place.
     """
-    matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
-    if not matrices:
+    found = matrices(net)
+    if not found:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-    for matrix in matrices:
-        if matrix.programmed() is not None:
+    for matrix in found:
+        if matrix.programmed:
             raise WrongSetting(
                 "a programmed chip keeps the ranges that it was programmed with",
                 "calibrate the converted network, then call mho.program(net)",
                 path=matrix.path,
             )
-    return matrices
+    return found
 
 
 def take(batches: Iterable[Any], most: int) -> list[Any]:
@@ -175,15 +175,15 @@ class _Count:
             self.progress(self.done, self.steps)
 
 
-def _observe(
-    net: nn.Module, batches: list[Any], matrices: list[AnalogMatrix], collect: Inputs | Outputs, count: _Count
+def _watch(
+    net: nn.Module, batches: list[Any], found: dict[AnalogMatrix, Scheme], collect: Inputs | Outputs, count: _Count
 ) -> None:
-    with observed(net, collect):
+    with digitally(net), watched(net, collect):
         for collect.batch, batch in enumerate(batches):
             net(*arguments(batch))
             count()
-    for matrix in matrices:
-        if collect.wanted(matrix.hw) and not collect.reached(matrix):
+    for matrix, scheme in found.items():
+        if collect.wanted(scheme) and not collect.reached(matrix):
             raise BadInput(
                 "no batch reached this array",
                 "the network read its weight around the layer's forward, or not at all: keep it digital with "

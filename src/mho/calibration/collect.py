@@ -1,4 +1,4 @@
-"""Observers that collect, in passes of the digital network, what ranges follow from."""
+"""Watchers that collect, in passes of the digital network, what ranges follow from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from mho.calibration.dac_ranges import dac_range
 from mho.calibration.draws import draws
 from mho.calibration.kept import Kept
 from mho.calibration.ranges import Rule, Values
-from mho.crossbar import Operator, ideal_cells
-from mho.crossbar.operands import operands
-from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.crossbar import Operator, Scheme, columns, hold, ideal_cells
 from mho.errors import BadInput
-from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
 
 
 class Inputs:
-    """Collects the inputs of each matrix; the digital product goes on.
+    """Collects the inputs of each matrix.
 
     Attributes:
         batch: Number of the batch that is under way.
@@ -35,27 +32,26 @@ class Inputs:
         self.values: dict[str, Values] = {}
         self.kept: dict[str, Kept] = {}
 
-    def wanted(self, hw: Hardware) -> bool:
+    def wanted(self, scheme: Scheme) -> bool:
         """True when something of the matrix follows from its inputs."""
-        return needs_input_range(hw) or self._keeps(hw)
+        return scheme.needs_input_range or self._keeps(scheme)
 
-    def _keeps(self, hw: Hardware) -> bool:
-        by_dac = needs_input_range(hw) and self.dacs.method == "error"
-        return by_dac or (needs_adc_range(hw) and self.adcs.method == "error")
+    def _keeps(self, scheme: Scheme) -> bool:
+        by_dac = scheme.needs_input_range and self.dacs.method == "error"
+        return by_dac or (scheme.needs_adc_range and self.adcs.method == "error")
 
-    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        """The digital product."""
-        y = operator(x, weight)
-        if not self.wanted(matrix.hw):
-            return y
+    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
+        """See `mho.nn.matrix.Watcher`."""
+        scheme = matrix.scheme(weight, operator)
+        if not self.wanted(scheme):
+            return
         finite(x, matrix)
-        if needs_input_range(matrix.hw) and self.dacs.method != "error":
+        if scheme.needs_input_range and self.dacs.method != "error":
             values = self.values.setdefault(matrix.path, Values(self.dacs.moments()))
             values.add(x, self.batch)
-        if self._keeps(matrix.hw):
+        if self._keeps(scheme):
             finite(y, matrix)
             self.kept.setdefault(matrix.path, Kept(weight, operator)).add(x, y)
-        return y
 
     def reached(self, matrix: AnalogMatrix) -> bool:
         """True when the matrix was read."""
@@ -73,7 +69,7 @@ class Inputs:
 
 
 class Outputs:
-    """Collects the column outputs of each row block and readout; the digital product goes on.
+    """Collects the column outputs of each row block and readout.
 
     Attributes:
         batch: Number of the batch that is under way.
@@ -87,29 +83,24 @@ class Outputs:
         self.values: dict[str, list[list[Values]]] = {}
         self._calls: dict[str, int] = {}
 
-    def wanted(self, hw: Hardware) -> bool:
-        """True when the range of the ADC comes from data."""
-        return needs_adc_range(hw)
+    def wanted(self, scheme: Scheme) -> bool:
+        """True when the range of an ADC comes from data."""
+        return scheme.needs_adc_range
 
-    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        """The digital product."""
-        if self.wanted(matrix.hw):
-            self._calls[matrix.path] = call = self._calls.get(matrix.path, 0) + 1
-            with draws(matrix.hw, matrix.path, call):
-                self._add(matrix, x, weight, operator)
-        return operator(x, weight)
-
-    def _add(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> None:
+    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
+        """See `mho.nn.matrix.Watcher`."""
+        scheme = matrix.scheme(weight, operator)
+        if not self.wanted(scheme):
+            return
         finite(x, matrix)
-        product = matrix.product(weight, operator)
-        cells = ideal_cells(operator.to_matrix(weight), product.plan, matrix.hw)
-        held = operands(cells, operator, product.plan, product.kernel, matrix.hw)
-        blocks, readouts = range(len(product.plan.blocks)), range(len(cells.weight))
-        moments = self.rule.moments()
-        values = self.values.setdefault(matrix.path, [[Values(moments) for _ in blocks] for _ in readouts])
-        for b, (inputs, _) in enumerate(product.inputs(x, matrix.input_range)):
-            for k, operand in enumerate(held.blocks[b]):
-                values[k][b].add(product.columns(inputs, operand), self.batch)
+        self._calls[matrix.path] = call = self._calls.get(matrix.path, 0) + 1
+        blocks, readouts = scheme.plan.blocks, scheme.readouts.columns
+        values = self.values.setdefault(matrix.path, [[Values(self.rule.moments()) for _ in blocks] for _ in readouts])
+        held = hold(ideal_cells(operator.to_matrix(weight), scheme), operator, scheme)
+        with draws(scheme, matrix.path, call):
+            for column in columns(held, operator, x, matrix.input_range):
+                if column.conversion.readout >= 0:
+                    values[column.conversion.readout][column.conversion.block].add(column.seen(), self.batch)
 
     def reached(self, matrix: AnalogMatrix) -> bool:
         """True when the matrix was read."""

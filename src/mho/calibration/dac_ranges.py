@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from mho.calibration.draws import draws
 from mho.calibration.kept import Kept, squared
 from mho.calibration.search import smallest_error
-from mho.crossbar import ideal_cells
+from mho.crossbar import Scheme
+from mho.crossbar.product import product
 from mho.nn import AnalogMatrix
+from mho.nn.source import ideal
 
 
 def dac_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
@@ -45,21 +45,23 @@ class output_error:
     """
 
     def __init__(self, matrix: AnalogMatrix, kept: Kept) -> None:
-        self.path, self.inputs = matrix.path, list(kept)
+        self.path, self.operator, self.inputs = matrix.path, kept.operator, list(kept)
         hw = matrix.hw
         if hw.adc.range != "fixed":
             hw = hw.replace(adc={"bits": None, "range": "calibrated"})
-        product = matrix.product(kept.weight, kept.operator)
-        self.product = replace(product, hw=hw)
-        self.held = self.product.operands(ideal_cells(kept.operator.to_matrix(kept.weight), product.plan, hw))
+        self.scheme = Scheme.of(kept.operator, tuple(kept.weight.shape), hw)
+        self.held = ideal(self.scheme, kept.weight, kept.operator)
         self.wanted = kept.reference()
         self.power = squared(self.wanted) or 1.0
 
     def __call__(self, reach: float) -> float:
         """The error."""
         lost = 0.0
-        with draws(self.product.hw, self.path):
+        with draws(self.scheme, self.path):
             for x, y in zip(self.inputs, self.wanted, strict=True):
-                found = self.product(x, self.held, torch.tensor(reach, device=x.device), None)
+                if isinstance(self.held, Tensor):
+                    found = self.operator(x, self.held)
+                else:
+                    found = product(self.held, self.operator, x, torch.tensor(reach, device=x.device), None)
                 lost += float((found - y).double().square().sum())
         return lost / self.power

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from mho.hardware import Hardware
+from mho.crossbar import Scheme
 from mho.rng import reads
 
 
-def draws(hw: Hardware, *address: int | str) -> AbstractContextManager[None]:
+def draws(scheme: Scheme, *address: int | str) -> AbstractContextManager[None]:
     """Seed the noise of products from an address; nothing to do for hardware without any (seeding takes 10 ms)."""
-    noisy = hw.noise != type(hw.noise)() or any(variation.redraw == "mvm" for variation in hw.variations)
-    return reads("calibrate", *address) if noisy else nullcontext()
+    return reads("calibrate", *address) if scheme.noisy else nullcontext()

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from mho.calibration.calibrate import arguments, arrays, take
 from mho.calibration.draws import draws
-from mho.convert import observed
-from mho.crossbar import Operator, ideal_cells
-from mho.crossbar.operands import operands
-from mho.crossbar.product import needs_adc_range, needs_input_range
-from mho.errors import WrongSetting
+from mho.crossbar import Operator, Scheme, columns, hold, ideal_cells
+from mho.crossbar.reference import converted
 from mho.nn import AnalogMatrix
+from mho.nn.layer import schemes
+from mho.nn.matrix import digitally, watched
 
 
 @dataclass(frozen=True)
@@ -61,53 +60,48 @@ def range_report(net: nn.Module, batches: Iterable[Any], *, max_batches: int = 2
     training = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
-        with torch.no_grad(), observed(net, look):
+        with torch.no_grad(), digitally(net), watched(net, look):
             for batch in taken:
                 net(*arguments(batch))
     finally:
         for module, mode in training:
             module.training = mode
-    return tuple(look.row(matrix) for matrix in matrices if matrix.path in look.sums)
+    found = schemes(net, matrices).items()
+    return tuple(look.row(matrix, scheme) for matrix, scheme in found if matrix.path in look.sums)
 
 
 class _Look:
-    """Answers digitally, and sums up what the arrays would have made of the same inputs."""
+    """Sums up what the arrays would have made of the inputs of a digital pass."""
 
     def __init__(self) -> None:
         self.sums: dict[str, list[float]] = {}
 
-    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        if (needs_input_range(matrix.hw) and matrix.input_range is None) or (
-            needs_adc_range(matrix.hw) and matrix.adc_range is None
-        ):
-            raise WrongSetting("the converters have no range yet", "call mho.calibrate(net, batches)", path=matrix.path)
-        y, hw = operator(x, weight), matrix.hw
-        product = matrix.product(weight, operator)
-        cells = ideal_cells(operator.to_matrix(weight), product.plan, hw)
-        clipped = [0, 0]
-        with draws(hw, matrix.path):
-            found = product(x, product.operands(cells), matrix.input_range, matrix.adc_range)
-            if hw.adc.half_steps is not None:
-                held = operands(cells, operator, product.plan, product.kernel, hw)
-                for b, (inputs, _) in enumerate(product.inputs(x, matrix.input_range)):
-                    for k, operand in enumerate(held.blocks[b]):
-                        bound = hw.adc.bound if matrix.adc_range is None else matrix.adc_range[k, b]
-                        columns = product.columns(inputs, operand)
-                        clipped[0] += int((columns.abs() > bound).sum())
-                        clipped[1] += columns.numel()
+    def __call__(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
+        """See `mho.nn.matrix.Watcher`."""
+        scheme = matrix.scheme(weight, operator)
+        matrix.require_ranges(scheme)
+        y = operator(x, weight)
+        held = hold(ideal_cells(operator.to_matrix(weight), scheme), operator, scheme)
+        clipped, outputs, found = 0, 0, torch.zeros_like(y)
+        with draws(scheme, matrix.path):
+            for column in columns(held, operator, x, matrix.input_range):
+                found = found + converted(column, matrix.adc_range) * column.factor
+                if column.conversion.half_steps is not None:
+                    seen = column.seen()
+                    bound = column.conversion.range(matrix.adc_range, seen.dtype)
+                    clipped, outputs = clipped + int((seen.abs() > bound).sum()), outputs + seen.numel()
         inputs_clipped = 0
-        if hw.dac.half_steps is not None and needs_input_range(hw) and matrix.input_range is not None:
+        if scheme.input_steps is not None and scheme.needs_input_range and matrix.input_range is not None:
             inputs_clipped = int((x.abs() > matrix.input_range).sum())
         sums = self.sums.setdefault(matrix.path, [0.0] * 6)
         lost, power = (float(part.double().square().sum()) for part in (found - y, y))
-        for i, value in enumerate((power, lost, inputs_clipped, x.numel(), *clipped)):
+        for i, value in enumerate((power, lost, inputs_clipped, x.numel(), clipped, outputs)):
             sums[i] += value
-        return y
 
-    def row(self, matrix: AnalogMatrix) -> LayerRanges:
+    def row(self, matrix: AnalogMatrix, scheme: Scheme) -> LayerRanges:
         power, lost, inputs_clipped, inputs, outputs_clipped, outputs = self.sums[matrix.path]
-        reach = matrix.input_range if needs_input_range(matrix.hw) else None
-        bounds = matrix.adc_range if needs_adc_range(matrix.hw) else None
+        reach = matrix.input_range if scheme.needs_input_range else None
+        bounds = matrix.adc_range if scheme.needs_adc_range else None
         return LayerRanges(
             matrix.path,
             None if reach is None else float(reach.detach()),

@@ -2,5 +2,7 @@
 
 from mho.chip.arrays import Arrays
 from mho.chip.chip import Chip, program
+from mho.chip.fuse import fuse
+from mho.chip.programmed import Programmed
 
-__all__ = ["Arrays", "Chip", "program"]
+__all__ = ["Arrays", "Chip", "Programmed", "fuse", "program"]

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mho.crossbar.cells import Cells, decode, gains, product_variance
-from mho.crossbar.operator import Operator
-from mho.crossbar.plan import Plan
-from mho.crossbar.scaling import normalise, weight_scale
+from mho.chip.programmed import Programmed
+from mho.crossbar import Cells, Operator, Scheme, effective, hold
+from mho.crossbar.cells import decode, product_variance, scaled, spread_of
+from mho.crossbar.held import with_factors
+from mho.crossbar.reference import convert
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
 from mho.devices.variation import deviate, deviate_weights
 from mho.errors import BadInput, WrongSetting
-from mho.hardware import Hardware, State, Variation
-from mho.kernels import quantise
+from mho.hardware import Correction, Hardware, Reading, State, Variation
 from mho.rng import Stream
 
 
@@ -25,8 +25,7 @@ class Arrays:
     """One matrix on a chip, in the order of reality: targets, programming, age, reading, faults over all.
 
     Attributes:
-        hw: The hardware.
-        plan: Where the matrix stands.
+        scheme: The conversions of a product; names hardware and plan.
         draw: The address of everything random here.
         targets: Target conductance of each plane, µS, (groups, columns, rows).
         states: What each plane's cells were programmed to, and their frozen properties.
@@ -36,8 +35,7 @@ class Arrays:
         adc_range: Largest output the ADC converts, (readouts, blocks), or None.
     """
 
-    hw: Hardware
-    plan: Plan
+    scheme: Scheme
     draw: Stream
     targets: tuple[Tensor, ...]
     states: tuple[State, ...]
@@ -46,28 +44,53 @@ class Arrays:
     scale: Tensor
     adc_range: Tensor | None
 
+    @property
+    def hw(self) -> Hardware:
+        """The hardware."""
+        return self.scheme.hw
+
+    def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
+        """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
+        cells = self.cells(t_s, read)
+        held, correction = hold(cells, operator, self.scheme), self.correction(cells)
+        factor, shift = correction.factor, correction.shift
+        if factor is not None:
+            conversions = {c.operand: c for c in self.scheme.conversions if c.readout >= 0}
+            places = map(conversions.get, range(len(held.operands)))
+            held = with_factors(held, [None if c is None else factor[c.readout, c.block].flatten() for c in places])
+        if shift is not None:
+            held = held._replace(shift=shift.flatten())
+        whole = self.scheme.lossless and shift is None
+        return Programmed(effective(held, operator) if whole else held, self.scheme, like)
+
     def conductances(self, t_s: float, read: int = 0) -> list[Tensor]:
         """Conductances (µS) of each plane as evaluation `read` at age `t_s` sees them."""
         return [self._plane(p, t_s, self.draw / "read" / read) for p in range(len(self.states))]
 
     def cells(self, t_s: float, read: int = 0) -> Cells:
-        """What the analog product computes with at age `t_s`, compensation included."""
-        cells = self.uncompensated(t_s, read)
-        remedy = self.hw.compensation
-        if remedy.kind == "none":
-            return cells
-        now = self._reading(cells, self.draw / "compensation now") if remedy.measured() else cells.weight
-        reference = self._reference()
-        factors = []
-        for block in self.plan.blocks:
-            part = slice(block.start, block.stop)
-            index = self.plan.array_index(block).to(now.device)
-            factors.append(remedy.factor(now[..., part], reference[..., part], index))
-        return cells._replace(gain=cells.gain * torch.stack(factors, dim=1))
+        """What the arrays hold at age `t_s`, without compensation."""
+        readouts = self.scheme.readouts
+        weight = decode(self.conductances(t_s, read), readouts)
+        for i, variation in enumerate(self.hw.variations):
+            if variation.on_weights and variation.redraw != "mvm":
+                draw = self.draw if variation.redraw == "program" else self.draw / "read" / read
+                change = self._change(variation, draw, f"weight variation {i}")
+                weight = weight + torch.stack([change * share for share in readouts.shares])
+        return Cells(weight, self.scale, product_variance(weight, self.targets, self.weights, self.scheme))
 
-    def uncompensated(self, t_s: float, read: int = 0) -> Cells:
-        """The same without compensation."""
-        return self._as_cells(self._weight(self.conductances(t_s, read), self.draw / "read" / read))
+    def correction(self, cells: Cells) -> Correction:
+        """What the hardware's compensation makes of reading `cells`."""
+        compensation, plan = self.hw.compensation, self.scheme.plan
+        if not compensation.reads():
+            return Correction()
+        now = self._read(cells, self.draw / "compensation now")
+        if compensation.reference_is_ideal():
+            reference = decode(self.targets, self.scheme.readouts)
+        else:
+            reference = self._read(self.cells(0.0), self.draw / "compensation reference")
+        arrays = tuple(plan.array_index(block).to(now.device) for block in plan.blocks)
+        blocks = tuple((block.start, block.stop) for block in plan.blocks)
+        return compensation.correct(Reading(now, reference, blocks, arrays, self.scale))
 
     def _plane(self, p: int, t_s: float, draw: Stream) -> Tensor:
         cell, state = self.hw.cell, self.states[p]
@@ -77,50 +100,28 @@ class Arrays:
                 g = deviate(g, self.targets[p], variation, cell, draw / p, f"variation {i}")
         return g if self.faults is None else lay_over(g, self.faults[p], cell)
 
-    def _weight(self, planes: list[Tensor], draw: Stream) -> Tensor:
-        """What each readout multiplies with, (readouts, groups, columns, rows)."""
-        weight = decode(planes, self.hw.encoding.readouts(self.hw.cell))
-        for i, variation in enumerate(self.hw.variations):
-            if variation.on_weights and variation.redraw != "mvm":
-                source = self.draw if variation.redraw == "program" else draw
-                weight = weight + self._shift(variation, source, f"weight variation {i}")
-        return weight
-
-    def _shift(self, variation: Variation, draw: Stream, purpose: str) -> Tensor:
-        std, largest = self.weights.std(correction=0), self.weights.abs().amax()
+    def _change(self, variation: Variation, draw: Stream, purpose: str) -> Tensor:
+        """What a variation adds to the weights."""
+        std, largest = spread_of(self.weights), self.weights.abs().amax()
         return deviate_weights(self.weights, variation, draw, purpose, std, largest) - self.weights
 
-    def _as_cells(self, weight: Tensor) -> Cells:
-        readouts = self.hw.encoding.readouts(self.hw.cell)
-        variance = product_variance(weight, list(self.targets), self.weights, self.hw)
-        return Cells(weight, gains(self.scale, readouts), self.scale, variance)
-
-    def _reference(self) -> Tensor:
-        """What reading each cell gave when the compensation's reference was taken."""
-        remedy = self.hw.compensation
-        if remedy.reference_is_ideal():
-            return decode(list(self.targets), self.hw.encoding.readouts(self.hw.cell))
-        fresh = self.uncompensated(0.0)
-        return self._reading(fresh, self.draw / "compensation reference") if remedy.measured() else fresh.weight
-
-    def _reading(self, cells: Cells, draw: Stream) -> Tensor:
-        """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC; IR drop of a single cell's
-        current is left out."""
+    def _read(self, cells: Cells, draw: Stream) -> Tensor:
+        """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC where the compensation reads
+        the array; IR drop of a single cell's current is left out."""
         weight = cells.weight
-        variance = self.hw.noise.output**2 + self.hw.noise.input**2 * weight.square()
-        if cells.variance is not None:
-            variance = variance + cells.variance
-        if bool(variance.any()):
-            weight = weight + variance.sqrt() * draw.normal("noise", weight.shape, like=weight)
-        half = self.hw.adc.half_steps
-        if half is None:
+        if not self.hw.compensation.measured():
             return weight
-        bounds = torch.full((len(weight), len(self.plan.blocks)), self.hw.adc.bound).to(weight)
-        if self.adc_range is not None:
-            bounds = self.adc_range.to(weight)
-        columns = bounds[:, :, None, None].expand(-1, -1, self.plan.groups, self.plan.columns)
-        reach = self.plan.spread(columns)
-        return quantise(weight, reach, half) * reach
+        spread = self.hw.noise.input**2 * weight.square()
+        spread = spread if cells.variance is None else spread + cells.variance
+        noise = draw.normal("noise", weight.shape, like=weight) if self.scheme.noisy else torch.zeros_like(weight)
+        seen = torch.empty_like(weight)
+        for c in self.scheme.conversions:
+            if c.readout >= 0:
+                block = self.scheme.plan.blocks[c.block]
+                at = (c.readout, ..., slice(block.start, block.stop))
+                y = weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
+                seen[at] = convert(y, c.range(self.adc_range, y.dtype), c.half_steps, c.unipolar)
+        return seen
 
 
 def program_arrays(
@@ -145,9 +146,8 @@ def program_arrays(
     matrix = operator.to_matrix(weight.detach())
     matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
     _check(matrix, hw, path)
-    plan = operator.plan(weight, hw.array, hw.encoding.columns_per_weight())
-    scale = weight_scale(matrix, plan, hw.mapping)
-    unit = normalise(matrix, scale, plan, clip=hw.mapping.clip_sigma is not None)
+    scheme = Scheme.of(operator, tuple(weight.shape), hw)
+    unit, scale = scaled(matrix, scheme)
     verified = None
     if hw.write_verify.share < 1:
         if rank is None:
@@ -156,17 +156,18 @@ def program_arrays(
                 "call mho.training.rank_weights(net, batches) first", path=path,
             )  # fmt: skip
         verified = operator.to_matrix(rank) >= 1 - hw.write_verify.share
-    return program_matrix(unit, scale, plan, hw, draw, adc_range, verified)
+    return program_matrix(unit, scale, scheme, draw, adc_range, verified)
 
 
 def program_matrix(
-    unit: Tensor, scale: Tensor, plan: Plan, hw: Hardware, draw: Stream, adc_range: Tensor | None = None,
+    unit: Tensor, scale: Tensor, scheme: Scheme, draw: Stream, adc_range: Tensor | None = None,
     verified: Tensor | None = None,
 ) -> Arrays:  # fmt: skip
     """Write weights in units of their scale, (groups, columns, rows), onto arrays; see `program_arrays`.
 
     `verified` says which weights are written until they fit; None: all of them.
     """
+    hw = scheme.hw
     targets = tuple(round_to_levels(target, hw.cell) for target in hw.encoding.encode(unit, hw.cell))
     states = []
     for p, target in enumerate(targets):
@@ -177,7 +178,7 @@ def program_matrix(
                 state["g"] = g
         states.append(state)
     faults = tuple(draw_faults(t.shape, hw.faults, draw / "faults" / p) for p, t in enumerate(targets))
-    return Arrays(hw, plan, draw, targets, tuple(states), faults if hw.faults else None, unit, scale, adc_range)
+    return Arrays(scheme, draw, targets, tuple(states), faults if hw.faults else None, unit, scale, adc_range)
 
 
 def _write(target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:

@@ -53,8 +53,8 @@ class Chip:
         """
         t_s = seconds(time)
         net = _copy(self._net)
-        for view in (view for _, view in _matrices(net)):
-            view.matrix.put(self.arrays[view.matrix.path].cells(t_s, read), like=view.weight.detach())
+        for matrix, weight, operator in ((v.matrix, v.weight, v.operator) for _, v in _matrices(net)):
+            matrix.source = self.arrays[matrix.path].source(t_s, read, operator, weight.detach())
         return net.eval()
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
     first = Stream(("chip", seed, chip))
     root = first if cycle == 0 else first / "cycle" / cycle
     for path, view in _matrices(net):
-        if view.matrix.programmed() is not None:
+        if view.matrix.programmed:
             raise WrongSetting(
                 "this network is a programmed chip already", "program the network that to_analog returned", path=path
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mho.hardware.parts import Compensation
+from mho.hardware.parts import Compensation, Correction, Reading
 
 _SMALLEST = 1e-4
 
@@ -17,9 +18,13 @@ class NoCompensation(Compensation):
 
     kind: Literal["none"] = "none"
 
-    def factor(self, now: Tensor, reference: Tensor, array: Tensor) -> Tensor:
-        """Ones."""
-        return torch.ones_like(now[..., 0])
+    def reads(self) -> bool:
+        """False."""
+        return False
+
+    def correct(self, reading: Reading) -> Correction:
+        """Nothing."""
+        return Correction()
 
 
 class _Drift(Compensation):
@@ -36,6 +41,18 @@ class _Drift(Compensation):
         """True for reference 'ideal'."""
         return self.reference == "ideal"
 
+    def correct(self, reading: Reading) -> Correction:
+        """Mean |reading| at the reference over mean |reading| now, row block by row block."""
+        factors = []
+        for (start, stop), array in zip(reading.blocks, reading.arrays, strict=True):
+            size, before = (self._size(part[..., start:stop], array) for part in (reading.now, reading.reference))
+            factors.append(before.clamp(min=_SMALLEST) / size.clamp(min=_SMALLEST))
+        return Correction(torch.stack(factors, dim=1))
+
+    @abstractmethod
+    def _size(self, part: Tensor, array: Tensor) -> Tensor:
+        """Mean |reading|, (readouts, groups, columns, rows) -> (readouts, groups, columns)."""
+
 
 class GlobalDrift(_Drift):
     """One factor an array: mean |reading| at the reference over mean |reading| now (GDC; Joshi et al. 2020).
@@ -46,9 +63,14 @@ class GlobalDrift(_Drift):
 
     kind: Literal["global"] = "global"
 
-    def factor(self, now: Tensor, reference: Tensor, array: Tensor) -> Tensor:
-        """Ratio of the means over each array."""
-        return _mean_by_array(reference, array).clamp(min=_SMALLEST) / _mean_by_array(now, array).clamp(min=_SMALLEST)
+    def _size(self, part: Tensor, array: Tensor) -> Tensor:
+        """Over the cells of each array."""
+        index = array.flatten()
+        columns = part.abs().mean(-1).flatten(1)
+        count = torch.bincount(index).to(columns)
+        total = torch.zeros(columns.shape[0], len(count), dtype=columns.dtype, device=columns.device)
+        mean = total.index_add_(1, index, columns) / count.clamp(min=1)
+        return mean[:, index].reshape(part.shape[:-1])
 
 
 class PerColumnDrift(_Drift):
@@ -56,16 +78,6 @@ class PerColumnDrift(_Drift):
 
     kind: Literal["per_column"] = "per_column"
 
-    def factor(self, now: Tensor, reference: Tensor, array: Tensor) -> Tensor:
-        """Ratio of the means over each column."""
-        return reference.abs().mean(-1).clamp(min=_SMALLEST) / now.abs().mean(-1).clamp(min=_SMALLEST)
-
-
-def _mean_by_array(reading: Tensor, array: Tensor) -> Tensor:
-    """Mean magnitude over the cells of each array, (readouts, groups, columns, rows) -> (readouts, groups, columns)."""
-    index = array.flatten()
-    columns = reading.abs().mean(-1).flatten(1)
-    count = torch.bincount(index).to(columns)
-    total = torch.zeros(columns.shape[0], len(count), dtype=columns.dtype, device=columns.device)
-    mean = total.index_add_(1, index, columns) / count.clamp(min=1)
-    return mean[:, index].reshape(reading.shape[:-1])
+    def _size(self, part: Tensor, array: Tensor) -> Tensor:
+        """Over the cells of each column."""
+        return part.abs().mean(-1)

@@ -8,15 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from mho.convert.graph import optimise
 from mho.convert.placement import place
 from mho.convert.rules import Decision, decide
-from mho.convert.self_test import self_test
+from mho.convert.self_test import check_encoding, self_test
 from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
 from mho.hardware.description import covers
 from mho.nn import AnalogLayer
-from mho.nn.norm import FoldedNorm
 
 
 def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = None) -> nn.Module:
@@ -29,7 +27,8 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
         model: Any module.
         hw: The hardware, or the name of a preset, or a YAML file.
         example: One batch of inputs (a tensor, or a tuple of positional arguments). With it the conversion tests itself:
-            with every non-ideality off the outputs must equal the original's, and every array must have been read.
+            with every non-ideality off the outputs must equal the original's, and every layer that ran must have read its
+            arrays; layers that never ran are listed in the placement.
 
     Returns:
         The converted network.
@@ -37,9 +36,10 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     Raises:
         NotYet: A layer cannot be mapped; the message has its path and the ways out.
         NeverPossible: Nothing in the model can be mapped.
-        WrongSetting: A pattern in ``hw.digital`` matches nothing.
+        WrongSetting: A pattern in ``hw.digital`` matches nothing; an encoding that does not give weights back.
     """
     hw = Hardware.of(hw)
+    check_encoding(hw)
     decisions = _decisions(model, hw)
     if not any(decision.analog for decision in decisions.values()):
         raise NeverPossible(
@@ -56,12 +56,12 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
             replaced[id(module)] = analog.from_digital(module, hw.for_layer(path), path)
         net = _put(net, path, replaced[id(module)])
     _no_nested_tensors(net)
-    optimise(net)
     reasons = {path: decision.reason for path, decision in decisions.items()}
     net.placement = place(net, reasons, hw)  # type: ignore[assignment]
     if example is not None:
         arguments = example if isinstance(example, tuple) else (example,)
-        self_test(model, net, *arguments)
+        never_run = self_test(model, net, *arguments)
+        net.placement = net.placement.without(never_run)  # type: ignore[operator,union-attr,assignment]
         net.placement = net.placement.counted(copy.deepcopy(net).eval(), *arguments)  # type: ignore[operator,union-attr,assignment]
     return net
 
@@ -71,7 +71,7 @@ def to_digital(net: nn.Module) -> nn.Module:
     net = copy.deepcopy(net)
     restored: dict[int, nn.Module] = {}
     for path, module in list(net.named_modules(remove_duplicate=False)):
-        if isinstance(module, (AnalogLayer, FoldedNorm)):
+        if isinstance(module, AnalogLayer):
             if id(module) not in restored:
                 restored[id(module)] = module.to_digital()
             net = _put(net, path, restored[id(module)])

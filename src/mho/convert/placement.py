@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from mho.crossbar import Operator
 from mho.crossbar.operator import macs
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer, AnalogMatrix, MatrixView
+from mho.nn.matrix import digitally, watched
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,25 @@ class Placement:
         """Plain values, for tables and files."""
         return [asdict(weight) for weight in self.weights]
 
+    def without(self, never_run: Collection[str]) -> Placement:
+        """The same, with a remark at the weights of layers that never ran on the example."""
+        if not never_run:
+            return self
+        remark = "; never ran on the example"
+        weights = [replace(w, reason=w.reason + remark) if w.path in never_run else w for w in self.weights]
+        return replace(self, weights=tuple(weights))
+
     def counted(self, net: nn.Module, *example: Any) -> Placement:
         """The same with the multiply-accumulates of this example (a batch counts as one)."""
         seen: dict[str, int] = {}
 
-        def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-            y = operator(x, weight)
+        def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
             seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
-            return y
 
         with (
             torch.no_grad(),
-            observed(net, count),
+            digitally(net),
+            watched(net, count),
             FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as flops,
         ):
             net(*example)
@@ -141,22 +149,6 @@ def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> in
 _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
-class observed:
-    """Context in which `observer` answers for every matrix of `net`."""
-
-    def __init__(self, net: nn.Module, observer: Any) -> None:
-        self.matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
-        self.observer = observer
-
-    def __enter__(self) -> None:
-        for matrix in self.matrices:
-            matrix.observer = self.observer
-
-    def __exit__(self, *_: object) -> None:
-        for matrix in self.matrices:
-            matrix.observer = None
-
-
 def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
     """The placement of a converted network.
 
@@ -184,10 +176,7 @@ def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
                 )
                 found.append(Placed(path, name, "digital", reason, shape, tied_to=tied))
                 continue
-            plans = [
-                v.operator.plan(v.weight, v.matrix.hw.array, v.matrix.hw.encoding.columns_per_weight())
-                for v in analog[name]
-            ]
+            plans = [view.matrix.scheme(view.weight, view.operator).plan for view in analog[name]]
             first = plans[0]
             arrays = sum(plan.arrays for plan in plans)
             used = sum(plan.utilisation * plan.arrays for plan in plans) / arrays

@@ -4,17 +4,15 @@ Matrices are (groups, columns, rows) tensors: `columns` outputs and `rows` input
 """
 
 from mho.crossbar.cells import Cells, ideal_cells
-from mho.crossbar.operands import Operands
+from mho.crossbar.codes import Codes
+from mho.crossbar.columns import Column, columns
+from mho.crossbar.held import Held, Operand, effective, hold
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block, Plan
-from mho.crossbar.product import AnalogProduct
+from mho.crossbar.product import product
+from mho.crossbar.scheme import Conversion, Scheme
 
 __all__ = [
-    "AnalogProduct",
-    "Block",
-    "Cells",
-    "Operands",
-    "Operator",
-    "Plan",
-    "ideal_cells",
-]
+    "Block", "Cells", "Codes", "Column", "Conversion", "Held", "Operand", "Operator", "Plan", "Scheme", "columns",
+    "effective", "hold", "ideal_cells", "product",
+]  # fmt: skip

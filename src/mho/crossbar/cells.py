@@ -1,8 +1,8 @@
-"""What the arrays hold, as the analog product needs it."""
+"""What the arrays of one matrix hold, as a matrix for each readout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor
 
 from mho.crossbar.plan import Plan
 from mho.crossbar.scaling import normalise, weight_scale
-from mho.hardware import Hardware, Readouts
+from mho.crossbar.scheme import Scheme
+from mho.devices.variation import sigma_us
+from mho.hardware import Readouts
 
 
 class Cells(NamedTuple):
@@ -18,89 +20,101 @@ class Cells(NamedTuple):
 
     Attributes:
         weight: What each readout's columns multiply with, in units of a full weight, (readouts, groups, columns, rows).
-        gain: Digital factor of each converted column, (readouts, blocks, groups, columns).
-        scale: The weight that a full weight stands for, (blocks, groups, columns).
+        scale: The weight that a full weight stands for, real units, (blocks, groups, columns).
         variance: Variance of each entry of `weight` from product to product, or None.
     """
 
     weight: Tensor
-    gain: Tensor
     scale: Tensor
     variance: Tensor | None = None
 
 
-def decode(planes: list[Tensor], readouts: Readouts) -> Tensor:
+def decode(planes: Sequence[Tensor], readouts: Readouts) -> Tensor:
     """Conductances (µS) of the planes to what each readout multiplies with, (readouts, groups, columns, rows)."""
-    rows = []
-    for coefficients in readouts.coefficients:
+    return _combined(planes, [readout.coefficients for readout in readouts.columns])
+
+
+def _combined(planes: Sequence[Tensor], rows: Sequence[Sequence[float]]) -> Tensor:
+    found = []
+    for coefficients in rows:
         terms = [c * g for c, g in zip(coefficients, planes, strict=True) if c]
-        rows.append(sum(terms[1:], terms[0]))
-    return torch.stack(rows)
+        found.append(sum(terms[1:], terms[0]))
+    return torch.stack(found)
 
 
-def gains(scale: Tensor, readouts: Readouts) -> Tensor:
-    """Digital factors before any compensation, (readouts, blocks, groups, columns)."""
-    return torch.stack([factor * scale for factor in readouts.factors])
+def whole(weight: Tensor, readouts: Readouts) -> Tensor:
+    """The signed weights that the readouts stand for together, (groups, columns, rows)."""
+    terms = [w if r.factor == 1 else r.factor * w for r, w in zip(readouts.columns, weight, strict=True)]
+    total = sum(terms[1:], terms[0])
+    return total - readouts.offset if readouts.offset else total
 
 
-def product_variance(weight: Tensor, targets: list[Tensor], unit: Tensor, hw: Hardware) -> Tensor | None:
+def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, scheme: Scheme) -> Tensor | None:
     """Variance of each entry of `weight` from product to product, or None where nothing is drawn per product.
+
+    What is said of a weight (`noise.weight`, variations relative to weights) is divided evenly over its readouts, so
+    that their digital sum has it: v_k = v / Σ f². What is said of a cell reaches each readout that sees it.
 
     Args:
         weight: What each readout multiplies with, (readouts, groups, columns, rows).
         targets: Target conductance of each plane, µS.
         unit: Weights in units of their scale, (groups, columns, rows).
-        hw: Asked for `noise.weight` and for the variations with redraw 'mvm'.
+        scheme: Asked for `noise.weight` and for the variations with redraw 'mvm'.
     """
-    parts: list[Tensor] = []
-    size = weight.detach().abs()
+    if not scheme.drawn_per_product:
+        return None
+    hw, readouts = scheme.hw, scheme.readouts
+    on_weights, on_cells = torch.zeros_like(unit.detach()), []
     if hw.noise.weight:
+        size = whole(weight.detach(), readouts).abs()
         form = {"additive": torch.ones_like(size), "proportional": size.square(), "pcm_read": size}
-        parts.append(hw.noise.weight**2 * form[hw.noise.weight_form])
+        on_weights = on_weights + hw.noise.weight**2 * form[hw.noise.weight_form]
     for variation in hw.variations:
         if variation.redraw != "mvm" or not variation.sigma:
             continue
         if variation.on_weights:
-            largest = (
-                unit.detach().abs().amax() if variation.relative_to == "weight_max" else unit.detach().std(correction=0)
-            )
-            parts.append((variation.sigma * largest).square().expand_as(size))
+            reference = unit.detach().abs().amax() if variation.relative_to == "weight_max" else spread_of(unit)
+            on_weights = on_weights + (variation.sigma * reference).square()
         else:
-            from mho.devices.variation import sigma_us
+            squares = [sigma_us(target.detach(), variation, hw.cell).square() for target in targets]
+            on_cells.append(_combined(squares, [[c * c for c in r.coefficients] for r in readouts.columns]))
+    shared = on_weights / sum(readout.factor**2 for readout in readouts.columns)
+    return sum(on_cells, shared.expand_as(weight))
 
-            sigmas = [sigma_us(target.detach(), variation, hw.cell) for target in targets]
-            squared = Readouts(
-                tuple(tuple(c * c for c in row) for row in hw.encoding.readouts(hw.cell).coefficients), ()
-            )
-            parts.append(decode([sigma.square() for sigma in sigmas], squared))
-    return sum(parts[1:], parts[0]) if parts else None
+
+def spread_of(unit: Tensor) -> Tensor:
+    """Standard deviation of the weights."""
+    return unit.detach().std(correction=0)
 
 
 Change = Callable[[Tensor, Tensor, Plan], Tensor]
 """Weights in units of their scale, (groups, columns, rows), and that scale and their plan, to other such weights."""
 
 
-def ideal_cells(matrix: Tensor, plan: Plan, hw: Hardware, change: Change | None = None) -> Cells:
-    """Arrays that hold exactly the targets; differentiable in `matrix`.
+def scaled(matrix: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """Weights in units of their scale, (groups, columns, rows), and the scale, (blocks, groups, columns)."""
+    mapping = scheme.hw.mapping
+    scale = weight_scale(matrix, scheme.plan, mapping)
+    return normalise(matrix, scale, scheme.plan, clip=mapping.clip_sigma is not None), scale
+
+
+def ideal_cells(matrix: Tensor, scheme: Scheme, change: Change | None = None) -> Cells:
+    """Arrays that hold exactly the targets; differentiable in `matrix` as the encoding says.
 
     Args:
         matrix: Weights, (groups, columns, rows).
-        plan: Where they stand.
-        hw: The hardware; its cell is asked for the encoding's range only.
+        scheme: The product.
         change: What training injects into the weights.
     """
-    scale = weight_scale(matrix, plan, hw.mapping)
-    unit = normalise(matrix, scale, plan, clip=hw.mapping.clip_sigma is not None)
-    unit = unit if change is None else change(unit, scale, plan)
-    readouts = hw.encoding.readouts(hw.cell)
+    hw, readouts = scheme.hw, scheme.readouts
+    unit, scale = scaled(matrix, scheme)
+    unit = unit if change is None else change(unit, scale, scheme.plan)
     weight = hw.encoding.ideal(unit)
-    if weight is not None and not differs_per_product(hw):
-        return Cells(weight, gains(scale, readouts), scale, None)
+    if weight is not None and not scheme.drawn_per_product:
+        return Cells(weight, scale)
     targets = hw.encoding.encode(unit, hw.cell)
     weight = decode(targets, readouts)
-    return Cells(weight, gains(scale, readouts), scale, product_variance(weight, targets, unit, hw))
-
-
-def differs_per_product(hw: Hardware) -> bool:
-    """True when weights are drawn anew for every product."""
-    return bool(hw.noise.weight) or any(variation.redraw == "mvm" and variation.sigma for variation in hw.variations)
+    if hw.encoding.straight_through:
+        follows = torch.stack([unit * share for share in readouts.shares])
+        weight = follows + (weight - follows).detach()
+    return Cells(weight, scale, product_variance(weight, targets, unit, scheme))

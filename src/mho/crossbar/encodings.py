@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mho.hardware.parts import Cell, Encoding, Readouts
+from mho.hardware.parts import Cell, Encoding, Readout, Readouts
 
 
 class Differential(Encoding):
@@ -42,8 +42,8 @@ class Differential(Encoding):
         """One readout of the difference, or two that are subtracted digitally."""
         unit = 1 / (cell.g_max_us - cell.g_min_us) / self.pairs
         if self.subtract == "analog":
-            return Readouts(coefficients=((unit, -unit) * self.pairs,), factors=(1.0,))
-        return Readouts(coefficients=((unit, 0.0) * self.pairs, (0.0, unit) * self.pairs), factors=(1.0, -1.0))
+            return Readouts((Readout((unit, -unit) * self.pairs),))
+        return Readouts((Readout((unit, 0.0) * self.pairs), Readout((0.0, unit) * self.pairs, factor=-1.0)))
 
     def ideal(self, weight: Tensor) -> Tensor | None:
         """The weights themselves, where currents are subtracted before the conversion."""
@@ -77,8 +77,8 @@ class Offset(Encoding):
         """One readout; the offset is 1 + 2 g_min / range when it is removed digitally."""
         unit = 2 / (cell.g_max_us - cell.g_min_us)
         if self.reference == "digital":
-            return Readouts(coefficients=((unit,),), factors=(1.0,), offset=1 + unit * cell.g_min_us)
-        return Readouts(coefficients=((unit, -unit),), factors=(1.0,))
+            return Readouts((Readout((unit,)),), offset=1 + unit * cell.g_min_us)
+        return Readouts((Readout((unit, -unit)),))
 
     def ideal(self, weight: Tensor) -> Tensor | None:
         """The weights themselves, where a column of the array takes the constant part away."""

@@ -93,11 +93,13 @@ class Operator:
             by_group = by_group.transpose(1, 2)
         return by_group.reshape(-1, *by_group.shape[2:])
 
-    def plan(self, weight: Tensor, array: Array, columns_per_weight: int = 1) -> Plan:
-        """The division of this operator's matrix over arrays."""
-        kernel = weight.shape[2:] if self.dims else ()
-        groups, columns, rows = self.to_matrix(weight.detach().to("meta")).shape
-        return Plan(groups, columns, rows, math.prod(kernel), array, columns_per_weight)
+    def plan(self, shape: tuple[int, ...], array: Array, columns_per_weight: int = 1) -> Plan:
+        """The division over arrays of the matrix of a weight of that shape."""
+        taps = math.prod(shape[2:]) if self.dims else 1
+        if not self.transposed:
+            groups = self.groups if self.dims else 1
+            return Plan(groups, shape[0] // groups, shape[1] * taps, taps, array, columns_per_weight)
+        return Plan(self.groups, shape[1], shape[0] // self.groups * taps, taps, array, columns_per_weight)
 
     def take(self, x: Tensor, block: Block, plan: Plan) -> Tensor:
         """The channels of `x` that a row block reads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ class Plan:
         taps: Kernel positions (1 for a linear layer).
         array: Size of an array.
         columns_per_weight: Physical columns that a weight takes.
+
+    Attributes:
+        blocks: Row blocks, in order.
     """
 
     groups: int
@@ -46,10 +49,12 @@ class Plan:
     taps: int
     array: Array
     columns_per_weight: int = 1
+    blocks: tuple[Block, ...] = field(init=False, compare=False)
 
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Row blocks, in order."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", self._cut())
+
+    def _cut(self) -> tuple[Block, ...]:
         height = self.array.rows // self.taps * self.taps
         if height:
             return tuple(Block(i, min(i + height, self.rows)) for i in range(0, self.rows, height))

@@ -2,8 +2,8 @@
 
 from mho.hardware.definition import Definition
 from mho.hardware.description import CELLS, COMPENSATIONS, ENCODINGS, Hardware
-from mho.hardware.parts import Cell, Compensation, Encoding, Readouts, State
-from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise, WriteVerify
+from mho.hardware.parts import Cell, Compensation, Correction, Encoding, Reading, Readout, Readouts, State
+from mho.hardware.periphery import ADC, DAC, Array, InputSlice, IRDrop, Mapping, ProductNoise, WriteVerify
 from mho.hardware.variation import Faults, Variation
 
 __all__ = [
@@ -15,13 +15,17 @@ __all__ = [
     "Array",
     "Cell",
     "Compensation",
+    "Correction",
     "Definition",
     "Encoding",
     "Faults",
     "Hardware",
     "IRDrop",
+    "InputSlice",
     "Mapping",
     "ProductNoise",
+    "Reading",
+    "Readout",
     "Readouts",
     "State",
     "Variation",

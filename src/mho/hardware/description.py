@@ -172,7 +172,12 @@ class Hardware(Spec):
         """The same arrays and encoding with every non-ideality off and converters of infinite resolution."""
         return Hardware(
             name=f"{self.name} (ideal)",
-            cell={"kind": "ideal", "g_min_us": self.cell.g_min_us, "g_max_us": self.cell.g_max_us},
+            cell={
+                "kind": "ideal",
+                "g_min_us": self.cell.g_min_us,
+                "g_max_us": self.cell.g_max_us,
+                "levels": self.cell.levels,
+            },
             encoding=self.encoding,
             array=self.array,
             mapping=self.mapping.replace(clip_sigma=None),

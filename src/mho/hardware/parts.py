@@ -1,15 +1,16 @@
-"""The contracts of the exchangeable parts. A user's own cell, encoding or remedy is one subclass of these."""
+"""The contracts of the exchangeable parts. A user's own cell, encoding or compensation is one subclass of these."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
+from mho.hardware.periphery import ADC
 from mho.hardware.spec import Spec
 
 if TYPE_CHECKING:
@@ -67,22 +68,48 @@ class Cell(Spec, ABC):
 
 
 @dataclass(frozen=True)
-class Readouts:
-    """How converted columns become a signed result.
+class Readout:
+    """One conversion of column outputs: of Σ_j A_j u_j with A = Σ_p coefficients[p] · g_p, g in µS.
 
-    Readout k converts the product with A_k = Σ_p coefficients[k][p] · g_p; the digital side forms
-    y = Σ_k factors[k] · y_k - offset · Σ_j x_j.
+    Attributes:
+        coefficients: Of each plane of cells, 1/µS; 0 where this readout does not see it.
+        factor: What the digital sum multiplies the converted outputs with.
+        adc: Its converter, where the hardware has any (`adc.bits` is not null); None: the hardware's.
+        noise: Factor on the hardware's output noise.
     """
 
-    coefficients: tuple[tuple[float, ...], ...]
-    factors: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    factor: float = 1.0
+    adc: ADC | None = None
+    noise: float = 1.0
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """How converted columns become a signed result: y = Σ_k factor_k · y_k - offset · Σ_j u_j.
+
+    Attributes:
+        columns: The conversions.
+        offset: What the digital side takes off for each full input.
+    """
+
+    columns: tuple[Readout, ...]
     offset: float = 0.0
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """What each readout holds of a change of the whole weight: f_k / Σ f², the smallest shares that add up to it."""
+        total = sum(readout.factor**2 for readout in self.columns)
+        return tuple(readout.factor / total for readout in self.columns)
 
 
 class Encoding(Spec, ABC):
     """How a signed weight becomes the conductances of one or more cells (planes)."""
 
     kind: str
+    straight_through: ClassVar[bool] = False
+    """False: training differentiates `encode`. True, for one that rounds: its gradient is taken as that of w itself, each
+    readout with its share (`Readouts.shares`)."""
 
     @abstractmethod
     def encode(self, weight: Tensor, cell: Cell) -> list[Tensor]:
@@ -104,36 +131,66 @@ class Encoding(Spec, ABC):
     def ideal(self, weight: Tensor) -> Tensor | None:
         """What the readouts multiply with when every cell holds its target, (readouts, groups, columns, rows).
 
-        None: found by encoding and decoding, at several times the memory of the weights.
+        None: found by encoding and decoding, at several times the memory of the weights. A subclass that changes
+        `encode` or `readouts` without saying anything here does not inherit the answer.
         """
         return None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if ("encode" in vars(cls) or "readouts" in vars(cls)) and "ideal" not in vars(cls):
+            cls.ideal = Encoding.ideal  # type: ignore[method-assign]
 
     def columns_per_weight(self) -> int:
         """Physical columns that one weight takes in an array."""
         return 1
 
 
-class Compensation(Spec, ABC):
-    """A digital compensation measured on the chip: one factor for each column of each array.
+@dataclass(frozen=True)
+class Correction:
+    """What the digital side makes of a chip's outputs.
 
-    The chip is read with one-hot inputs right after programming and again at age t; the factor multiplies the
-    digital output.
+    Attributes:
+        factor: Of each converted column, (readouts, blocks, groups, columns), or None.
+        shift: Added to each column's digital sum, real units, (groups, columns), or None.
     """
+
+    factor: Tensor | None = None
+    shift: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a compensation may know of a chip.
+
+    Attributes:
+        now: What reading each cell gives at age t, in units of a full weight, (readouts, groups, columns, rows).
+        reference: The same right after programming, or from the ideal targets.
+        blocks: First and last row (exclusive) of each row block.
+        arrays: For each row block the number of the array that holds each column, (groups, columns).
+        scale: The weight that a full weight stands for, real units, (blocks, groups, columns).
+    """
+
+    now: Tensor
+    reference: Tensor
+    blocks: tuple[tuple[int, int], ...]
+    arrays: tuple[Tensor, ...]
+    scale: Tensor
+
+
+class Compensation(Spec, ABC):
+    """A digital correction measured on the chip, once right after programming and again at age t."""
 
     kind: str
 
     @abstractmethod
-    def factor(self, now: Tensor, reference: Tensor, array: Tensor) -> Tensor:
-        """Correction factor.
+    def correct(self, reading: Reading) -> Correction:
+        """The correction that a reading asks for."""
 
-        Args:
-            now: What reading each cell gives at age t, shape (readouts, groups, columns, rows).
-            reference: The same right after programming (or from the ideal targets).
-            array: Index of the array of each (groups, columns) entry, shape (groups, columns).
-
-        Returns:
-            Factors of shape (readouts, groups, columns).
-        """
+    def reads(self) -> bool:
+        """False where nothing is read: there is no correction."""
+        return True
 
     def measured(self) -> bool:
         """True when the readings go through the noise and the converters of the array, False when they are exact."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 from mho.hardware.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Array(Spec):
@@ -54,6 +59,19 @@ class Converter(Spec):
         return None if self.bits is None else (2**self.bits - 2) / 2
 
 
+@dataclass(frozen=True)
+class InputSlice:
+    """A part v of the quantised input u that the array sees by itself; u = Σ weight · v over the slices.
+
+    Attributes:
+        take: From u to v, both within [-1, 1]; None: v is u.
+        weight: What the digital sum multiplies the slice's converted outputs with.
+    """
+
+    take: Callable[[Tensor], Tensor] | None = None
+    weight: float = 1.0
+
+
 class DAC(Converter):
     """Digital-to-analog converter at the rows."""
 
@@ -61,10 +79,15 @@ class DAC(Converter):
     """calibrated: fixed per layer from data; learned: a parameter, trained; abs_max: each input vector's own largest
     magnitude (each array has its own)."""
 
+    def slices(self) -> tuple[InputSlice, ...]:
+        """The parts in which an input is given to the array, one after the other."""
+        return (InputSlice(),)
+
 
 class ADC(Converter):
     """Analog-to-digital converter at the columns; the unit is one cell pair at full weight and full input."""
 
+    later: ClassVar[tuple[str, ...]] = ("unipolar",)
     range: Literal["fixed", "calibrated", "learned"] = "calibrated"
     """fixed: `bound`; calibrated: per row block, from data; learned: a parameter per row block, trained."""
     bound: float = Field(default=10.0, gt=0)
@@ -75,8 +98,13 @@ class ADC(Converter):
     max_halvings: int = Field(default=3, ge=1, le=16)
     """Most repetitions for on_clip 'halve_input'."""
 
+    unipolar: bool = False
+    """True: codes 0 … h, negative outputs give 0."""
+
     @model_validator(mode="after")
     def _possible(self) -> ADC:
+        if self.unipolar and self.half_steps is None:
+            raise WrongSetting("unipolar has no effect on a converter of infinite resolution", "set adc.bits")
         if self.on_clip == "halve_input" and self.range != "fixed":
             raise WrongSetting("on_clip 'halve_input' needs a known bound", "set adc.range: fixed and adc.bound")
         if self.range != "fixed" and self.bound != type(self).model_fields["bound"].default:

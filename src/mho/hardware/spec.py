@@ -72,6 +72,10 @@ class Spec(BaseModel):
                     data.pop(name, None)
         return data
 
+    def __deepcopy__(self: S, memo: Any = None) -> S:
+        """Itself: it cannot change."""
+        return self
+
     def digest(self) -> str:
         """Twelve hex digits that name this description."""
         text = json.dumps(self.as_dict(lasting=True), sort_keys=True)

@@ -48,7 +48,7 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
 
 
 def read_out(
-    y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
+    y: Tensor, factor: Tensor, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     total: Tensor | None = None, planar: bool = False, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
@@ -74,7 +74,7 @@ def read_out(
 
 
 def read_out_kept(
-    y: Tensor, factor: Tensor, *, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
+    y: Tensor, factor: Tensor, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     total: Tensor | None = None, planar: bool = False, codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip

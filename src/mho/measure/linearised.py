@@ -9,14 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mho.convert import observed
 from mho.crossbar import Operator
-from mho.crossbar.cells import Cells
-from mho.crossbar.plan import Plan
 from mho.errors import WrongSetting
-from mho.hardware import Hardware
 from mho.measure.evaluate import Task, TestData, _scores
 from mho.nn import AnalogMatrix
+from mho.nn.matrix import matrices
+from mho.nn.source import Source, sources
 from mho.rng import Stream
 
 MICROBATCH = 8
@@ -37,14 +35,17 @@ class Estimate(NamedTuple):
     quadratic: float
 
 
-def effective_weight(cells: Cells, plan: Plan, hw: Hardware) -> Tensor:
-    """The weights that a chip's arrays stand for, its compensation included, (groups, columns, rows).
+class _Shifted(Source):
+    """The parameter plus a leaf of autograd that is zero."""
 
-    What converters, noise of products and IR drop add is left out.
-    """
-    total = torch.stack([w * plan.spread(g) for w, g in zip(cells.weight, cells.gain, strict=True)]).sum(0)
-    offset = hw.encoding.readouts(hw.cell).offset
-    return total - offset * plan.spread(cells.scale) if offset else total
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift: Tensor | None = None
+
+    def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Tensor:
+        if self.shift is None:
+            self.shift = torch.zeros_like(weight, requires_grad=True)
+        return weight.detach() + self.shift
 
 
 def estimate(
@@ -80,31 +81,27 @@ def estimate(
         LeCun, Denker, Solla 1990 (optimal brain damage); Dong et al. 2019, arXiv 1905.03696 (HAWQ); Yan et al. 2022,
         arXiv 2202.08395 (SWIM); Martens 2020, JMLR 21:146 (Gauss-Newton and Fisher).
     """
-    shifts: dict[str, Tensor] = {}
-
-    def shifted(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-        if matrix.path not in shifts:
-            shifts[matrix.path] = torch.zeros_like(weight, requires_grad=True)
-        return operator(x, weight.detach() + shifts[matrix.path])
-
+    shifted = {matrix: _Shifted() for matrix in matrices(net)}
     gradient: dict[str, Tensor] = {}
     squares: dict[str, Tensor] = {}
     forms: dict[str, Tensor] = {path: torch.zeros(len(found)) for path, found in errors.items()}
     draw, count = Stream(("sensitivity", seed)), 0
     net.eval()
-    with torch.enable_grad(), observed(net, shifted):
+    with torch.enable_grad(), sources(shifted, shifted.get):
         for i, (x, y) in enumerate(_microbatches(data, samples)):
             scores, target = _scores(net(x), y, task)
             scores = scores.float()
             if not len(target):
                 continue
             count += len(target)
-            paths, leaves = list(shifts), list(shifts.values())
+            leaves = {m.path: source.shift for m, source in shifted.items() if source.shift is not None}
             right = F.cross_entropy(scores, target, reduction="sum")
             own = F.cross_entropy(scores, _sampled(scores.detach(), draw / i), reduction="sum")
-            for path, g in zip(paths, torch.autograd.grad(right, leaves, retain_graph=True), strict=True):
+            for path, g in zip(
+                leaves, torch.autograd.grad(right, list(leaves.values()), retain_graph=True), strict=True
+            ):
                 gradient[path] = gradient[path] + g if path in gradient else g
-            for path, g in zip(paths, torch.autograd.grad(own, leaves), strict=True):
+            for path, g in zip(leaves, torch.autograd.grad(own, list(leaves.values())), strict=True):
                 squares[path] = squares[path] + g.square() if path in squares else g.square()
                 if path in forms:
                     forms[path] += torch.stack([(g * error).sum() for error in errors[path]]).square().cpu()

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mho import __version__
 from mho.chip import program
-from mho.convert import observed
-from mho.crossbar import Operator
 from mho.errors import WrongSetting
 from mho.measure.evaluate import Task, TestData, measure
 from mho.measure.result import DriftResult
 from mho.measure.shared import Images, chips_per_pass, parts, together
 from mho.measure.workers import in_order
 from mho.nn import AnalogMatrix
+from mho.nn.matrix import digitally
 from mho.recalibration import Recalibration, recalibrated
 from mho.rng import reads
 from mho.store import Measurement, RunHeader, RunStore
@@ -168,7 +167,7 @@ def drift(
 
 def digital_measurement(net: nn.Module, data: TestData, *, task: Task = "classes") -> Measurement:
     """The same network with its weights in digital form."""
-    with observed(net, _native):
+    with digitally(net):
         return measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
 
 
@@ -244,10 +243,6 @@ def _rows(
         fresh.close()
 
 
-def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-    return operator(x, weight)
-
-
 def _check(chips: int | str, ci: float, max_chips: int, confidence: float, workers: int, ages: list[float]) -> None:
     if not ages:
         raise WrongSetting("no age is asked for", "give times, as in times=['1 h', '1 day']", path="times")
@@ -287,7 +282,7 @@ def _interval(refresh: str | float) -> float:
 def _hardware(net: nn.Module) -> Any:
     for module in net.modules():
         if isinstance(module, AnalogMatrix):
-            if module.programmed() is not None:
+            if module.programmed:
                 raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
             placement = getattr(net, "placement", None)
             whole = None if placement is None else placement.hardware

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from mho.chip import Chip, program
-from mho.crossbar import Operator
+from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
 from mho.measure.evaluate import Task, TestData, measure
-from mho.measure.linearised import Estimate, effective_weight, estimate
+from mho.measure.linearised import Estimate, estimate
 from mho.measure.monte_carlo import digital_measurement
 from mho.measure.sensitivity_result import LayerSensitivity, SensitivityResult
-from mho.nn import AnalogLayer, AnalogMatrix
+from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
+from mho.nn.source import Digital, sources
 from mho.store import Measurement
 from mho.units import seconds
 
@@ -94,7 +94,7 @@ def sensitivity(
         matrices = {path: [view.matrix for view in views] for path, views in _layers(aged, programmed=True).items()}
         for number, path in enumerate(layers, start=index * len(layers)):
             others = [m for other, held in matrices.items() for m in held if (other == path) == (mode == "spared")]
-            with _digital(others):
+            with sources(others, lambda _: Digital()):
                 single[path].append(measure(aged, test, chip=index, age_s=t_s, address=address, task=task))
             if progress is not None:
                 progress(path, number + 1, total)
@@ -138,12 +138,9 @@ def weight_errors(aged: nn.Module) -> dict[str, Tensor]:
     found = {}
     for views in _layers(aged, programmed=True).values():
         for view in views:
-            matrix, weight = view.matrix, view.weight.detach()
-            cells = matrix.programmed()
-            assert cells is not None
-            product = matrix.product(weight, view.operator)
-            held = view.operator.to_weight(effective_weight(cells, product.plan, matrix.hw), product.kernel)
-            found[matrix.path] = held - weight
+            source = view.matrix.source
+            assert isinstance(source, Programmed)
+            found[view.matrix.path] = source.weight(view.operator) - view.weight.detach()
     return found
 
 
@@ -157,27 +154,12 @@ def _layers(net: nn.Module, *, programmed: bool = False) -> dict[str, list[Matri
     found = {}
     for path, module in net.named_modules():
         if isinstance(module, AnalogLayer) and (views := list(module.views())):
-            if not programmed and views[0].matrix.programmed() is not None:
+            if not programmed and views[0].matrix.programmed:
                 raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
             found[path] = views
     if not found:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
     return found
-
-
-@contextmanager
-def _digital(matrices: Sequence[AnalogMatrix]) -> Iterator[None]:
-    for matrix in matrices:
-        matrix.observer = _native
-    try:
-        yield
-    finally:
-        for matrix in matrices:
-            matrix.observer = None
-
-
-def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-    return operator(x, weight)
 
 
 def _macs(net: nn.Module, data: TestData) -> tuple[dict[str, int], int]:

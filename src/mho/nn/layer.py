@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
-from mho.crossbar import Operator
+from mho.crossbar import Operator, Scheme
 from mho.hardware import Hardware
 from mho.nn.matrix import AnalogMatrix
 
@@ -72,6 +72,13 @@ def layer_paths(net: nn.Module) -> dict[str, str]:
     """Path of the layer that each matrix belongs to, by the matrix's own path: what `digital` takes."""
     layers = ((path, module) for path, module in net.named_modules() if isinstance(module, AnalogLayer))
     return {view.matrix.path: path for path, layer in layers for view in layer.views()}
+
+
+def schemes(net: nn.Module, matrices: Iterable[AnalogMatrix]) -> dict[AnalogMatrix, Scheme]:
+    """The conversions of some of a network's matrices."""
+    layers = (module for module in net.modules() if isinstance(module, AnalogLayer))
+    found = {view.matrix: view.matrix.scheme(view.weight, view.operator) for layer in layers for view in layer.views()}
+    return {matrix: found[matrix] for matrix in matrices}
 
 
 def _shallow(module: nn.Module) -> dict[str, Any]:

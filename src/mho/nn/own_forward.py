@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mho.crossbar import Operator
+from mho.errors import NotYet
 from mho.nn.layer import AnalogLayer, MatrixView
 
 _CONVOLUTIONS: dict[Any, int] = {
@@ -26,7 +27,11 @@ class _Answer(TorchFunctionMode):
 
     def __init__(self, layer: OwnForward) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.read = layer, False
+
+    def __enter__(self) -> _Answer:
+        super().__enter__()
+        return self
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -34,6 +39,7 @@ class _Answer(TorchFunctionMode):
         kwargs = kwargs or {}
         weight = args[1] if len(args) > 1 else kwargs.get("weight")
         if weight is self.layer.weight and (func in _CONVOLUTIONS or func is F.linear):
+            self.read = True
             return _through_arrays(self.layer, func, *args, **kwargs)
         return func(*args, **kwargs)
 
@@ -60,8 +66,17 @@ class OwnForward(AnalogLayer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The user's own forward, with the arrays in place of the operator on `weight`."""
-        with _Answer(self):
-            return super().forward(*args, **kwargs)
+        with _Answer(self) as answer:
+            y = super().forward(*args, **kwargs)
+        if not answer.read:
+            raise NotYet(
+                f"the forward of {type(self).written_as.__name__} does not give its own weight to torch's operator, "
+                "so that its arrays are never read",
+                f"keep it digital: hw.replace(digital=['{self.matrix.path}']), or compute the weight once and for all "
+                "and use torch's layer",
+                path=self.matrix.path,
+            )
+        return y
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix. Padding and stride are those of the attributes; the forward may use others."""

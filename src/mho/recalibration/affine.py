@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from mho.chip.programmed import Programmed
 from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
@@ -241,10 +242,9 @@ def _put(layer: Any, scale: Tensor, shift: Tensor, path: str) -> None:
     """y' = scale · y + shift, for y with the bias that the layer has."""
     if not bool(scale.isfinite().all() and shift.isfinite().all()):
         raise BadInput("the outputs are not finite", "check the calibration data", path=path)
-    matrix = _view(layer).matrix
-    cells = matrix.programmed()
-    if cells is None:
+    view = _view(layer)
+    source = view.matrix.source
+    if not isinstance(source, Programmed):
         raise WrongSetting("this layer holds no chip's cells", "pass what mho.program(net).at(t) returned", path=path)
-    factor = scale.reshape(cells.scale.shape[1:]).to(cells.scale)
-    matrix.put(cells._replace(gain=cells.gain * factor, scale=cells.scale * factor))
+    view.matrix.source = source.scaled(scale, view.operator)
     layer.bias = nn.Parameter((scale.to(layer.bias) * layer.bias + shift.to(layer.bias)).detach())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mho.calibration import arguments
 from mho.errors import BadInput, WrongSetting
-from mho.nn import AnalogMatrix
+from mho.nn.matrix import matrices
 from mho.registry import Registry
 
 R = TypeVar("R", bound="Recalibration")
@@ -81,7 +81,7 @@ class Recalibration(ABC):
             WrongSetting: No chip's network, or nothing in it that this recalibration can change.
             BadInput: Data that the network cannot use.
         """
-        if not any(isinstance(m, AnalogMatrix) and m.programmed() is not None for m in net.modules()):
+        if not any(matrix.programmed for matrix in matrices(net)):
             raise WrongSetting("this network is no chip's", "pass what mho.program(net).at(t) returned")
         done = self.apply(net.eval())
         net.recalibrations = (*getattr(net, "recalibrations", ()), f"{self}: {done}")  # type: ignore[assignment]

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.convert import observed
-from mho.crossbar import Operator
 from mho.errors import BadInput, WrongSetting
-from mho.nn import AnalogMatrix
+from mho.nn.matrix import digitally, matrices
 
 
 def reference(net: nn.Module) -> nn.Module:
@@ -27,7 +25,7 @@ def reference(net: nn.Module) -> nn.Module:
     """
     if not isinstance(net, nn.Module):
         raise WrongSetting(f"the digital network is a {type(net).__name__}", "give a module", path="digital_net")
-    if any(isinstance(m, AnalogMatrix) and m.programmed() is not None for m in net.modules()):
+    if any(m.programmed for m in matrices(net)):
         raise WrongSetting(
             "this network is a chip's", "give the digital network, or what to_analog returned", path="digital_net"
         )
@@ -37,7 +35,7 @@ def reference(net: nn.Module) -> nn.Module:
 @contextmanager
 def natively(net: nn.Module) -> Iterator[None]:
     """Inside the block every matrix of a converted network is multiplied digitally; nothing for a digital network."""
-    with torch.no_grad(), observed(net, _native):
+    with torch.no_grad(), digitally(net):
         yield
 
 
@@ -63,7 +61,3 @@ def outputs(net: nn.Module, inputs: Iterable[Any]) -> Tensor:
     if not bool(torch.isfinite(joined).all()):
         raise BadInput("the outputs are not finite", "check the calibration data and the weights")
     return joined
-
-
-def _native(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-    return operator(x, weight)

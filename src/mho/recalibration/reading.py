@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-from mho.crossbar import Cells
-from mho.nn import AnalogMatrix
+from mho.chip.programmed import Programmed
+from mho.nn import AnalogLayer
+from mho.nn.matrix import matrices
 from mho.recalibration.base import Recalibration
 
 
@@ -35,26 +36,14 @@ def recalibrated(
     Returns:
         The recalibrated network.
     """
-    before = _cells(measured)
     net = measured
     for place, recalibration in enumerate(recalibrations):
         with noise(place):
             net = recalibration(net)
-    found = _cells(used)
-    for module in net.modules():
-        if isinstance(module, AnalogMatrix):
-            after, old, new = module.programmed(), before[module.path], found[module.path]
-            assert after is not None
-            factor = torch.where(old.gain == 0, 1.0, after.gain / old.gain)
-            module.put(new._replace(gain=new.gain * factor, scale=after.scale))
+    cells = {matrix.path: matrix for matrix in matrices(used)}
+    layers = (module for module in net.modules() if isinstance(module, AnalogLayer))
+    for view in (view for layer in layers for view in layer.views()):
+        found, now = view.matrix.source, cells[view.matrix.path].source
+        assert isinstance(found, Programmed) and isinstance(now, Programmed)
+        view.matrix.source = now if found.factor is None else now.scaled(found.factor, view.operator)
     return net
-
-
-def _cells(net: nn.Module) -> dict[str, Cells]:
-    found = {}
-    for module in net.modules():
-        if isinstance(module, AnalogMatrix):
-            cells = module.programmed()
-            assert cells is not None
-            found[module.path] = cells
-    return found

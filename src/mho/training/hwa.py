@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
-from mho.crossbar import Plan
+from mho.crossbar import Codes, Plan, Scheme
 from mho.errors import WrongSetting
-from mho.hardware import Hardware
 from mho.hardware.description import covers
 from mho.hardware.spec import Spec
 from mho.nn import AnalogLayer, AnalogMatrix
-from mho.nn.layer import layer_paths
-from mho.nn.matrix import Hardened
+from mho.nn.layer import MatrixView, layer_paths
+from mho.nn.source import Injected, Source
 from mho.rng import Stream
 from mho.training.clip import Clip
 from mho.training.injections import INJECTIONS, Injection, Scope
@@ -85,9 +85,9 @@ class HWA(Spec):
         if not matrices:
             raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
         for matrix in matrices:
-            if matrix.programmed() is not None:
+            if matrix.programmed:
                 raise WrongSetting("this is a programmed chip", "train the network that to_analog returned")
-            if matrix.hardened is not None:
+            if isinstance(matrix.source, Injected):
                 raise WrongSetting("hardware-aware training is attached already", "call detach() of the other session")
         paths = layer_paths(net)
         if unused := [p for p in self.layers if not any(covers(p, path) for path in paths.values())]:
@@ -112,13 +112,13 @@ class _Change:
     """The injections of one step into one matrix."""
 
     injections: tuple[Injection, ...]
-    hw: Hardware
+    scheme: Scheme
     draw: Stream
     strength: float
 
     def __call__(self, unit: Tensor, scale: Tensor, plan: Plan) -> Tensor:
         for i, injection in enumerate(self.injections):
-            unit = injection(unit, Scope(self.hw, plan, scale, self.draw / i, self.strength))
+            unit = injection(unit, Scope(self.scheme, scale, self.draw / i, self.strength))
         return unit
 
 
@@ -137,26 +137,32 @@ class Session:
     def __init__(self, recipe: HWA, net: nn.Module, steps: int, seed: int) -> None:
         self.recipe, self.steps, self.seed, self.done = recipe, steps, seed, 0
         paths = layer_paths(net)
-        self._views = [view for module in net.modules() if isinstance(module, AnalogLayer) for view in module.views()]
-        self._layers: list[tuple[AnalogMatrix, float]] = []
-        for module in net.modules():
-            if isinstance(module, AnalogMatrix):
-                self._layers.append((module, recipe.factor(paths[module.path])))
-        self._hardware: dict[tuple[int, float], Hardware] = {}
-        self._harden()
+        views = [view for module in net.modules() if isinstance(module, AnalogLayer) for view in module.views()]
+        self._views = [(view, recipe.factor(paths[view.matrix.path])) for view in views]
+        self._before: list[tuple[AnalogMatrix, Source]] = [(view.matrix, view.matrix.source) for view in views]
+        self._schemes: dict[tuple[str, float], Scheme] = {}
+        self._codes = Codes()
+        self._entered: list[bool] = []
+        self._handles = (
+            net.register_forward_pre_hook(self._enter, prepend=True),
+            net.register_forward_hook(self._leave, always_call=True),
+        )
+        self._inject()
 
     def step(self) -> None:
         """After an optimizer step: clip the weights, go to the next draws and strengths."""
         if self.recipe.clip is not None:
-            for view in self._views:
+            for view, _ in self._views:
                 self.recipe.clip(view.weight.detach(), view.operator)
         self.done += 1
-        self._harden()
+        self._inject()
 
     def detach(self) -> None:
         """Leave the network as `attach` found it, but for its weights."""
-        for matrix, _ in self._layers:
-            matrix.hardened = None
+        for matrix, source in self._before:
+            matrix.source = source
+        for handle in self._handles:
+            handle.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on: plain numbers."""
@@ -177,28 +183,42 @@ class Session:
                     path=name,
                 )
         self.done = int(state["done"])
-        self._harden()
+        self._inject()
 
-    def _harden(self) -> None:
+    def _enter(self, net: nn.Module, arguments: Any) -> None:
+        """While the network runs, what autograd saves of the products' outputs is kept as codes."""
+        keep = net.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        self._entered.append(keep)
+        if keep:
+            self._codes.__enter__()
+
+    def _leave(self, net: nn.Module, arguments: Any, output: Any) -> None:
+        if self._entered and self._entered.pop():
+            self._codes.__exit__(None, None, None)
+
+    def _inject(self) -> None:
         recipe, draw = self.recipe, Stream(("hwa", self.seed, self.done))
         strength = recipe.schedule.strength(min(1.0, self.done / max(1, self.steps - 1)))
         clean = recipe.clean > 0 and float(draw.uniform("clean", (1,))) < recipe.clean
-        for matrix, factor in self._layers:
-            here = strength * factor
-            change = None
+        through = recipe.gradient == "straight_through"
+        for view, factor in self._views:
+            matrix, here, change = view.matrix, strength * factor, None
             if recipe.weights and here and not clean:
-                change = _Change(recipe.weights, matrix.hw, draw / matrix.path, here)
-            hw = self._with_noise(matrix.hw, recipe.products * factor * round(strength * _LEVELS) / _LEVELS)
-            matrix.hardened = Hardened(hw, change, recipe.gradient == "straight_through")
+                scheme = matrix.scheme(view.weight, view.operator)
+                change = _Change(recipe.weights, scheme, draw / matrix.path, here)
+            scheme = self._with_noise(view, recipe.products * factor * round(strength * _LEVELS) / _LEVELS)
+            matrix.source = Injected(scheme, change, through, self._codes)
 
-    def _with_noise(self, hw: Hardware, factor: float) -> Hardware:
-        """The hardware with its noise of products and its IR drop times a factor."""
-        noise, drop = hw.noise, hw.ir_drop
+    def _with_noise(self, view: MatrixView, factor: float) -> Scheme:
+        """The scheme of a matrix on hardware with its noise of products and its IR drop times a factor."""
+        matrix = view.matrix
+        noise, drop = matrix.hw.noise, matrix.hw.ir_drop
         if factor == 1 or not (noise.output or noise.input or noise.weight or drop.scale):
-            return hw
-        found = self._hardware.get((id(hw), factor))
+            return matrix.scheme(view.weight, view.operator)
+        found = self._schemes.get((matrix.path, factor))
         if found is None:
             sizes = {name: getattr(noise, name) * factor for name in ("output", "input", "weight")}
             changed = {"noise": noise.replace(**sizes), "ir_drop": drop.replace(scale=drop.scale * factor)}
-            found = self._hardware[id(hw), factor] = hw.model_copy(update=changed)
+            found = Scheme.of(view.operator, tuple(view.weight.shape), matrix.hw.model_copy(update=changed))
+            self._schemes[matrix.path, factor] = found
         return found

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mho.crossbar import Plan
-from mho.hardware import Hardware
+from mho.crossbar import Plan, Scheme
 from mho.hardware.definition import Definition
 from mho.hardware.spec import Spec
 from mho.registry import Registry
@@ -20,18 +19,21 @@ class Scope:
     """Where and when weights are changed.
 
     Attributes:
-        hw: The hardware.
-        plan: Where the matrix stands on arrays.
+        scheme: The product of the matrix on its hardware.
         scale: The weight that 1 stands for, (blocks, groups, columns).
         draw: Address of this step's draws in this matrix.
         strength: Factor on the size, from the schedule and the layer.
     """
 
-    hw: Hardware
-    plan: Plan
+    scheme: Scheme
     scale: Tensor
     draw: Stream
     strength: float
+
+    @property
+    def plan(self) -> Plan:
+        """Where the matrix stands on arrays."""
+        return self.scheme.plan
 
 
 class Injection(Spec, ABC):

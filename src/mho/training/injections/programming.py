@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from mho.chip.arrays import Arrays, program_matrix
+from mho.chip.arrays import program_matrix
 from mho.hardware.definition import Definition
 from mho.training.injections.base import Injection, Scope
 from mho.units import seconds
@@ -36,11 +36,13 @@ class Programming(Injection):
 
     @torch.no_grad()
     def _deviation(self, unit: Tensor, scope: Scope) -> Tensor:
-        arrays: Arrays = program_matrix(unit, scope.scale, scope.plan, scope.hw, scope.draw / "programming")
-        cells = arrays.uncompensated(0.0) if self.time is None else arrays.cells(seconds(self.time))
-        held = (cells.weight * scope.plan.spread(cells.gain / scope.scale)).sum(0)
-        offset = scope.hw.encoding.readouts(scope.hw.cell).offset
-        return held - offset - unit
+        arrays = program_matrix(unit, scope.scale, scope.scheme, scope.draw / "programming")
+        cells = arrays.cells(0.0 if self.time is None else seconds(self.time))
+        factor = None if self.time is None else arrays.correction(cells).factor
+        readouts, total = scope.scheme.readouts, torch.zeros_like(unit)
+        for k, (readout, weight) in enumerate(zip(readouts.columns, cells.weight, strict=True)):
+            total = total + readout.factor * (weight if factor is None else weight * scope.plan.spread(factor[k]))
+        return total - readouts.offset - unit
 
     def __call__(self, unit: Tensor, scope: Scope) -> Tensor:
         """With `strength` times s."""

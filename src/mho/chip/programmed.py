@@ -1,0 +1,84 @@
+"""`Programmed`: a chip's cells at an age, as the source of a matrix's weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mho.crossbar import Held, Operand, Operator, Scheme, effective
+from mho.crossbar.held import with_factors
+from mho.nn import AnalogMatrix
+from mho.nn.source import Source
+
+
+class Programmed(Source):
+    """What the arrays of one matrix hold. It does not change; `scaled` makes another.
+
+    Args:
+        found: The operands, compensation included; or one weight in torch's layout, where nothing between input and
+            output loses anything.
+        scheme: The conversions of a product.
+        like: Gives dtype and device.
+        factor: What recalibrations have multiplied the columns with, (columns,), or None.
+
+    Attributes:
+        scheme: The conversions of a product.
+        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
+    """
+
+    programmed = True
+
+    def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, factor: Tensor | None = None) -> None:
+        super().__init__()
+        self.scheme, self.rows = scheme, False
+        held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
+        self._whole = isinstance(found, Tensor)
+        self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]
+        for names, operand in zip(self._names, held.operands, strict=True):
+            for name, value in zip(names, operand, strict=True):
+                self._keep(name, value, like)
+        self._keep("cells_shift", held.shift, like)
+        self._keep("factor", factor, like)
+
+    def _keep(self, name: str, value: Tensor | None, like: Tensor) -> None:
+        self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
+
+    def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
+        """What the chip holds, whatever the layer's parameter has become."""
+        return self.held()
+
+    def held(self) -> Held | Tensor:
+        """The operands, or the one weight that they are."""
+        cells = self._buffers
+        if self._whole:
+            return cells["cells_weight_0"]  # type: ignore[return-value]
+        found = tuple(map(Operand._make, [map(cells.get, names) for names in self._names]))  # type: ignore[arg-type]
+        return Held(self.scheme, found, cells["cells_shift"], self.rows)
+
+    def weight(self, operator: Operator) -> Tensor:
+        """The weight in torch's layout that the cells stand for, compensation included.
+
+        What converters, noise of products and IR drop add is left out.
+        """
+        found = self.held()
+        return found if isinstance(found, Tensor) else effective(found, operator)
+
+    def scaled(self, factor: Tensor, operator: Operator) -> Programmed:
+        """The same cells with another digital factor, (columns,), on top.
+
+        Args:
+            factor: Of each column.
+            operator: The operator that reads the matrix.
+        """
+        found, before = self.held(), self._buffers["factor"]
+        on_top = factor if before is None else before * factor.to(before)
+        if isinstance(found, Tensor):
+            columns = factor.to(found).reshape(self.scheme.plan.groups, self.scheme.plan.columns, 1)
+            changed = operator.to_weight(operator.to_matrix(found) * columns, self.scheme.kernel)
+            return Programmed(changed, self.scheme, found, on_top)
+        held = with_factors(found, [factor.to(operand.gain) for operand in found.operands])
+        shift = None if held.shift is None else held.shift * factor.to(held.shift)
+        return Programmed(held._replace(shift=shift), self.scheme, found.operands[0].weight, on_top)
+
+    def extra_repr(self) -> str:
+        """How many conversions a product takes."""
+        return f"{len(self.scheme.conversions)} conversions a product"

@@ -1,0 +1,122 @@
+"""The fused executor: the reference's answers from single passes of the kernels, a few images at a time.
+
+It computes what `Scheme.only_by_reference` does not exclude, where nothing is differentiated; `mho.crossbar.step` has a
+way back for training. Where tensors do not suit the kernels, these run in plain torch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mho.crossbar.columns import columns
+from mho.crossbar.held import Held, Operand
+from mho.crossbar.operator import Operator
+from mho.kernels import Drop, Kept, add_noise, fast, quantise, read_out, read_out_kept
+
+_CACHED = 12_000_000
+"""Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
+
+
+def forward(
+    held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
+    scheme = held.scheme
+    if scheme.per_vector:
+        return _per_vector(held, operator, x, adc_range, bias)
+    reach = 1.0 if input_range is None else input_range.to(x.dtype)
+    size = _piece(x, held, operator) if scheme.passes > 1 else len(x)
+    if size >= len(x):
+        return walk(held, operator, x, reach, adc_range, bias)
+    parts = x.split(size)
+    first = walk(held, operator, parts[0], reach, adc_range, bias)
+    memory = torch.contiguous_format if first.is_contiguous() else torch.channels_last
+    out = torch.empty((len(x), *first.shape[1:]), memory_format=memory)
+    out[:size] = first
+    for part, place in zip(parts[1:], out[size:].split(size), strict=True):
+        found = walk(held, operator, part, reach, adc_range, bias, place)
+        if found is not place:
+            place.copy_(found)
+    return out
+
+
+def walk(
+    held: Held, operator: Operator, x: Tensor, reach: Tensor | float, adc_range: Tensor | None, bias: Tensor | None,
+    out: Tensor | None = None, kept: list[Kept] | None = None, codes: bool = False,
+) -> Tensor:  # fmt: skip
+    """The digital sum over the scheme's conversions, for one range of the inputs.
+
+    Args:
+        held, operator, x, adc_range, bias: See `mho.crossbar.reference.compute`.
+        reach: Range of the DAC.
+        out: Where the result may go.
+        kept: Gets what the way back needs, one entry a conversion.
+        codes: Keep the converter's codes, too.
+    """
+    scheme, axis = held.scheme, operator.axis
+    noise, drop_scale = scheme.hw.noise.input, scheme.hw.ir_drop.scale
+    planar = not held.rows and operator.dims == 2 and x.is_contiguous()
+    shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
+    last = scheme.conversions[-1]
+    total: Tensor | None = None
+    for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
+        raw = x if len(scheme.blocks) == 1 else operator.take(x, block, scheme.plan)
+        u = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
+        u = add_noise(u, noise) if noise else u
+        for conversion in conversions:
+            operand = held.operands[conversion.operand]
+            y = operator(u, operand.weight)
+            spread = None if operand.variance is None else operator(u.square(), operand.variance)
+            drop = None if operand.size is None else _drop(operator, u, operand, drop_scale)
+            bound = conversion.range(adc_range, y.dtype)
+            arguments = (
+                axis, bound, conversion.half_steps, conversion.noise**2, spread, drop,
+                shift if conversion is last else None, total, planar,
+            )  # fmt: skip
+            if kept is None:
+                total = read_out(y, operand.gain * reach, *arguments, out)
+            else:
+                total, found = read_out_kept(y, operand.gain * reach, *arguments, codes)
+                kept.append(found)
+    assert total is not None
+    return total
+
+
+def _per_vector(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Every input vector has a range of its own, which is undone behind the read-out."""
+    total: Tensor | None = None
+    for column in columns(held, operator, x, None):
+        conversion, gain = column.conversion, column.operand.gain
+        bound = conversion.range(adc_range, x.dtype)
+        variance = conversion.noise**2
+        part = read_out(column.clean, gain, operator.axis, bound, conversion.half_steps, variance, column.spread)
+        part = part * column.reach
+        total = part if total is None else total + part
+    assert total is not None
+    for shift in (held.shift, bias):
+        total = total if shift is None else total + operator.per_column(shift).to(total.dtype)
+    return total
+
+
+def _piece(x: Tensor, held: Held, operator: Operator) -> int:
+    """Images (vectors) of a piece; all of them where cutting does not pay or is not possible.
+
+    One product a layer is faster in one go: every call of the operator costs a fixed time.
+    """
+    scheme = held.scheme
+    batched = x.dim() == operator.dims + 2 if operator.dims else x.dim() > 1
+    if not batched or operator.dims not in (0, 2) or x.dtype != torch.float32 or x.device.type != "cpu":
+        return len(x)
+    largest = max(scheme.plan.columns * scheme.plan.groups, x.shape[operator.axis])
+    vectors = math.prod(x.shape[1:]) // x.shape[operator.axis]
+    return max(1, _CACHED // (4 * (1 + scheme.passes) * largest * vectors))
+
+
+def _drop(operator: Operator, u: Tensor, operand: Operand, scale: float) -> Drop:
+    """See `mho.crossbar.columns.drop_of`."""
+    assert operand.size is not None and operand.placed is not None
+    rectified = fast(u) and u.numel() > 0 and bool(u.amin() >= 0)  # behind a rectifier |u| is u, and a pass is saved
+    return Drop(operator(u if rectified else u.abs(), operand.size), operator(u, operand.placed), scale)

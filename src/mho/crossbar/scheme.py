@@ -1,0 +1,148 @@
+"""The scheme of a matrix's product: which conversions it takes, in which order, as data.
+
+    y = Σ_b Σ_s Σ_k  f_k w_s s_b c_kb · ADC_k( Σ_{j in b} A_kj v_sj )  -  offset · Σ_b s_b Σ_{j in b} u_j
+
+over row blocks b, slices s of the input (u = Σ w_s v_s) and readouts k, with the scale s_b and the chip's compensation
+c_kb of each column. Everything that computes, calibrates, reports on or counts a product goes through this one list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mho.crossbar.operator import Operator
+from mho.crossbar.plan import Plan
+from mho.hardware import ADC, Hardware, InputSlice, Readouts
+
+
+class Conversion(NamedTuple):
+    """Column outputs of one row block for one slice of the input, converted on their own.
+
+    Attributes:
+        block: Number of the row block.
+        slice: Which part of the input; None: all of it, summed digitally (the offset of an encoding).
+        readout: Number of the readout; -1 for the offset.
+        operand: Its place in `Held.operands`.
+        weight: Digital factor of the slice; that of the readout is in the operand's gain.
+        half_steps: Largest code of the converter, or None.
+        bound: Largest output of the converter, or None where data set it (`AnalogMatrix.adc_range[readout, block]`).
+        unipolar: Negative outputs give 0.
+        noise: σ of the output noise, in units of a full weight times a full input.
+        halvings: How often a vector that clips is repeated at half the input.
+    """
+
+    block: int
+    slice: InputSlice | None
+    readout: int
+    operand: int
+    weight: float
+    half_steps: float | None
+    bound: float | None
+    unipolar: bool
+    noise: float
+    halvings: int
+
+    def range(self, adc_range: Tensor | None, dtype: torch.dtype) -> Tensor | float:
+        """Largest output of the converter, from what the hardware says or what data set."""
+        if self.bound is not None or self.half_steps is None or adc_range is None:
+            return 1.0 if self.bound is None else self.bound
+        return adc_range[self.readout, self.block].to(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Scheme:
+    """How one matrix is multiplied. Made by `Scheme.of`, once for each matrix and hardware; all that can be known is said.
+
+    Attributes:
+        hw: The hardware.
+        plan: Where the matrix stands on arrays.
+        kernel: Spatial size of the kernel, () for a linear layer.
+        readouts: How planes of cells are read.
+        blocks: The conversions of each row block, in order.
+        conversions: All of them, in order.
+        per_vector: Every input vector has a range of its own.
+        input_steps: Largest code of the DAC, or None.
+        drawn_per_product: Weights are drawn anew for every product.
+        noisy: Something is drawn for every product.
+        lossless: Nothing between the layer's input and the digital sum loses or adds anything.
+        rounds: The encoding changes the weights themselves.
+        needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
+        needs_adc_range: An ADC's range comes from data.
+        passes: Tensors of the size of the outputs that a conversion makes: products, and what noise and IR drop take.
+        only_by_reference: Why the fused executor cannot compute this product; empty where it can.
+    """
+
+    hw: Hardware
+    plan: Plan
+    kernel: tuple[int, ...]
+    readouts: Readouts
+    blocks: tuple[tuple[Conversion, ...], ...]
+    conversions: tuple[Conversion, ...]
+    per_vector: bool
+    input_steps: float | None
+    drawn_per_product: bool
+    noisy: bool
+    lossless: bool
+    rounds: bool
+    needs_input_range: bool
+    needs_adc_range: bool
+    passes: int
+    only_by_reference: str
+
+    @classmethod
+    def of(cls, operator: Operator, shape: tuple[int, ...], hw: Hardware) -> Scheme:
+        """The scheme of a weight of torch's shape, read by `operator`, on this hardware."""
+        plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
+        readouts = hw.encoding.readouts(hw.cell)
+        blocks = tuple(_block(b, readouts, hw) for b in range(len(plan.blocks)))
+        every = tuple(conversion for block in blocks for conversion in block)
+        drawn = bool(hw.noise.weight) or any(v.redraw == "mvm" and v.sigma for v in hw.variations)
+        noisy = drawn or bool(hw.noise.input) or any(c.noise for c in every)
+        per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
+        converted = input_steps is not None or any(c.half_steps is not None or c.halvings for c in every)
+        lossless = not (converted or noisy or hw.ir_drop.scale)
+        return cls(
+            hw, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
+            noisy, lossless, hw.encoding.straight_through,
+            needs_input_range=not per_vector and not lossless,
+            needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
+            passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
+            only_by_reference=_only_by_reference(every),
+        )  # fmt: skip
+
+    def __deepcopy__(self, memo: Any) -> Scheme:
+        """Itself: it cannot change."""
+        return self
+
+
+def _block(b: int, readouts: Readouts, hw: Hardware) -> tuple[Conversion, ...]:
+    """The conversions of a row block: slice by slice, readout by readout, then the digital sum that an offset takes."""
+    first, found = b * (len(readouts.columns) + bool(readouts.offset)), []
+    for part in hw.dac.slices():
+        for k, readout in enumerate(readouts.columns):
+            adc = hw.adc if readout.adc is None or hw.adc.half_steps is None else readout.adc
+            found.append(_conversion(adc, hw.noise.output * readout.noise, b, part, k, first + k))
+    if readouts.offset:
+        found.append(Conversion(b, None, -1, first + len(readouts.columns), 1.0, None, None, False, 0.0, 0))
+    return tuple(found)
+
+
+def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
+    if any(c.halvings for c in conversions):
+        return "vectors that clip are repeated"
+    if any(c.unipolar for c in conversions):
+        return "a converter is unipolar"
+    if any(c.slice is not None and c.slice.take is not None for c in conversions):
+        return "inputs come in slices"
+    return ""
+
+
+def _conversion(adc: ADC, noise: float, block: int, part: InputSlice, readout: int, operand: int) -> Conversion:
+    half = adc.half_steps
+    bound = adc.bound if adc.range == "fixed" else None
+    halvings = adc.max_halvings if adc.on_clip == "halve_input" else 0
+    return Conversion(block, part, readout, operand, part.weight, half, bound, adc.unipolar, noise, halvings)
