@@ -151,18 +151,18 @@ def test_more_pairs_hold_the_same_weight_with_smaller_errors():
     import torch
 
     from mho.chip.arrays import program_matrix
-    from mho.crossbar import Plan
+    from mho.crossbar import Operator, Scheme
+    from mho.crossbar.cells import whole
     from mho.rng import Stream
 
     unit, errors = torch.linspace(-1, 1, 4000).reshape(1, 10, 400), {}
     for pairs in (1, 4):
         for subtract in ("analog", "digital"):
             hw = Hardware.preset("pcm", encoding={"kind": "differential", "pairs": pairs, "subtract": subtract})
-            plan = Plan(1, 10, 400, 1, hw.array, hw.encoding.columns_per_weight())
-            arrays = program_matrix(unit, torch.ones(1, 1, 10), plan, hw, Stream((0,)))
-            assert len(arrays.states) == 2 * pairs and plan.columns_per_array == 512 // pairs
-            cells = arrays.uncompensated(0.0)
-            error = (cells.weight * plan.spread(cells.gain)).sum(0) - unit
+            scheme = Scheme.of(Operator(), (10, 400), hw)
+            arrays = program_matrix(unit, torch.ones(1, 1, 10), scheme, Stream((0,)))
+            assert len(arrays.states) == 2 * pairs and scheme.plan.columns_per_array == 512 // pairs
+            error = whole(arrays.cells(0.0).weight, scheme.readouts) - unit
             errors[pairs, subtract] = float((error - error.mean()).std())
     assert errors[1, "analog"] / errors[4, "analog"] == pytest.approx(2, rel=0.1)
     assert errors[1, "digital"] / errors[4, "digital"] == pytest.approx(2, rel=0.1)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mho
-from mho.crossbar import ideal_cells
 from mho.hardware import Hardware
 from mho.kernels import quantise
 from mho.nn import AnalogLayer
@@ -188,8 +187,8 @@ def compare(name: str, hw: Hardware) -> None:
     reach, bounds = 1.3, None
     matrix = net.matrix
     view = next(net.views())
-    plan = view.operator.plan(view.weight, hw.array)
-    number = len(ideal_cells(view.operator.to_matrix(view.weight.detach()), plan, hw).weight)
+    scheme = matrix.scheme(view.weight, view.operator)
+    plan, number = scheme.plan, len(scheme.readouts.columns)
     if hw.dac.range == "calibrated":
         matrix.set_range("input_range", torch.tensor(reach, dtype=torch.float64))
     if hw.adc.range == "calibrated" and hw.adc.half_steps is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from scipy.linalg import solveh_banded
 from torch import nn
 
 import mho
-from mho.crossbar import Cells, ideal_cells
+from mho.crossbar import ideal_cells
 from mho.hardware import Hardware
 
 IDEAL = Hardware.preset("ideal").replace(cell__g_min_us=2.0)
@@ -35,10 +35,18 @@ def layer_of(make: Any, hw: Hardware, reach: float = REACH) -> tuple[Any, Any]:
     return layer, net
 
 
-def cells_of(net: Any) -> tuple[Any, Cells]:
+class Held(NamedTuple):
+    weight: torch.Tensor
+    gain: torch.Tensor
+    scale: torch.Tensor
+
+
+def cells_of(net: Any) -> Held:
     view = next(net.views())
-    product = net.matrix.product(view.weight.detach(), view.operator)
-    return product, ideal_cells(view.operator.to_matrix(view.weight.detach()), product.plan, net.hw)
+    scheme = net.matrix.scheme(view.weight, view.operator)
+    cells = ideal_cells(view.operator.to_matrix(view.weight.detach()), scheme)
+    gain = torch.stack([readout.factor * cells.scale for readout in scheme.readouts.columns])
+    return Held(cells.weight, gain, cells.scale)
 
 
 def assert_normal(sample: np.ndarray, sigma: np.ndarray | float) -> None:
@@ -102,18 +110,16 @@ def test_weight_noise_at_the_output_is_that_of_noisy_weights(form, encoding):
     vector = torch.randn(10, dtype=torch.float64)
     with torch.no_grad():
         found = (net(vector.expand(DRAWS, 10)) - layer(vector)).numpy()
-    _, cells = cells_of(net)
+    cells = cells_of(net)
     rng = np.random.default_rng(0)
     u = vector.numpy() / REACH
     literal, variance = np.zeros((DRAWS, 4)), np.zeros(4)
-    for k, weights in enumerate(cells.weight[:, 0].numpy()):
-        size = sigma * FORMS[form](weights)
-        noisy = weights + size * rng.standard_normal((DRAWS, *weights.shape))
-        for b, start in enumerate(range(0, 10, rows)):
-            part = slice(start, start + rows)
-            gain = cells.gain[k, b, 0].numpy() * REACH
-            literal += ((noisy - weights)[..., part] @ u[part]) * gain
-            variance += (size[:, part] ** 2 @ u[part] ** 2) * gain**2
+    for b, start in enumerate(range(0, 10, rows)):
+        part = slice(start, start + rows)
+        scale = cells.scale[b, 0].numpy() * REACH
+        size = sigma * FORMS[form](layer.weight.detach().numpy()[:, part] / cells.scale[b, 0].numpy()[:, None])
+        literal += ((size * rng.standard_normal((DRAWS, *size.shape))) @ u[part]) * scale
+        variance += (size**2 @ u[part] ** 2) * scale**2
     assert_normal(found, np.sqrt(variance))
     assert_uncorrelated(found)
     for column in range(4):
@@ -130,7 +136,7 @@ def test_cell_variations_per_product_are_those_of_noisy_conductances(encoding, r
     vector = torch.randn(10, dtype=torch.float64)
     with torch.no_grad():
         found = (net(vector.expand(DRAWS, 10)) - layer(vector)).numpy()
-    _product, cells = cells_of(net)
+    cells = cells_of(net)
     unit = layer.weight.detach() / cells.scale[0, 0][:, None]
     u, scale = vector.numpy() / REACH, cells.scale[0, 0].numpy() * REACH
     rng = np.random.default_rng(1)
@@ -139,16 +145,16 @@ def test_cell_variations_per_product_are_those_of_noisy_conductances(encoding, r
     if reference.startswith("weight"):
         w = unit.numpy()
         size = sigma * (np.abs(w).max() if reference == "weight_max" else w.std())
-        for _ in readouts.factors:
-            literal += (size * rng.standard_normal((DRAWS, 4, 10))) @ u * scale
+        literal += (size * rng.standard_normal((DRAWS, 4, 10))) @ u * scale
     else:
         planes = [plane[0].numpy() for plane in hw.encoding.encode(unit[None], hw.cell)]
         errors = [
             sigma * (hw.cell.g_max_us if reference == "gmax" else g) * rng.standard_normal((DRAWS, *g.shape))
             for g in planes
         ]
-        for coefficients, factor in zip(readouts.coefficients, readouts.factors, strict=True):
-            literal += factor * sum(c * e for c, e in zip(coefficients, errors, strict=True)) @ u * scale
+        for readout in readouts.columns:
+            drawn = sum(c * e for c, e in zip(readout.coefficients, errors, strict=True))
+            literal += readout.factor * drawn @ u * scale
     for column in range(4):
         ratio = found[:, column].std() / literal[:, column].std()
         assert abs(ratio - 1) < 5 / np.sqrt(DRAWS)
@@ -210,7 +216,7 @@ def test_ir_drop_of_a_linear_layer_follows_its_formula(encoding):
     hw = IDEAL.replace(array__rows=7, encoding=ENCODINGS[encoding], ir_drop=drop)
     layer, net = layer_of(lambda: nn.Linear(12, 4, bias=False), hw)
     x = torch.randn(3, 12, dtype=torch.float64)
-    _, cells = cells_of(net)
+    cells = cells_of(net)
     expected = layer(x).detach().numpy()
     for n, vector in enumerate(x.numpy() / REACH):
         for k, weights in enumerate(cells.weight[:, 0].numpy()):
@@ -225,7 +231,7 @@ def test_ir_drop_of_a_convolution_follows_its_formula(dac):
     hw = IDEAL.replace(array__rows=20, ir_drop={"scale": 1.0, "conductance_ratio": 500.0}, dac__range=dac)
     layer, net = layer_of(lambda: nn.Conv2d(4, 3, 3, bias=False), hw)
     x = torch.randn(1, 4, 4, 5, dtype=torch.float64)
-    _, cells = cells_of(net)
+    cells = cells_of(net)
     expected = layer(x).detach().numpy()
     patches = nn.functional.unfold(x, 3)[0].T.numpy()
     for p, vector in enumerate(patches):

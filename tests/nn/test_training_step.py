@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import mho
-from mho.crossbar.step import Step
+from mho.crossbar import step
+from mho.crossbar.codes import Codes, Single
 from mho.rng import reads
 
 HW = mho.Hardware.of("pcm").replace(array__rows=40, array__cols=64)
@@ -48,7 +49,7 @@ def _gradients(net, x, g):
 
 
 def _reference(monkeypatch):
-    monkeypatch.setattr(Step, "suits", lambda *_: False)
+    monkeypatch.setattr(step, "suits", lambda *_: False)
 
 
 @pytest.mark.parametrize("learned", [False, True], ids=["calibrated", "learned"])
@@ -127,15 +128,27 @@ class _Block(nn.Module):
 
 
 def _saved(net, x) -> int:
-    """Bytes that a forward pass keeps for the way back, every memory counted once."""
+    """Bytes that a forward pass keeps for the way back, every memory counted once, as it is kept."""
     seen: dict[int, int] = {}
 
-    def pack(t):
+    def add(t):
         seen[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+
+    pack = Codes._pack
+
+    def packed(self, t):
+        found = pack(self, t)
+        add(found.kept.codes if isinstance(found, Single) else found)
+        return found
+
+    def plain(t):
+        add(t)
         return t
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        y = net(x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Codes, "_pack", packed)
+        with torch.autograd.graph.saved_tensors_hooks(plain, lambda t: t):
+            y = net(x)
     todo, nodes = [y.grad_fn], set()
     while todo:
         node = todo.pop()
@@ -143,37 +156,61 @@ def _saved(net, x) -> int:
             continue
         nodes.add(node)
         for kept in getattr(node, "kept", []):
-            for t in (kept.mask, kept.codes):
-                if t is not None:
-                    seen[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+            if kept.mask is not None:
+                add(kept.mask)
         todo += [following for following, _ in node.next_functions]
     return sum(seen.values())
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_less_is_kept_than_in_the_digital_network(layout):
-    """Codes of the norms' inputs are noted apart, by the norm's own hooks: one byte an output, added here by hand."""
-    x = torch.randn(16, 4, 16, 16).to(memory_format=layout)
+    x = torch.randn(4, 4, 32, 32).to(memory_format=layout)
     model = _Block()
     net = mho.calibrate(mho.to_analog(model, HW.replace(array__rows=512, noise__output=0.04)), [x])
     model.train(), net.train()
-    codes = 2 * 16 * 16 * 16 * 16
-    assert _saved(net, x) + codes < 0.75 * _saved(model, x)
+    session = mho.HWA().attach(net, steps=1)
+    assert _saved(net, x) < 0.75 * _saved(model, x)
+    session.detach()
+    assert _saved(net, x) > 0.9 * _saved(model, x), "without a session nothing is kept as codes"
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_norms_train_from_codes_as_from_their_inputs(layout, monkeypatch):
+def test_norms_train_from_codes_as_from_their_inputs(layout):
     torch.manual_seed(1)
     x = torch.randn(8, 4, 12, 12).to(memory_format=layout)
-    net = mho.calibrate(mho.to_analog(_Block(), HW.replace(array__rows=512)), [x]).train()
-    twin = copy.deepcopy(net)
+    twin = mho.calibrate(mho.to_analog(_Block(), HW.replace(array__rows=512)), [x]).train()
+    net = copy.deepcopy(twin)
+    mho.HWA().attach(net, steps=1)
     g = torch.randn(8, 16, 12, 12)
-    found = _gradients(net, x, g)
-    for module in twin.modules():
-        if isinstance(module, mho.nn.AnalogMatrix):
-            module._behind = None
-    expected = _gradients(twin, x, g)
+    found, expected = _gradients(net, x, g), _gradients(twin, x, g)
     for a, b in zip(found, expected, strict=True):
         assert torch.equal(a, b)
-    for name, buffer in net.named_buffers():
-        assert torch.equal(buffer, twin.get_buffer(name))
+    for name, buffer in twin.named_buffers():
+        assert torch.equal(buffer, net.get_buffer(name))
+
+
+def test_an_output_that_is_written_to_is_not_taken_for_its_codes():
+    torch.manual_seed(1)
+    net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(20, 8)), HW), [torch.randn(30, 20)]).train()
+    mho.HWA().attach(net, steps=1)
+
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = net
+
+        def forward(self, x):
+            y = self.inner[0](x)
+            y.mul_(3.0)
+            return (y * y).sum()
+
+    codes = net[0].matrix.source.codes
+    x = torch.randn(30, 20)
+    with codes:
+        loss = Wrapped()(x)
+    loss.backward()
+    found = net[0].weight.grad.clone()
+    net.zero_grad()
+    Wrapped()(x).backward()
+    assert torch.equal(found, net[0].weight.grad)
+    assert not codes.open and codes.open is False

@@ -72,9 +72,12 @@ def test_an_offset_columns_reference_is_scaled_too():
     hw = IDEAL.replace(encoding={"kind": "offset", "reference": "column"})
     chip = _chip(model, hw)
     for module in chip.modules():
-        if type(module).__name__ == "AnalogMatrix":
-            cells = module.programmed()
-            module.put(cells._replace(gain=cells.gain * 0.6, scale=cells.scale * 0.6))
+        if isinstance(module, mho.nn.AnalogLayer):
+            view = next(module.views())
+            plan = view.matrix.source.scheme.plan
+            view.matrix.source = view.matrix.source.scaled(
+                torch.full((plan.groups * plan.columns,), 0.6), view.operator
+            )
     assert _error(chip, model, x) > 0.2
     RecalibrateAffine([x], model)(chip)
     assert _error(chip, model, x) < 1e-4
@@ -151,11 +154,11 @@ def test_matrices_of_attention_and_recurrence_are_left_alone_and_named():
     model, x = Mixed().eval(), torch.randn(40, 5, 8)
     net = mho.to_analog(model, IDEAL)
     chip = mho.program(net).at(0.0)
-    kept = chip.gru.matrices["weight_ih_l0"].cells_gain.clone() if "weight_ih_l0" in chip.gru.matrices else None
+    kept = chip.gru.matrices["weight_ih_l0"].source
     RecalibrateAffine([x], net)(chip)
     (line,) = chip.recalibrations
     assert line.startswith("affine: 2 layers; left alone: attend (MultiheadAttention), gru (GRU)"), line
-    assert kept is None or torch.equal(chip.gru.matrices["weight_ih_l0"].cells_gain, kept)
+    assert chip.gru.matrices["weight_ih_l0"].source is kept
     only = nn.GRU(8, 8).eval()
     with pytest.raises(WrongSetting, match="no linear layer or convolution is on arrays.*RecalibrateOutput"):
         RecalibrateAffine([torch.randn(5, 2, 8)], only)(mho.program(mho.to_analog(only, IDEAL)).at(0.0))

@@ -17,6 +17,7 @@ from torch import nn
 import mho
 from mho.errors import BadInput, BadResults, MissingExtra, NotYet, WrongSetting
 from mho.measure.evaluate import TestData, measure
+from mho.nn.source import Injected
 from mho.training import HWA, Gaussian
 from mho.training.loop.fit import fit
 from mho.training.loop.loader import shuffled
@@ -246,7 +247,7 @@ def test_hardware_aware_training_is_detached_after_an_error():
     net = _net("analog")
     with pytest.raises(ZeroDivisionError):
         _fit(net, hwa=HWA(weights=Gaussian(sigma=0.04)), augment=lambda x, generator: 1 // 0)
-    assert not net.training and all(m.hardened is None for m in net.modules() if hasattr(m, "hardened"))
+    assert not net.training and not any(isinstance(m, Injected) for m in net.modules())
 
 
 def test_ctrl_c_stays_an_interruption_and_the_run_goes_on(tmp_path):

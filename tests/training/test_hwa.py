@@ -11,6 +11,7 @@ from torch import nn
 
 import mho
 from mho.errors import WrongSetting
+from mho.nn.source import Injected
 from mho.training import HWA, Clip, Discretise, DropConnect, Gaussian, Programming, Schedule
 
 
@@ -128,11 +129,12 @@ def test_layers_have_their_factor_and_products_theirs():
     ).attach(net, steps=9)
     for _ in range(2):
         session.step()
-    by_path = {path: module.matrix.hardened for path, module in net.named_modules() if hasattr(module, "matrix")}
-    assert by_path["3"].change is None and by_path["3"].hw.noise.output == 0
+    by_path = {path: module.matrix.source for path, module in net.named_modules() if hasattr(module, "matrix")}
+    assert by_path["3"].change is None and by_path["3"].scheme.hw.noise.output == 0
     assert by_path["0"].change.strength == pytest.approx(0.5) and by_path["6"].change.strength == pytest.approx(0.25)
-    assert by_path["0"].hw.noise.output == pytest.approx(0.04) and by_path["6"].hw.noise.output == pytest.approx(0.02)
-    assert by_path["6"].hw.ir_drop.scale == pytest.approx(0.5)
+    noise = [by_path[path].scheme.hw.noise.output for path in ("0", "6")]
+    assert noise == pytest.approx([0.04, 0.02])
+    assert by_path["6"].scheme.hw.ir_drop.scale == pytest.approx(0.5)
 
 
 def test_the_share_of_clean_steps():
@@ -140,7 +142,7 @@ def test_the_share_of_clean_steps():
     session = HWA(weights=Gaussian(sigma=0.1), clean=0.25).attach(net, steps=1)
     clean = 0
     for _ in range(400):
-        clean += next(m for m in net.modules() if hasattr(m, "hardened")).hardened.change is None
+        clean += next(m for m in net.modules() if isinstance(m, Injected)).change is None
         session.step()
     assert 60 < clean < 140  # 100 ± 4.6 σ
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mho.crossbar import Operator
+from mho.crossbar import Operator, Scheme
 from mho.crossbar.scaling import normalise, weight_scale
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
@@ -20,10 +20,10 @@ _CONV = Operator(2, (1, 1), (1, 1), (1, 1), 1)
 
 def _scope(weight, hw, operator=_CONV, *, strength=1.0, step=0):
     matrix = operator.to_matrix(weight)
-    plan = operator.plan(weight, hw.array, hw.encoding.columns_per_weight())
-    scale = weight_scale(matrix, plan, hw.mapping)
-    unit = normalise(matrix, scale, plan, clip=False)
-    return unit, Scope(hw, plan, scale, Stream(("test", step)), strength)
+    scheme = Scheme.of(operator, tuple(weight.shape), hw)
+    scale = weight_scale(matrix, scheme.plan, hw.mapping)
+    unit = normalise(matrix, scale, scheme.plan, clip=False)
+    return unit, Scope(scheme, scale, Stream(("test", step)), strength)
 
 
 def _weight(seed=0, shape=(24, 40, 3, 3)):
@@ -45,7 +45,7 @@ def test_gaussian_has_the_size_that_its_words_say(scale, relative_to, per):
         [
             (
                 Gaussian(sigma=0.05, relative_to=relative_to, per=per)(
-                    unit, Scope(hw, scope.plan, scope.scale, draw, 1.0)
+                    unit, Scope(scope.scheme, scope.scale, draw, 1.0)
                 )
                 - unit
             )
@@ -134,7 +134,7 @@ def test_programming_has_the_moments_of_the_cell(changes):
     hw = Hardware.preset("pcm", **changes, **{"cell.read_noise": 0.0})
     unit, scope = _scope(_weight(), hw)
     found = torch.stack(
-        [Programming()(unit, Scope(hw, scope.plan, scope.scale, Stream(("p", i)), 1.0)) - unit for i in range(40)]
+        [Programming()(unit, Scope(scope.scheme, scope.scale, Stream(("p", i)), 1.0)) - unit for i in range(40)]
     )
     # The variance of the weight, summed over the cells that hold it; targets at 0 are cut at 0 and so are left out.
     targets = hw.encoding.encode(unit, hw.cell)
@@ -142,7 +142,7 @@ def test_programming_has_the_moments_of_the_cell(changes):
     variance = torch.zeros_like(unit)
     inside = torch.ones_like(unit, dtype=torch.bool)
     for p, target in enumerate(targets):
-        size = sum(row[p] ** 2 * f**2 for row, f in zip(readouts.coefficients, readouts.factors, strict=True))
+        size = sum(readout.coefficients[p] ** 2 * readout.factor**2 for readout in readouts.columns)
         sigma = hw.cell.sigma_programming_us(target / hw.cell.g_max_us)
         variance = variance + size * sigma.square()
         inside = inside & (target > 4 * sigma)
@@ -174,7 +174,7 @@ def test_strength_multiplies_the_size_and_zero_changes_nothing():
         assert injection(unit, scope) is unit
     unit, scope = _scope(_weight(), hw)
     once, twice = (
-        Gaussian(sigma=s)(unit, Scope(hw, scope.plan, scope.scale, scope.draw, f)) for s, f in ((0.2, 1.0), (0.1, 2.0))
+        Gaussian(sigma=s)(unit, Scope(scope.scheme, scope.scale, scope.draw, f)) for s, f in ((0.2, 1.0), (0.1, 2.0))
     )
     assert torch.allclose(once, twice, atol=1e-6)
 

@@ -103,12 +103,13 @@ class Scheme:
         drawn = bool(hw.noise.weight) or any(v.redraw == "mvm" and v.sigma for v in hw.variations)
         noisy = drawn or bool(hw.noise.input) or any(c.noise for c in every)
         per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
-        converted = input_steps is not None or any(c.half_steps is not None or c.halvings for c in every)
-        lossless = not (converted or noisy or hw.ir_drop.scale)
+        converted = input_steps is not None or any(c.half_steps is not None for c in every)
+        exact = not (converted or noisy or hw.ir_drop.scale)
+        lossless = exact and not any(c.halvings for c in every)
         return cls(
             hw, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
             noisy, lossless, hw.encoding.straight_through,
-            needs_input_range=not per_vector and not lossless,
+            needs_input_range=not per_vector and not exact,
             needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
             only_by_reference=_only_by_reference(every),

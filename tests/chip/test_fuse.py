@@ -1,0 +1,203 @@
+"""Fusing: the same numbers, batch norms in the read-out only where nothing can notice, on a copy."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import mho
+import mho.errors
+
+HW = mho.Hardware.of("pcm").replace(array__rows=40)
+
+
+def _trained(model: nn.Module, x: torch.Tensor) -> nn.Module:
+    """With statistics that are not those of a new norm."""
+    model.train()
+    for _ in range(3):
+        model(x)
+    for p in model.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    return model.eval()
+
+
+class _Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.na = nn.Conv2d(3, 20, 3, padding=1), nn.BatchNorm2d(20)
+        self.b, self.nb = nn.Conv2d(20, 12, 3, bias=False), nn.BatchNorm2d(12, affine=False)
+        self.c, self.nc = nn.Linear(12, 7), nn.BatchNorm1d(7)
+        self.twice, self.nt = nn.Linear(7, 7), nn.BatchNorm1d(7)
+        self.seen, self.ns = nn.Linear(7, 7), nn.BatchNorm1d(7)
+        self.bare = nn.Linear(7, 4)
+
+    def forward(self, x):
+        x = F.relu(self.na(self.a(x)))
+        x = F.relu(self.nb(self.b(x))).mean((2, 3))
+        x = F.relu(self.nc(self.c(x)))
+        x = self.nt(self.twice(x)) + self.nt(self.twice(x.abs()))
+        y = self.seen(x)
+        return self.bare(F.relu(self.ns(y) + y))
+
+
+@pytest.fixture
+def case():
+    torch.manual_seed(0)
+    x = torch.randn(6, 3, 9, 9)
+    return _trained(_Net(), x), x
+
+
+def _left(net: nn.Module) -> list[str]:
+    return [path for path, module in net.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+def _chip(model: nn.Module, hw, x: torch.Tensor) -> nn.Module:
+    return mho.program(mho.calibrate(mho.to_analog(model, hw), [x])).at("1 day")
+
+
+DESCRIBED = {
+    "ideal": mho.Hardware.of("ideal"), "pcm": HW, "lossless": HW.replace(dac__bits=None, adc={"bits": None}, noise={}),
+    "abs_max": HW.replace(dac__range="abs_max"), "offset": HW.replace(encoding={"kind": "offset"}),
+    "digital subtraction": HW.replace(encoding={"kind": "differential", "subtract": "digital"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hw", DESCRIBED)
+def test_fusing_changes_nothing(case, hw):
+    model, x = case
+    chip = _chip(model, DESCRIBED[hw], x)
+    fused = mho.fuse(chip)
+    assert _left(chip) == ["na", "nb", "nc", "nt", "ns"]
+    assert _left(fused) == ["nt", "ns"], "only norms that nothing else can notice are folded"
+    with torch.no_grad():
+        tolerance = 1e-4 if hw in ("ideal", "lossless") else 0.05  # a code of the next layer may tip over
+        with mho.rng.reads("fusing"):
+            found = fused(x)
+        with mho.rng.reads("fusing"):
+            torch.testing.assert_close(found, chip(x), rtol=tolerance, atol=tolerance)
+
+
+def test_a_layer_called_alone_answers_like_torchs(case):
+    model, x = case
+    chip = _chip(model, HW, x)
+    mho.fuse(chip)
+    with torch.no_grad():
+        digital, found = model.a(x), chip.a(x)
+        assert float((found - digital).std() / digital.std()) < 0.2
+        truncated = nn.Sequential(chip.a, nn.ReLU())(x)
+        assert torch.allclose(truncated, F.relu(found))
+        chip(x)
+        fresh = torch.randn_like(found)
+        assert all(torch.equal(chip.na(fresh.clone()), model.na(fresh)) for _ in range(50))
+
+
+@pytest.mark.parametrize("what", ["hook on the layer", "hook on the norm", "no statistics", "replaced"])
+def test_norms_work_on_their_own_where_folding_would_show(case, what):
+    model, x = case
+    chip = _chip(model, DESCRIBED["lossless"], x)
+    if what == "hook on the layer":
+        chip.a.register_forward_hook(lambda m, i, o: 2 * o)
+    elif what == "hook on the norm":
+        chip.na.register_forward_pre_hook(lambda m, i: (2 * i[0],))
+    elif what == "no statistics":
+        chip.na.running_mean = chip.na.running_var = None
+    else:
+        chip.na = nn.Identity()
+    with torch.no_grad():
+        torch.testing.assert_close(mho.fuse(chip)(x), chip(x), rtol=1e-4, atol=1e-4)
+
+
+def test_new_statistics_are_those_that_are_fused(case):
+    model, x = case
+    chip = _chip(model, HW, x)
+    with torch.no_grad():
+        before = mho.fuse(chip)(x)
+        chip.na.running_mean += 1.0
+        chip.nb.running_var *= 2.0
+        found, expected = mho.fuse(chip)(x), chip(x)
+    assert not torch.allclose(found, before, atol=1e-2)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
+def test_copies_and_in_place(case):
+    model, x = case
+    chip = _chip(model, HW, x)
+    fused = mho.fuse(chip)
+    for twin in (copy.deepcopy(fused), pickle.loads(pickle.dumps(fused))):
+        with torch.no_grad():
+            assert torch.equal(twin(x), fused(x))
+    assert mho.fuse(chip, inplace=True) is chip and _left(chip) == ["nt", "ns"]
+    with pytest.raises(mho.errors.WrongSetting, match="no chip"):
+        mho.fuse(model)
+
+
+def test_a_network_that_cannot_be_traced_keeps_its_norms(case):
+    class Choosy(_Net):
+        def forward(self, x):
+            return super().forward(x if x.sum() > 0 else -x)
+
+    model = _trained(Choosy(), case[1])
+    chip = _chip(model, HW, case[1])
+    assert _left(mho.fuse(chip)) == _left(chip)
+
+
+def test_layers_with_a_forward_of_their_own(case):
+    class Same(nn.Conv2d):
+        def forward(self, x):
+            return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight, self.bias)
+
+    class Doubles(nn.Conv2d):
+        def forward(self, x):
+            return 2 * F.conv2d(x, self.weight, self.bias)
+
+    model = nn.Sequential(Same(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), Doubles(5, 6, 3), nn.BatchNorm2d(6))
+    model = _trained(model, case[1])
+    net = mho.fuse(mho.program(mho.to_analog(model, "ideal", example=case[1])).at(0))
+    assert _left(net) == ["4"]
+    with torch.no_grad():
+        torch.testing.assert_close(net(case[1]), model(case[1]), rtol=1e-4, atol=1e-4)
+
+
+class _Images(nn.Module):
+    """Convolutions, then what `end` makes of the images."""
+
+    def __init__(self, end) -> None:
+        super().__init__()
+        self.a, self.b, self.end = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 3, groups=1), end
+        self.linear = nn.Linear(5, 4)
+
+    def forward(self, x):
+        return self.end(self, F.max_pool2d(F.relu(self.b(F.relu(self.a(x)))), 2))
+
+
+ENDS = {
+    "flatten": (lambda net, x: net.linear(x.mean((2, 3))), True),
+    "softmax": (lambda net, x: F.softmax(torch.flatten(x, 1), -1), True),
+    "view": (lambda net, x: net.linear(x.view(len(x), 5, -1).mean(-1)), False),
+    "view method": (lambda net, x: net.linear(x.view(x.size(0), 5, -1).mean(-1)), False),
+    "images": (lambda net, x: x, False),
+    "strides": (lambda net, x: net.linear(x.mean((2, 3))) * x.stride(1), False),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_images_stay_in_rows_only_where_nobody_can_notice(name):
+    torch.manual_seed(0)
+    end, rows = ENDS[name]
+    model, x = _Images(end), torch.randn(4, 3, 12, 12)
+    net = mho.calibrate(mho.to_analog(model, HW.replace(noise__output=0.1, digital=["linear"])), [x])
+    chip = mho.program(net).at("1 day")
+    fused = mho.fuse(chip)
+    assert [layer.matrix.source.rows for layer in (fused.a, fused.b)] == [rows, rows]
+    with torch.no_grad():
+        assert fused(x).stride() == model(x).stride()
+        with mho.rng.reads("rows"):
+            found = fused(x)
+        with mho.rng.reads("rows"):
+            torch.testing.assert_close(chip(x), found, rtol=1e-5, atol=0.05)  # a code may tip over
+        assert chip.a(x).is_contiguous()
