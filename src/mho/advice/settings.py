@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from mho.advice.case import Case, Plan
 from mho.advice.remedy import Remedy
-from mho.crossbar.product import needs_adc_range, needs_input_range
+from mho.crossbar import Operator, Scheme
 from mho.hardware import Hardware
 
 
@@ -17,7 +17,8 @@ class _Ranges(Remedy):
 
     def applies(self, case: Case) -> str | None:
         """Why not, or None."""
-        if needs_input_range(case.hw) or needs_adc_range(case.hw):
+        scheme = Scheme.of(Operator(), (1, 1), case.hw)  # what a converter needs does not depend on the matrix
+        if scheme.needs_input_range or scheme.needs_adc_range:
             return None
         return "no converter of this hardware takes its range from data"
 
