@@ -1,4 +1,4 @@
-"""The folder of a training run: `run.json` (its settings) and checkpoints that are either whole or not there."""
+"""The folder of a training: `run.json` (its settings) and checkpoints that are either whole or not there."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.errors import BadInput, BadResults, WrongSetting
+from mho.errors import BadInput, BadResults
 
-RESUME = ("auto", "must", "never")
 _RUN, _LAST, _BEST = "run.json", "last.ckpt", "best.ckpt"
 
 
 class Folder:
-    """One training run in one directory.
+    """One training in one directory.
 
     Args:
         directory: Made by `begin`.
@@ -33,11 +32,11 @@ class Folder:
         self.last, self.best = self.directory / _LAST, self.directory / _BEST
 
     def begin(self, settings: dict[str, Any], resume: str) -> dict[str, Any] | None:
-        """Claim the directory for a run, or find the run that is there.
+        """Claim the directory for a training, or find the training that is there.
 
         Args:
             settings: What decides the result, plain values only. Its 'weights', the digest of those to begin with, may also
-                be that of a checkpoint: the network that training left behind.
+                be that of a checkpoint: the network that this training left behind.
             resume: ``"auto"``: go on where there is something, else begin; ``"must"`` and ``"never"`` insist on one.
 
         Returns:
@@ -45,26 +44,31 @@ class Folder:
 
         Raises:
             BadInput: The directory cannot be written, or `resume` asks for what is not so.
-            BadResults: It holds another run, or a damaged one.
+            BadResults: It holds another training, or a damaged one.
         """
+        here, path = str(self.directory), self.directory / _RUN
         self._check_writable()
-        stored, state = self._stored(), None
-        if stored is not None:
-            if resume == "never":
-                raise BadInput("there is a run already", "give another out, or resume='auto'", path=str(self.directory))
-            state = load_checkpoint(self.last) if self.last.exists() else None
-            if settings["weights"] in self._weights(state):
-                settings = {**settings, "weights": stored.get("weights")}
+        try:
+            stored = dict(json.loads(path.read_text())) if path.exists() else None
+        except ValueError as error:
+            raise BadResults(f"is damaged ({error})", "give another out", path=str(path)) from error
+        if stored is not None and resume == "never":
+            raise BadInput("there is a run already", "give another out, or resume='auto'", path=here)
+        state = load_checkpoint(self.last) if self.last.exists() else None
+        if stored is None and (state is not None or self.best.exists()):
+            raise BadResults(f"checkpoints without {_RUN}", "give another out", path=here)
+        settings = json.loads(json.dumps(settings))
+        if stored is not None and settings != stored:
+            if settings["weights"] in self._left_behind(state):
+                settings["weights"] = stored.get("weights")
             different = [k for k in {**stored, **settings} if stored.get(k) != settings.get(k)]
             if different:
                 found = "; ".join(f"{k}: {stored.get(k)!r} there, {settings.get(k)!r} asked for" for k in different)
-                raise BadResults(f"it holds another run ({found})", "give another out", path=str(self.directory))
-        elif self.last.exists() or self.best.exists():
-            raise BadResults(f"checkpoints without {_RUN}", "give another out", path=str(self.directory))
-        if resume == "must" and state is None:
-            raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=str(self.directory))
+                raise BadResults(f"it holds another run ({found})", "give another out", path=here)
+        if state is None and resume == "must":
+            raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=here)
         if stored is None:
-            with replaced(self.directory / _RUN) as part:
+            with replaced(path) as part:
                 part.write_text(json.dumps(settings, indent=1))
         return state
 
@@ -80,19 +84,10 @@ class Folder:
         except (OSError, RuntimeError) as error:
             raise BadInput(f"cannot write a checkpoint: {error}", "the last one is kept", path=str(path)) from error
 
-    def _weights(self, state: dict[str, Any] | None) -> set[str]:
-        """Digests of the weights that this run left in a network."""
+    def _left_behind(self, state: dict[str, Any] | None) -> set[str]:
+        """Digests of the weights that this training left in a network."""
         found = set() if state is None else {digest(*state["net"].values())}
-        if self.best.exists():
-            found.add(digest(*load_checkpoint(self.best)["state_dict"].values()))
-        return found
-
-    def _stored(self) -> dict[str, Any] | None:
-        path = self.directory / _RUN
-        try:
-            return dict(json.loads(path.read_text())) if path.exists() else None
-        except ValueError as error:
-            raise BadResults(f"is damaged ({error})", "give another out", path=str(path)) from error
+        return found | ({digest(*load_checkpoint(self.best)["state_dict"].values())} if self.best.exists() else set())
 
     def _check_writable(self) -> None:
         probe = self.directory / f".probe.{os.getpid()}"
@@ -101,9 +96,8 @@ class Folder:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise BadInput(
-                f"cannot write checkpoints: {error.strerror or error}", "give another out", path=str(self.directory)
-            ) from error
+            found = f"cannot write checkpoints: {error.strerror or error}"
+            raise BadInput(found, "give another out", path=str(self.directory)) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -119,14 +113,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise BadResults(f"is damaged ({reason})", "remove the run, or give another out", path=str(path)) from error
 
 
-def check_resume(resume: str) -> None:
-    """Refuse an unknown way to resume.
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write; where that succeeds it takes the place of `path`, on the disk, in one move."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        _sync(part)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)  # the move itself, too, is to survive a loss of power
 
-    Raises:
-        WrongSetting: It is none of `RESUME`.
-    """
-    if resume not in RESUME:
-        raise WrongSetting(f"unknown resume {resume!r}", f"valid are {', '.join(RESUME)}", path="resume")
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def digest(*tensors: Any) -> str:
@@ -159,22 +165,3 @@ def name_of(thing: Any) -> str | None:
 
 def _plain(text: str) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", text)
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A file to write; where that succeeds it takes the place of `path`, on the disk, in one move."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

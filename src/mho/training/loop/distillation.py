@@ -1,57 +1,16 @@
-"""What training minimises: the loss of a task, or of a task and a teacher."""
+"""Losses with a teacher: another network, whose answers are softer than labels and need none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.errors import BadInput, WrongSetting
-
-Task = Literal["classes", "probability", "logit"]
-TASKS = ("classes", "probability", "logit")
-IGNORED = -100
-"""Label of positions that do not count (padding of language data)."""
-
-
-def loss_for(task: Task = "classes") -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss that goes with what the output of a network means; a function of (output, labels).
-
-    Args:
-        task: ``"classes"``: scores (…, C) and class numbers (…), cross-entropy without the positions labelled `IGNORED`;
-            ``"probability"``: the probability of class 1, binary cross-entropy; ``"logit"``: the same before a sigmoid.
-
-    Raises:
-        WrongSetting: Another task.
-    """
-    if task == "classes":
-        return _cross_entropy
-    if task == "probability":
-        return lambda output, labels: _binary(F.binary_cross_entropy, output, labels)
-    if task == "logit":
-        return lambda output, labels: _binary(F.binary_cross_entropy_with_logits, output, labels)
-    raise WrongSetting(f"unknown task {task!r}", f"valid are {', '.join(TASKS)}", path="task")
-
-
-def _cross_entropy(output: Tensor, labels: Tensor) -> Tensor:
-    if output.shape[:-1] != labels.shape:
-        raise BadInput(
-            f"outputs {tuple(output.shape)} do not go with labels {tuple(labels.shape)}",
-            "outputs are (…, classes), labels (…)",
-        )
-    return F.cross_entropy(output.float().flatten(0, -2), labels.flatten().long(), ignore_index=IGNORED)
-
-
-def _binary(loss: Callable[[Tensor, Tensor], Tensor], output: Tensor, labels: Tensor) -> Tensor:
-    if output.numel() != labels.numel():
-        raise BadInput(
-            f"outputs {tuple(output.shape)} do not go with labels {tuple(labels.shape)}", "one output a label"
-        )
-    with torch.autocast(output.device.type, enabled=False):
-        return loss(output.float().flatten(), labels.float().flatten())
+from mho.tasks import IGNORED
+from mho.tasks.classes import Classes
 
 
 class Distillation:
@@ -95,22 +54,19 @@ class Distillation:
         with torch.no_grad():
             soft = self.teacher(inputs).detach()
         if soft.shape != output.shape:
-            raise BadInput(
-                f"the teacher answers {tuple(soft.shape)}, the network {tuple(output.shape)}",
-                "both must score the same classes",
-                path="teacher",
-            )
+            found = f"the teacher answers {tuple(soft.shape)}, the network {tuple(output.shape)}"
+            raise BadInput(found, "both must score the same classes", path="teacher")
         if labels is None and self.share < 1:
             raise BadInput(f"share = {self.share} needs labels", "give labels, or share = 1", path="distillation")
         target = F.log_softmax(soft.float().flatten(0, -2) / self.temperature, -1)
         student = F.log_softmax(output.float().flatten(0, -2) / self.temperature, -1)
-        each = F.kl_div(student, target, reduction="none", log_target=True).sum(-1)
+        apart = F.kl_div(student, target, reduction="none", log_target=True).sum(-1)
         if labels is None:
-            mean = each.mean()
+            mean = apart.mean()
         else:
             counted = labels.flatten() != IGNORED
-            mean = torch.where(counted, each, 0.0).sum() / counted.sum()
+            mean = torch.where(counted, apart, 0.0).sum() / counted.sum()
         loss = self.share * self.temperature**2 * mean
         if self.share < 1 and labels is not None:
-            loss = loss + (1 - self.share) * _cross_entropy(output, labels)
+            loss = loss + (1 - self.share) * Classes().loss(output, labels)
         return loss
