@@ -1,0 +1,7 @@
+"""What is scored: a task turns a network's outputs and the targets into named scores, one value a sample."""
+
+from mho.tasks.score import Score
+from mho.tasks.several import Several
+from mho.tasks.task import IGNORED, TASKS, Task
+
+__all__ = ["IGNORED", "TASKS", "Score", "Several", "Task"]
