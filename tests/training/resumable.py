@@ -12,7 +12,7 @@ from torch import nn
 
 import mho
 from mho.training import HWA, Clip, Gaussian
-from mho.training.loop.checkpoints import digest
+from mho.store.digest import digest
 from mho.training.loop.fit import fit
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mho.errors import BadInput, BadResults
+from mho.store.digest import Digest, digest
 
+RESUME = ("auto", "must", "never")
 _RUN, _LAST, _BEST = "run.json", "last.ckpt", "best.ckpt"
 
 
@@ -135,21 +136,11 @@ def _sync(path: Path) -> None:
         os.close(file)
 
 
-def digest(*tensors: Any) -> str:
-    """12 hexadecimal digits that change with any value of the tensors; what is none is skipped."""
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        if isinstance(tensor, Tensor):
-            sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return sha.hexdigest()[:12]
-
-
 def shapes_of(net: nn.Module) -> str:
     """A digest of the names and shapes of a network's tensors, and of what its modules say of themselves."""
     text = repr(net) + "".join(f"{k}{tuple(v.shape)}{v.dtype}" for k, v in net.state_dict().items())
     hardware = sorted({repr(m.hw) for m in net.modules() if hasattr(m, "hw")})
-    return hashlib.sha256((_plain(text) + "".join(hardware)).encode()).hexdigest()[:12]
+    return Digest().text(_plain(text) + "".join(hardware)).value()
 
 
 def name_of(thing: Any) -> str | None:

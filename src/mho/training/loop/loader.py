@@ -12,6 +12,7 @@ from torch import Tensor
 from mho.errors import BadInput
 from mho.rng import key
 from mho.tasks import Task
+from mho.tasks.items import joined, length, take, tensors_of
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """From a batch of inputs and a generator to a batch of inputs."""
@@ -22,46 +23,35 @@ class Samples:
     """All samples in memory.
 
     Attributes:
-        inputs: (N, …).
-        targets: (N, …), or a dict of such, as the task has them; or None.
-        counts: How many values of each score a sample gives, (N,): 1, or the tokens of a text that count.
+        inputs: What the network takes for N items: a tensor (N, …), or a dict or tuple of such.
+        targets: As the task has them, or None.
+        counts: How many values of each score an item gives, (N,): 1, or the tokens of a text that count.
     """
 
-    inputs: Tensor
+    inputs: Any
     targets: Any
     counts: Tensor
 
     def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: Tensor | slice) -> tuple[Tensor, Any]:
-        """Inputs and targets of some samples."""
-        return self.inputs[rows], each(self.targets, lambda target: target[rows])
+        return len(self.counts)
 
 
 class Part(NamedTuple):
     """What one process computes at a time.
 
     Attributes:
-        inputs: (n, …).
-        targets: (n, …), a dict of such, or None.
+        inputs: Of n items.
+        targets: Of the same, or None.
         weight: Factor of its mean loss, so that the mean over processes and accumulated parts is the mean over the step.
-        counted: The samples' counts together.
+        counted: The items' counts together.
         place: Number of the part within its epoch.
     """
 
-    inputs: Tensor
+    inputs: Any
     targets: Any
     weight: float
     counted: int
     place: int
-
-
-def each(targets: Any, do: Callable[[Tensor], Any]) -> Any:
-    """The same with every tensor of some targets; None stays None."""
-    if isinstance(targets, dict):
-        return {name: each(target, do) for name, target in targets.items()}
-    return None if targets is None else do(targets)
 
 
 def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", training: bool = True) -> Samples:
@@ -77,41 +67,35 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     Raises:
         BadInput: No sample, batches that are neither, or targets that are none for the task.
     """
-    inputs, labels = getattr(data, "inputs", None), getattr(data, "labels", None)
-    xs: list[Tensor] = []
+    whole = (getattr(data, "inputs", None), getattr(data, "labels", None))
+    xs: list[Any] = []
     ys: list[Any] = []
-    for i, batch in enumerate([(inputs, labels)] if isinstance(inputs, Tensor) and labels is not None else data):
-        x, y = (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
-        if not isinstance(x, Tensor):
+    for i, batch in enumerate([whole] if all(isinstance(part, Tensor) for part in whole) else data):
+        x, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+        if not any(True for _ in tensors_of(x)):
             found, remedy = f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)"
             raise BadInput(found, remedy, path=path)
-        if xs and x.shape[1:] != xs[0].shape[1:]:
+        if xs and isinstance(x, Tensor) and x.shape[1:] != xs[0].shape[1:]:
             found = f"batch {i} has inputs {tuple(x.shape)}, the first {tuple(xs[0].shape)}"
             remedy = "inputs have one shape; for a pair of tensors (inputs, labels) give [(inputs, labels)]"
             raise BadInput(found, remedy, path=path)
         if i and (y is None) != (ys[0] is None):
             raise BadInput("some batches have labels and some have none", "give all of them or none", path=path)
         if y is not None:
-            y = each(y, torch.as_tensor) if task is None else task.targets(y, path=path, training=training)
-        shapes: list[tuple[int, ...]] = []
-        each(y, lambda target, shapes=shapes: shapes.append(tuple(target.shape)))  # type: ignore[misc]
-        if any(shape[:1] != x.shape[:1] for shape in shapes):
-            raise BadInput(f"batch {i} has {len(x)} inputs and labels {shapes[0]}", "one label an input", path=path)
+            y = torch.as_tensor(y) if task is None else task.targets(y, path=path, training=training)
+            if any(len(part) != length(x) if part.dim() else True for part in tensors_of(y)):
+                shapes = ", ".join(str(tuple(part.shape)) for part in tensors_of(y))
+                raise BadInput(f"batch {i} has {length(x)} inputs and labels {shapes}", "one label an input", path=path)
         xs.append(x)
         ys.append(y)
-    if not sum(map(len, xs)):
+    if not sum(map(length, xs)):
         raise BadInput("there is no sample", "give at least one batch of (inputs, labels)", path=path)
-    x, y = _joined(xs), _joined(ys)
-    counts = torch.ones(len(x), dtype=torch.long) if y is None or task is None else task.counts(y).cpu()
+    # What is whole already is not copied.
+    x, y = (xs[0], ys[0]) if len(xs) == 1 else (joined(xs), None if ys[0] is None else joined(ys))
+    counts = torch.ones(length(x), dtype=torch.long) if y is None or task is None else task.counts(y).cpu()
     if not int(counts.sum()):
         raise BadInput("no label counts", "give labels that are not all to be ignored", path=path)
     return Samples(x, y, counts)
-
-
-def _joined(parts: list[Any]) -> Any:
-    if isinstance(parts[0], dict):
-        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
-    return parts[0] if len(parts) == 1 or parts[0] is None else torch.cat(parts)
 
 
 def order(samples: int, *, seed: int, epoch: int) -> Tensor:
@@ -120,11 +104,11 @@ def order(samples: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(samples, generator=generator)
 
 
-def shuffled(data: Iterable[Any], *, batch: int, epoch: int, seed: int = 0) -> Iterator[tuple[Tensor, Any]]:
+def shuffled(data: Iterable[Any], *, batch: int, epoch: int, seed: int = 0) -> Iterator[tuple[Any, Any]]:
     """The batches (inputs, targets) of an epoch, in the order in which `fit` takes them: for loops of one's own."""
     samples = data if isinstance(data, Samples) else hold(data)
     for rows in order(len(samples), seed=seed, epoch=epoch).split(batch):
-        yield samples.take(rows)
+        yield take(samples.inputs, rows), take(samples.targets, rows)
 
 
 class Loader:
@@ -166,7 +150,8 @@ class Loader:
             count, of = int(self.samples.counts[rows].sum()), int(self.samples.counts[step].sum())
             weight = self.world * self.accumulate * count / of if of else 0.0
             # A process that is left without a sample computes one that does not count: the others wait for it.
-            inputs, targets = self.samples.take(rows if len(rows) else together[index][:1])
+            rows = rows if len(rows) else together[index][:1]
+            inputs, targets = take(self.samples.inputs, rows), take(self.samples.targets, rows)
             if self.augment is not None:
                 address = key("fit", "augment", self.seed, epoch, index, self.rank)
                 inputs = self.augment(inputs, torch.Generator().manual_seed(address))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,107 +14,78 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mho._optional import require
 from mho.errors import WrongSetting
 
-COLUMNS = ("loss", "lr", "epoch", "epoch_loss", "epoch_accuracy", "epoch_lr", "epoch_seconds")
-"""What is logged: the first three every few steps, the others, and `epoch`, at an epoch's end."""
+Log = Callable[[int, dict[str, float]], object]
+"""Takes numbers by name after a step."""
+COLUMNS = ("loss", "lr", "epoch", "epoch_loss", "epoch_score", "epoch_lr", "epoch_seconds")
+"""The first three are logged every few steps, the others, and `epoch`, at the end of an epoch."""
 
 
-class Logger(Protocol):
-    """Anything that takes numbers."""
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """Take some of `COLUMNS` after an optimiser step."""
-
-
-class _Csv:
-    def __init__(self, directory: Path, step: int) -> None:
-        (directory / "csv").mkdir(exist_ok=True)
-        # A file for each start: steps after the last checkpoint are done, and logged, again.
-        self.file = (directory / "csv" / f"from_step_{step}.csv").open("w", newline="")
-        self.writer = csv.DictWriter(self.file, ("step", *COLUMNS))
-        self.writer.writeheader()
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        self.writer.writerow({"step": step, **values})
-        self.file.flush()
-
-    def close(self) -> None:
-        self.file.close()
+@contextmanager
+def _csv(folder: Path, step: int) -> Iterator[Log]:
+    folder.mkdir(exist_ok=True)
+    # A file for each start: the steps after the last checkpoint are done, and logged, again.
+    with (folder / f"from_step_{step}.csv").open("w", newline="", buffering=1) as file:
+        writer = csv.DictWriter(file, ("step", *COLUMNS))
+        writer.writeheader()
+        yield lambda step, values: writer.writerow({"step": step, **values})
 
 
-class _TensorBoard:
-    def __init__(self, directory: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+@contextmanager
+def _tensorboard(folder: Path, step: int) -> Iterator[Log]:
+    from torch.utils.tensorboard import SummaryWriter
 
-        self.writer: Any = SummaryWriter(str(directory / "tensorboard"), purge_step=step)
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        self.writer.close()
+    with SummaryWriter(str(folder), purge_step=step) as writer:  # type: ignore[no-untyped-call]
+        yield lambda step, values: [writer.add_scalar(k, v, step) for k, v in values.items()]
 
 
-class _Wandb:
-    def __init__(self, directory: Path, step: int) -> None:
-        import wandb
-
-        self.run: Any = wandb.init(project="mho", name=directory.name, dir=str(directory))
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        self.run.log(values, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
+@contextmanager
+def _wandb(folder: Path, step: int) -> Iterator[Log]:
+    folder.mkdir(exist_ok=True)
+    with require("wandb", extra="wandb", for_what="").init(project="mho", name=folder.parent.name, dir=str(folder)) as run:
+        yield lambda step, values: run.log(values, step=step)
 
 
-class _MlFlow:
-    def __init__(self, directory: Path, step: int) -> None:
-        from mlflow import MlflowClient
-
-        self.client: Any = MlflowClient((directory / "mlflow").absolute().as_uri())
-        found = self.client.get_experiment_by_name("mho")
-        experiment = found.experiment_id if found else self.client.create_experiment("mho")
-        self.run = self.client.create_run(experiment, run_name=directory.name).info.run_id
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self.client.log_metric(self.run, name, value, step=step)
-
-    def close(self) -> None:
-        self.client.set_terminated(self.run)
+@contextmanager
+def _mlflow(folder: Path, step: int) -> Iterator[Log]:
+    client: Any = require("mlflow", extra="mlflow", for_what="").MlflowClient(folder.absolute().as_uri())
+    found = client.get_experiment_by_name("mho")
+    experiment = found.experiment_id if found else client.create_experiment("mho")
+    run = client.create_run(experiment, run_name=folder.parent.name).info.run_id
+    try:
+        yield lambda step, values: [client.log_metric(run, k, v, step=step) for k, v in values.items()]
+    finally:
+        client.set_terminated(run)
 
 
-class _Bar:
+@contextmanager
+def _bar(step: int, steps: int) -> Iterator[Log]:
     """Steps, what was logged last, and the time that is left."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("steps"),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[known]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task, last = bar.add_task("fit", total=steps, completed=step, known=""), dict[str, float]()
 
-    def __init__(self, step: int, steps: int) -> None:
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("steps"),
-            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[known]}"), console=Console(stderr=True),
-        )  # fmt: skip
-        self.task = self.bar.add_task("fit", total=steps, completed=step, known="")
-        self.values: dict[str, float] = {}
-        self.bar.start()
+        def log(step: int, values: dict[str, float]) -> None:
+            last.update(values)
+            shown = [name for name in ("epoch", "loss", "epoch_score") if name in last]
+            known = ", ".join(f"{name.removeprefix('epoch_')} {last[name]:.4g}" for name in shown)
+            bar.update(task, completed=step, known=known)
 
-    def log(self, step: int, values: dict[str, float]) -> None:
-        self.values |= values
-        shown = [name for name in ("epoch", "loss", "epoch_accuracy") if name in self.values]
-        known = ", ".join(f"{name.removeprefix('epoch_')} {self.values[name]:.4g}" for name in shown)
-        self.bar.update(self.task, completed=step, known=known)
-
-    def close(self) -> None:
-        self.bar.stop()
+        yield log
 
 
-LOGGERS: dict[str, Any] = {"csv": _Csv, "tensorboard": _TensorBoard, "wandb": _Wandb, "mlflow": _MlFlow}
+LOGGERS: dict[str, Callable[[Path, int], AbstractContextManager[Log]]] = {
+    "csv": _csv, "tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow,
+}  # fmt: skip
 
 
-def check_loggers(wanted: Sequence[str | Logger], out: object) -> None:
+def check_loggers(wanted: Sequence[Any], out: Any) -> None:
     """Refuse what `logging` could not do.
 
     Args:
-        wanted: Names, or objects with `log(step, values)`.
+        wanted: Names, or objects with ``log(step, values)``.
         out: The folder of the training, or None.
 
     Raises:
@@ -122,36 +93,31 @@ def check_loggers(wanted: Sequence[str | Logger], out: object) -> None:
         MissingExtra: The package of a logger is not installed.
     """
     for logger in wanted:
-        if logger not in LOGGERS if isinstance(logger, str) else not hasattr(logger, "log"):
+        if not (logger in LOGGERS if isinstance(logger, str) else hasattr(logger, "log")):
             remedy = f"valid are {', '.join(LOGGERS)}, and objects with log(step, values)"
             raise WrongSetting(f"unknown logger {logger!r}", remedy, path="loggers")
-        if isinstance(logger, str):
-            if out is None:
-                raise WrongSetting(f"logger {logger!r} has nowhere to write", "give out=DIR", path="loggers")
-            if logger != "csv":
-                require(logger, extra=logger, for_what=f"the logger {logger!r}")
+        if isinstance(logger, str) and out is None:
+            raise WrongSetting(f"logger {logger!r} has nowhere to write", "give out=DIR", path="loggers")
+        if isinstance(logger, str) and logger != "csv":
+            require(logger, extra=logger, for_what=f"the logger {logger!r}")
 
 
 @contextmanager
-def logging(
-    wanted: Sequence[str | Logger], directory: Path | None, *, step: int, steps: int, progress: bool
-) -> Iterator[list[Logger]]:
-    """Loggers that are closed at the end; those given as objects are their owner's to close.
+def logging(wanted: Sequence[Any], out: Path | None, *, step: int, steps: int, bar: bool) -> Iterator[list[Log]]:
+    """The loggers, for the duration of a training; objects that were given are their owner's to close.
 
     Args:
-        wanted: Names, or objects with `log(step, values)`.
-        directory: Of the training; what a logger writes goes into a folder of its name.
+        wanted: Names, or objects with ``log(step, values)``.
+        out: The folder of the training; a logger writes into a folder of its name in it.
         step: Optimiser steps done.
         steps: Optimiser steps in all.
-        progress: Show a bar, where there is a terminal.
+        bar: Show a bar, where there is a terminal.
     """
     with ExitStack() as opened:
-        ours: list[Any] = []
-        for name in (name for name in wanted if isinstance(name, str)):
-            assert directory is not None
-            ours.append(LOGGERS[name](directory, step))
-            opened.callback(ours[-1].close)
-        if progress and Console(stderr=True).is_terminal:
-            ours.append(_Bar(step, steps))
-            opened.callback(ours[-1].close)
-        yield [*ours, *(logger for logger in wanted if not isinstance(logger, str))]
+        logs = [logger.log for logger in wanted if not isinstance(logger, str)]
+        for name in wanted:
+            if isinstance(name, str) and out is not None:
+                logs.append(opened.enter_context(LOGGERS[name](out / name, step)))
+        if bar and Console(stderr=True).is_terminal:
+            logs.append(opened.enter_context(_bar(step, steps)))
+        yield logs
