@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import importlib.util
 import json
 import os
@@ -21,7 +22,6 @@ from mho.training import HWA, Gaussian
 from mho.training.loop.fit import fit
 from mho.training.loop.loader import shuffled
 
-pytest.importorskip("pytorch_lightning")
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("resumable", HERE / "resumable.py")
 resumable = importlib.util.module_from_spec(_spec)
@@ -66,7 +66,7 @@ def test_stopping_after_every_single_step_changes_nothing(whole, tmp_path):
 def test_kill_9_in_the_middle_of_an_epoch_changes_nothing(whole, tmp_path):
     out = tmp_path / "run"
     start = f"import sys; sys.path.insert(0, {str(HERE)!r}); import resumable; resumable.main()"
-    done = subprocess.run([sys.executable, "-c", start, "--out", str(out), "--die-at", "10"], timeout=240, check=False)
+    done = subprocess.run([sys.executable, "-c", start, "--to", str(tmp_path), "--out", str(out), "--die-at", "10"], timeout=240, check=False)
     assert done.returncode == -signal.SIGKILL
     position = torch.load(out / "last.ckpt", weights_only=True)["state"]
     assert (position["epoch"], position["part"], position["step"]) == (1, 2, 9)
@@ -148,8 +148,8 @@ def test_it_learns_keeps_the_best_weights_and_leaves_nothing_behind(tmp_path, mo
     net, state = _net(), torch.get_rng_state()
     before = mho.accuracy(net, VAL)
     result = _fit(net, epochs=6, val=VAL, lr=0.3)
-    assert result.best == mho.accuracy(net, VAL) == max(r["accuracy"] for r in result.history) > before
-    assert result.history[result.best_epoch]["accuracy"] == result.best
+    assert result.best == mho.accuracy(net, VAL) == max(r["score"] for r in result.history) > before
+    assert result.history[result.best_epoch]["score"] == result.best
     assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"] and result.steps == 42
     assert not net.training and all(p.grad is None for p in net.parameters())
     assert torch.equal(state, torch.get_rng_state()) and not list(tmp_path.iterdir())
@@ -234,7 +234,7 @@ def test_optimizers_and_learned_ranges():
 
 def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path):
     net = _net()
-    message = r"the loss is (nan|inf) in epoch \d, step \d+; the last good checkpoint is .*last"
+    message = r"the loss is (nan|inf) in epoch \d, after step \d+; the last good checkpoint is .*last"
     with pytest.raises(BadInput, match=message):
         _fit(net, lr=1e30, out=tmp_path, save_every=0.0, hwa=resumable.Shaken(), epochs=3)
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["net"]
@@ -269,21 +269,40 @@ def test_ctrl_c_stays_an_interruption_and_the_run_goes_on(tmp_path):
     assert _same(_weights(net), _weights(alone))
 
 
+class Noted:
+    """A logger of one's own."""
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, step, values):
+        self.lines.append((step, values))
+
+
 def test_loggers_write_where_the_run_is(tmp_path, monkeypatch):
-    result = _fit(_net(), out=tmp_path, loggers=("csv", "tensorboard"), val=VAL)
-    lines = next(tmp_path.glob("csv/*/metrics.csv")).read_text().splitlines()
-    assert len(lines) == 3 and "epoch_accuracy" in lines[0] and str(result.history[-1]["accuracy"]) in lines[-1]
+    noted = Noted()
+    result = _fit(_net(), out=tmp_path, loggers=("csv", "tensorboard", noted), val=VAL)
+    with (tmp_path / "csv" / "from_step_0.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first, middle, second = rows
+    assert [(float(row["epoch_loss"]), float(row["epoch_score"])) for row in (first, second)] == [
+        (row["loss"], row["score"]) for row in result.history
+    ]
+    assert (first["step"], middle["step"], second["step"]) == ("7", "10", "14") and middle["epoch_loss"] == ""
+    assert [step for step, _ in noted.lines] == [7, 10, 14] and noted.lines[1][1]["loss"] == float(middle["loss"])
     assert list(tmp_path.glob("tensorboard/events*"))
     for name in ("wandb", "mlflow"):
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(MissingExtra, match=rf"'{name}'.*mho\[{name}\]"):
             _fit(_net(), out=tmp_path / name, loggers=(name,))
+        assert not (tmp_path / name).exists()
 
 
-def test_without_lightning_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
-    with pytest.raises(MissingExtra, match=r"mho\[train\]"):
-        _fit(_net())
+def test_a_run_that_goes_on_logs_into_a_file_of_its_own(tmp_path):
+    options = {"out": tmp_path, "loggers": ("csv",), "epochs": 1}
+    while _fit(_net(), max_seconds=1e-9, **options).stopped == "out of time":
+        pass
+    assert len(list(tmp_path.glob("csv/from_step_*.csv"))) == 7
 
 
 X, Y = DATA[0]
@@ -293,8 +312,8 @@ X, Y = DATA[0]
     ("options", "error", "named"),
     [
         ({"data": []}, BadInput, "no sample"),
-        ({"data": [(X, Y + 1)]}, BadInput, "1 to 3.*3 outputs"),
-        ({"val": [(X, Y - 1)]}, BadInput, "val: labels run from -1"),
+        ({"data": [(X, Y + 1)]}, BadInput, "label 3.*3 outputs"),
+        ({"val": [(X, Y - 1)]}, BadInput, "val: there is the label -1"),
         ({"val": [X]}, BadInput, "val has no labels"),
         ({"data": [X]}, BadInput, "no labels and no teacher"),
         ({"data": [X], "teacher": _net()}, BadInput, "share is 0.9"),
@@ -313,15 +332,16 @@ X, Y = DATA[0]
         ({"early_stop": 0, "val": VAL}, WrongSetting, "early_stop = 0"),
         ({"precision": "64"}, WrongSetting, "bf16-mixed"),
         ({"precision": "16-mixed"}, WrongSetting, "CUDA"),
-        ({"task": "regression"}, WrongSetting, "logit"),
-        ({"task": "logit", "teacher": _net()}, NotYet, "distillation"),
+        ({"task": "ranking"}, WrongSetting, "logit"),
+        ({"data": [(X, Y.clamp(max=1))], "task": "logit", "teacher": _net()}, NotYet, "distillation"),
         ({"distillation": (4.0, 0.9)}, WrongSetting, "teacher"),
         ({"teacher": _net(), "distillation": (0.0, 0.9)}, WrongSetting, "temperature"),
         ({"resume": "yes"}, WrongSetting, "auto, must, never"),
         ({"resume": "must"}, WrongSetting, "out=DIR"),
         ({"save_every": -1.0}, WrongSetting, "save_every"),
         ({"max_seconds": 0.0}, WrongSetting, "max_seconds"),
-        ({"strategy": "ddp_spawn"}, WrongSetting, "torchrun"),
+        ({"devices": 2}, WrongSetting, "torchrun --nproc-per-node 2"),
+        ({"loggers": (object(),)}, WrongSetting, "log\\(step, values\\)"),
         ({"loggers": ("csv",)}, WrongSetting, "out=DIR"),
         ({"loggers": ("visdom",)}, WrongSetting, "mlflow"),
         ({"hwa": HWA(weights=Gaussian(sigma=0.04))}, WrongSetting, "convert it first"),

@@ -69,7 +69,7 @@ def join(devices: int, device: torch.device) -> Processes:
         WrongSetting: There is another number of them.
     """
     met = dist.is_available() and dist.is_initialized()
-    started = dist.get_world_size() if met else int(os.environ.get("WORLD_SIZE", 1))
+    started = dist.get_world_size() if met else int(os.environ.get("WORLD_SIZE", "1"))
     if started != devices:
         script = Path(sys.argv[0]).name or "script.py"
         raise WrongSetting(

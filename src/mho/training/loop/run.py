@@ -154,9 +154,9 @@ class Run:
         state.epoch, state.part = state.epoch + 1, 0
         if state.epoch == self.epochs:
             state.stopped = "all epochs done"
-        if self.early_stop is not None and state.best_epoch is not None:
-            if state.epoch - 1 - state.best_epoch >= self.early_stop:
-                state.stopped = f"no improvement over {self.early_stop} epochs"
+        waited = 0 if state.best_epoch is None else state.epoch - 1 - state.best_epoch
+        if self.early_stop is not None and waited >= self.early_stop:
+            state.stopped = f"no improvement over {self.early_stop} epochs"
         self.losses.zero_()
         self._epoch_begun = time.monotonic()
         self.save()
@@ -215,9 +215,9 @@ class Run:
         }  # fmt: skip
         self.folder.save(self.folder.last, stored)
 
-    def _agree(self, *flags: bool) -> list[float]:
+    def _agree(self, *flags: float) -> list[float]:
         """What the first process says, and the sum of all losses, which ends all processes where it is not finite."""
-        said = torch.tensor([f and self.processes.first for f in flags], dtype=torch.float64, device=self.device)
+        said = torch.tensor([f * self.processes.first for f in flags], dtype=torch.float64, device=self.device)
         found: list[float] = self.processes.sum(torch.cat([said, self.losses[None]])).tolist()
         if not math.isfinite(found[-1]):
             raise self._not_finite(f"the loss is {found[-1]}")
