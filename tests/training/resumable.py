@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import mho
-from mho.training import HWA, Clip, Gaussian
 from mho.store.digest import digest
+from mho.training import HWA, Clip, Gaussian
 from mho.training.loop.fit import fit
 
 

@@ -19,7 +19,17 @@ _spec.loader.exec_module(resumable)
 def _run(to, *arguments):
     """What each of two processes ends with, and the exit status; they share no pipe."""
     environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, "--to", str(to)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        SCRIPT,
+        "--to",
+        str(to),
+    ]
     with to.with_suffix(".log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--set", "devices=2", "--set", "batch=16", *arguments], stdout=log, stderr=log, env=environment,

@@ -66,7 +66,11 @@ def test_stopping_after_every_single_step_changes_nothing(whole, tmp_path):
 def test_kill_9_in_the_middle_of_an_epoch_changes_nothing(whole, tmp_path):
     out = tmp_path / "run"
     start = f"import sys; sys.path.insert(0, {str(HERE)!r}); import resumable; resumable.main()"
-    done = subprocess.run([sys.executable, "-c", start, "--to", str(tmp_path), "--out", str(out), "--die-at", "10"], timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", start, "--to", str(tmp_path), "--out", str(out), "--die-at", "10"],
+        timeout=240,
+        check=False,
+    )
     assert done.returncode == -signal.SIGKILL
     position = torch.load(out / "last.ckpt", weights_only=True)["state"]
     assert (position["epoch"], position["part"], position["step"]) == (1, 2, 9)

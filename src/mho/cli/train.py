@@ -131,7 +131,7 @@ def _write(net: Any, out: Path) -> list[str]:
     from safetensors.torch import save_model
 
     import mho
-    from mho.training.loop.checkpoints import replaced
+    from mho.store.files import replaced
 
     lines = []
     learned = any(name.endswith(("input_range", "adc_range")) for name, _ in net.named_parameters())

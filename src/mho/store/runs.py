@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mho.errors import BadInput, BadResults, MhoError
+from mho.store.files import probe, replaced
 from mho.store.records import Measurement, RunHeader
 
 _RUN, _ROWS = "run.json", "rows.jsonl"
@@ -51,11 +52,8 @@ class RunStore:
         Raises:
             BadInput: It cannot be written.
         """
-        probe = self.directory / f".probe.{os.getpid()}"
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
+            probe(self.directory)
             (self.directory / _ROWS).open("ab").close()
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -260,15 +258,8 @@ def _read_header(path: Path) -> tuple[RunHeader, Measurement]:
 
 def _write_header(path: Path, header: RunHeader, digital: Measurement) -> None:
     data = {"digest": header.digest(), "header": header.to_json(), "digital": digital.to_json()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as part:
+        part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _refuse_another_run(stored: RunHeader, header: RunHeader, directory: Path) -> None:

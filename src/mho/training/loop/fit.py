@@ -10,23 +10,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from mho.errors import BadInput, NotYet, WrongSetting
+from mho.errors import BadInput, WrongSetting
 from mho.nn.modes import evaluating
 from mho.rng import reads
-from mho.store.digest import digest
+from mho.store.digest import Digest, digest
 from mho.tasks import Task
-from mho.tasks.classes import Classes
 from mho.tasks.items import take, tensors_of
-from mho.training.loop.checkpoints import RESUME, Folder, load_checkpoint, name_of, shapes_of
-from mho.training.loop.distillation import Distillation
-from mho.training.loop.loader import Augment, Loader, Samples, hold
+from mho.training.loop.checkpoints import RESUME, Folder, load_checkpoint, name_of
+from mho.training.loop.loader import Augment, Loader, Samples, hold, moved
 from mho.training.loop.loggers import check_loggers, logging
+from mho.training.loop.loss import Loss, loss_of
 from mho.training.loop.optimizers import MakeOptimizer, make_optimizer, rate_of
 from mho.training.loop.processes import join
-from mho.training.loop.run import Loss, Run, moved
+from mho.training.loop.run import Run
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
-_DISTILLATION = (4.0, 0.9)
 
 
 @dataclass(frozen=True)
@@ -137,25 +135,31 @@ def fit(
     check_loggers(loggers, out)
     if resume == "must" and out is None:
         raise WrongSetting("resume = 'must' without a folder", "give out=DIR", path="resume")
-    device = _device(net)
+    device = next((p.device for p in net.parameters()), None)
+    if device is None:
+        raise BadInput("the network has no parameters", "give one that can learn", path="net")
     if precision == "16-mixed" and device.type != "cuda":
-        raise WrongSetting("precision '16-mixed' needs a network on a CUDA device", "take 'bf16-mixed'", path="precision")
+        found = "precision '16-mixed' needs a network on a CUDA device"
+        raise WrongSetting(found, "take 'bf16-mixed'", path="precision")
     samples = hold(data, task)
     held = None if val is None else hold(val, task, path="val", training=False)
-    loss = _loss(net, teacher, distillation, task, samples)
-    _probe(net, task, loss, {"data": samples} if held is None else {"data": samples, "val": held})
+    loss = loss_of(net, task, teacher, distillation, labelled=samples.targets is not None)
+    _probe(net, task, loss, device, samples, "data")
+    if held is not None:
+        _probe(net, task, loss, device, held, "val")
 
     processes = join(devices, device)
     loader = Loader(
         samples, batch=batch, seed=seed, world=processes.world, rank=processes.rank, accumulate=accumulate, augment=augment
-    )
+    )  # fmt: skip
     steps = epochs * loader.steps
     rate = rate_of(schedule, steps)
     made = make_optimizer(net, optimizer, lr=lr, weight_decay=weight_decay, momentum=momentum)
     folder, stored = None if out is None else Folder(out), None
     if folder is not None:
+        about = f"{name_of(net)}{sorted({repr(m.hw) for m in net.modules() if hasattr(m, 'hw')})}"
         settings = {
-            **whole, "data": digest(samples.inputs, samples.targets), "net": shapes_of(net),
+            **whole, "data": digest(samples.inputs, samples.targets), "net": Digest().text(about).value(),
             "weights": digest(*net.state_dict().values()), "optimizer": name_of(optimizer),
             "lr": [group["lr"] for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
             "momentum": momentum, "hwa": name_of(hwa), "distillation": distillation,
@@ -181,12 +185,10 @@ def fit(
             run.restore(stored)
         state = run.state
         if not state.stopped:
-            where, mine = None if folder is None else folder.directory, loggers if processes.first else ()
-            with (
-                torch.random.fork_rng(),
-                logging(mine, where, step=state.step, steps=steps, bar=progress and processes.first) as logs,
-            ):
-                run.train(logs)
+            first, where = processes.first, None if folder is None else folder.directory
+            logs = logging(loggers if first else (), where, step=state.step, steps=steps, bar=progress and first)
+            with torch.random.fork_rng(), logs as opened:
+                run.train(opened)
         if state.stopped and run.best_weights is not None:
             net.load_state_dict(run.best_weights)
     except BaseException:
@@ -212,11 +214,9 @@ def fit(
 def _check_numbers(
     whole: dict[str, int], early_stop: int | None, val: Any, save_every: float, max_seconds: float | None
 ) -> None:
-    if early_stop is not None:
-        whole = {**whole, "early_stop": early_stop}
-        if val is None:
-            raise WrongSetting("early_stop needs data to measure on", "give val=...", path="early_stop")
-    for name, value in whole.items():
+    if early_stop is not None and val is None:
+        raise WrongSetting("early_stop needs data to measure on", "give val=...", path="early_stop")
+    for name, value in {**whole, **({} if early_stop is None else {"early_stop": early_stop})}.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise WrongSetting(f"{name} = {value!r}", "give a whole number, at least 1", path=name)
     if not save_every >= 0:
@@ -225,49 +225,17 @@ def _check_numbers(
         raise WrongSetting(f"max_seconds = {max_seconds}", "give seconds, or None", path="max_seconds")
 
 
-def _device(net: nn.Module) -> torch.device:
-    first = next(net.parameters(), None)
-    if first is None:
-        raise BadInput("the network has no parameters", "give one that can learn", path="net")
-    return first.device
-
-
-def _loss(
-    net: nn.Module, teacher: nn.Module | None, distillation: tuple[float, float] | None, task: Task, samples: Samples
-) -> Loss:
-    if teacher is None:
-        if distillation is not None:
-            raise WrongSetting("distillation needs a teacher", "give teacher=...", path="distillation")
-        if samples.targets is None:
-            raise BadInput("no labels and no teacher", "give batches of (inputs, labels), or teacher=...", path="data")
-        return lambda output, _, targets: task.loss(output, targets)
-    if not isinstance(task, Classes):
-        raise NotYet(f"distillation for task {task.kind!r}", "distil networks that score classes", path="task")
-    if any(module is net for module in teacher.modules()):
-        raise BadInput("the teacher is the network in training", "give a copy: copy.deepcopy(net)", path="teacher")
-    temperature, share = _DISTILLATION if distillation is None else distillation
-    loss = Distillation(teacher, temperature=temperature, share=share)
-    if samples.targets is None and share < 1:
-        found = f"no labels, but the teacher's share is {share}"
-        raise BadInput(found, f"distillation=({temperature}, 1.0)", path="data")
-    there = next((p.device for p in teacher.parameters()), None)
-    if there is not None and there != _device(net):
-        raise BadInput(f"the teacher lies on {there}, the network on {_device(net)}", "move one", path="teacher")
-    return loss
-
-
-def _probe(net: nn.Module, task: Task, loss: Loss, held: dict[str, Samples]) -> None:
+def _probe(net: nn.Module, task: Task, loss: Loss, device: torch.device, samples: Samples, path: str) -> None:
     """One pass of two samples: what cannot be trained is refused before anything is written.
 
     The second is the one with the largest label, which a network can have no output for.
     """
-    for path, samples in held.items():
-        if samples.targets is None and path == "val":
-            raise BadInput("val has no labels", "give batches of (inputs, labels)", path=path)
-        rows = [0] + [int(t.reshape(len(t), -1).amax(1).argmax()) for t in tensors_of(samples.targets)]
-        inputs, targets = moved(take((samples.inputs, samples.targets), rows), _device(net))
-        with evaluating(net), torch.no_grad(), reads("fit", "probe"):
-            output = net(inputs)
-            if targets is not None:
-                task.scores(output, targets)
-            loss(output, inputs, targets)
+    if samples.targets is None and path == "val":
+        raise BadInput("val has no labels", "give batches of (inputs, labels)", path=path)
+    rows = [0] + [int(t.reshape(len(t), -1).amax(1).argmax()) for t in tensors_of(samples.targets)]
+    inputs, targets = moved(take((samples.inputs, samples.targets), rows), device)
+    with evaluating(net), torch.no_grad(), reads("fit", "probe"):
+        output = net(inputs)
+        if targets is not None:
+            task.scores(output, targets)
+        loss(output, inputs, targets)

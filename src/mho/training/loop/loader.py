@@ -98,6 +98,15 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     return Samples(x, y, counts)
 
 
+def moved(batch: Any, device: torch.device) -> Any:
+    """A tensor, or dicts and tuples of such, on a device."""
+    if isinstance(batch, dict):
+        return {name: moved(part, device) for name, part in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(moved(part, device) for part in batch)
+    return batch.to(device) if isinstance(batch, Tensor) else batch
+
+
 def order(samples: int, *, seed: int, epoch: int) -> Tensor:
     """The permutation of an epoch, (samples,); it depends on its arguments alone."""
     generator = torch.Generator().manual_seed(key("fit", "order", seed, epoch))

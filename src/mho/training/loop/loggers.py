@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -40,14 +41,16 @@ def _tensorboard(folder: Path, step: int) -> Iterator[Log]:
 
 @contextmanager
 def _wandb(folder: Path, step: int) -> Iterator[Log]:
-    folder.mkdir(exist_ok=True)
-    with require("wandb", extra="wandb", for_what="").init(project="mho", name=folder.parent.name, dir=str(folder)) as run:
+    wandb: Any = require("wandb", extra="wandb", for_what="the logger 'wandb'")  # writes into a folder of its name
+    with wandb.init(project="mho", name=folder.parent.name, dir=str(folder.parent)) as run:
         yield lambda step, values: run.log(values, step=step)
 
 
 @contextmanager
 def _mlflow(folder: Path, step: int) -> Iterator[Log]:
-    client: Any = require("mlflow", extra="mlflow", for_what="").MlflowClient(folder.absolute().as_uri())
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # mlflow 3 asks to say so; a data base needs more packages
+    uri = os.environ.get("MLFLOW_TRACKING_URI", folder.absolute().as_uri())
+    client: Any = require("mlflow", extra="mlflow", for_what="the logger 'mlflow'").MlflowClient(uri)
     found = client.get_experiment_by_name("mho")
     experiment = found.experiment_id if found else client.create_experiment("mho")
     run = client.create_run(experiment, run_name=folder.parent.name).info.run_id

@@ -17,13 +17,7 @@ from mho.errors import WrongSetting
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training.
-
-    Attributes:
-        device: Where this process computes.
-        rank: Number of this process, from 0.
-        world: How many there are.
-    """
+    """The processes of a training, of which this is number `rank` of `world` and computes on `device`."""
 
     device: torch.device
     rank: int = 0
@@ -51,9 +45,8 @@ class Processes:
 
     def align(self, net: nn.Module) -> None:
         """The first process's buffers in all of them: running statistics come from each one's own samples."""
-        if self.world > 1:
-            for buffer in net.buffers():
-                dist.broadcast(buffer, 0)
+        for buffer in net.buffers() if self.world > 1 else ():
+            dist.broadcast(buffer, 0)
 
 
 def join(devices: int, device: torch.device) -> Processes:

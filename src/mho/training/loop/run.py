@@ -17,15 +17,13 @@ from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
 from mho.training.loop.checkpoints import Folder, load_checkpoint
-from mho.training.loop.loader import Loader, Part, Samples
+from mho.training.loop.loader import Loader, Part, Samples, moved
 from mho.training.loop.loggers import Log
+from mho.training.loop.loss import Loss
 from mho.training.loop.processes import Processes
 
 _EVERY = 10
 """Steps between two lines of the loggers, and between two looks at the loss where looking would wait for the device."""
-
-Loss = Callable[[Any, Any, Any], Tensor]
-"""From (output, inputs, targets) to the mean loss."""
 
 
 @dataclass
@@ -100,7 +98,9 @@ class Run:
         with self.autocast:
             output = module(inputs)
             # A part in which nothing counts has the gradient 0, for which other processes wait.
-            nothing = torch.stack([y.float().sum() * 0.0 for y in tensors_of(output)]).sum() if not part.weight else None
+            nothing = (
+                torch.stack([y.float().sum() * 0.0 for y in tensors_of(output)]).sum() if not part.weight else None
+            )
             loss = self.loss(output, inputs, targets) if nothing is None else nothing
         self.losses += loss.detach() * part.counted
         self.scaler.scale(loss * part.weight / self.loader.accumulate).backward()
@@ -238,12 +238,3 @@ def seed(device: torch.device, number: int) -> None:
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
-
-
-def moved(batch: Any, device: torch.device) -> Any:
-    """A tensor, or dicts and tuples of such, on a device."""
-    if isinstance(batch, dict):
-        return {name: moved(part, device) for name, part in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(moved(part, device) for part in batch)
-    return batch.to(device) if isinstance(batch, Tensor) else batch

@@ -1,16 +1,20 @@
-"""Losses with a teacher: another network, whose answers are softer than labels and need none."""
+"""What training minimises: the loss of a task, or of a task and a teacher."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mho.errors import BadInput, WrongSetting
-from mho.tasks import IGNORED
+from mho.errors import BadInput, NotYet, WrongSetting
+from mho.tasks import IGNORED, Task
 from mho.tasks.classes import Classes
+
+Loss = Callable[[Any, Any, Any], Tensor]
+"""From (output, inputs, targets) to the mean loss."""
 
 
 class Distillation:
@@ -70,3 +74,41 @@ class Distillation:
         if self.share < 1 and labels is not None:
             loss = loss + (1 - self.share) * Classes().loss(output, labels)
         return loss
+
+
+def loss_of(
+    net: nn.Module, task: Task, teacher: nn.Module | None, distillation: tuple[float, float] | None, *, labelled: bool
+) -> Loss:
+    """The loss of a training.
+
+    Args:
+        net: The network in training.
+        task: What its output means.
+        teacher: A network whose answers count besides the labels, or None.
+        distillation: (temperature, share of the teacher); None means those of `Distillation`.
+        labelled: Whether the data has labels.
+
+    Raises:
+        WrongSetting: `distillation` without a teacher, or outside its range.
+        BadInput: Labels are missing, or the teacher is the network itself or lies on another device.
+        NotYet: A teacher for a task without class scores.
+    """
+    if teacher is None:
+        if distillation is not None:
+            raise WrongSetting("distillation needs a teacher", "give teacher=...", path="distillation")
+        if not labelled:
+            raise BadInput("no labels and no teacher", "give batches of (inputs, labels), or teacher=...", path="data")
+        return lambda output, _, targets: task.loss(output, targets)
+    if not isinstance(task, Classes):
+        raise NotYet(f"distillation for task {task.kind!r}", "distil networks that score classes", path="task")
+    if any(module is net for module in teacher.modules()):
+        raise BadInput("the teacher is the network in training", "give a copy: copy.deepcopy(net)", path="teacher")
+    given = {} if distillation is None else dict(zip(("temperature", "share"), distillation, strict=True))
+    loss = Distillation(teacher, **given)
+    if not labelled and loss.share < 1:
+        found = f"no labels, but the teacher's share is {loss.share}"
+        raise BadInput(found, f"distillation=({loss.temperature}, 1.0)", path="data")
+    here, there = (next((p.device for p in module.parameters()), None) for module in (net, teacher))
+    if there not in (None, here):
+        raise BadInput(f"the teacher lies on {there}, the network on {here}", "move one", path="teacher")
+    return loss
