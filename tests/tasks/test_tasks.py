@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -44,10 +45,11 @@ def test_every_task_keeps_the_rules(name):
     assert {task.headline.name, "loss"} <= set(scores)
     assert all(value.shape == (n,) for value in scores.values())
     assert float(task.loss(output, target)) == pytest.approx(float(scores["loss"].mean()), rel=1e-6)
-    labels, answers = task.labels(target), task.answers(output, target)
-    assert (labels is None) == (answers is None)
+    labels, scored = task.labels(target), task.score(output, target)
+    assert (labels is None) == (scored.predicted is None) == (scored.labels is None)
     if labels is not None:
-        assert torch.equal(answers[1], labels) and torch.equal((answers[0] == labels), scores[task.headline.name] > 0)
+        right = scored.predicted == scored.labels
+        assert torch.equal(scored.labels, labels) and torch.equal(right, scores[task.headline.name])
     again = pickle.loads(pickle.dumps(task))
     assert again == task and Score(**again.record()["headline"]) == task.headline and again.record() == task.record()
 
@@ -126,8 +128,11 @@ def test_regression_is_the_error_or_the_share_within_a_tolerance():
     task = Regression(tolerance=0.5)
     scores = task.scores(output, target)
     assert scores["within"].tolist() == [True, False] and float(scores["absolute error"][0]) == 0.25
-    assert math.isfinite(float(scores["absolute error"][1])) and task.headline.label == "share within 0.5"
+    assert task.headline.label == "share within 0.5"
     plain = Regression(unit="V").headline
+    worst = plain.finite(scores["absolute error"].numpy())
+    assert worst[0] == 0.25 and worst[1] == np.finfo(np.float32).max
+    assert Score("v", "value").finite(np.array([math.inf, 1.0], np.float32)).tolist() == [-worst[1], 1.0]
     assert plain.worth(0.25) == -0.25 and plain.show(-0.25) == "0.25 V"
     column = Regression().scores(torch.ones(3, 1), torch.zeros(3))
     assert column["absolute error"].tolist() == [1, 1, 1]

@@ -2,6 +2,6 @@
 
 from mho.tasks.score import Score
 from mho.tasks.several import Several
-from mho.tasks.task import IGNORED, TASKS, Task
+from mho.tasks.task import IGNORED, TASKS, Named, Scored, Task
 
-__all__ = ["IGNORED", "TASKS", "Score", "Several", "Task"]
+__all__ = ["IGNORED", "TASKS", "Named", "Score", "Scored", "Several", "Task"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
 from mho.tasks.score import ACCURACY, Score
-from mho.tasks.task import IGNORED, Task, counted_per_item, one_tensor, whole_labels
+from mho.tasks.task import IGNORED, Scored, Task, no_tensor, whole_labels
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Binary(Task):
 
     def counts(self, target: Tensor) -> Tensor:
         """See `Task`."""
-        return counted_per_item(target)
+        return (target != IGNORED).reshape(len(target), -1).sum(1)
 
     @abstractmethod
     def logit(self, output: Tensor) -> Tensor:
@@ -60,10 +60,12 @@ class Binary(Task):
     def cross_entropy(self, output: Tensor, target: Tensor) -> Tensor:
         """One value a label; labels are float32."""
 
-    def scores(self, output: Any, target: Tensor) -> dict[str, Tensor]:
+    def score(self, output: Any, target: Tensor) -> Scored:
         """See `Task`."""
         y, labels = _counted(output, target)
-        return {"accuracy": self.positive(y) == labels.bool(), "loss": self.cross_entropy(y, labels.float())}
+        positive, right = self.positive(y), labels.bool()
+        scores = {"accuracy": positive == right, "loss": self.cross_entropy(y, labels.float())}
+        return Scored(scores, positive.long(), right.long())
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         """See `Task`; without a look at the values, which a GPU would have to be waited for."""
@@ -82,11 +84,6 @@ class Binary(Task):
     def labels(self, target: Tensor) -> Tensor:
         """See `Task`."""
         return target[target != IGNORED].long()
-
-    def answers(self, output: Any, target: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Task`."""
-        y, labels = _counted(output, target)
-        return self.positive(y).long(), labels.long()
 
 
 @dataclass(frozen=True)
@@ -151,8 +148,9 @@ class Logit(Binary):
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
 
 
-def _flat(output: Any, target: Tensor) -> tuple[Tensor, Tensor]:
-    y = one_tensor(output)
+def _flat(y: Any, target: Tensor) -> tuple[Tensor, Tensor]:
+    if not isinstance(y, Tensor):
+        raise no_tensor(y)
     if y.numel() != target.numel():
         raise BadInput(f"outputs {tuple(y.shape)} do not go with labels {tuple(target.shape)}", "one output a label")
     return y.float().flatten(), target.flatten().to(y.device)

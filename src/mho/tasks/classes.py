@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
 from mho.tasks.score import ACCURACY, Score
-from mho.tasks.task import IGNORED, Task, counted_per_item, one_tensor, whole_labels
+from mho.tasks.task import IGNORED, Scored, Task, no_tensor, whole_labels
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Classes(Task):
 
     def counts(self, target: Tensor) -> Tensor:
         """See `Task`."""
-        return counted_per_item(target)
+        return (target != IGNORED).reshape(len(target), -1).sum(1)
 
     def logits(self, output: Any, target: Tensor) -> tuple[Tensor, Tensor]:
         """See `Task`: without the ignored positions."""
@@ -50,11 +50,12 @@ class Classes(Task):
             )
         return scores, labels
 
-    def scores(self, output: Any, target: Tensor) -> dict[str, Tensor]:
+    def score(self, output: Any, target: Tensor) -> Scored:
         """See `Task`."""
         scores, labels = self.logits(output, target)
+        predicted = scores.argmax(-1)
         loss = F.cross_entropy(scores.float(), labels, reduction="none")
-        return {"accuracy": scores.argmax(-1) == labels, "loss": loss}
+        return Scored({"accuracy": predicted == labels, "loss": loss}, predicted, labels)
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         """See `Task`; without a look at the values, which a GPU would have to be waited for."""
@@ -65,14 +66,10 @@ class Classes(Task):
         """See `Task`."""
         return target[target != IGNORED]
 
-    def answers(self, output: Any, target: Tensor) -> tuple[Tensor, Tensor] | None:
-        """See `Task`."""
-        scores, labels = self.logits(output, target)
-        return scores.argmax(-1), labels
 
-
-def _score_a_class(output: Any, target: Tensor) -> Tensor:
-    y = one_tensor(output)
+def _score_a_class(y: Any, target: Tensor) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise no_tensor(y)
     if y.dim() < 2 or y.shape[-1] == 1:
         raise WrongSetting(
             f"the network's output has shape {tuple(y.shape)}, which is not a score a class",

@@ -11,9 +11,7 @@ from torch import Tensor
 from mho.errors import BadInput, WrongSetting
 from mho.rng import Stream
 from mho.tasks.score import Score
-from mho.tasks.task import Task, one_tensor
-
-_LARGEST = torch.finfo(torch.float32).max
+from mho.tasks.task import Scored, Task, no_tensor
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,7 @@ class Regression(Task):
     """Outputs and targets of one shape (items, …), or (items, 1) and (items,); an item is a sample.
 
     Scores: *absolute error*, the mean of |output - target| over a sample's numbers, in the target's unit; *loss*, the mean of
-    their squares; and with a tolerance *within*, whether every number of a sample is that near to its target. An answer
-    that is not finite has float32's largest number as error, so that means and lifetimes stay defined.
+    their squares; and with a tolerance *within*, whether every number of a sample is that near to its target.
 
     Without a tolerance the headline is the absolute error: its mean over samples has no bound, a budget is in the target's
     unit, and one sample can ruin a chip. With a tolerance the headline is the share within it, in [0, 1], and a budget is
@@ -56,14 +53,14 @@ class Regression(Task):
             raise BadInput("there are targets that are not finite", "leave those samples out", path=path)
         return y
 
-    def scores(self, output: Any, target: Tensor) -> dict[str, Tensor]:
+    def score(self, output: Any, target: Tensor) -> Scored:
         """See `Task`."""
         difference = _difference(output, target)
-        error = difference.abs().nan_to_num(_LARGEST, _LARGEST)
+        error = difference.abs()
         found = {"absolute error": error.mean(1), "loss": difference.square().mean(1)}
         if self.tolerance is not None:
-            found = {"within": error.amax(1) <= self.tolerance, **found}
-        return found
+            found["within"] = error.amax(1) <= self.tolerance
+        return Scored(found)
 
     def own_loss(self, output: Any, target: Tensor, draw: Stream) -> Tensor:
         """See `Task`: targets are normal around the output, with variance 1/2 over a sample's m numbers.
@@ -71,7 +68,7 @@ class Regression(Task):
         The loss of a sample is |e|²/m, its Gauss-Newton matrix 2 JᵀJ/m; with e = ε/√2·√m drawn, the gradient 2 Jᵀe/m has
         that covariance.
         """
-        y = one_tensor(output)
+        y = _tensor(output)
         flat = y.reshape(len(y), -1).float()
         m = flat.shape[1]
         noise = draw.normal("target", tuple(flat.shape), like=flat) * (m / 2) ** 0.5
@@ -80,10 +77,16 @@ class Regression(Task):
 
 def _difference(output: Any, target: Tensor) -> Tensor:
     """Output less target, (items, numbers)."""
-    y = one_tensor(output)
+    y = _tensor(output)
     squeezed = y.squeeze(-1) if y.dim() == target.dim() + 1 and y.shape[-1] == 1 else y
     if squeezed.shape != target.shape or not y.dim():
         raise BadInput(
             f"outputs {tuple(y.shape)} do not go with targets {tuple(target.shape)}", "give both the same shape"
         )
     return (squeezed.float() - target.to(y.device)).reshape(len(y), -1)
+
+
+def _tensor(output: Any) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise no_tensor(output)
+    return output

@@ -13,7 +13,7 @@ from torch import Tensor
 from mho.errors import BadInput, WrongSetting
 from mho.rng import Stream
 from mho.tasks.score import Score
-from mho.tasks.task import Named, Task
+from mho.tasks.task import Named, Scored, Task
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,17 @@ class Several(Task):
         name, task = next(iter(self._tasks.items()))
         return task.counts(target[name])
 
-    def scores(self, output: Any, target: dict[str, Any]) -> dict[str, Tensor]:
-        """See `Task`."""
-        outputs = self._named(output, "outputs")
-        found = {name: task.scores(outputs[name], target[name]) for name, task in self._tasks.items()}
-        shares = self._shares
+    def score(self, output: Any, target: dict[str, Any]) -> Scored:
+        """See `Task`; classes are those of the part `result`."""
+        outputs, shares = self._named(output, "outputs"), self._shares
+        all_ = {name: task.score(outputs[name], target[name]) for name, task in self._tasks.items()}
+        found = {name: scored.scores for name, scored in all_.items()}
         named = {f"{part}.{name}": value for part, scores in found.items() for name, value in scores.items()}
         if self.result is None:
             tops = [shares[part] * found[part][task.headline.name].float() for part, task in self._tasks.items()]
             named["mean"] = torch.stack(tops).sum(0)
         named["loss"] = torch.stack([shares[part] * scores["loss"] for part, scores in found.items()]).sum(0)
-        return named
+        return Scored(named) if self.result is None else all_[self.result]._replace(scores=named)
 
     def loss(self, output: Any, target: dict[str, Any]) -> Tensor:
         """See `Task`."""
@@ -126,11 +126,6 @@ class Several(Task):
     def labels(self, target: dict[str, Any]) -> Tensor | None:
         """See `Task`: those of the part `result`."""
         return None if self.result is None else self._tasks[self.result].labels(target[self.result])
-
-    def answers(self, output: Any, target: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
-        """See `Task`: those of the part `result`."""
-        name = self.result
-        return None if name is None else self._tasks[name].answers(self._named(output, "outputs")[name], target[name])
 
     def own_loss(self, output: Any, target: dict[str, Any], draw: Stream) -> Tensor:
         """See `Task`: drawn for each part; the root of a weight makes the covariance that of the weighted loss."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,20 @@ from mho.tasks.score import Score
 
 IGNORED = -100
 """Label of positions that do not count (padding of language data)."""
+
+
+class Scored(NamedTuple):
+    """What a task finds in a batch, (counted samples,) each, in the order of the targets, flattened.
+
+    Attributes:
+        scores: Named values: the headline's and "loss", which is differentiable; right or wrong is bool.
+        predicted: Predicted class numbers; None where they cannot be counted by class.
+        labels: True class numbers, likewise.
+    """
+
+    scores: dict[str, Tensor]
+    predicted: Tensor | None = None
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -53,10 +67,8 @@ class Task(ABC):
         return torch.ones(len(target), dtype=torch.long)
 
     @abstractmethod
-    def scores(self, output: Any, target: Any) -> dict[str, Tensor]:
-        """Named values, (counted samples,) each: the headline's and "loss", which is differentiable.
-
-        Right or wrong is bool. The order is that of the targets, flattened.
+    def score(self, output: Any, target: Any) -> Scored:
+        """Named values for each counted sample, and what was answered.
 
         Args:
             output: What the network returned for a batch.
@@ -66,6 +78,10 @@ class Task(ABC):
             BadInput: They do not go together; the message has the shapes.
             WrongSetting: The network answers a question of another task.
         """
+
+    def scores(self, output: Any, target: Any) -> dict[str, Tensor]:
+        """The named values of `score`."""
+        return self.score(output, target).scores
 
     def loss(self, output: Any, target: Any) -> Tensor:
         """What training minimises: the mean of "loss" over the counted samples, differentiable, in float32."""
@@ -77,10 +93,6 @@ class Task(ABC):
 
     def labels(self, target: Any) -> Tensor | None:
         """Class numbers of the counted samples (n,); None where they cannot be counted by class."""
-        return None
-
-    def answers(self, output: Any, target: Any) -> tuple[Tensor, Tensor] | None:
-        """Predicted and true class numbers (n,) of the counted samples; None as for `labels`."""
         return None
 
     def own_loss(self, output: Any, target: Any, draw: Stream) -> Tensor:
@@ -139,18 +151,12 @@ TASKS: Registry[Task | Callable[[], Task]] = Registry(
 )
 
 
-def one_tensor(output: Any) -> Tensor:
-    """The output of a network that answers with one tensor.
-
-    Raises:
-        BadInput: It is something else.
-    """
-    if not isinstance(output, Tensor):
-        raise BadInput(
-            f"the network returns a {type(output).__name__}",
-            "wrap it so that it returns one tensor, or say what its parts are: mho.tasks.Several({...})",
-        )
-    return output
+def no_tensor(output: Any) -> BadInput:
+    """The error for a network that does not answer with one tensor."""
+    return BadInput(
+        f"the network returns a {type(output).__name__}",
+        "wrap it so that it returns one tensor, or say what its parts are: mho.tasks.Several({...})",
+    )
 
 
 def whole_labels(target: Any, path: str) -> Tensor:
@@ -167,8 +173,3 @@ def whole_labels(target: Any, path: str) -> Tensor:
         low = int(y[y != IGNORED].min())
         raise BadInput(f"there is the label {low}", f"labels are 0 … classes - 1, or {IGNORED} to skip", path=path)
     return y
-
-
-def counted_per_item(labels: Tensor) -> Tensor:
-    """Positions of each item that are not `IGNORED`, (items,)."""
-    return (labels != IGNORED).reshape(len(labels), -1).sum(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from mho.errors import WrongSetting
 from mho.tasks.classes import Classes
 from mho.tasks.score import ACCURACY, Score
+from mho.tasks.task import Scored
 
 PERPLEXITY = Score("loss", "perplexity", "perplexity")
 """exp of the mean cross-entropy a token; its worth is the log-likelihood in nats a token."""
@@ -41,5 +42,6 @@ class Tokens(Classes):
     def labels(self, target: Tensor) -> None:
         """None: see `Task`."""
 
-    def answers(self, output: Any, target: Tensor) -> None:
-        """None: see `Task`."""
+    def score(self, output: Any, target: Tensor) -> Scored:
+        """See `Task`."""
+        return Scored(super().score(output, target).scores)
