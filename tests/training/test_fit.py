@@ -18,6 +18,7 @@ from torch import nn
 import mho
 from mho.errors import BadInput, BadResults, MissingExtra, NotYet, WrongSetting
 from mho.measure.evaluate import TestData, measure
+from mho.tasks import IGNORED, Several
 from mho.training import HWA, Gaussian
 from mho.training.loop.fit import fit
 from mho.training.loop.loader import shuffled
@@ -213,6 +214,48 @@ def test_one_output_learns_too():
         before = accuracy()
         result = _fit(net, [(x, y)], epochs=5, lr=0.5, task=task, val=[(x, y)])
         assert result.best == accuracy() > before + 0.1
+
+
+class Exits(nn.Module):
+    """Two outputs from one body."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.early, self.late = nn.Linear(6, 16), nn.Linear(16, 3), nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = self.body(x).relu()
+        return {"early": self.early(h), "late": self.late(h)}
+
+
+class Names(nn.Module):
+    """Inputs by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, given):
+        return self.layer(given["a"] - given["b"])
+
+
+def test_every_task_trains_and_keeps_what_its_headline_calls_best():
+    x, y = DATA[0]
+    tokens = torch.randint(0, 5, (40, 7), generator=torch.Generator().manual_seed(2))
+    following = (tokens + 1) % 5
+    following[::2, 3:] = IGNORED
+    for task, net, inputs, targets, falls in (
+        ("regression", lambda: nn.Linear(6, 1), x, x @ torch.arange(6.0), True),
+        ("tokens", lambda: nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 5)), tokens, following, True),
+        (Several({"early": "classes", "late": "classes"}, result="late"), Exits, x, y, False),
+        ("classes", Names, {"a": x, "b": torch.zeros_like(x)}, y, False),
+    ):
+        torch.manual_seed(0)
+        result = _fit(net := net(), [(inputs, targets)], epochs=5, batch=16, lr=0.1, val=[(inputs, targets)], task=task)
+        scores = [row["score"] for row in result.history]
+        assert result.best == (min(scores) if falls else max(scores)), task
+        assert (scores[-1] < scores[0]) is falls, task
+        assert result.history[-1]["loss"] < 0.9 * result.history[0]["loss"], task
 
 
 def test_autocast_keeps_the_weights_in_float32():

@@ -54,7 +54,7 @@ def train(
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", help="Stop then; the same command goes on.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    task: Annotated[str, typer.Option("--task", help="classes, probability, logit, tokens or regression.")] = "classes",
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
     resume: Annotated[str, typer.Option("--resume", help="auto, must or never.")] = "auto",
     out: Annotated[Path, typer.Option("--out", help="Where weights go; the same command resumes.")] = Path("out"),
