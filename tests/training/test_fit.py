@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from torch import nn
 import mho
 from mho.errors import BadInput, BadResults, MissingExtra, NotYet, WrongSetting
 from mho.measure.evaluate import TestData, measure
+from mho.store import files
 from mho.tasks import IGNORED, Several
 from mho.training import HWA, Gaussian
 from mho.training.loop.fit import fit
@@ -76,6 +78,28 @@ def test_kill_9_in_the_middle_of_an_epoch_changes_nothing(whole, tmp_path):
     position = torch.load(out / "last.ckpt", weights_only=True)["state"]
     assert (position["epoch"], position["part"], position["step"]) == (1, 2, 9)
     assert resumable.run(str(out)) == whole
+
+
+def test_an_end_in_the_middle_of_any_write_changes_nothing(whole, tmp_path, monkeypatch):
+    """Before a file is in its place, after that, between the best and the last checkpoint."""
+    sync, draw, ends = files._sync, random.Random(0), 0
+
+    def end(path):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        sync(path)
+
+    monkeypatch.setattr(files, "_sync", end)
+    for _ in range(100):
+        left = draw.randint(2, 7)
+        try:
+            assert resumable.run(str(tmp_path / "run")) == whole
+            break
+        except KeyboardInterrupt:
+            ends += 1
+    assert 10 < ends < 100 and {f.name for f in (tmp_path / "run").iterdir()} == {"run.json", "last.ckpt", "best.ckpt"}
 
 
 def test_the_same_network_may_be_handed_in_again(tmp_path):

@@ -1,21 +1,24 @@
-"""`train`: training with settings that suit small networks."""
+"""A plain training loop for small networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 
-from mho.training.loop import fit
+from mho.errors import BadInput
+from mho.rng import key
 
 
 def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 1e-2, seed: int = 0) -> nn.Module:
-    """Train a classifier in place: `fit` with AdamW, a one-cycle schedule and the batches' own size.
+    """Train a classifier in place with AdamW and a one-cycle schedule; samples are shuffled anew each epoch.
 
     Args:
         model: Inputs to class scores.
-        batches: Pairs (inputs, labels) of tensors, held in memory together and shuffled anew each epoch.
+        batches: Pairs (inputs, labels) of tensors, held in memory together.
         epochs: Passes over the data.
         lr: Largest learning rate.
         seed: Of the order of the samples.
@@ -27,8 +30,21 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
         BadInput: No batch, or a loss that is not finite.
     """
     held = list(batches)
-    size = len(held[0][0]) if held else 1
-    fit(
-        model, held, epochs=epochs, batch=size, optimizer="adamw", lr=lr, schedule="onecycle", seed=seed, progress=False
-    )
-    return model
+    if not held:
+        raise BadInput("there is no batch to train on", "give at least one batch of (inputs, labels)")
+    x, y, size = torch.cat([b[0] for b in held]), torch.cat([b[1] for b in held]), len(held[0][0])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    steps = epochs * -(-len(x) // size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    generator = torch.Generator().manual_seed(key("train", seed))
+    model.train()
+    for epoch in range(epochs):
+        for rows in torch.randperm(len(x), generator=generator).split(size):
+            loss = F.cross_entropy(model(x[rows]), y[rows])
+            if not bool(torch.isfinite(loss)):
+                raise BadInput(f"the loss is {loss.item()} in epoch {epoch}", "lower lr, or check the data")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return model.eval()

@@ -161,7 +161,7 @@ def fit(
         settings = {
             **whole, "data": digest(samples.inputs, samples.targets), "net": Digest().text(about).value(),
             "weights": digest(*net.state_dict().values()), "optimizer": name_of(optimizer),
-            "lr": [group["lr"] for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
+            "lr": [float(group["lr"]) for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
             "momentum": momentum, "hwa": name_of(hwa), "distillation": distillation,
             "teacher": None if teacher is None else digest(*teacher.state_dict().values()),
             "val": None if held is None else digest(held.inputs, held.targets), "early_stop": early_stop,
@@ -187,7 +187,7 @@ def fit(
         if not state.stopped:
             first, where = processes.first, None if folder is None else folder.directory
             logs = logging(loggers if first else (), where, step=state.step, steps=steps, bar=progress and first)
-            with torch.random.fork_rng(), logs as opened:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), logs as opened:
                 run.train(opened)
         if state.stopped and run.best_weights is not None:
             net.load_state_dict(run.best_weights)

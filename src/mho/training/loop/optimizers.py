@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mho.errors import BadInput, WrongSetting
+from mho.errors import BadInput, NotYet, WrongSetting
 
 SCHEDULES = ("cosine", "constant", "onecycle")
 _RATES = {"sgd": 0.01, "adamw": 1e-3}
@@ -36,6 +36,7 @@ def make_optimizer(
     Raises:
         WrongSetting: An unknown name, a number outside its range, or a setting that the optimiser does not have.
         BadInput: Nothing to train.
+        NotYet: LBFGS.
     """
     if lr is not None and not 0 < lr < float("inf"):
         raise WrongSetting(f"lr = {lr}", "give a number above 0", path="lr")
@@ -50,7 +51,10 @@ def make_optimizer(
             raise WrongSetting(
                 "lr, weight_decay and momentum belong to optimisers given by name", remedy, path="optimizer"
             )
-        return which([p for _, p in named])
+        made = which([p for _, p in named])
+        if isinstance(made, torch.optim.LBFGS):
+            raise NotYet("LBFGS computes the loss several times in a step", "take another", path="optimizer")
+        return made
     if which not in _RATES:
         raise WrongSetting(f"unknown optimizer {which!r}", f"valid are {', '.join(_RATES)}", path="optimizer")
     if which == "adamw" and momentum is not None:

@@ -145,7 +145,7 @@ class Run:
         state.history.append(row)
         numbers = {f"epoch_{k}": float(v) for k, v in row.items() if k != "epoch" and v is not None}
         self._log({**numbers, "epoch": state.epoch})
-        if worth is not None and (state.best is None or worth > state.best):
+        if worth is not None and worth > (-math.inf if state.best is None else state.best):
             state.best, state.best_epoch = worth, state.epoch
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.net.state_dict().items()}
             if self.folder is not None and self.processes.first:
