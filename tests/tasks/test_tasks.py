@@ -225,7 +225,10 @@ def test_scores_are_printed_as_what_they_are():
     assert tokens.bracket(-math.log(4), -math.log(5), -math.log(3)) == "4 [3, 5]" and tokens.show(-1e9).startswith(
         "1.0"
     )
-    assert share.show_difference(0.012) == "+1.20 points" and tokens.show_difference(-0.5) == "-0.5 nats"
+    assert share.show_gain(0.012, 0.01, 0.014) == "+1.20 points [+1.00, +1.40]"
+    assert (
+        tokens.show_gain(-0.5, -1, 0) == "-0.5 nats [-1, +0]" and error.show_gain(1, 0, 2, unit=False) == "+1 [+0, +2]"
+    )
     assert error.bracket(-0.2, -math.inf, math.inf) == "0.2 V [unknown]"
     with pytest.raises(WrongSetting, match="as a share"):
         share.check_budget(1.0)

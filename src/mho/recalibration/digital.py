@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -35,9 +35,11 @@ def reference(net: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def natively(net: nn.Module) -> Iterator[None]:
-    """Inside the block every matrix of a converted network is multiplied digitally; nothing for a digital network."""
-    with torch.no_grad(), observed(net, _native):
+def natively(*modules: nn.Module) -> Iterator[None]:
+    """Inside the block every matrix in these modules is multiplied digitally; nothing for a digital network."""
+    with torch.no_grad(), ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(observed(module, _native))
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import torch
@@ -50,3 +51,8 @@ def digest(*tensors: Any) -> str:
     for tensor in tensors:
         found.add(tensor)
     return found.value()
+
+
+def digest_of_plain(values: Any) -> str:
+    """12 digits for plain values (strings, numbers, lists, dicts), whatever the order of keys."""
+    return Digest().text(json.dumps(values, sort_keys=True)).value()

@@ -54,6 +54,10 @@ class Score:
         """More is better: the value, or its negative for an error or a perplexity; of a number or an array."""
         return value if self.form in ("share", "value") else -value  # type: ignore[operator,no-any-return]
 
+    def signed(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Worths of the values of samples: right and wrong stay booleans, numbers become float64."""
+        return values if values.dtype == np.bool_ else self.worth(values.astype(np.float64))
+
     def shown(self, worth: float) -> float:
         """What people read for a mean worth: a share in [0, 1], a value, an error, a perplexity."""
         if self.form == "perplexity":
@@ -80,13 +84,15 @@ class Score:
         ends = sorted((self.shown(low), self.shown(high)))
         return f"{self.show(worth)} [{ends[0]:.4g}, {ends[1]:.4g}]"
 
-    def show_difference(self, lost: float, digits: int = 2) -> str:
-        """A difference of worths, with its sign: points, nats, or the score's unit."""
-        return f"{100 * lost:+.{digits}f} points" if self.share else f"{lost:+.3g}{self._differs}"
+    def show_gain(self, gain: float, low: float, high: float, *, unit: bool = True) -> str:
+        """A difference of worths with its interval: ``'+1.20 points [+1.00, +1.40]'``."""
+        factor, digits = (100, ".2f") if self.share else (1, ".3g")
+        behind = (" points" if self.share else self.differs) if unit else ""
+        return f"{factor * gain:+{digits}}{behind} [{factor * low:+{digits}}, {factor * high:+{digits}}]"
 
     def show_budget(self, budget: float) -> str:
         """``Score("accuracy").show_budget(0.01) == '1 %'``; nats for a perplexity, else the score's unit."""
-        return f"{100 * budget:.4g} %" if self.share else f"{budget:.4g}{self._differs}"
+        return f"{100 * budget:.4g} %" if self.share else f"{budget:.4g}{self.differs}"
 
     def check_budget(self, budget: float) -> float:
         """The budget itself: the worth that may be lost, in [0, 1) for a share (0.01 is one point).
@@ -95,7 +101,7 @@ class Score:
             WrongSetting: It lies outside.
         """
         if not 0 <= budget < (1 if self.share else math.inf):
-            way = "0.01 is one point" if self.share else f"{self.label} to lose, 0 or more{self._differs}"
+            way = "0.01 is one point" if self.share else f"{self.label} to lose, 0 or more{self.differs}"
             raise WrongSetting(
                 f"budget {budget}", f"give the {self.label} to lose as a share: {way}" if self.share else f"give {way}",
                 path="budget",
@@ -107,7 +113,8 @@ class Score:
         return f" {self.unit}" if self.unit else ""
 
     @property
-    def _differs(self) -> str:
+    def differs(self) -> str:
+        """Unit of a difference that is no share, behind a number: '' or ' V'."""
         return " nats" if self.form == "perplexity" else self._unit
 
     @property

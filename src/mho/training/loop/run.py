@@ -97,11 +97,10 @@ class Run:
         inputs, targets = moved((part.inputs, part.targets), self.device)
         with self.autocast:
             output = module(inputs)
-            # A part in which nothing counts has the gradient 0, for which other processes wait.
-            nothing = (
-                torch.stack([y.float().sum() * 0.0 for y in tensors_of(output)]).sum() if not part.weight else None
-            )
-            loss = self.loss(output, inputs, targets) if nothing is None else nothing
+            if part.weight:
+                loss = self.loss(output, inputs, targets)
+            else:  # nothing counts here: a gradient of 0, for which the other processes wait
+                loss = torch.stack([y.float().sum() for y in tensors_of(output)]).sum() * 0.0
         self.losses += loss.detach() * part.counted
         self.scaler.scale(loss * part.weight / self.loader.accumulate).backward()
         return loss.detach()
