@@ -265,7 +265,7 @@ def test_gains_are_those_of_the_same_chips_and_samples(model, test, training):
 
 def case(model, test, training, hw=PCM, task="classes", effort="quick", train=None, folder=None):
     return Case(
-        model, hw, TestData.of(test), tuple(training), train, train is not None, (86400.0, 31536000.0), 0, task,
+        model, hw, TestData.of(test, task=task), tuple(training), train, train is not None, (86400.0, 31536000.0), 0,
         Effort.of(effort), folder,
     )  # fmt: skip
 

@@ -12,7 +12,6 @@ from mho.data import load
 from mho.errors import BadResults, MhoError, WrongSetting
 from mho.models import resolve
 
-pytest.importorskip("pytorch_lightning")
 app = typer.Typer()
 app.command()(train)
 app.command("other")(lambda: None)

@@ -16,7 +16,8 @@ import mho
 from mho.errors import BadInput, BadResults, WrongSetting
 from mho.hardware import Hardware
 from mho.measure import TestData, digital_measurement
-from mho.measure.monte_carlo import MIN_CHIPS, last_programming
+from mho.measure.chip_job import last_programming
+from mho.measure.monte_carlo import MIN_CHIPS
 from mho.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
 from mho.store import RunHeader, StoreWarning
 
@@ -330,7 +331,6 @@ def test_bad_recalibrations_and_refreshes_are_named(net, data):
 
 def test_the_age_since_the_last_programming():
     month, day = 30 * 86400.0, 86400.0
-    assert last_programming(5.0, None) == (0, 5.0)
     assert last_programming(0.0, month) == (0, 0.0)
     assert last_programming(day, month) == (0, day)
     assert last_programming(month, month) == (0, month), "just before the first refresh"

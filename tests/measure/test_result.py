@@ -147,7 +147,7 @@ def test_load_gives_the_same(tmp_path: Path) -> None:
 def test_incomplete_results_are_refused() -> None:
     result = _result(FALLING)
     header, digital, rows = result.header, result.digital, result.measurements
-    short = dataclasses.replace(rows[0], samples=2, correct=np.ones(2, bool), predicted=(), correct_by_class=())
+    short = dataclasses.replace(rows[0], samples=2, values=np.ones(2, bool), predicted=(), correct_by_class=())
     for wrong in ([], rows[1:], [*rows, rows[0]], [short, *rows[1:]]):
         with pytest.raises(BadResults):
             DriftResult(header, digital, wrong)

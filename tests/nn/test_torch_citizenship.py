@@ -433,8 +433,12 @@ def test_two_processes_see_the_gradient_of_the_whole_batch(tmp_path):
         environment["PYTHONPATH"] = str(Path(mho.__file__).parents[1])
         store, out = tmp_path / f"store{world}", tmp_path / f"grads{world}.pt"
         command = [sys.executable, __file__, str(store), str(out)]
-        processes = [subprocess.Popen(command, env=dict(environment, RANK=str(rank))) for rank in range(world)]
-        assert [process.wait(60) for process in processes] == [0] * world
+        processes, logs = [], [tmp_path / f"{rank}_of_{world}.log" for rank in range(world)]
+        for rank, log in enumerate(logs):
+            with log.open("w") as file:  # a file for each: their lines must not mix
+                environment["RANK"] = str(rank)
+                processes.append(subprocess.Popen(command, env=environment, stdout=file, stderr=file))
+        assert [process.wait(60) for process in processes] == [0] * world, [log.read_text()[-2000:] for log in logs]
         found.append(torch.load(out))
     assert found[0].keys() == found[1].keys() and len(found[0]) > 8
     for key, grad in found[0].items():

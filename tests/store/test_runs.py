@@ -75,7 +75,7 @@ def test_measurement_is_frozen_and_consistent() -> None:
         {"samples": 4},
         {"predicted": (2, 2)},
         {"correct_by_class": (1, 1)},
-        {"correct": source[None]},
+        {"values": source[None]},
     ):
         with pytest.raises(BadResults):
             dataclasses.replace(m, **wrong)
@@ -207,7 +207,7 @@ def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     other = dataclasses.replace(HEADER, seed=4, hardware={"name": "pcm", "array": {"rows": 256}})
     with pytest.raises(BadResults, match=r"hardware\.array\.rows was 512 and is 256; seed was 3 and is 4.*--out"):
         RunStore(tmp_path).create_or_resume(other, DIGITAL)
-    flipped = dataclasses.replace(DIGITAL, correct=~DIGITAL.correct, correct_by_class=())
+    flipped = dataclasses.replace(DIGITAL, values=~DIGITAL.correct, correct_by_class=())
     with pytest.raises(BadResults, match="answers otherwise"):
         RunStore(tmp_path).create_or_resume(HEADER, flipped)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

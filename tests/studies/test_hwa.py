@@ -30,10 +30,10 @@ def _store(folder, lost, seed):
     def rows(chip):
         for i, age in enumerate(ages):
             correct = generator.random(200) < 0.9 - lost * (i + 1)
-            yield Measurement(chip=chip, age_s=age, samples=200, correct=correct, loss=1.0)
+            yield Measurement(chip=chip, age_s=age, samples=200, values=correct, loss=1.0)
 
     store = RunStore(folder)
-    store.create_or_resume(header, Measurement(chip=-1, age_s=0.0, samples=200, correct=np.ones(200, bool), loss=0.1))
+    store.create_or_resume(header, Measurement(chip=-1, age_s=0.0, samples=200, values=np.ones(200, bool), loss=0.1))
     for chip in range(8):
         store.append(chip, list(rows(chip)))
 

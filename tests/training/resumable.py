@@ -1,18 +1,18 @@
-"""A training in a process of its own, for tests that kill it or run it in several processes. Prints one line at the end."""
+"""A training in a process of its own, for tests that kill it or run it in several processes."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
-import sys
+from pathlib import Path
 
 import torch
 from torch import nn
 
 import mho
+from mho.store.digest import digest
 from mho.training import HWA, Clip, Gaussian
-from mho.training.loop.checkpoints import digest
 from mho.training.loop.fit import fit
 
 
@@ -106,23 +106,19 @@ def run(out: str | None, *, kind: str = "analog", die_at: int | None = None, **c
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """The command line: each process writes what it ends with into a file of its own."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser()
+    parser.add_argument("--to", type=Path, required=True, help="folder of these files")
     parser.add_argument("--out")
     parser.add_argument("--kind", default="analog")
     parser.add_argument("--die-at", type=int)
-    parser.add_argument("--save-to")
     parser.add_argument("--set", action="append", default=[])
     given = parser.parse_args(arguments)
     changes = {key: int(value) for key, value in (text.split("=") for text in given.set)}
-    print(run(given.out, kind=given.kind, die_at=given.die_at, **changes))
-    if given.save_to and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        torch.save(run.net.state_dict(), given.save_to)
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-    sys.stdout.flush()
-    os._exit(0)
+    line, rank = run(given.out, kind=given.kind, die_at=given.die_at, **changes), os.environ.get("RANK", "0")
+    given.to.mkdir(exist_ok=True)
+    torch.save({"line": line, "net": run.net.state_dict()}, given.to / f"{rank}.pt")
 
 
 if __name__ == "__main__":

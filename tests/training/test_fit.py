@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import copy
+import csv
 import importlib.util
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,11 +20,12 @@ import mho
 from mho.errors import BadInput, BadResults, MissingExtra, NotYet, WrongSetting
 from mho.measure.evaluate import TestData, measure
 from mho.nn.source import Injected
+from mho.store import files
+from mho.tasks import IGNORED, Several
 from mho.training import HWA, Gaussian
 from mho.training.loop.fit import fit
 from mho.training.loop.loader import shuffled
 
-pytest.importorskip("pytorch_lightning")
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("resumable", HERE / "resumable.py")
 resumable = importlib.util.module_from_spec(_spec)
@@ -67,11 +70,37 @@ def test_stopping_after_every_single_step_changes_nothing(whole, tmp_path):
 def test_kill_9_in_the_middle_of_an_epoch_changes_nothing(whole, tmp_path):
     out = tmp_path / "run"
     start = f"import sys; sys.path.insert(0, {str(HERE)!r}); import resumable; resumable.main()"
-    done = subprocess.run([sys.executable, "-c", start, "--out", str(out), "--die-at", "10"], timeout=240, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", start, "--to", str(tmp_path), "--out", str(out), "--die-at", "10"],
+        timeout=240,
+        check=False,
+    )
     assert done.returncode == -signal.SIGKILL
     position = torch.load(out / "last.ckpt", weights_only=True)["state"]
     assert (position["epoch"], position["part"], position["step"]) == (1, 2, 9)
     assert resumable.run(str(out)) == whole
+
+
+def test_an_end_in_the_middle_of_any_write_changes_nothing(whole, tmp_path, monkeypatch):
+    """Before a file is in its place, after that, between the best and the last checkpoint."""
+    sync, draw, ends = files._sync, random.Random(0), 0
+
+    def end(path):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        sync(path)
+
+    monkeypatch.setattr(files, "_sync", end)
+    for _ in range(100):
+        left = draw.randint(2, 7)
+        try:
+            assert resumable.run(str(tmp_path / "run")) == whole
+            break
+        except KeyboardInterrupt:
+            ends += 1
+    assert 10 < ends < 100 and {f.name for f in (tmp_path / "run").iterdir()} == {"run.json", "last.ckpt", "best.ckpt"}
 
 
 def test_the_same_network_may_be_handed_in_again(tmp_path):
@@ -149,8 +178,8 @@ def test_it_learns_keeps_the_best_weights_and_leaves_nothing_behind(tmp_path, mo
     net, state = _net(), torch.get_rng_state()
     before = mho.accuracy(net, VAL)
     result = _fit(net, epochs=6, val=VAL, lr=0.3)
-    assert result.best == mho.accuracy(net, VAL) == max(r["accuracy"] for r in result.history) > before
-    assert result.history[result.best_epoch]["accuracy"] == result.best
+    assert result.best == mho.accuracy(net, VAL) == max(r["score"] for r in result.history) > before
+    assert result.history[result.best_epoch]["score"] == result.best
     assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"] and result.steps == 42
     assert not net.training and all(p.grad is None for p in net.parameters())
     assert torch.equal(state, torch.get_rng_state()) and not list(tmp_path.iterdir())
@@ -212,6 +241,48 @@ def test_one_output_learns_too():
         assert result.best == accuracy() > before + 0.1
 
 
+class Exits(nn.Module):
+    """Two outputs from one body."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.early, self.late = nn.Linear(6, 16), nn.Linear(16, 3), nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = self.body(x).relu()
+        return {"early": self.early(h), "late": self.late(h)}
+
+
+class Names(nn.Module):
+    """Inputs by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, given):
+        return self.layer(given["a"] - given["b"])
+
+
+def test_every_task_trains_and_keeps_what_its_headline_calls_best():
+    x, y = DATA[0]
+    tokens = torch.randint(0, 5, (40, 7), generator=torch.Generator().manual_seed(2))
+    following = (tokens + 1) % 5
+    following[::2, 3:] = IGNORED
+    for task, net, inputs, targets, falls in (
+        ("regression", lambda: nn.Linear(6, 1), x, x @ torch.arange(6.0), True),
+        ("tokens", lambda: nn.Sequential(nn.Embedding(5, 8), nn.Linear(8, 5)), tokens, following, True),
+        (Several({"early": "classes", "late": "classes"}, result="late"), Exits, x, y, False),
+        ("classes", Names, {"a": x, "b": torch.zeros_like(x)}, y, False),
+    ):
+        torch.manual_seed(0)
+        result = _fit(net := net(), [(inputs, targets)], epochs=5, batch=16, lr=0.1, val=[(inputs, targets)], task=task)
+        scores = [row["score"] for row in result.history]
+        assert result.best == (min(scores) if falls else max(scores)), task
+        assert (scores[-1] < scores[0]) is falls, task
+        assert result.history[-1]["loss"] < 0.9 * result.history[0]["loss"], task
+
+
 def test_autocast_keeps_the_weights_in_float32():
     nets = [_net(), _net()]
     results = [_fit(net, precision=p) for net, p in zip(nets, ("32", "bf16-mixed"), strict=True)]
@@ -235,7 +306,7 @@ def test_optimizers_and_learned_ranges():
 
 def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path):
     net = _net()
-    message = r"the loss is (nan|inf) in epoch \d, step \d+; the last good checkpoint is .*last"
+    message = r"the loss is (nan|inf) in epoch \d, after step \d+; the last good checkpoint is .*last"
     with pytest.raises(BadInput, match=message):
         _fit(net, lr=1e30, out=tmp_path, save_every=0.0, hwa=resumable.Shaken(), epochs=3)
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["net"]
@@ -270,21 +341,40 @@ def test_ctrl_c_stays_an_interruption_and_the_run_goes_on(tmp_path):
     assert _same(_weights(net), _weights(alone))
 
 
+class Noted:
+    """A logger of one's own."""
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, step, values):
+        self.lines.append((step, values))
+
+
 def test_loggers_write_where_the_run_is(tmp_path, monkeypatch):
-    result = _fit(_net(), out=tmp_path, loggers=("csv", "tensorboard"), val=VAL)
-    lines = next(tmp_path.glob("csv/*/metrics.csv")).read_text().splitlines()
-    assert len(lines) == 3 and "epoch_accuracy" in lines[0] and str(result.history[-1]["accuracy"]) in lines[-1]
+    noted = Noted()
+    result = _fit(_net(), out=tmp_path, loggers=("csv", "tensorboard", noted), val=VAL)
+    with (tmp_path / "csv" / "from_step_0.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first, middle, second = rows
+    assert [(float(row["epoch_loss"]), float(row["epoch_score"])) for row in (first, second)] == [
+        (row["loss"], row["score"]) for row in result.history
+    ]
+    assert (first["step"], middle["step"], second["step"]) == ("7", "10", "14") and middle["epoch_loss"] == ""
+    assert [step for step, _ in noted.lines] == [7, 10, 14] and noted.lines[1][1]["loss"] == float(middle["loss"])
     assert list(tmp_path.glob("tensorboard/events*"))
     for name in ("wandb", "mlflow"):
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(MissingExtra, match=rf"'{name}'.*mho\[{name}\]"):
             _fit(_net(), out=tmp_path / name, loggers=(name,))
+        assert not (tmp_path / name).exists()
 
 
-def test_without_lightning_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
-    with pytest.raises(MissingExtra, match=r"mho\[train\]"):
-        _fit(_net())
+def test_a_run_that_goes_on_logs_into_a_file_of_its_own(tmp_path):
+    options = {"out": tmp_path, "loggers": ("csv",), "epochs": 1}
+    while _fit(_net(), max_seconds=1e-9, **options).stopped == "out of time":
+        pass
+    assert len(list(tmp_path.glob("csv/from_step_*.csv"))) == 7
 
 
 X, Y = DATA[0]
@@ -294,8 +384,8 @@ X, Y = DATA[0]
     ("options", "error", "named"),
     [
         ({"data": []}, BadInput, "no sample"),
-        ({"data": [(X, Y + 1)]}, BadInput, "1 to 3.*3 outputs"),
-        ({"val": [(X, Y - 1)]}, BadInput, "val: labels run from -1"),
+        ({"data": [(X, Y + 1)]}, BadInput, "label 3.*3 outputs"),
+        ({"val": [(X, Y - 1)]}, BadInput, "val: there is the label -1"),
         ({"val": [X]}, BadInput, "val has no labels"),
         ({"data": [X]}, BadInput, "no labels and no teacher"),
         ({"data": [X], "teacher": _net()}, BadInput, "share is 0.9"),
@@ -314,15 +404,16 @@ X, Y = DATA[0]
         ({"early_stop": 0, "val": VAL}, WrongSetting, "early_stop = 0"),
         ({"precision": "64"}, WrongSetting, "bf16-mixed"),
         ({"precision": "16-mixed"}, WrongSetting, "CUDA"),
-        ({"task": "regression"}, WrongSetting, "logit"),
-        ({"task": "logit", "teacher": _net()}, NotYet, "distillation"),
+        ({"task": "ranking"}, WrongSetting, "logit"),
+        ({"data": [(X, Y.clamp(max=1))], "task": "logit", "teacher": _net()}, NotYet, "distillation"),
         ({"distillation": (4.0, 0.9)}, WrongSetting, "teacher"),
         ({"teacher": _net(), "distillation": (0.0, 0.9)}, WrongSetting, "temperature"),
         ({"resume": "yes"}, WrongSetting, "auto, must, never"),
         ({"resume": "must"}, WrongSetting, "out=DIR"),
         ({"save_every": -1.0}, WrongSetting, "save_every"),
         ({"max_seconds": 0.0}, WrongSetting, "max_seconds"),
-        ({"strategy": "ddp_spawn"}, WrongSetting, "torchrun"),
+        ({"devices": 2}, WrongSetting, "torchrun --nproc-per-node 2"),
+        ({"loggers": (object(),)}, WrongSetting, "log\\(step, values\\)"),
         ({"loggers": ("csv",)}, WrongSetting, "out=DIR"),
         ({"loggers": ("visdom",)}, WrongSetting, "mlflow"),
         ({"hwa": HWA(weights=Gaussian(sigma=0.04))}, WrongSetting, "convert it first"),

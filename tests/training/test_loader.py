@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mho.errors import BadInput
-from mho.training.loop.loader import InOrder, Loader, Samples, hold, order, shuffled
-from mho.training.loop.losses import IGNORED
+from mho.tasks import IGNORED, Task
+from mho.training.loop.loader import Loader, Samples, hold, order, shuffled
 
 
 def _samples(n):
-    return Samples(torch.arange(n, dtype=torch.float32)[:, None], torch.arange(n))
+    return Samples(torch.arange(n, dtype=torch.float32)[:, None], torch.arange(n), torch.ones(n, dtype=torch.long))
 
 
 @settings(max_examples=60, deadline=None)
@@ -23,13 +23,13 @@ def test_every_step_holds_its_samples_once_and_weighs_them_alike(n, batch, world
     loaders = [
         Loader(_samples(n), batch=batch, seed=5, world=world, rank=r, accumulate=accumulate) for r in range(world)
     ]
-    parts = [list(loader.start(epoch)) for loader in loaders]
-    assert {len(p) for p in parts} == {loaders[0].parts} == {len(loader) for loader in loaders}
+    parts = [list(loader.epoch(epoch)) for loader in loaders]
+    assert {len(p) for p in parts} == {loaders[0].parts}
     steps = order(n, seed=5, epoch=epoch).split(batch * world * accumulate)
     assert len(steps) == loaders[0].steps
     for s, rows in enumerate(steps):
         here = [part for p in parts for part in p[s * accumulate : (s + 1) * accumulate]]
-        seen = torch.cat([part.labels for part in here if part.weight])
+        seen = torch.cat([part.targets for part in here if part.weight])
         assert sorted(seen.tolist()) == sorted(rows.tolist())
         # The mean over processes and over `accumulate` parts of weight · (mean over the part) is the mean over the step.
         mean = sum(part.weight * float(part.inputs.mean()) for part in here if part.weight) / (world * accumulate)
@@ -39,8 +39,8 @@ def test_every_step_holds_its_samples_once_and_weighs_them_alike(n, batch, world
 def test_processes_take_every_other_sample():
     both = order(16, seed=0, epoch=3).split(8)
     for rank in (0, 1):
-        loader = Loader(_samples(16), batch=4, world=2, rank=rank).start(3)
-        assert [part.labels.tolist() for part in loader] == [rows[rank::2].tolist() for rows in both]
+        loader = Loader(_samples(16), batch=4, world=2, rank=rank)
+        assert [part.targets.tolist() for part in loader.epoch(3)] == [rows[rank::2].tolist() for rows in both]
 
 
 def test_an_epoch_goes_on_where_it_was_left():
@@ -48,9 +48,9 @@ def test_an_epoch_goes_on_where_it_was_left():
         return x + torch.randn(x.shape, generator=generator)
 
     loader = Loader(_samples(23), batch=4, seed=1, augment=noisy)
-    whole = list(loader.start(2))
-    rest = list(loader.start(2, 3))
-    assert len(loader) == len(rest) == len(whole) - 3
+    whole = list(loader.epoch(2))
+    rest = list(loader.epoch(2, 3))
+    assert len(rest) == len(whole) - 3
     assert all(torch.equal(a.inputs, b.inputs) and a[2:] == b[2:] for a, b in zip(whole[3:], rest, strict=True))
 
 
@@ -65,7 +65,8 @@ def test_the_order_is_an_address_and_leaves_torchs_generator_alone():
 def test_ignored_labels_do_not_weigh():
     labels = torch.full((4, 3), IGNORED)
     labels[0, 0], labels[2] = 1, 1
-    parts = list(Loader(Samples(torch.zeros(4, 1), labels), batch=1, accumulate=4))
+    samples = hold([(torch.zeros(4, 1), labels)], Task.of("tokens"))
+    parts = list(Loader(samples, batch=1, accumulate=4).epoch(0))
     assert sum(part.weight for part in parts) == pytest.approx(4) and sum(part.counted for part in parts) == 4
     assert sorted(part.weight for part in parts) == [0, 0, 1, 3]
 
@@ -73,14 +74,15 @@ def test_ignored_labels_do_not_weigh():
 def test_a_loop_of_ones_own_sees_the_same_batches():
     data = [(torch.arange(10.0)[:6, None], torch.arange(6)), (torch.arange(10.0)[6:, None], torch.arange(6, 10))]
     mine = [y.tolist() for _, y in shuffled(data, batch=3, epoch=1, seed=4)]
-    assert mine == [part.labels.tolist() for part in Loader(hold(data), batch=3, seed=4).start(1)]
+    assert mine == [part.targets.tolist() for part in Loader(hold(data), batch=3, seed=4).epoch(1)]
     assert all(y is None for _, y in shuffled([x for x, _ in data], batch=3, epoch=0))
 
 
-def test_validation_is_shared_out_without_overlap():
-    parts = [list(InOrder(_samples(11), batch=2, world=2, rank=r)) for r in (0, 1)]
-    assert [[p.labels.tolist() for p in own] for own in parts] == [[[0, 1], [4, 5], [8, 9]], [[2, 3], [6, 7], [10]]]
-    assert [[p.place for p in own] for own in parts] == [[0, 2, 4], [1, 3, 5]]
+def test_inputs_and_targets_may_have_parts():
+    x, y = {"a": torch.arange(10.0), "b": torch.arange(10.0)}, torch.arange(10)
+    data = [({k: v[:6] for k, v in x.items()}, y[:6]), ({k: v[6:] for k, v in x.items()}, y[6:])]
+    for inputs, targets in shuffled(data, batch=3, epoch=0):
+        assert torch.equal(inputs["a"], targets.float()) and torch.equal(inputs["b"], targets.float())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mho.errors import WrongSetting
+from mho.errors import NotYet, WrongSetting
 from mho.training.loop.optimizers import make_optimizer, rate_of
 
 
@@ -56,3 +56,5 @@ def test_unknown_names_are_refused():
         rate_of("step", 10)
     with pytest.raises(WrongSetting, match="sgd, adamw"):
         make_optimizer(nn.Linear(1, 1), "adam", lr=None, weight_decay=0.0, momentum=None)
+    with pytest.raises(NotYet, match="LBFGS"):
+        make_optimizer(nn.Linear(1, 1), torch.optim.LBFGS, lr=None, weight_decay=0.0, momentum=None)

@@ -10,6 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mho.advice.case import Case, Plan
 from mho.advice.remedy import Remedy, Slot
 from mho.recalibration.base import RECALIBRATIONS
+from mho.tasks.binary import Binary
+from mho.tasks.classes import Classes
 
 
 class _Recalibration(Remedy):
@@ -66,7 +68,9 @@ class Output(_Recalibration):
 
     def applies(self, case: Case) -> str | None:
         """Why not, or None."""
-        return None if case.task == "classes" else "the network has one output: its threshold is recalibrated instead"
+        if isinstance(case.task, Binary):
+            return "the network has one output: its threshold is recalibrated instead"
+        return None if isinstance(case.task, Classes) else "the network scores no classes"
 
 
 class Threshold(_Recalibration):
@@ -78,11 +82,12 @@ class Threshold(_Recalibration):
 
     def applies(self, case: Case) -> str | None:
         """Why not, or None."""
-        return "the network scores classes" if case.task == "classes" else None
+        return None if isinstance(case.task, Binary) else "the network has no threshold"
 
     def options(self, case: Case) -> dict[str, str]:
         """See the base class."""
-        return {"scale": "logits" if case.task == "logit" else "probabilities"}
+        assert isinstance(case.task, Binary)
+        return {"scale": case.task.scale}
 
 
 def _norms(model: nn.Module) -> bool:

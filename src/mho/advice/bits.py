@@ -1,4 +1,4 @@
-"""The fewest bits of the converters that keep the accuracy, for the network and by layer."""
+"""The fewest bits of the converters that keep the score, for the network and by layer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from mho.calibration.bit_errors import Converter, Errors, bit_errors, with_bits
 from mho.convert import to_analog, to_digital
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
-from mho.measure.evaluate import Task, TestData, measure
+from mho.measure.evaluate import measure
+from mho.measure.test_data import TestData
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
 from mho.statistics.intervals import check_confidence
 from mho.statistics.paired_answers import most_lost
+from mho.tasks import Named, Score
 
 Bits = dict[tuple[str, Converter], int]
 
@@ -30,22 +32,25 @@ class BitsTried:
 
     Attributes:
         dac, adc: Mean bits over the layers.
-        accuracy: Share of right answers.
-        lost: Accuracy lost against converters of infinite resolution, on the same samples.
+        mean: Mean score, as a worth (`mho.tasks.Score`): of an accuracy the share of right answers.
+        lost: What is lost against converters of infinite resolution, on the same samples.
         at_most: One-sided upper bound of the loss.
         accepted: Whether the bound lies inside the budget.
+        score: What was measured, and how it is printed.
     """
 
     dac: float
     adc: float
-    accuracy: float
+    mean: float
     lost: float
     at_most: float
     accepted: bool
+    score: Score
 
     def __str__(self) -> str:
         return (
-            f"{self.dac:4.3g} {self.adc:6.3g} {self.accuracy:9.2%} {self.lost:8.2%} {self.at_most:8.2%}  "
+            f"{self.dac:4.3g} {self.adc:6.3g} {self.score.show(self.mean, 2):>9} {_amount(self.lost, self.score):>8} "
+            f"{_amount(self.at_most, self.score):>8}  "
             f"{'inside' if self.accepted else 'not shown to be inside'}"
         )
 
@@ -58,10 +63,11 @@ class SmallestBits:
         dac, adc: Fewest bits for all layers alike; None where not even the most were accepted.
         layers: Fewest bits by layer, as `Hardware.layers` takes them: {"conv1": {"dac.bits": 5, "adc.bits": 6}, …};
             empty where none were looked for or accepted.
-        reference: Accuracy with converters of infinite resolution.
+        reference: Score with converters of infinite resolution, as a worth.
         samples: Test samples.
-        budget: Accuracy that may be lost.
+        budget: What may be lost.
         confidence: Of both answers together.
+        score: What was measured, and how it is printed.
         uniform: What was tried for all layers alike, in order.
         by_layer: What was tried by layer, in order.
     """
@@ -73,6 +79,7 @@ class SmallestBits:
     samples: int
     budget: float
     confidence: float
+    score: Score
     uniform: tuple[BitsTried, ...]
     by_layer: tuple[BitsTried, ...] = field(default=())
 
@@ -96,15 +103,18 @@ class SmallestBits:
         return net
 
     def __str__(self) -> str:
-        lines = [f"with ideal converters {self.reference:.2%} of {self.samples} test samples; budget {self.budget:.2%}"]
+        reference = self.score.show(self.reference, 2)
+        lines = [
+            f"with ideal converters {reference} of {self.samples} test samples; budget {_amount(self.budget, self.score)}"
+        ]
         for title, tried in (("all layers alike", self.uniform), ("by layer (mean bits)", self.by_layer)):
             if tried:
-                lines += ["", f"{title:<22}  DAC    ADC  accuracy     lost  at most"]
+                lines += ["", f"{title:<22}  DAC    ADC {self.score.label:>9}     lost  at most"]
             lines += [f"{'':<22} {t}" for t in tried]
         level = (1 + self.confidence) / 2 if self.by_layer else self.confidence
         lines += [
             "",
-            f"'at most' holds with {level:.1%} confidence (one-sided, Tango's score bound for paired answers), "
+            f"'at most' holds with {level:.1%} confidence (one-sided, paired answers), "
             f"the last choices inside with {self.confidence:.0%} together",
         ]
         if self.dac is None:
@@ -129,12 +139,12 @@ def smallest_bits(
     highest: int = 8,
     lowest: int = 2,
     per_layer: bool = True,
-    task: Task = "classes",
+    task: Named | None = None,
     max_batches: int = 2,
     progress: Callable[[BitsTried], None] | None = None,
     **ranges: Any,
 ) -> SmallestBits:
-    """The fewest bits of DACs and ADCs that keep the accuracy of converters of infinite resolution, less a budget.
+    """The fewest bits of DACs and ADCs that keep the score of converters of infinite resolution, less a budget.
 
     The order in which bits are taken away follows from the calibration data alone: from `highest` on, one bit less for
     the converter (of all layers, or of one) where the squared error of the network's output rises least. In this order choices
@@ -150,12 +160,13 @@ def smallest_bits(
         hw: The hardware; the bits of its converters are not looked at.
         calibration: Batches for the ranges and for the order; labels are not looked at.
         test: Batches of (inputs, labels).
-        budget: Accuracy that may be lost, as a fraction. N samples show at best a loss below z²/(N + z²).
+        budget: What may be lost: of an accuracy as a fraction, else in its unit. Of right and wrong, N samples show at best
+            a loss below z²/(N + z²).
         confidence: Of both answers together.
         highest: Bits to start from.
         lowest: Fewest bits looked at.
         per_layer: Look for bits by layer, too.
-        task: See `measure`.
+        task: What is scored, see `mho.drift`.
         max_batches: Batches of `calibration` looked at.
         progress: Called with each choice that was measured.
         ranges: Options of `calibrate`; method "error" by default.
@@ -168,19 +179,25 @@ def smallest_bits(
         >>> found = smallest_bits(model, "pcm", training_batches, test_batches)
         >>> print(found)
     """
-    _check(budget, confidence, lowest, highest)
+    _check(confidence, lowest, highest)
     hw = Hardware.of(hw)
     model = to_digital(model) if any(isinstance(m, AnalogMatrix) for m in model.modules()) else model
-    data, batches = TestData.of(test), [batch for batch, _ in zip(calibration, range(max_batches), strict=False)]
+    data, batches = (
+        TestData.of(test, task=task),
+        [batch for batch, _ in zip(calibration, range(max_batches), strict=False)],
+    )
+    score = data.task.headline
+    if not score.check_budget(budget) > 0:
+        raise WrongSetting(f"budget = {budget}", "give what may be lost, more than 0", path="budget")
     options = {"method": "error", **ranges}
 
-    def answers(dac: int | None, adc: int | None, bits: Bits | None = None) -> NDArray[np.bool_]:
+    def answers(dac: int | None, adc: int | None, bits: Bits | None = None) -> NDArray[Any]:
         net = to_analog(model, with_bits(hw, dac, adc))
         for path, matrix in _matrices(net):
             chosen = (dac, adc) if bits is None else (bits[path, "dac"], bits[path, "adc"])
             matrix.hw = with_bits(matrix.hw, *chosen)
         calibrate(net, batches, max_batches=max_batches, **options)
-        return measure(net, data, chip=-1, age_s=0.0, address=("bits",), task=task).correct
+        return score.signed(measure(net, data, chip=-1, age_s=0.0, address=("bits",)).values)
 
     reference = answers(None, None)
     net = to_analog(model, with_bits(hw, highest, highest))
@@ -193,7 +210,8 @@ def smallest_bits(
             right = answers(highest, highest, bits)
             lost, at_most = most_lost(reference, right, level)
             means = [np.mean([b for (_, c), b in bits.items() if c == converter]) for converter in ("dac", "adc")]
-            tried = BitsTried(float(means[0]), float(means[1]), float(right.mean()), lost, at_most, at_most <= budget)
+            mean = float(right.mean())
+            tried = BitsTried(float(means[0]), float(means[1]), mean, lost, at_most, at_most <= budget, score)
             seen.append(tried)
             if progress is not None:
                 progress(tried)
@@ -209,7 +227,7 @@ def smallest_bits(
         layers.setdefault(path, {})[f"{converter}.bits"] = b
     first = {converter: b for (_, converter), b in (alike or {}).items()}
     return SmallestBits(
-        first.get("dac"), first.get("adc"), layers, float(reference.mean()), len(reference), budget, confidence,
+        first.get("dac"), first.get("adc"), layers, float(reference.mean()), len(reference), budget, confidence, score,
         tuple(uniform), tuple(by_layer),
     )  # fmt: skip
 
@@ -243,9 +261,12 @@ def _matrices(net: nn.Module) -> list[tuple[str, AnalogMatrix]]:
     return [(paths[m.path], m) for m in net.modules() if isinstance(m, AnalogMatrix)]
 
 
-def _check(budget: float, confidence: float, lowest: int, highest: int) -> None:
+def _check(confidence: float, lowest: int, highest: int) -> None:
     check_confidence(confidence)
-    if not 0 < budget < 1:
-        raise WrongSetting(f"budget = {budget}", "give the accuracy that may be lost, as 0.005", path="budget")
     if not 2 <= lowest <= highest <= 16:
         raise WrongSetting(f"bits from {lowest} to {highest}", "give 2 <= lowest <= highest <= 16", path="highest")
+
+
+def _amount(lost: float, score: Score) -> str:
+    """A loss of a share in percent, else in the score's unit."""
+    return f"{lost:.2%}" if score.share else f"{lost:.3g}{score.differs}"

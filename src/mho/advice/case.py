@@ -12,7 +12,8 @@ from mho.calibration import calibrate
 from mho.convert import to_analog
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
-from mho.measure.evaluate import Task, TestData
+from mho.measure.test_data import TestData
+from mho.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,12 @@ class Case:
     Attributes:
         model: The digital network.
         hw: The hardware.
-        choosing: Test samples on which remedies are chosen.
+        choosing: Test samples on which remedies are chosen, and what is scored.
         calibration: Batches of inputs for the converters' ranges, and for recalibrations.
         train: Training batches, or None.
         labelled: Whether `train` has labels.
         times_s: Ages, increasing.
         seed: Root seed.
-        task: See `mho.measure.measure`.
         effort: How much is spent.
         folder: Where trainings are kept, or None.
     """
@@ -136,9 +136,13 @@ class Case:
     labelled: bool
     times_s: tuple[float, ...]
     seed: int
-    task: Task
     effort: Effort
     folder: Path | None = None
+
+    @property
+    def task(self) -> Task:
+        """What is scored."""
+        return self.choosing.task
 
     @property
     def example(self) -> Any:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
-from mho.measure.evaluate import TestData
+from mho.measure.test_data import NamedBatches, TestData
 from mho.rng import Stream
+from mho.tasks.items import length, take
 
 
 def divide(data: TestData, holdout: float, seed: int) -> tuple[TestData, TestData]:
@@ -21,7 +22,7 @@ def divide(data: TestData, holdout: float, seed: int) -> tuple[TestData, TestDat
     """
     if not 0 < holdout < 1:
         raise WrongSetting(f"holdout = {holdout}", "a share between 0 and 1", path="holdout")
-    items = sum(len(y) for _, y in data.batches)
+    items = data.items
     reported = round(holdout * items)
     if not 0 < reported < items:
         raise WrongSetting(f"holdout = {holdout} of {items} items leaves nothing", "give more data", path="holdout")
@@ -33,19 +34,13 @@ def divide(data: TestData, holdout: float, seed: int) -> tuple[TestData, TestDat
     for x, y in data.batches:
         if not isinstance(x, Tensor):
             raise BadInput("inputs that are no tensors cannot be divided", "give validation=...", path="data")
-        here = held[offset : offset + len(y)]
-        offset += len(y)
+        here = held[offset : offset + length(y)]
+        offset += length(y)
         for part, chosen in zip(parts, (~here, here), strict=True):
             if bool(chosen.any()):
-                part.append((x[chosen], y[chosen]))
+                part.append((x[chosen], take(y, chosen)))
     choosing, reporting = (
-        TestData.of(_Named(part, data.info.name + suffix, data.info.classes))
+        TestData.of(NamedBatches(part, data.info, suffix), task=data.task)
         for part, suffix in zip(parts, (" (choosing)", " (reporting)"), strict=True)
     )
     return choosing, reporting
-
-
-class _Named(list[Any]):
-    def __init__(self, batches: list[Any], name: str, classes: tuple[str, ...]) -> None:
-        super().__init__(batches)
-        self.name, self.classes = name, classes

@@ -9,6 +9,7 @@ from typing import Any
 from mho.advice.case import Case, Plan
 from mho.advice.remedy import Remedy
 from mho.convert import to_digital
+from mho.tasks.classes import Classes
 from mho.units import show_time
 
 TEMPERATURE = 4.0
@@ -89,7 +90,7 @@ class Distilled(_Trained):
         """Why not, or None."""
         if case.train is None:
             return "no training data was given"
-        if case.task != "classes":
+        if not isinstance(case.task, Classes):
             return "distillation is for networks that score classes"
         return None
 

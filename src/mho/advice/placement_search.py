@@ -16,12 +16,13 @@ from mho.calibration import calibrate
 from mho.convert import to_analog
 from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
-from mho.measure.evaluate import Task, TestData
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
 from mho.measure.sensitivity_result import Rank, SensitivityResult
+from mho.measure.test_data import TestData
 from mho.statistics.intervals import Interval, mean_interval
+from mho.tasks import Named
 from mho.units import show_time
 
 Kind = Literal["digital", "cells", "verified"]
@@ -38,7 +39,7 @@ class Placing:
         changes: What `Hardware.replace` takes.
         mac_share: Share of the network's multiply-accumulates that they do.
         cell_share: Additional cells (cells), or cells that are written again and again (verified), by those there are.
-        foretold: Rise of the cross-entropy (nats) that this is expected to remove.
+        foretold: Rise of the loss (for classes the cross-entropy, nats) that this is expected to remove.
     """
 
     kind: Kind
@@ -196,17 +197,19 @@ class PlacementChoice:
     after: DriftResult
 
     def gains(self) -> list[Interval]:
-        """Accuracy won at each age, paired over chips."""
+        """Score won at each age, paired over chips."""
         level = self.before.header.confidence
-        return [mean_interval(row, level) for row in (self.after.accuracy - self.before.accuracy).T]
+        return [mean_interval(row, level) for row in (self.after.scores - self.before.scores).T]
 
     def __str__(self) -> str:
-        lines = [str(self.placing)]
+        lines, score = [str(self.placing)], self.before.score
         for age, gain, b, a in zip(
-            self.before.ages_s, self.gains(), self.before.accuracy.T, self.after.accuracy.T, strict=True
+            self.before.ages_s, self.gains(), self.before.scores.T, self.after.scores.T, strict=True
         ):
-            won = f"{100 * gain.value:+.2f} points [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
-            lines.append(f"  {show_time(age)}: {100 * np.mean(b):.2f} % to {100 * np.mean(a):.2f} %, {won}")
+            won = score.show_gain(gain.value, gain.low, gain.high)
+            lines.append(
+                f"  {show_time(age)}: {score.show(float(np.mean(b)), 2)} to {score.show(float(np.mean(a)), 2)}, {won}"
+            )
         return "\n".join(lines)
 
 
@@ -224,7 +227,7 @@ def best_placement(
     found: SensitivityResult | None = None,
     by: Rank | None = None,
     seed: int = 0,
-    task: Task = "classes",
+    task: Named | None = None,
 ) -> PlacementChoice:
     """The layers on which a budget is spent best, and what that brings on chips.
 
@@ -244,7 +247,7 @@ def best_placement(
         found: A sensitivity that is known already.
         by: What layers are ranked by.
         seed: Root seed.
-        task: See `measure`.
+        task: What is scored, see `drift`.
 
     Raises:
         WrongSetting: Not exactly one budget, or one that the hardware cannot spend.
@@ -254,18 +257,17 @@ def best_placement(
     if len(given) != 1:
         raise WrongSetting(f"{len(given)} budgets are given", f"give one of {', '.join(budgets)}", path="digital")
     ((kind, share),) = given.items()
-    hw, test = Hardware.of(hw), TestData.of(data)
-    held: Any = test
+    hw, test = Hardware.of(hw), TestData.of(data, task=task)
     ranges = test.batches if calibration is None else list(calibration)
     example = test.batches[0][0][:2]
     net = calibrate(to_analog(model, hw, example=example), ranges)
     if found is None:
-        found = sensitivity(net, held, time=times[-1], chips=0, seed=seed, task=task)
+        found = sensitivity(net, test, time=times[-1], chips=0, seed=seed)
     choose = {"digital": keep_digital, "cells": more_cells, "verified": verify_writes}[kind]
     placing = choose(found, hw, share, by=by)  # type: ignore[operator]
     other = hw.replace(**placing.changes) if placing.changes else hw
     changed = calibrate(to_analog(model, other, example=example), ranges)
-    before, after = (drift(n, held, times, chips=chips, seed=seed + 1, task=task) for n in (net, changed))
+    before, after = (drift(n, test, times, chips=chips, seed=seed + 1) for n in (net, changed))
     return PlacementChoice(placing, other, found, before, after)
 
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from mho.advice.case import Costs
 from mho.errors import BadInput
 from mho.measure.result import DriftResult
-from mho.measure.sentence import bracket, percent, show_age, show_budget
+from mho.measure.sentence import show_age
 from mho.statistics import curves
 from mho.statistics.curves import Lifetime
 from mho.statistics.intervals import Interval, mean_interval
+from mho.tasks.score import Score
 
 Status = Literal["confirmed", "screened", "does not apply", "not tried", "failed"]
 AS_IT_IS = "as it is"
@@ -31,8 +32,8 @@ class Tried:
             did; the rest as they say.
         reason: Why it does not apply, was not tried, or failed.
         result: What was measured; of the confirmation where there was one.
-        gain: Accuracy won over the network as it is, mean over ages, over chips and samples; None for itself.
-        floor: Accuracy below which the budget is left, on these samples.
+        gain: Score won over the network as it is, mean over ages, over chips and samples; None for itself.
+        floor: Score below which the budget is left, on these samples.
         level: Confidence of the intervals of this one.
         costs: What it takes.
         code: Lines of Python that apply it.
@@ -56,20 +57,26 @@ class Tried:
         assert self.result is not None
         return self.result
 
-    def accuracy(self) -> list[Interval]:
-        """Mean accuracy at each age with its interval over chips, for these samples."""
-        found = [mean_interval(column, self.level) for column in self.measured.accuracy.T]
+    def means(self) -> list[Interval]:
+        """Mean score at each age with its interval over chips, for these samples; worths (`mho.tasks.Score`)."""
+        found = [mean_interval(column, self.level) for column in self.measured.scores.T]
+        if not self.measured.score.share:
+            return found
         return [Interval(i.value, max(i.low, 0.0), min(i.high, 1.0)) for i in found]
+
+    def shown(self) -> list[str]:
+        """`means` as text."""
+        return [self.measured.score.bracket(i.value, i.low, i.high) for i in self.means()]
 
     @property
     def margin(self) -> float:
         """How far the mean lies above the floor at the worst age; negative outside the budget."""
-        return min(i.value for i in self.accuracy()) - self.floor
+        return min(i.value for i in self.means()) - self.floor
 
     @property
     def met(self) -> bool:
         """Whether the lower bound is inside the budget at every age."""
-        return self.result is not None and min(i.low for i in self.accuracy()) >= self.floor - 1e-12
+        return self.result is not None and min(i.low for i in self.means()) >= self.floor - 1e-12
 
     @property
     def better(self) -> bool:
@@ -79,7 +86,7 @@ class Tried:
     def lifetime(self) -> Lifetime:
         """Age at which the mean leaves the budget of the digital network as it was given."""
         r = self.measured
-        return curves.lifetime(r.ages_s, r.accuracy, self.floor, confidence=self.level, seed=r.header.seed)
+        return curves.lifetime(r.ages_s, r.scores, self.floor, confidence=self.level, seed=r.header.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +95,9 @@ class Advice:
 
     Attributes:
         subject: Network, data and hardware in words.
-        budget: Accuracy that may be lost, as a share.
+        budget: What may be lost, see `advise`.
         ages_s: Ages asked for.
-        digital: Accuracy of the digital network as it was given: (on the samples for choosing, on those reported on).
+        digital: Score of the digital network as it was given: (on the samples for choosing, on those reported on).
         samples: Number of samples: (for choosing, reported on).
         chips: Number of chips: (for choosing, reported on).
         confidence: Of all intervals of the confirmation together.
@@ -115,6 +122,11 @@ class Advice:
     seconds: float = 0.0
 
     @property
+    def score(self) -> Score:
+        """What was measured, and how it is printed."""
+        return self.baseline.measured.score
+
+    @property
     def recommended(self) -> Tried | None:
         """What to do; None when nothing is needed, or nothing helps beyond noise.
 
@@ -136,7 +148,8 @@ class Advice:
 
     def sentence(self) -> str:
         """The recommendation in words."""
-        limit, best = show_budget(self.budget), self.recommended
+        score, best = self.score, self.recommended
+        limit = score.show_budget(self.budget) + ("" if score.name == "accuracy" else f" {score.label}")
         ages = " and ".join(filter(None, [", ".join(map(show_age, self.ages_s[:-1])), show_age(self.ages_s[-1])]))
         if self.baseline.met:
             return f"{self.subject}: nothing needs to be done. It keeps its {limit} budget after {ages}."
@@ -147,17 +160,18 @@ class Advice:
                 "none gains more than noise does."
             )
         assert best.gain is not None
-        won = _points(best.gain)
+        won = score.show_gain(best.gain.value, best.gain.low, best.gain.high)
         takes = f"It takes {best.costs}."
         if best.met:
             return (
                 f"{self.subject}: use {best.name}. It keeps the {limit} budget after {ages} and wins {won} over the "
                 f"network as it is. {takes}"
             )
-        worst = min(best.accuracy(), key=lambda i: i.value)
+        worst = min(best.means(), key=lambda i: i.value)
         short = ""
         if best.margin < 0:
-            short = f"; at its worst age it is {-100 * best.margin:.1f} points outside, at {percent(worst.value)}"
+            outside = f"{-100 * best.margin:.1f} points" if score.share else f"{-best.margin:.3g}{score.differs}"
+            short = f"; at its worst age it is {outside} outside, at {score.show(worst.value)}"
         return (
             f"{self.subject}: nothing that was tried keeps the {limit} budget for certain. Best is {best.name}: it wins "
             f"{won} over the network as it is{short}. {takes}"
@@ -165,7 +179,7 @@ class Advice:
 
     def rows(self) -> list[dict[str, Any]]:
         """Tidy rows: one a remedy and age, one for each that was not measured."""
-        rows = []
+        rows, score, name = [], self.score, self.score.label
         for t in (self.baseline, *self.tried):
             first = {"remedy": t.name, "status": t.status, "reason": t.reason, "recommended": t is self.recommended}
             if t.result is None:
@@ -173,18 +187,18 @@ class Advice:
                 continue
             life, r = t.lifetime(), t.measured
             shared = {
-                "chips": len(r.chips), "samples": r.digital.samples, "floor": t.floor, "lifetime": str(life),
+                "chips": len(r.chips), "samples": r.digital.samples, "floor": score.shown(t.floor), "lifetime": str(life),
                 "gain": None if t.gain is None else t.gain.value, "gain_low": None if t.gain is None else t.gain.low,
                 "gain_high": None if t.gain is None else t.gain.high, "confidence": t.level, **t.costs.as_dict(),
             }  # fmt: skip
-            for age, i in zip(r.ages_s, t.accuracy(), strict=True):
+            for age, i in zip(r.ages_s, t.means(), strict=True):
                 rows.append(
                     {
                         **first,
                         "age_s": age,
-                        "accuracy": i.value,
-                        "accuracy_low": i.low,
-                        "accuracy_high": i.high,
+                        name: score.shown(i.value),
+                        f"{name}_low": min(score.shown(i.low), score.shown(i.high)),
+                        f"{name}_high": max(score.shown(i.low), score.shown(i.high)),
                         **shared,
                     }
                 )
@@ -208,18 +222,14 @@ class Advice:
         return path
 
     def __str__(self) -> str:
-        head = ["", "remedy", *map(show_age, self.ages_s), "lifetime", "gain, points", "takes"]
+        unit = ", points" if self.score.share else f",{self.score.differs}" if self.score.differs else ""
+        head = ["", "remedy", *map(show_age, self.ages_s), "lifetime", f"gain{unit}", "takes"]
         lines = [head]
         for t in self.ranked():
             mark = "→" if t is self.recommended else "·" if t.status == "screened" else " "
-            cells = [bracket(i.value, i.low, i.high) for i in t.accuracy()]
-            won = "" if t.gain is None else _points(t.gain, unit="")
-            lines.append([mark, t.name, *cells, str(t.lifetime()), won, "" if t.gain is None else str(t.costs)])
+            won = "" if t.gain is None else self.score.show_gain(t.gain.value, t.gain.low, t.gain.high, unit=False)
+            lines.append([mark, t.name, *t.shown(), str(t.lifetime()), won, "" if t.gain is None else str(t.costs)])
         widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
         table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         rest = [f"{t.status}: {t.name} ({t.reason})" for t in self.tried if t.result is None]
         return "\n".join([self.sentence(), "", *table, "", *rest, *self.notes])
-
-
-def _points(gain: Interval, unit: str = " points") -> str:
-    return f"{100 * gain.value:+.2f}{unit} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"

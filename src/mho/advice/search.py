@@ -17,8 +17,9 @@ from mho.advice.result import Advice
 from mho.advice.trials import Trials
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
-from mho.measure.evaluate import Task, TestData
+from mho.measure.test_data import TestData
 from mho.statistics.intervals import check_confidence
+from mho.tasks import Named
 from mho.units import seconds
 
 TIMES = ("1 day", "1 month", "1 year")
@@ -40,7 +41,7 @@ def advise(
     holdout: float = 0.5,
     confidence: float = 0.95,
     seed: int = 0,
-    task: Task = "classes",
+    task: Named | None = None,
     name: str | None = None,
     out: str | Path | None = None,
     workers: int = 1,
@@ -68,7 +69,8 @@ def advise(
         calibration: Inputs for the converters' ranges and for recalibrations, labels unused; by default the samples
             for choosing.
         train: Training data, with labels or (for distillation) without; without it nothing is trained.
-        budget: Accuracy that may be lost against the digital network, as a share: 0.01 is one point.
+        budget: What may be lost against the digital network: of an accuracy as a share (0.01 is one point), else in the
+            score's unit (nats for a perplexity).
         times: Ages at which the budget is to be kept.
         effort: "quick" (3 chips to choose, 8 to confirm), "normal" (6, 16) or "full" (12, 40); also decides the
             number of finalists, the epochs of training, and which remedies are tried.
@@ -77,7 +79,7 @@ def advise(
         holdout: Share of `data` that is reported on; the other samples are for choosing.
         confidence: Of all intervals of the finalists together.
         seed: Root seed; chips are chosen on with `seed` and reported on with `seed` + 1.
-        task: See `mho.measure.measure`.
+        task: What is scored: a name of `mho.tasks.TASKS` or a `mho.tasks.Task`; "classes" by default.
         name: Name of the network.
         out: Folder for rows and trained weights; the same call goes on from what is there.
         workers: Processes, one thread each.
@@ -94,8 +96,6 @@ def advise(
         >>> advice = advise(model, "pcm", test, calibration=images, budget=0.01)   # doctest: +SKIP
         >>> print(advice)                                                          # doctest: +SKIP
     """
-    if not 0 <= budget < 1:
-        raise WrongSetting(f"budget {budget}", "give the accuracy to lose as a share: 0.01 is one point", path="budget")
     spent = Effort.of(effort)
     confirmed = spent.confirmed if chips is None else chips
     if isinstance(confirmed, bool) or not isinstance(confirmed, int) or confirmed < 2:
@@ -104,11 +104,12 @@ def advise(
     if not ages:
         raise WrongSetting("no age is asked for", "give times, as in times=['1 day', '1 year']", path="times")
     check_confidence(confidence)
-    described, test = Hardware.of(hw), TestData.of(data)
+    described, test = Hardware.of(hw), TestData.of(data, task=task)
+    test.task.headline.check_budget(budget)
     if validation is None:
         choosing, reporting = divide(test, holdout, seed)
     else:
-        choosing, reporting = TestData.of(validation), test
+        choosing, reporting = TestData.of(validation, task=test.task), test
     training, labelled = _training(train)
     case = Case(
         model=copy.deepcopy(model).eval(),
@@ -119,7 +120,6 @@ def advise(
         labelled=labelled,
         times_s=ages,
         seed=seed,
-        task=task,
         effort=spent,
         folder=None if out is None else Path(out),
     )
@@ -171,7 +171,7 @@ def _notes(case: Case, reporting: TestData, chips: int, trials: Trials, divided:
         f"Chosen on {effort.screened} chips (seed {case.seed}) and {n} samples; confirmed on {chips} other chips (seed "
         f"{case.seed + 1}) and {m} other samples. Rows marked · were only chosen on, and look better than they are.",
         f"Intervals of confirmed rows have {100 * trials.level:.4g} % each, so that those of {trials.finalists} "
-        f"finalists hold together with {100 * trials.confidence:g} %. Accuracies: over chips, for these samples. Gains: "
+        f"finalists hold together with {100 * trials.confidence:g} %. Scores: over chips, for these samples. Gains: "
         "paired, mean over the ages, over chips and samples.",
     ]
     if divided:

@@ -26,9 +26,7 @@ class _Placed(Remedy):
         """See `Remedy`."""
         net = plan.network(case)
         data = case.choosing
-        found = sensitivity(
-            net, data, time=case.times_s[-1], chips=0, seed=case.seed, task=case.task  # type: ignore[arg-type]
-        )  # fmt: skip
+        found = sensitivity(net, data, time=case.times_s[-1], chips=0, seed=case.seed)
         placing = self.place(found, plan, case)
         if not placing.layers:
             raise NeverPossible("no layer that would gain fits the budget of cells or digital work", "leave it out")

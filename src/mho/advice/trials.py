@@ -12,9 +12,9 @@ from mho.advice.gain import gain
 from mho.advice.remedy import SLOTS, Remedy
 from mho.advice.result import AS_IT_IS, Status, Tried
 from mho.errors import BadResults, MhoError, NeverPossible
-from mho.measure.evaluate import TestData
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
+from mho.measure.test_data import TestData
 
 Parts = tuple[Remedy, ...]
 
@@ -25,7 +25,7 @@ class Trials:
     Args:
         case: What is to be helped.
         reporting: Samples for the confirmation.
-        budget: Accuracy that may be lost, as a share.
+        budget: What may be lost, see `advise`.
         chips: Chips of the confirmation.
         confidence: Of all its intervals together.
         workers: Processes.
@@ -168,7 +168,7 @@ class Trials:
         result = self._measure(parts, "screen", self.case.choosing, self.case.effort.screened, self.case.seed)
         self.screening = max(self.screening, self.elapsed() - begun)  # what is read from the disk says nothing
         if not parts:
-            self.digital[0] = result.digital.accuracy
+            self.digital[0] = result.digital_score
         won = gain(result, self.base.measured) if parts else None
         plan = self._plan(parts)
         self.pool[parts] = Tried(
@@ -191,7 +191,7 @@ class Trials:
         self.progress(f"confirming {_name(parts)}")
         result = self._measure(parts, "confirm", self.reporting, self.chips, self.case.seed + 1)
         if not parts:
-            self.digital[1] = result.digital.accuracy
+            self.digital[1] = result.digital_score
         self.confirmed[parts] = replace(
             self.pool[parts],
             status="confirmed",
@@ -203,15 +203,14 @@ class Trials:
         return self.confirmed[parts]
 
     def _measure(self, parts: Parts, stage: str, data: TestData, chips: int, seed: int) -> DriftResult:
-        plan, held = self._plan(parts), data
-        folder = None
+        plan, folder = self._plan(parts), None
         if self.case.folder is not None:
             slug = re.sub(r"[^a-z0-9]+", "-", _name(parts).lower()).strip("-")
             # The header of a run knows one hardware; the digest tells apart those that differ in single layers.
             folder = self.case.folder / stage / f"{slug}-{plan.hardware(self.case).digest()[:8]}"
         return drift(
-            plan.network(self.case), held, self.case.times_s, chips=chips, seed=seed, out=folder,  # type: ignore[arg-type]
-            workers=self.workers, task=self.case.task, name=self.name, **plan.settings(),
+            plan.network(self.case), data, self.case.times_s, chips=chips, seed=seed, out=folder,
+            workers=self.workers, name=self.name, **plan.settings(),
         )  # fmt: skip
 
 

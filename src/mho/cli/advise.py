@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import described, share, trained
+from mho.cli.options import TASK, described, share, trained
 
 
 def advise(
@@ -22,7 +22,7 @@ def advise(
     data: Annotated[str, typer.Option("--data", help="Test data: a name of mho.data with ?options.")],
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
-    budget: Annotated[str, typer.Option("--budget", help="Accuracy that may be lost: 1% or 0.01.")] = "1%",
+    budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",
     times: Annotated[str, typer.Option("--times", help="Ages at which it is to be kept.")] = "1d,1mo,1y",
     calibration: Annotated[
         str | None,
@@ -46,7 +46,7 @@ def advise(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Where rows and the report go; the same command resumes.")] = Path(
@@ -77,7 +77,7 @@ def advise(
         network.eval(), hw, test, **told,
         budget=share(budget), times=[part for part in times.split(",") if part.strip()], effort=effort,
         remedies=None if remedies is None else [n.strip() for n in remedies.split(";") if n.strip()],
-        chips=chips, holdout=holdout, confidence=confidence, seed=seed, task=task, name=model, out=out,  # type: ignore[arg-type]
+        chips=chips, holdout=holdout, confidence=confidence, seed=seed, task=task, name=model, out=out,
         workers=workers, max_seconds=max_seconds, command=shlex.join(["mho", *sys.argv[1:]]),
         progress=lambda text: status.print(text, markup=False, highlight=False, soft_wrap=True),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mho.cli.options import TASK
 from mho.errors import WrongSetting
 
 if TYPE_CHECKING:
@@ -56,15 +57,19 @@ def calibrate(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
     ] = None,
-    test: Annotated[str | None, typer.Option("--test", help="Labelled data to measure the accuracy on.")] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", help="Labelled data to measure the accuracy (or score) on.")
+    ] = None,
     bits: Annotated[
         bool, typer.Option("--bits", help="Look for the fewest bits of the converters (needs --test).")
     ] = False,
-    budget: Annotated[str, typer.Option("--budget", help="Accuracy that --bits may lose, as 0.5% or 0.005.")] = "0.5%",
+    budget: Annotated[
+        str, typer.Option("--budget", help="What --bits may lose: of an accuracy as 0.5% or 0.005.")
+    ] = "0.5%",
     confidence: Annotated[float, typer.Option("--confidence", help="Of what --bits finds.")] = 0.95,
     highest: Annotated[int, typer.Option("--highest", help="Bits that --bits starts from.")] = 8,
     per_layer: Annotated[bool, typer.Option(help="Let --bits look by layer, too.")] = True,
-    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
     out: Annotated[Path, typer.Option("--out", help="Where the ranges go.")] = Path("ranges.safetensors"),
 ) -> None:
     """Set the ranges of the converters from data, show what they clip and cost, and write them to a file.
@@ -96,9 +101,9 @@ def calibrate(
         with _bar("bits") as show:
             found = smallest_bits(
                 network, hw, given, measured or (), budget=allowed, confidence=confidence, highest=highest,
-                per_layer=per_layer, task=task, max_batches=batches, **options,  # type: ignore[arg-type]
+                per_layer=per_layer, task=task, max_batches=batches, **options,
                 progress=lambda tried: show(
-                    None, None, f"DAC {tried.dac:.3g} bits, ADC {tried.adc:.3g} bits: {tried.accuracy:.2%}"
+                    None, None, f"DAC {tried.dac:.3g} bits, ADC {tried.adc:.3g} bits: {tried.score.show(tried.mean, 2)}"
                 ),
             )  # fmt: skip
         console.print(str(found), markup=False, highlight=False, soft_wrap=True)
@@ -114,12 +119,11 @@ def calibrate(
     if measured is not None:
         from mho.measure import TestData, measure
 
-        held = TestData.of(measured)
-        shares = [
-            measure(n, held, chip=-1, age_s=0.0, address=("calibrate",), task=task).accuracy  # type: ignore[arg-type]
-            for n in (network, net)
-        ]
-        console.print(f"accuracy: digital {shares[0]:.2%}, on arrays of ideal cells {shares[1]:.2%}", highlight=False)
+        held = TestData.of(measured, task=task)
+        score = held.task.headline
+        means = [measure(n, held, chip=-1, age_s=0.0, address=("calibrate",)).mean for n in (network, net)]
+        digital, analog = (score.show(score.worth(mean), 2) for mean in means)
+        console.print(f"{score.label}: digital {digital}, on arrays of ideal cells {analog}", highlight=False)
 
 
 def _table(rows: Sequence[LayerRanges]) -> Table:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mho.cli.options import described, trained, whole
+from mho.cli.options import TASK, described, trained, whole
 
 
 def drift(
@@ -31,10 +31,15 @@ def drift(
             help="Test images a chip sees: 'all', 'auto' (chips share passes: quicker, no report), or a number.",
         ),
     ] = "all",
-    ci: Annotated[float, typer.Option("--ci", help="Half-width of the interval asked for, in points.")] = 0.5,
+    ci: Annotated[
+        float | None,
+        typer.Option(
+            "--ci", help="Half-width of the interval asked for: points of accuracy (0.5), else the score's unit."
+        ),
+    ] = None,
     max_chips: Annotated[int, typer.Option("--max-chips", help="Most chips of an automatic run.")] = 100,
     confidence: Annotated[float, typer.Option("--confidence", help="Of every interval.")] = 0.95,
-    budget: Annotated[float, typer.Option("--budget", help="Accuracy that may be lost, as a fraction.")] = 0.01,
+    budget: Annotated[float, typer.Option("--budget", help="What may be lost: of an accuracy as a fraction.")] = 0.01,
     calibration: Annotated[
         str | None,
         typer.Option("--calibration", help="Data for ranges and --recalibrate (labels unused); default: --data."),
@@ -51,7 +56,7 @@ def drift(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
-    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
     out: Annotated[Path, typer.Option("--out", help="Where rows and the report go; the same command resumes.")] = Path(
         "out"
     ),
@@ -78,7 +83,7 @@ def drift(
             chips="auto" if chips == "auto" else whole(chips, "--chips"),
             images=images if images in ("all", "auto") else whole(images, "--images"),  # type: ignore[arg-type]
             ci=ci, max_chips=max_chips, confidence=confidence, seed=seed, out=out, workers=workers,
-            task=task, name=model, recalibrate=recalibrations, refresh=refresh,  # type: ignore[arg-type]
+            task=task, name=model, recalibrate=recalibrations, refresh=refresh,
             command=shlex.join(["mho", *sys.argv[1:]]), progress=progress,
         )  # fmt: skip
     console = Console()

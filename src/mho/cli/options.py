@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from mho.hardware import Hardware
 
 
+TASK = "What is scored: classes, probability, logit, tokens or regression."
+"""Help of ``--task``; the names are those of `mho.tasks.TASKS`."""
+
+
 def described(hardware: str, changes: list[str] | None) -> Hardware:
     """A preset or YAML file with the changes of ``--set``."""
     from mho.hardware import Hardware

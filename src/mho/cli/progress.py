@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def drift_bar() -> Iterator[Callable[[Known], None]]:
-    """Shows chips, the accuracy at the last age, and the widest interval so far."""
+    """Shows chips, the score at the last age, and the widest interval so far."""
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("chips"), TimeElapsedColumn(),
         TextColumn("{task.fields[known]}"),
@@ -26,11 +26,11 @@ def drift_bar() -> Iterator[Callable[[Known], None]]:
         task = bar.add_task("drift", total=None, known="measuring the digital network")
 
         def show(known: Known) -> None:
-            last = known.result.summary()[-1]
-            done = len(known.result.chips)
-            text = f"{100 * last.mean:.2f} % after {show_time(last.age_s)}"
+            result, score = known.result, known.result.score
+            mean, done = float(result.scores[:, -1].mean()), len(result.chips)
+            text = f"{score.label} {score.show(mean, 2)} after {show_time(result.ages_s[-1])}"
             if done > 1:
-                text += f", all ages within ±{100 * known.result.half_width():.2f}"
+                text += f", all ages within ±{(100 if score.share else 1) * result.half_width():.3g}"
             total = done if known.reached else known.wanted
             bar.update(task, total=total, completed=done, known=text)
 

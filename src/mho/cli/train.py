@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import described
+from mho.cli.options import TASK, described
 from mho.errors import WrongSetting
 
 WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
@@ -54,7 +54,7 @@ def train(
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", help="Stop then; the same command goes on.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="classes, probability or logit.")] = "classes",
+    task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
     resume: Annotated[str, typer.Option("--resume", help="auto, must or never.")] = "auto",
     out: Annotated[Path, typer.Option("--out", help="Where weights go; the same command resumes.")] = Path("out"),
@@ -65,10 +65,14 @@ def train(
     import mho
     from mho.data import load
     from mho.data.augment import crop_and_flip
+    from mho.measure.evaluate import measure
+    from mho.measure.test_data import TestData
     from mho.models import FACTORIES, resolve
     from mho.rng import reads
-    from mho.training.loop.fit import fit
+    from mho.tasks import Task
+    from mho.training.loop import fit
 
+    scored = Task.of(task)
     if weights is None and not pretrain and model.partition("?")[0] in FACTORIES:
         raise WrongSetting(
             f"'{model}' without weights is a random network, whose values say nothing about the converters' ranges",
@@ -86,7 +90,7 @@ def train(
     common: dict[str, Any] = {
         "batch": batch, "accumulate": accumulate, "optimizer": optimizer, "lr": lr, "schedule": schedule,
         "weight_decay": weight_decay, "val": test, "precision": precision, "augment": crop_and_flip if augment else None,
-        "task": task, "seed": seed, "max_seconds": max_seconds, "loggers": loggers or (), "resume": resume,
+        "task": scored, "seed": seed, "max_seconds": max_seconds, "loggers": loggers or (), "resume": resume,
     }  # fmt: skip
     if pretrain:
         digital = fit(network.to(device), samples, epochs=pretrain, out=out / "digital", **common)
@@ -98,10 +102,12 @@ def train(
     network, net = network.to(device), net.to(device)
 
     def show(when: str, digital: Any) -> None:
-        if test is not None and task == "classes":
-            held = [(x.to(device), y.to(device)) for x, y in test]
-            line = f"{when}: digital {100 * mho.accuracy(digital, held):.2f} %, analog {100 * mho.accuracy(net, held):.2f} %"
-            console.print(line, markup=False, highlight=False)
+        if test is None:
+            return
+        held = TestData.of([(x.to(device), y.to(device)) for x, y in test], task=scored)
+        found = [measure(one, held, chip=-1, age_s=0.0, address=("accuracy", 0)).mean for one in (digital, net)]
+        first, second = (scored.headline.show(scored.headline.worth(mean), 2) for mean in found)
+        console.print(f"{when}: digital {first}, analog {second}", markup=False, highlight=False)
 
     show("before", network)
     result = fit(
@@ -131,7 +137,7 @@ def _write(net: Any, out: Path) -> list[str]:
     from safetensors.torch import save_model
 
     import mho
-    from mho.training.loop.checkpoints import replaced
+    from mho.store.files import replaced
 
     lines = []
     learned = any(name.endswith(("input_range", "adc_range")) for name, _ in net.named_parameters())

@@ -1,13 +1,14 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
-from mho.measure.evaluate import TestData, accuracy, measure
+from mho.measure.evaluate import accuracy, measure
 from mho.measure.monte_carlo import Known, digital_measurement, drift
 from mho.measure.paired import paired
 from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
 from mho.measure.sensitivity_result import SensitivityResult
 from mho.measure.summary import AgeSummary, ClassRecall
-from mho.store.records import DataInfo, Measurement, RunHeader
+from mho.measure.test_data import TestData
+from mho.store import DataInfo, Measurement, RunHeader
 
 __all__ = [
     "AgeSummary", "ClassRecall", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader", "SensitivityResult",

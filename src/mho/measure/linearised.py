@@ -6,23 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
 from mho.errors import WrongSetting
-from mho.measure.evaluate import Task, TestData, _scores
+from mho.measure.test_data import TestData
 from mho.nn import AnalogMatrix
 from mho.nn.matrix import matrices
+from mho.nn.modes import evaluating
 from mho.nn.source import Source, sources
 from mho.rng import Stream
+from mho.tasks import Named
+from mho.tasks.items import length, take
 
 MICROBATCH = 8
 """Items that share a backward pass; see `estimate` for why a sum over few is wanted."""
 
 
 class Estimate(NamedTuple):
-    """Rise of the mean cross-entropy (nats) that the errors of one matrix cause, mean over chips.
+    """Rise of the mean loss (for classes the cross-entropy, nats) that the errors of one matrix cause, mean over chips.
 
     Attributes:
         first: g·δ.
@@ -55,16 +57,17 @@ def estimate(
     *,
     samples: int = 512,
     seed: int = 0,
-    task: Task = "classes",
+    task: Named | None = None,
 ) -> dict[str, Estimate]:
     """What given errors of the weights will do to the loss, to second order, for every matrix alone.
 
-    With errors δ of one matrix, ΔL ≈ g·δ + ½ δᵀ F δ: g is the gradient of the mean cross-entropy on these labels, F the
-    Gauss-Newton matrix, which for cross-entropy is the Fisher information Σ_n E_y[∇log p(y|x_n) ∇log p(y|x_n)ᵀ]/N with
-    y drawn from the network's own prediction. Gradients of samples whose labels are so drawn have mean zero and are
-    independent, so the square of their *sum* over a microbatch has the expectation of the sum of their squares: a few
-    items a backward pass instead of one, for all matrices at once. `diagonal` keeps only F_ii (OBD; HAWQ and SWIM rank
-    with it); `quadratic` is the whole form for the errors that are given, from the same passes.
+    With errors δ of one matrix, ΔL ≈ g·δ + ½ δᵀ F δ: g is the gradient of the mean loss on these targets, F the
+    Gauss-Newton matrix, which for a cross-entropy is the Fisher information Σ_n E_y[∇log p(y|x_n) ∇log p(y|x_n)ᵀ]/N with
+    y drawn from the network's own prediction (`Task.own_loss`). Gradients of samples whose
+    labels are so drawn have mean zero and are independent, so the square of their *sum* over a microbatch has
+    the expectation of the sum of their squares: a few items a backward pass instead of one, for all matrices at once.
+    `diagonal` keeps only F_ii (OBD; HAWQ and SWIM rank with it); `quadratic` is the whole form for the errors that are
+    given, from the same passes.
 
     Args:
         net: A converted network; its matrices answer digitally here.
@@ -72,7 +75,7 @@ def estimate(
         errors: For each matrix (by path) the error of its weight on each chip, in torch's layout.
         samples: Most items looked at, evenly spread over the data.
         seed: Of the drawn labels.
-        task: See `measure`.
+        task: What is scored, see `measure`.
 
     Raises:
         WrongSetting: A matrix that the network did not read.
@@ -86,20 +89,18 @@ def estimate(
     squares: dict[str, Tensor] = {}
     forms: dict[str, Tensor] = {path: torch.zeros(len(found)) for path, found in errors.items()}
     draw, count = Stream(("sensitivity", seed)), 0
-    net.eval()
-    with torch.enable_grad(), sources(shifted, shifted.get):
+    data = TestData.of(data, task=task)
+    with torch.enable_grad(), evaluating(net), sources(shifted, shifted.get):
         for i, (x, y) in enumerate(_microbatches(data, samples)):
-            scores, target = _scores(net(x), y, task)
-            scores = scores.float()
-            if not len(target):
+            output = net(x)
+            losses = data.task.scores(output, y)["loss"]
+            if not len(losses):
                 continue
-            count += len(target)
+            count += len(losses)
             leaves = {m.path: source.shift for m, source in shifted.items() if source.shift is not None}
-            right = F.cross_entropy(scores, target, reduction="sum")
-            own = F.cross_entropy(scores, _sampled(scores.detach(), draw / i), reduction="sum")
-            for path, g in zip(
-                leaves, torch.autograd.grad(right, list(leaves.values()), retain_graph=True), strict=True
-            ):
+            right, own = losses.sum(), data.task.own_loss(output, y, draw / i)
+            found = torch.autograd.grad(right, list(leaves.values()), retain_graph=True)
+            for path, g in zip(leaves, found, strict=True):
                 gradient[path] = gradient[path] + g if path in gradient else g
             for path, g in zip(leaves, torch.autograd.grad(own, list(leaves.values())), strict=True):
                 squares[path] = squares[path] + g.square() if path in squares else g.square()
@@ -115,21 +116,13 @@ def estimate(
     return found
 
 
-def _microbatches(data: TestData, samples: int) -> Iterator[tuple[Any, Tensor]]:
-    items = sum(len(y) for _, y in data.batches)
-    step = max(1, -(-items // samples))
+def _microbatches(data: TestData, samples: int) -> Iterator[tuple[Any, Any]]:
+    step = max(1, -(-data.items // samples))
     offset = 0
     for x, y in data.batches:
-        kept = slice((-offset) % step, None, step)
-        offset += len(y)
+        items = torch.arange(length(y))[(-offset) % step :: step]
+        offset += length(y)
         if not isinstance(x, Tensor):
             yield x, y
-        elif len(y[kept]):
-            yield from zip(x[kept].split(MICROBATCH), y[kept].split(MICROBATCH), strict=True)
-
-
-def _sampled(scores: Tensor, draw: Stream) -> Tensor:
-    """One label a sample, from the network's own prediction."""
-    steps = scores.softmax(-1).cumsum(-1)
-    u = draw.uniform("label", (len(scores), 1), like=scores)
-    return (steps < u).sum(-1).clamp(max=scores.shape[-1] - 1)
+        elif len(items):
+            yield from ((x[some], take(y, some)) for some in items.split(MICROBATCH))

@@ -1,4 +1,4 @@
-"""Two results on the same chips: the difference in accuracy, with what the chips have in common taken out."""
+"""Two results on the same chips: the difference in the score, with what the chips have in common taken out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mho.statistics.intervals import Interval, mean_interval
 
 
 def paired(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> list[Interval]:
-    """Accuracy of `a` less that of `b` at each age, with Student's interval of the mean of the chips' differences.
+    """Score of `a` less that of `b` at each age, with Student's interval of the mean of the chips' differences.
 
     Chip i of both has the same address of its draws, and both saw the same samples, so that what is common to the two
     drops out: Var(a - b) = Var(a) + Var(b) - 2 Cov(a, b). Where chips share passes, passes are paired. What is known is
@@ -23,12 +23,13 @@ def paired(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> list[Int
         confidence: Level of the intervals.
 
     Returns:
-        One interval an age, as shares: 0.01 is one point.
+        One interval an age; of accuracies as shares: 0.01 is one point; else of worths (`mho.tasks.Score`).
 
     Raises:
-        WrongSetting: Other chips, seed, ages, samples or passes; the message names what differs.
+        WrongSetting: Another task, other chips, seed, ages, samples or passes; the message names what differs.
     """
     kept: list[tuple[str, Any, Any]] = [
+        ("task", a.header.task, b.header.task),
         ("seed", a.header.seed, b.header.seed),
         ("data", a.header.data.digest, b.header.data.digest),
         ("samples", a.digital.samples, b.digital.samples),
@@ -43,7 +44,7 @@ def paired(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> list[Int
                 "measure both with the same data, times, seed, images and number of chips",
                 path=name,
             )
-    return [mean_interval(difference, confidence) for difference in (a.accuracy - b.accuracy).T]
+    return [mean_interval(difference, confidence) for difference in (a.scores - b.scores).T]
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.errors import BadInput, BadResults, WrongSetting
-from mho.measure.sentence import bracket, percent, sentence, show_age
+from mho.measure.sentence import sentence
 from mho.measure.shared import STOPPED
 from mho.measure.summary import AgeSummary, ClassRecall, chance, corrected, recalls, summarise
+from mho.measure.table import table
 from mho.statistics import curves
 from mho.statistics.curves import Lifetime, Statistic, Yield
 from mho.statistics.intervals import mean_interval
 from mho.store import runs
-from mho.store.records import Measurement, RunHeader
+from mho.store.header import RunHeader
+from mho.store.measurement import Measurement
+from mho.tasks.score import Score
 from mho.units import seconds, show_time
 
 
 class DriftResult:
-    """Accuracy of C chips at A ages, next to the digital network's.
+    """A score of C chips at A ages, next to the digital network's: accuracy, or what the run's task has as its headline.
+
+    Numbers that statistics are made of are worths, of which more is better (`mho.tasks.Score`): accuracy as a share, the
+    negative of an error, the log-likelihood where a perplexity is printed.
 
     Args:
         header: What was run.
@@ -66,6 +73,12 @@ class DriftResult:
                     "measure both on the same samples",
                     path=header.model,
                 )
+            if m.score != header.score.name:
+                raise BadResults(
+                    f"chip {m.chip} has '{m.score}' measured, in a run of '{header.score.name}'",
+                    "measure all in one way",
+                    path=header.model,
+                )
         for m in measurements:
             if m.chips != share:
                 raise BadResults(
@@ -91,9 +104,30 @@ class DriftResult:
         return [self._table[chip, age] for chip in self._passes for age in self.ages_s]
 
     @cached_property
+    def score(self) -> Score:
+        """What was measured, and how it is printed."""
+        return self.header.score
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Worths (chips, ages): accuracies as shares, errors and losses negated; (passes, ages) where chips share passes."""
+        means = np.array([m.mean for m in self.measurements]).reshape(len(self._passes), len(self.ages_s))
+        return self.score.worth(means)
+
+    @cached_property
+    def digital_score(self) -> float:
+        """The digital network's worth."""
+        return self.score.worth(self.digital.mean)
+
+    @property
     def accuracy(self) -> NDArray[np.float64]:
-        """Accuracies (chips, ages); (passes, ages) where chips share passes."""
-        return np.array([m.accuracy for m in self.measurements]).reshape(len(self._passes), len(self.ages_s))
+        """Accuracies (chips, ages); (passes, ages) where chips share passes.
+
+        Raises:
+            WrongSetting: Something else was measured.
+        """
+        self.digital.accuracy  # noqa: B018 (raises)
+        return self.scores
 
     @property
     def shared(self) -> bool:
@@ -102,7 +136,7 @@ class DriftResult:
 
     @property
     def _widened(self) -> float:
-        return STOPPED if self.shared and self.header.target_half_width is not None else 1.0
+        return _widened(self.header)
 
     def needs_single_chips(self, what: str) -> None:
         """Raises WrongSetting where chips share passes: `what` asks for what is not known then."""
@@ -143,10 +177,7 @@ class DriftResult:
     @cached_property
     def _summary(self) -> tuple[AgeSummary, ...]:
         header = self.header
-        return tuple(
-            summarise(self.at(t), self.digital, header.data, header.confidence, widened=self._widened)
-            for t in self.ages_s
-        )
+        return tuple(summarise(self.at(t), self.digital, header, widened=self._widened) for t in self.ages_s)
 
     def per_class(self) -> list[ClassRecall]:
         """Recall of every class, digital and at each age; empty where classes are not listed."""
@@ -161,22 +192,25 @@ class DriftResult:
         ]
 
     def floor(self, budget: float) -> float:
-        """Lowest accuracy inside the budget: the digital network's, less the budget."""
-        if not 0 <= budget < 1:
-            raise WrongSetting(
-                f"budget {budget}", "give the accuracy to lose as a share: 0.01 is one point", path="budget"
-            )
-        return self.digital.accuracy - budget
+        """Lowest worth inside the budget: the digital network's, less the budget.
+
+        Args:
+            budget: A share of right answers (0.01 is one point), or a difference in the score's unit, nats for a perplexity.
+
+        Raises:
+            WrongSetting: It lies outside [0, 1), or is negative.
+        """
+        return self.digital_score - self.score.check_budget(budget)
 
     def lifetime(
         self, budget: float = 0.01, *, statistic: Statistic = "mean", confidence: float | None = None
     ) -> Lifetime:
-        """The age at which accuracy first falls more than `budget` below the digital network's.
+        """The age at which the score first falls more than `budget` below the digital network's.
 
         See `curves.lifetime`.
 
         Args:
-            budget: Accuracy that may be lost, as a share: 0.01 is one point.
+            budget: What may be lost, see `floor`.
             statistic: "mean", or a percentile over chips.
             confidence: Level of the interval; the header's by default.
 
@@ -187,7 +221,7 @@ class DriftResult:
             self.needs_single_chips("a percentile over chips")
         return curves.lifetime(
             self.ages_s,
-            self.accuracy,
+            self.scores,
             self.floor(budget),
             statistic=statistic,
             confidence=self.header.confidence if confidence is None else confidence,
@@ -202,28 +236,27 @@ class DriftResult:
         """
         self.needs_single_chips("a yield")
         level = self.header.confidence if confidence is None else confidence
-        return curves.yield_at(self.ages_s, self.accuracy, self.floor(budget), seconds(time), confidence=level)
+        return curves.yield_at(self.ages_s, self.scores, self.floor(budget), seconds(time), confidence=level)
 
     def half_width(self) -> float:
-        """Half-width of the widest interval of the mean over chips, as a share in [0, 1]; inf for one chip.
+        """Half-width of the widest interval of the mean over chips, as a share or in the score's unit; inf for one chip.
 
         This is what more chips make smaller; the share of the finite test set (`low_total`) they do not.
         """
-        return max(
-            mean_interval(column, self.header.confidence, widened=self._widened).half_width
-            for column in self.accuracy.T
-        )
+        return _half_width(self.scores, self.header)
 
     def sentence(self, budget: float = 0.01) -> str:
         """The answer in a sentence."""
         return sentence(self, budget)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Tidy rows, one per chip, or pass that chips share, and age."""
-        header, digital, classes = self.header, self.digital, self.header.data.classes
+        """Tidy rows, one per chip, or pass that chips share, and age; scores as people read them."""
+        header, digital, classes, score = self.header, self.digital, self.header.data.classes, self.score
+        name, worth = score.label, self.digital_score
         rows = []
         for m in self.measurements:
             top = int(np.argmax(m.predicted)) if m.predicted else -1
+            found = score.worth(m.mean)
             rows.append(
                 {
                     "run": header.digest(),
@@ -237,13 +270,14 @@ class DriftResult:
                     "age_s": m.age_s,
                     "age": show_time(m.age_s),
                     "samples": m.samples,
-                    "correct": int(np.count_nonzero(m.correct)),
-                    "accuracy": m.accuracy,
-                    "digital_accuracy": digital.accuracy,
-                    "normalised": corrected(m.accuracy, digital.accuracy, 0.0),
-                    "chance_corrected": corrected(m.accuracy, digital.accuracy, chance(header.data)),
+                    **({"correct": int(np.count_nonzero(m.values))} if m.values.dtype == np.bool_ else {}),
+                    name: score.shown(found),
+                    f"digital_{name}": score.shown(worth),
+                    "normalised": corrected(found, worth, 0.0) if score.share else math.nan,
+                    "chance_corrected": corrected(found, worth, chance(header.data)),
                     "loss": m.loss,
                     "digital_loss": digital.loss,
+                    **m.scores,
                     "most_predicted": classes[top] if 0 <= top < len(classes) else "",
                     "most_predicted_share": m.predicted[top] / m.samples if m.predicted else None,
                     "recalibrations": "; ".join(header.recalibrations),
@@ -269,30 +303,19 @@ class DriftResult:
         return path
 
     def __str__(self) -> str:
-        head = [
-            "age",
-            f"mean [{100 * self.header.confidence:g} % over chips]",
-            "worst",
-            "5th pct",
-            "norm.",
-            "top class",
-        ]
-        lines = [head, ["digital", percent(self.digital.accuracy), "", "", "", ""]]
-        for s in self._summary:
-            lines.append(
-                [
-                    show_age(s.age_s),
-                    bracket(s.mean, s.low, s.high),
-                    percent(s.minimum),
-                    percent(s.p5),
-                    f"{s.normalised:.3f}",
-                    percent(s.top_share, 0),
-                ]
-            )
-        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        ]
-        chips = f"{len(self.chips)} chip{'s' if len(self.chips) != 1 else ''}"
-        share = f", {self.header.chips_per_pass} chips a pass" if self.shared else ""
-        return "\n".join([f"{self.subject}: {chips}, {self.digital.samples} samples{share}", *table, self.sentence()])
+        return table(self)
+
+
+def narrow(means: Sequence[Sequence[float]], header: RunHeader) -> bool:
+    """Whether the interval asked for is reached by means (chips or passes, ages) of the headline."""
+    wanted = header.target_half_width
+    share = header.score.share
+    return wanted is not None and _half_width(np.array(means), header) <= (wanted / 100 if share else wanted)
+
+
+def _half_width(means: NDArray[np.float64], header: RunHeader) -> float:
+    return max(mean_interval(column, header.confidence, widened=_widened(header)).half_width for column in means.T)
+
+
+def _widened(header: RunHeader) -> float:
+    return STOPPED if header.chips_per_pass > 1 and header.target_half_width is not None else 1.0

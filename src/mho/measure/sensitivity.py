@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from mho.chip import Chip, program
 from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
-from mho.measure.evaluate import Task, TestData, measure
+from mho.measure.evaluate import measure
 from mho.measure.linearised import Estimate, estimate
 from mho.measure.monte_carlo import digital_measurement
 from mho.measure.sensitivity_result import LayerSensitivity, SensitivityResult
+from mho.measure.test_data import TestData
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
 from mho.nn.source import Digital, sources
 from mho.store import Measurement
+from mho.tasks import Named
 from mho.units import seconds
 
 Mode = Literal["alone", "spared"]
@@ -36,7 +38,7 @@ def sensitivity(
     estimated: bool = True,
     samples: int = 512,
     confidence: float = 0.95,
-    task: Task = "classes",
+    task: Named | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SensitivityResult:
     """What each layer's arrays cost, measured layer by layer, and estimated from gradients.
@@ -47,12 +49,12 @@ def sensitivity(
     whole chip of that seed and number, and all differences are paired over chips. (Noise drawn for each product is not
     paired: which numbers a layer gets depends on the layers read before it.)
 
-    The rise of the cross-entropy is far less noisy than the loss of accuracy on the same samples: rank by it where few
-    samples or chips are affordable.
+    The rise of the loss (for classes the cross-entropy) is far less noisy than the loss of accuracy on the same samples:
+    rank by it where few samples or chips are affordable.
 
     Args:
         net: What `to_analog` returned, calibrated.
-        data: Test data: batches of (inputs, labels).
+        data: Test data: batches of (inputs, targets).
         time: Age of the chips.
         chips: Their number; 0 measures nothing and only estimates, on the errors of 4 chips.
         seed: Root seed; chip i is the chip i of `drift` with that seed.
@@ -61,7 +63,7 @@ def sensitivity(
             forward and two back over `samples` items, for all layers together.
         samples: Most items for the estimate.
         confidence: Of the intervals.
-        task: See `measure`.
+        task: What is scored, see `drift`.
         progress: Called after each pass with the layer's path, the passes done, and all that are to be done.
 
     Raises:
@@ -72,9 +74,9 @@ def sensitivity(
         raise WrongSetting(f"mode {mode!r}", "'alone' or 'spared'", path="mode")
     if isinstance(chips, bool) or not isinstance(chips, int) or chips < 0 or (chips == 0 and not estimated):
         raise WrongSetting(f"chips = {chips!r}", "a whole number >= 1; 0 with estimated=True only", path="chips")
-    t_s, test = seconds(time), TestData.of(data)
+    t_s, test = seconds(time), TestData.of(data, task=task)
     layers = _layers(net)
-    digital = digital_measurement(net, test, task=task)
+    digital = digital_measurement(net, test)
     full: list[Measurement] = []
     single: dict[str, list[Measurement]] = {path: [] for path in layers}
     errors: dict[str, list[Tensor]] = {}
@@ -90,16 +92,17 @@ def sensitivity(
         if not chips:
             continue
         address = ("read", seed, index)
-        full.append(measure(aged, test, chip=index, age_s=t_s, address=address, task=task))
+        full.append(measure(aged, test, chip=index, age_s=t_s, address=address))
         matrices = {path: [view.matrix for view in views] for path, views in _layers(aged, programmed=True).items()}
         for number, path in enumerate(layers, start=index * len(layers)):
             others = [m for other, held in matrices.items() for m in held if (other == path) == (mode == "spared")]
             with sources(others, lambda _: Digital()):
-                single[path].append(measure(aged, test, chip=index, age_s=t_s, address=address, task=task))
+                single[path].append(measure(aged, test, chip=index, age_s=t_s, address=address))
             if progress is not None:
                 progress(path, number + 1, total)
-    found = estimate(net, test, errors, samples=samples, seed=seed, task=task) if estimated else {}
+    found = estimate(net, test, errors, samples=samples, seed=seed) if estimated else {}
     macs, whole = _macs(net, test)
+    score = test.task.headline
     rows = []
     for path, views in layers.items():
         before, after = ([digital] * chips, single[path]) if mode == "alone" else (single[path], full)
@@ -111,7 +114,7 @@ def sensitivity(
                 cells=cells[path],
                 macs=number,
                 mac_share=number / whole if whole else math.nan,
-                losses=tuple(b.accuracy - a.accuracy for b, a in zip(before, after, strict=True)),
+                losses=tuple(score.worth(b.mean) - score.worth(a.mean) for b, a in zip(before, after, strict=True)),
                 rises=tuple(a.loss - b.loss for b, a in zip(before, after, strict=True)),
                 estimate=_summed([found[view.matrix.path] for view in views]) if found else None,
             )
@@ -125,6 +128,7 @@ def sensitivity(
         digital=digital,
         full=tuple(full),
         confidence=confidence,
+        score=score,
         subject=f"{test.info.name} on '{next(iter(layers.values()))[0].matrix.hw.name}'",
     )
 

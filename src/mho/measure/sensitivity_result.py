@@ -13,6 +13,7 @@ from mho.errors import WrongSetting
 from mho.measure.linearised import Estimate
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store import Measurement
+from mho.tasks.score import ACCURACY, Score
 from mho.units import show_time
 
 Form = Literal["first", "diagonal", "quadratic"]
@@ -29,8 +30,8 @@ class LayerSensitivity:
         cells: Cells they take.
         macs: Multiply-accumulates of one example.
         mac_share: Share of the network's; NaN where unknown.
-        losses: Accuracy that it costs, on each chip, as a share.
-        rises: Rise of the mean cross-entropy (nats) that it causes, on each chip.
+        losses: What it costs of the headline score, on each chip: of an accuracy as a share.
+        rises: Rise of the mean loss (for classes the cross-entropy, nats) that it causes, on each chip.
         estimate: The same rise, estimated.
     """
 
@@ -83,6 +84,7 @@ class SensitivityResult:
         full: The network with every layer on the chip.
         confidence: Of the intervals.
         subject: Data and hardware in words.
+        score: The headline score.
     """
 
     layers: tuple[LayerSensitivity, ...]
@@ -94,6 +96,7 @@ class SensitivityResult:
     full: tuple[Measurement, ...]
     confidence: float
     subject: str
+    score: Score = ACCURACY
 
     def __getitem__(self, path: str) -> LayerSensitivity:
         for layer in self.layers:
@@ -119,7 +122,7 @@ class SensitivityResult:
         return by
 
     def interval(self, path: str, what: Literal["loss", "rise"]) -> Interval:
-        """Student's t interval over chips of a layer's loss of accuracy (share), or rise of the cross-entropy (nats)."""
+        """Student's t interval over chips of a layer's cost in score (a share for accuracy), or rise of the loss."""
         layer = self[path]
         return mean_interval(layer.losses if what == "loss" else layer.rises, self.confidence)
 
@@ -153,7 +156,8 @@ class SensitivityResult:
         """Layers, most sensitive first."""
         level = f"{100 * self.confidence:g} %"
         head = ["layer", "MACs", "cells"]
-        head += [f"loss, points [{level}]", f"rise, nats [{level}]"] if self.chips else []
+        unit, rise = (", points" if self.score.share else self.score.differs), ", nats" if self._nats else ""
+        head += [f"loss{unit} [{level}]", f"rise{rise} [{level}]"] if self.chips else []
         estimated = self.layers[0].estimate is not None
         head += ["est. rise", "diagonal", "first"] if estimated else []
         lines = [head]
@@ -162,7 +166,9 @@ class SensitivityResult:
             line = [layer.path, share, f"{layer.cells:,}"]
             if self.chips:
                 line += [
-                    _show(self.interval(layer.path, "loss"), 100, 2),
+                    _show(self.interval(layer.path, "loss"), 100, 2)
+                    if self.score.share
+                    else _show(self.interval(layer.path, "loss"), 1, 4),
                     _show(self.interval(layer.path, "rise"), 1, 4),
                 ]
             if layer.estimate is not None:
@@ -179,15 +185,24 @@ class SensitivityResult:
         what = "only this layer on a chip" if self.mode == "alone" else "every layer on a chip but this one"
         return "\n".join([f"{self.subject}, {show_time(self.age_s)} old: {what}", *table, *self._sums(estimated)])
 
+    @property
+    def _nats(self) -> bool:
+        """Whether the loss is a cross-entropy."""
+        return self.score.form == "perplexity" or self.score.name == "accuracy"
+
+    def _show(self, mean: float) -> str:
+        return self.score.show(self.score.worth(mean), 2)
+
     def _sums(self, estimated: bool) -> list[str]:
         if not self.chips:
-            return [f"digital {100 * self.digital.accuracy:.2f} %; nothing measured"]
+            return [f"digital {self._show(self.digital.mean)}; nothing measured"]
         rise = float(np.mean([m.loss for m in self.full])) - self.digital.loss
-        accuracy = float(np.mean([m.accuracy for m in self.full]))
+        mean = float(np.mean([m.mean for m in self.full]))
         parts = sum(layer.by("rise") for layer in self.layers)
         lines = [
-            f"digital {100 * self.digital.accuracy:.2f} %, whole chips {100 * accuracy:.2f} % (mean of {self.chips}, "
-            f"{self.samples} samples); cross-entropy rises by {rise:.4f}, the sum over layers is {parts:.4f}"
+            f"digital {self._show(self.digital.mean)}, whole chips {self._show(mean)} (mean of {self.chips}, "
+            f"{self.samples} samples); {'cross-entropy' if self._nats else 'loss'} rises by {rise:.4f}, "
+            f"the sum over layers is {parts:.4f}"
         ]
         if estimated and len(self.layers) > 1:
             lines += [

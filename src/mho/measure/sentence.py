@@ -6,27 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from mho.measure.summary import majority
+from mho.tasks.score import bracket, percent
 from mho.units import show_time
 
 if TYPE_CHECKING:
     from mho.measure.result import DriftResult
 
-
-def percent(share: float, digits: int = 1) -> str:
-    """``percent(0.9234) == '92.3 %'``; a dash for NaN."""
-    return "–" if math.isnan(share) else f"{100 * share:.{digits}f} %"
-
-
-def bracket(value: float, low: float, high: float, digits: int = 1) -> str:
-    """``bracket(0.37, 0.22, 0.55, 0) == '37 % [22, 55]'``."""
-    if low <= 0 and high >= 1:
-        return f"{percent(value, digits)} [unknown]"
-    return f"{percent(value, digits)} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
-
-
-def show_budget(budget: float) -> str:
-    """``show_budget(0.01) == '1 %'``."""
-    return f"{100 * budget:.4g} %"
+__all__ = ["bracket", "cautions", "percent", "sentence", "show_age"]
 
 
 def show_age(t_s: float) -> str:
@@ -42,7 +28,8 @@ def sentence(result: DriftResult, budget: float) -> str:
     """
     life = result.lifetime(budget)
     ages = result.ages_s
-    subject, limit = result.subject, show_budget(budget)
+    subject, score, limit = result.subject, result.score, result.score.show_budget(budget)
+    limit = limit if score.name == "accuracy" else f"{limit} {score.label}"
     if life.beyond:
         told = ages[-1]
         head = (
@@ -55,7 +42,7 @@ def sentence(result: DriftResult, budget: float) -> str:
         first = result.summary()[0]
         head = (
             f"{subject} is outside its {limit} budget from the first age measured, {_moment(told)}: "
-            f"{bracket(first.mean, first.low, first.high)} against {percent(result.digital.accuracy)} digital"
+            f"{score.bracket(first.mean, first.low, first.high)} against {score.show(result.digital_score)} digital"
         )
     else:
         told = next(t for t in ages if t >= life.t_s)
@@ -79,7 +66,7 @@ def _moment(t_s: float) -> str:
 def cautions(result: DriftResult) -> list[str]:
     """What could mislead a reader of these numbers, in sentences; often none."""
     found = []
-    digital, rate = result.digital.accuracy, majority(result.header.data)
+    digital, rate = result.digital.mean, majority(result.header.data)
     if not math.isnan(rate) and digital - rate < 0.1:
         found.append(
             f"The digital network is right for {percent(digital)} of the samples; always answering "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from mho.errors import BadInput, WrongSetting
-from mho.measure.evaluate import IGNORED, TestData
+from mho.measure.test_data import TestData
 from mho.rng import Stream
 from mho.store import Measurement
+from mho.tasks.items import joined, length, take
 
 Images = int | Literal["all", "auto"]
 MOST_CHIPS, FEWEST_IMAGES = 10, 100
@@ -44,9 +46,9 @@ def chips_per_pass(images: Images, data: TestData) -> int:
         Cochran 1977, Sampling Techniques, 3rd ed., ch. 10 (two stages, and the best size of the second).
         Mahalanobis 1946, J. Royal Stat. Soc. 109:325 (independent interpenetrating samples give the interval).
     """
-    items = sum(len(y) for _, y in data.batches)
     if images == "all":
         return 1
+    items = data.items
     if images == "auto":
         return max(1, min(MOST_CHIPS, items // FEWEST_IMAGES))
     if isinstance(images, bool) or not isinstance(images, int) or not 2 <= images <= items or items % images:
@@ -66,38 +68,40 @@ def parts(data: TestData, chips: int, *address: int | str) -> Iterator[tuple[Tes
         BadInput: Batches that cannot be joined, or a part without a labelled sample.
     """
     try:
-        x, y = (torch.cat(tensors) for tensors in zip(*data.batches, strict=True))
-    except (TypeError, RuntimeError) as error:
-        raise BadInput(f"batches cannot be joined: {error}", "give images='all'", path="data") from error
-    where = torch.full(y.shape, -1)
-    where[y != IGNORED] = torch.arange(data.info.samples)
-    batch = max(len(labels) for _, labels in data.batches)
-    order = Stream(address).uniform("images", (len(y),)).argsort(stable=True)
+        x, y = (joined(parts) for parts in zip(*data.batches, strict=True))
+    except BadInput as error:
+        raise BadInput(error.problem, "give images='all'", path="data") from error
+    counts = data.task.counts(y)
+    batch = max(length(targets) for _, targets in data.batches)
+    order = Stream(address).uniform("images", (len(counts),)).argsort(stable=True)
     for items in order.tensor_split(chips):
         items = items.sort().values
-        samples = where[items][where[items] >= 0]
+        here = torch.zeros(len(counts), dtype=torch.bool).index_fill(0, items, True)
+        samples = here.repeat_interleave(counts).nonzero().flatten()
         if not len(samples):
             raise BadInput("a chip's part holds no labelled sample", "give more images, or images='all'", path="data")
-        batches = zip(x[items].split(batch), y[items].split(batch), strict=True)
-        yield TestData(tuple(batches), data.info), samples.numpy()
+        batches = tuple([(take(x, some), take(y, some)) for some in items.split(batch)])
+        yield replace(data, batches=batches, info=replace(data.info, samples=len(samples))), samples.numpy()
 
 
 def together(measured: Sequence[tuple[Measurement, NDArray[np.int64]]]) -> Measurement:
     """One measurement over all samples, of the chips that each answered for some, at one age."""
     chips = [m for m, _ in measured]
     samples = sum(m.samples for m in chips)
-    correct = np.empty(samples, dtype=np.bool_)
+    values = np.empty(samples, dtype=chips[0].values.dtype)
     for m, where in measured:
-        correct[where] = m.correct
+        values[where] = m.values
     return Measurement(
         chip=chips[0].chip,
         age_s=chips[0].age_s,
         samples=samples,
-        correct=correct,
+        values=values,
         loss=sum(m.samples * m.loss for m in chips) / samples,
         predicted=_sum([m.predicted for m in chips]),
         correct_by_class=_sum([m.correct_by_class for m in chips]),
         chips=len(chips),
+        score=chips[0].score,
+        scores={name: sum(m.samples * m.scores[name] for m in chips) / samples for name in chips[0].scores},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from mho.calibration import arguments
 from mho.errors import BadInput, WrongSetting
 from mho.nn.matrix import matrices
 from mho.registry import Registry
+from mho.store.digest import Digest
 
 R = TypeVar("R", bound="Recalibration")
 
@@ -97,13 +97,11 @@ class Recalibration(ABC):
 
     def record(self) -> str:
         """What decides its results, for the header of a run: name, options, digest of the calibration data."""
-        sha = hashlib.sha256()
-        for batch in self.batches:
-            _digest(batch, sha)
-        for tensor in self._targets():
-            _digest(tensor, sha)
+        found = Digest()
+        for part in (*self.batches, *self._targets()):
+            found.add(part)
         options = "".join(f", {name}={value}" for name, value in self._options().items())
-        return f"{self.kind}{options}, {sum(map(_length, self.inputs))} inputs {sha.hexdigest()[:12]}"
+        return f"{self.kind}{options}, {sum(map(_length, self.inputs))} inputs {found.value()}"
 
     def _held(self, batch: Any) -> Any:
         return arguments(batch)[0]
@@ -132,16 +130,6 @@ RECALIBRATIONS: Registry[type[Recalibration]] = Registry(
         "threshold": "mho.recalibration.threshold:RecalibrateThreshold",
     },
 )
-
-
-def _digest(part: Any, sha: Any) -> None:
-    if isinstance(part, Tensor):
-        sha.update(f"{part.dtype}{tuple(part.shape)}".encode())
-        sha.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    elif isinstance(part, (tuple, list, dict)):
-        for name, value in part.items() if isinstance(part, dict) else enumerate(part):
-            sha.update(f"{name}:".encode())
-            _digest(value, sha)
 
 
 def _length(x: Any) -> int:

@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from mho.advice.result import Advice, Tried
 from mho.errors import BadInput
-from mho.measure.sentence import bracket, percent, show_age, show_budget
+from mho.measure.sentence import show_age
 from mho.reports.comparison import _COLOURS, _MARKERS, _labels
-from mho.reports.figures import age_axis
-from mho.reports.html import _unbroken
+from mho.reports.figures import _capital, age_axis
+from mho.reports.html import _split, _unbroken
 from mho.reports.svg import INK, MUTED, PAPER, STYLE, Plot, canvas, plain, to_svg
 from mho.statistics.curves import log_age
 
@@ -46,42 +46,42 @@ def write_advice(advice: Advice, directory: str | Path) -> Path:
     return path
 
 
-def accuracy_by_remedy(advice: Advice) -> Plot:
-    """Accuracy over age of the confirmed rows, with intervals; of the best screened ones where nothing was confirmed."""
+def score_by_remedy(advice: Advice) -> Plot:
+    """Score over age of the confirmed rows, with intervals; of the best screened ones where nothing was confirmed."""
     shown = [t for t in advice.ranked() if t.status == "confirmed"][:MOST_LINES]
     if advice.baseline not in shown:
         shown = [*shown[: MOST_LINES - 1], advice.baseline]
+    score, axis = advice.score, advice.score.on_axis
     settings: Any = {**STYLE, "svg.hashsalt": "remedies"}
     with matplotlib.rc_context(settings):
         figure, ax = canvas(3.8, width=8.4)
         ends = []
         for i, t in enumerate(shown):
             ages, colour = advice.ages_s, MUTED if t is advice.baseline else _COLOURS[i % len(_COLOURS)]
-            x, found = log_age(ages, ages), t.accuracy()
+            x, found = log_age(ages, ages), t.means()
             ax.fill_between(
-                x, [100 * f.low for f in found], [100 * f.high for f in found], color=colour, alpha=0.12, lw=0
+                x, [axis(f.low) for f in found], [axis(f.high) for f in found], color=colour, alpha=0.12, lw=0
             )
             ax.plot(
-                x, [100 * f.value for f in found], color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5,
+                x, [axis(f.value) for f in found], color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5,
                 markeredgecolor=PAPER, markeredgewidth=0.8,
             )  # fmt: skip
-            ends.append((100 * found[-1].value, plain(_short(t)), colour))
-        digital = 100 * advice.digital[1]
-        ax.axhline(digital, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
-        ax.axhline(digital - 100 * advice.budget, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
+            ends.append((axis(found[-1].value), plain(_short(t)), colour))
+        ax.axhline(axis(advice.digital[1]), color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
+        ax.axhline(axis(advice.digital[1] - advice.budget), color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
         age_axis(ax, advice.baseline.measured, apart=0.13)
-        ax.set_ylabel("accuracy (%)")
+        ax.set_ylabel(score.axis)
         _labels(ax, ends)
         svg = to_svg(figure)
     return Plot(
         "remedies",
-        "Accuracy over time, by remedy",
-        f"Line chart of the accuracy of {len(shown)} variants from {show_age(advice.ages_s[0])} to "
-        f"{show_age(advice.ages_s[-1])}: " + "; ".join(f"{name} {value:.1f} % at the end" for value, name, _ in ends),
+        f"{_capital(score.label)} over time, by remedy",
+        f"Line chart of the {score.label} of {len(shown)} variants from {show_age(advice.ages_s[0])} to "
+        f"{show_age(advice.ages_s[-1])}: " + "; ".join(f"{plain(_short(t))} {t.shown()[-1]} at the end" for t in shown),
         "Mean over fresh chips and its interval. Dashed: the digital network; dotted: less the budget. "
         "Grey: the network as it is.",
         ("remedy", *map(show_age, advice.ages_s)),
-        [(t.name, *(bracket(f.value, f.low, f.high) for f in t.accuracy())) for t in shown],
+        [(t.name, *t.shown()) for t in shown],
         svg,
     )
 
@@ -89,7 +89,7 @@ def accuracy_by_remedy(advice: Advice) -> Plot:
 def _page(advice: Advice) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("mho.reports").joinpath("advice.html.j2").read_text(encoding="utf-8"))
-    plot = accuracy_by_remedy(advice)
+    plot = score_by_remedy(advice)
     best = advice.recommended
     return template.render(
         advice=advice,
@@ -104,7 +104,7 @@ def _page(advice: Advice) -> str:
         others=[t for t in advice.tried if t.result is None],
         best=best,
         level=f"{100 * advice.confidence:g} %",
-        budget=show_budget(advice.budget),
+        budget=advice.score.show_budget(advice.budget),
     )
 
 
@@ -115,14 +115,15 @@ def _style() -> str:
 
 
 def _keys(advice: Advice) -> list[tuple[str, str, str]]:
-    found = [("Digital accuracy", percent(advice.digital[1]), f"{advice.samples[1]:,} samples reported on")]
+    score = advice.score
+    found = [(f"Digital {score.label}", score.show(advice.digital[1]), f"{advice.samples[1]:,} samples reported on")]
     named = [("As it is", advice.baseline)]
     if advice.recommended is not None:
         named.append(("With the advice", advice.recommended))
     for name, t in named:
-        worst = min(t.accuracy(), key=lambda i: i.value)
-        bounds = f"[{100 * worst.low:.1f}, {100 * worst.high:.1f}]"
-        found.append((f"{name}, worst age", percent(worst.value), f"{bounds}; lifetime {t.lifetime()}"))
+        worst = min(t.means(), key=lambda i: i.value)
+        value, bounds = _split(score.bracket(worst.value, worst.low, worst.high))
+        found.append((f"{name}, worst age", value, f"{bounds}; lifetime {t.lifetime()}"))
     measured = sum(t.result is not None for t in advice.tried)
     found.append(("Tried", str(measured), f"{sum(t.status == 'confirmed' for t in advice.tried)} confirmed"))
     return found
@@ -133,11 +134,9 @@ def _row(t: Tried, advice: Advice) -> dict[str, Any]:
         "name": t.name,
         "status": t.status,
         "best": t is advice.recommended,
-        "cells": [bracket(i.value, i.low, i.high) for i in t.accuracy()],
+        "cells": t.shown(),
         "lifetime": str(t.lifetime()),
-        "gain": ""
-        if t.gain is None
-        else f"{100 * t.gain.value:+.2f} [{100 * t.gain.low:+.2f}, {100 * t.gain.high:+.2f}]",
+        "gain": "" if t.gain is None else advice.score.show_gain(t.gain.value, t.gain.low, t.gain.high, unit=False),
         "costs": "" if t.gain is None else str(t.costs),
     }
 

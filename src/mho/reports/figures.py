@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from mho.measure.result import DriftResult
-from mho.measure.sentence import bracket, percent, show_age, show_budget
+from mho.measure.sentence import percent, show_age
 from mho.measure.summary import chance, majority
 from mho.reports.svg import BLUE, GREEN, INK, MUTED, PAPER, RUST, STYLE, Plot, canvas, plain, to_svg
 from mho.statistics.curves import accuracy_at, log_age
@@ -35,7 +35,7 @@ def _styled(name: str) -> Callable[[Callable[P, Plot]], Callable[P, Plot]]:
 
 def draw(result: DriftResult, budget: float) -> list[Plot]:
     """Every figure that these results can fill."""
-    plots = [accuracy_over_time(result, budget), yield_over_time(result, budget)]
+    plots = [score_over_time(result, budget), yield_over_time(result, budget)]
     if result.digital.predicted:
         plots.append(prediction_balance(result))
     if result.header.data.classes:
@@ -46,20 +46,23 @@ def draw(result: DriftResult, budget: float) -> list[Plot]:
 
 
 @_styled("accuracy")
-def accuracy_over_time(result: DriftResult, budget: float) -> Plot:
-    """Mean accuracy with its interval, single chips behind it, the digital level and the budget."""
+def score_over_time(result: DriftResult, budget: float) -> Plot:
+    """Mean score with its interval, single chips behind it, the digital level and the budget."""
     figure, ax = canvas(3.8)
-    x, summary, table = log_age(result.ages_s, result.ages_s), result.summary(), 100 * result.accuracy
+    score = result.score
+    x, summary, table = log_age(result.ages_s, result.ages_s), result.summary(), _on_axis(result)
     step = max(1, math.ceil(len(table) / MAX_LINES))
     for row in table[::step]:
         ax.plot(x, row, color=BLUE, linewidth=0.6, alpha=0.28, solid_capstyle="butt")
-    digital, floor = 100 * result.digital.accuracy, 100 * result.floor(budget)
+    digital, floor = score.on_axis(result.digital_score), score.on_axis(result.floor(budget))
     if len(table) > 1:
-        low, high = [100 * s.low for s in summary], [100 * s.high for s in summary]
+        low, high = (
+            [score.on_axis(worth) for worth in ends] for ends in zip(*((s.low, s.high) for s in summary), strict=True)
+        )
         ax.fill_between(x, low, high, color=BLUE, alpha=0.22, linewidth=0)
     ax.plot(
         x,
-        table.mean(axis=0),
+        [score.on_axis(s.mean) for s in summary],
         color=BLUE,
         marker="o",
         markersize=4.5,
@@ -68,13 +71,17 @@ def accuracy_over_time(result: DriftResult, budget: float) -> Plot:
     )
     ax.axhline(digital, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
     ax.axhline(floor, color=RUST, linewidth=0.9, linestyle=(0, (2, 2)))
-    lowest, highest = min(table.min(), floor), max(table.max(), digital)
-    margin = max(0.06 * (highest - lowest), 0.4)
-    ax.set_ylim(max(lowest - margin, -2), min(highest + 2 * margin, 104))
+    lowest, highest = min(table.min(), floor, digital), max(table.max(), floor, digital)
+    margin = 0.06 * (highest - lowest) or 0.1 * abs(highest) or 1.0
+    if score.share:
+        margin = max(margin, 0.4)
+        ax.set_ylim(max(lowest - margin, -2), min(highest + 2 * margin, 104))
+    else:
+        ax.set_ylim(lowest - margin, highest + 2 * margin)
     age_axis(ax, result)
     right = ax.get_xlim()[1]
     ax.annotate(
-        f"digital {digital:.1f} %",
+        f"digital {score.show(result.digital_score)}",
         (right, digital),
         (0, 3),
         textcoords="offset points",
@@ -82,19 +89,19 @@ def accuracy_over_time(result: DriftResult, budget: float) -> Plot:
         color=INK,
     )
     ax.annotate(
-        f"less the budget of {show_budget(budget)}: {floor:.1f} %",
+        f"less the budget of {score.show_budget(budget)}: {score.show(result.floor(budget))}",
         (right, floor), (0, -4), textcoords="offset points", ha="right", va="top", color=RUST,
     )  # fmt: skip
     _mark_lifetime(ax, result, budget, floor)
     for level, name in (
         (majority(result.header.data), "always the most frequent class"),
         (chance(result.header.data), "chance"),
-    ):
+    ):  # NaN without classes
         if not math.isnan(level) and ax.get_ylim()[0] <= 100 * level <= ax.get_ylim()[1]:
             ax.axhline(100 * level, color=MUTED, linewidth=0.6)
             at = (ax.get_xlim()[0], 100 * level)
             ax.annotate(f"{name} {100 * level:.1f} %", at, (2, 2), textcoords="offset points", color=MUTED)
-    ax.set_ylabel("accuracy (%)")
+    ax.set_ylabel(score.axis)
     last, level_text = summary[-1], f"{100 * result.header.confidence:g} %"
     chips = (
         "the chip"
@@ -105,16 +112,16 @@ def accuracy_over_time(result: DriftResult, budget: float) -> Plot:
     )
     return Plot(
         "accuracy",
-        "Accuracy over time",
-        f"Line chart of accuracy against age. The digital network has {digital:.1f} %; the mean over chips "
-        f"goes from {percent(summary[0].mean)} at {show_age(summary[0].age_s)} to {percent(last.mean)} "
+        f"{_capital(score.label)} over time",
+        f"Line chart of {score.label} against age. The digital network has {score.show(result.digital_score)}; the mean over "
+        f"chips goes from {score.show(summary[0].mean)} at {show_age(summary[0].age_s)} to {score.show(last.mean)} "
         f"at {show_age(last.age_s)}.",
         f"Thick line: mean over chips. Band: its {level_text} interval (other chips, this test set). "
         f"Thin lines: {chips}. The age axis is logarithmic.",
         ("age", f"mean [{level_text}]", "worst chip", "best chip"),
         [
-            (show_age(s.age_s), bracket(s.mean, s.low, s.high), percent(s.minimum), f"{best:.1f} %")
-            for s, best in zip(summary, table.max(axis=0), strict=True)
+            (show_age(s.age_s), score.bracket(s.mean, s.low, s.high), score.show(s.minimum), score.show(best))
+            for s, best in zip(summary, result.scores.max(axis=0), strict=True)
         ],
         to_svg(figure),
     )
@@ -147,7 +154,7 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
     x = log_age(ages, ages)
     fine = np.unique(np.concatenate([np.linspace(x[0], x[-1], 201), x]))
     offset = math.exp(x[0]) - ages[0]
-    values = accuracy_at(ages, result.accuracy, np.clip(np.exp(fine) - offset, ages[0], ages[-1]))
+    values = accuracy_at(ages, result.scores, np.clip(np.exp(fine) - offset, ages[0], ages[-1]))
     inside = (values >= result.floor(budget) - 1e-12).sum(axis=0)
     shares = [wilson_interval(int(k), len(values), confidence) for k in inside]
     ax.fill_between(
@@ -169,13 +176,13 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
     ax.set_yticks([0, 25, 50, 75, 100])
     age_axis(ax, result)
     ax.set_ylabel("chips inside the budget (%)")
-    level_text, limit = f"{100 * confidence:g} %", show_budget(budget)
+    level_text, limit = f"{100 * confidence:g} %", result.score.show_budget(budget)
     return Plot(
         "yield",
         "Yield over time",
         f"Line chart of the share of chips that lose at most {limit}, from {measured[0]} at "
         f"{show_age(ages[0])} to {measured[-1]} at {show_age(ages[-1])}.",
-        f"Share of chips whose accuracy is at most {limit} below the digital network's. "
+        f"Share of chips whose {result.score.label} is at most {limit} worse than the digital network's. "
         f"Band: {level_text} Wilson interval. Dots are measured; "
         "between them each chip is interpolated on the logarithmic age axis.",
         ("age", "chips inside", f"share [{level_text}]"),
@@ -293,14 +300,21 @@ def variance_shares(result: DriftResult) -> Plot:
         left += shares[:, k]
     for row, variance in enumerate(total):
         ax.annotate(
-            f"±{100 * math.sqrt(variance):.2f}",
+            _error(variance, result)[0],
             (100, row),
             (6, 0),
             textcoords="offset points",
             va="center",
             color=INK,
         )
-    ax.annotate("points", (1, 1), (6, 4), xycoords="axes fraction", textcoords="offset points", color=MUTED)
+    ax.annotate(
+        "points" if result.score.share else result.score.differs.strip(),
+        (1, 1),
+        (6, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        color=MUTED,
+    )
     ax.set_yticks(range(len(ages)), ages, color=INK)
     ax.set_ylim(len(ages) - 0.5, -0.5)
     ax.set_xlim(0, 100)
@@ -310,16 +324,32 @@ def variance_shares(result: DriftResult) -> Plot:
         "variance",
         "Where the uncertainty comes from",
         f"Stacked bars by age. At {ages[-1]}, chips make {shares[-1, 0]:.0f} %, test samples "
-        f"{shares[-1, 1]:.0f} % and the rest {shares[-1, 2]:.0f} % of the variance of the mean accuracy.",
+        f"{shares[-1, 1]:.0f} % and the rest {shares[-1, 2]:.0f} % of the variance of the mean {result.score.label}.",
         "Blue: more chips would help. Green: only more test samples would. Grey: either. To the right, the "
-        "standard error of the mean over other chips and other samples, in percentage points.",
+        "standard error of the mean over other chips and other samples.",
         ("age", *names, "standard error"),
         [
-            (age, *(f"{share:.0f} %" for share in row), f"{100 * math.sqrt(variance):.2f} points")
+            (age, *(f"{share:.0f} %" for share in row), _error(variance, result)[1])
             for age, row, variance in zip(ages, shares, total, strict=True)
         ],
         to_svg(figure),
     )
+
+
+def _on_axis(result: DriftResult) -> np.ndarray:
+    """Scores (chips, ages) where they stand on the axis."""
+    return np.vectorize(result.score.on_axis, otypes=[float])(result.scores)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _error(variance: float, result: DriftResult) -> tuple[str, str]:
+    """A standard error beside a bar, and in a table."""
+    if result.score.share:
+        return f"±{100 * math.sqrt(variance):.2f}", f"{100 * math.sqrt(variance):.2f} points"
+    return f"±{math.sqrt(variance):.3g}", f"{math.sqrt(variance):.3g}{result.score.differs}"
 
 
 def age_axis(ax: Axes, result: DriftResult, *, apart: float = 0.075) -> None:

@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from mho.errors import BadInput
 from mho.measure.result import DriftResult
-from mho.measure.sentence import bracket, cautions, percent, show_age, show_budget
+from mho.measure.sentence import cautions, percent, show_age
 from mho.measure.summary import chance, majority, recalls
-from mho.reports.figures import draw
+from mho.reports.figures import _capital, draw
 from mho.units import show_time
 
 
@@ -28,14 +28,14 @@ def write(result: DriftResult, directory: str | Path, budget: float = 0.01) -> P
     Args:
         result: What was measured.
         directory: Made if it is not there.
-        budget: Accuracy that may be lost, as a share.
+        budget: What may be lost, see `DriftResult.floor`.
 
     Returns:
         Path of ``report.html``.
 
     Raises:
         BadInput: The directory cannot be written.
-        WrongSetting: The budget does not lie in [0, 1), or chips share passes.
+        WrongSetting: A budget outside its range, or chips share passes.
     """
     result.needs_single_chips("a report")
     directory = Path(directory)
@@ -68,12 +68,14 @@ def _page(result: DriftResult, budget: float, plots: list[Any]) -> str:
         plots={plot.name: plot for plot in plots},
         inline={plot.name: Markup(plot.inline) for plot in plots},
         ages=_by_age(result),
-        corrected=_corrected(result),
+        corrected=_corrected(result) if result.score.share else [],
+        others=_others(result),
         placement=[_placed(row) for row in header.placement],
         mapped=_mapped(header.placement),
         hardware=yaml.safe_dump(header.hardware, sort_keys=False, allow_unicode=True, width=88),
         times=", ".join(show_time(t) for t in header.times_s),
-        budget=f"{100 * budget:.4g} percentage point{'' if abs(budget - 0.01) < 1e-9 else 's'}",
+        budget=_budget(result, budget),
+        score=result.score,
         budget_value=f"{budget:g}",
         level=f"{100 * header.confidence:g} %",
     )
@@ -83,21 +85,27 @@ def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str
     first, last = result.summary()[0], result.summary()[-1]
     data, level = result.header.data, f"{100 * result.header.confidence:g} %"
     life, low = result.lifetime(budget), result.lifetime(budget, statistic=5)
+    score = result.score
     numbers = [
-        ("Digital accuracy", percent(result.digital.accuracy), f"{result.digital.samples:,} samples"),
-        (f"Accuracy at {show_age(first.age_s)}", *_split(bracket(first.mean, first.low, first.high))),
+        (f"Digital {score.label}", score.show(result.digital_score), f"{result.digital.samples:,} samples"),
+        (
+            f"{_capital(score.label)} at {show_age(first.age_s)}",
+            *_split(score.bracket(first.mean, first.low, first.high)),
+        ),
     ]
     if len(result.ages_s) > 1:
-        numbers.append((f"Accuracy at {show_age(last.age_s)}", *_split(bracket(last.mean, last.low, last.high))))
-    numbers.append((f"Lifetime at {show_budget(budget)}", *_split(str(life))))
+        mean = score.bracket(last.mean, last.low, last.high)
+        numbers.append((f"{_capital(score.label)} at {show_age(last.age_s)}", *_split(mean)))
+    numbers.append((f"Lifetime at {score.show_budget(budget)}", *_split(str(life))))
     numbers.append(("Lifetime of 95 % of chips", *_split(str(low))))
     numbers.append((f"Yield at {show_age(last.age_s)}", *_split(str(result.yield_at(last.age_s, budget)))))
-    half = 100 * result.half_width()
+    half = (100 if score.share else 1) * result.half_width()
+    unit = " points" if score.share else score.differs
     numbers.append(
         (
             "Chips",
             str(len(result.chips)),
-            f"mean within ±{half:.2g} points at every age" if half < math.inf else "no interval",
+            f"mean within ±{half:.2g}{unit} at every age" if half < math.inf else "no interval",
         )
     )
     if data.classes:
@@ -119,15 +127,16 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _by_age(result: DriftResult) -> list[tuple[str, ...]]:
+    score = result.score
     return [
         (
             show_age(s.age_s),
-            bracket(s.mean, s.low, s.high),
-            bracket(s.mean, s.low_total, s.high_total).partition(" % ")[2],
-            percent(s.minimum),
-            percent(s.p5),
-            _number(100 * s.std, 2),
-            _number(100 * s.sigma_chip, 2),
+            score.bracket(s.mean, s.low, s.high),
+            _split(score.bracket(s.mean, s.low_total, s.high_total))[1],
+            score.show(s.minimum),
+            score.show(s.p5),
+            _number(100 * s.std, 2) if score.share else f"{s.std:.3g}",
+            _number(100 * s.sigma_chip, 2) if score.share else f"{s.sigma_chip:.3g}",
         )
         for s in result.summary()
     ]
@@ -149,11 +158,25 @@ def _corrected(result: DriftResult) -> list[tuple[str, ...]]:
     ]
 
 
+def _others(result: DriftResult) -> list[tuple[str, ...]]:
+    """The task's other scores and the loss: their names, then a line for the digital network and each age."""
+    names = [*result.digital.scores, "loss"]
+    lines = [("digital", {**result.digital.scores, "loss": result.digital.loss})]
+    lines += [(show_age(s.age_s), {**s.scores, "loss": s.loss}) for s in result.summary()]
+    return [("age", *names), *((age, *(f"{values[name]:.4g}" for name in names)) for age, values in lines)]
+
+
+def _budget(result: DriftResult, budget: float) -> str:
+    if not result.score.share:
+        return result.score.show_budget(budget)
+    return f"{100 * budget:.4g} percentage point{'' if abs(budget - 0.01) < 1e-9 else 's'}"
+
+
 def _of_digital(result: DriftResult) -> dict[str, str]:
     digital, recall = result.digital, recalls(result.digital, result.header.data)
     recall = recall[~np.isnan(recall)]
     return {
-        "accuracy": percent(digital.accuracy),
+        "score": result.score.show(result.digital_score),
         "balanced": percent(float(recall.mean()) if recall.size else math.nan),
         "loss": _number(digital.loss, 3),
         "top": percent(max(digital.predicted) / digital.samples if digital.predicted else math.nan),

@@ -17,7 +17,7 @@ def report(result: DriftResult | Advice, directory: str | Path, *, budget: float
     Args:
         result: What `mho.drift` or `mho.advise` returned, or ``DriftResult.load(...)``.
         directory: Made if it is not there.
-        budget: Accuracy that may be lost, as a share; an `Advice` has its own.
+        budget: What may be lost, see `DriftResult.floor`: of an accuracy as a share; an `Advice` has its own.
 
     Returns:
         Path of the HTML file: ``report.html`` or ``advice.html``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,12 @@ from mho.statistics.intervals import Interval, t_quantile
 
 @dataclass(frozen=True)
 class VarianceSplit:
-    """Components of variance of right/wrong over chips and test samples, as `variance_split` estimates them.
+    """Components of variance of a score over chips and test samples, as `variance_split` estimates them.
 
     Args:
         chips: Number of chips C.
         samples: Number of test samples N.
-        mean: Grand mean, the mean accuracy.
+        mean: Grand mean.
         chip: σ_chip², how much chips differ in accuracy. NaN for one chip.
         sample: σ_sample², how much samples differ in difficulty. NaN for one sample.
         residual: σ_e², the rest: which sample fails on which chip, and noise drawn per product. NaN for
@@ -43,7 +44,7 @@ class VarianceSplit:
         return self.chip / c, self.sample / n, self.share * self.residual / (c * n)
 
     def interval(self, confidence: float = 0.95) -> Interval:
-        """Interval of the accuracy over all chips *and* all samples of which these are random draws.
+        """Interval of the mean over all chips *and* all samples of which these are random draws.
 
         mean ± t(confidence, ν)·sqrt(V), V = σ_chip²/C + σ_sample²/N + σ_e²/(C·N) = (MS_chip + MS_sample -
         MS_e)/(C·N), with Satterthwaite's ν = (C·N·V)² / (MS_chip²/(C-1) + MS_sample²/(N-1) +
@@ -64,8 +65,8 @@ class VarianceSplit:
         return Interval(self.mean, self.mean - half, self.mean + half)
 
 
-def variance_split(correct: Iterable[NDArray[np.bool_]], share: int = 1) -> VarianceSplit:
-    """Split the variance of a table of right/wrong, chips × samples.
+def variance_split(values: Iterable[NDArray[Any]], share: int = 1) -> VarianceSplit:
+    """Split the variance of a table of scores, chips × samples.
 
     Two-way random-effects ANOVA without replication.
 
@@ -77,15 +78,15 @@ def variance_split(correct: Iterable[NDArray[np.bool_]], share: int = 1) -> Vari
 
     so σ_chip² = (MS_chip - MS_e)/N and σ_sample² = (MS_sample - MS_e)/C, set to 0 where negative. These are
     moment estimators: they need no normal distribution, and for right/wrong Σy² = Σy. Only sums over chips
-    and over samples are kept, in exact integers, never a table of floats: 1,000 chips × 10,000 samples take
-    the memory of one chip.
+    and over samples are kept, never a table: 1,000 chips × 10,000 samples take the memory of one chip. For right/wrong
+    they are exact integers; numbers are taken less the mean of the first chip, so that little cancels.
 
     Where k chips share each of R passes over the samples, the rows are passes. Chips then differ between passes and within
     them: with w = (1 - 1/k)·N/(N - 1), E MS_pass = σ_e² + σ_chip²·N/k, E MS_e = σ_e² + w·σ_chip², and
     E MS_sample - E MS_e = R·σ_sample² as before.
 
     Args:
-        correct: One boolean array (N,) per chip or pass, all over the same samples in the same order.
+        values: One array (N,) of booleans or float64 per chip or pass, all over the same samples in the same order.
         share: k, at most N/2.
 
     Raises:
@@ -95,24 +96,30 @@ def variance_split(correct: Iterable[NDArray[np.bool_]], share: int = 1) -> Vari
         Searle, Casella, McCulloch 1992, Variance Components, ch. 4.
         Satterthwaite 1946, Biometrics Bulletin 2:110.
     """
-    by_sample: NDArray[np.int64] | None = None
-    by_chip: list[int] = []
-    for row in correct:
+    by_sample: NDArray[Any] | None = None
+    by_chip: list[float] = []
+    squares: float = 0
+    pivot: float = 0
+    for row in values:
+        exact = row.dtype == np.bool_
         if by_sample is None:
-            by_sample = np.zeros(row.shape, dtype=np.int64)
+            by_sample = np.zeros(row.shape, dtype=np.int64 if exact else np.float64)
+            pivot = 0 if exact or not row.size else float(row.mean())
         if row.ndim != 1 or row.shape != by_sample.shape:
             raise WrongSetting(
                 f"chip {len(by_chip)} has shape {row.shape}", f"every chip needs shape {by_sample.shape}"
             )
-        by_sample += row
-        by_chip.append(int(np.count_nonzero(row)))
+        y = row if exact else row - pivot
+        by_sample += y
+        by_chip.append(int(np.count_nonzero(y)) if exact else float(y.sum()))
+        squares += by_chip[-1] if exact else float(y @ y)
     if by_sample is None or by_sample.size == 0:
         raise WrongSetting("a table without chips or samples", "measure at least one chip")
-    c, n, right = len(by_chip), int(by_sample.size), sum(by_chip)
-    # Sums of squares times C·N, as exact integers: no cancellation.
-    chip_ss = c * sum(k * k for k in by_chip) - right**2
-    sample_ss = n * int(by_sample @ by_sample) - right**2
-    rest_ss = c * n * right - right**2 - chip_ss - sample_ss
+    c, n, total = len(by_chip), int(by_sample.size), sum(by_chip)
+    # Sums of squares times C·N; of integers exact.
+    chip_ss = c * sum(k * k for k in by_chip) - total**2
+    sample_ss = n * (by_sample @ by_sample).item() - total**2
+    rest_ss = max(c * n * squares - total**2 - chip_ss - sample_ss, 0)
     ms_chip = chip_ss / (c * n * (c - 1)) if c > 1 else math.nan
     ms_sample = sample_ss / (c * n * (n - 1)) if n > 1 else math.nan
     rest = rest_ss / (c * n * (c - 1) * (n - 1)) if c > 1 and n > 1 else math.nan
@@ -121,7 +128,7 @@ def variance_split(correct: Iterable[NDArray[np.bool_]], share: int = 1) -> Vari
     return VarianceSplit(
         chips=c * share,
         samples=n,
-        mean=right / (c * n),
+        mean=pivot + total / (c * n),
         chip=chip,
         sample=_positive((ms_sample - rest) / c),
         residual=rest - within * chip,

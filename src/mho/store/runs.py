@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from mho.errors import BadInput, BadResults, MhoError
-from mho.store.records import Measurement, RunHeader
+from mho.store.files import probe, replaced
+from mho.store.header import RunHeader
+from mho.store.measurement import Measurement
 
 _RUN, _ROWS = "run.json", "rows.jsonl"
 
@@ -51,11 +53,8 @@ class RunStore:
         Raises:
             BadInput: It cannot be written.
         """
-        probe = self.directory / f".probe.{os.getpid()}"
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
+            probe(self.directory)
             (self.directory / _ROWS).open("ab").close()
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -204,6 +203,8 @@ def _read_rows(path: Path, header: RunHeader) -> _Rows:
             )
         if measurement.samples != header.data.samples:
             raise _damage(path, number, f"{measurement.samples} samples in a run over {header.data.samples}")
+        if measurement.score != header.score.name:
+            raise _damage(path, number, f"a measurement of {measurement.score} in a run of {header.score.name}")
         pending.append(measurement)
         position += len(line) + 1
         if len(pending) == len(ages):
@@ -260,15 +261,8 @@ def _read_header(path: Path) -> tuple[RunHeader, Measurement]:
 
 def _write_header(path: Path, header: RunHeader, digital: Measurement) -> None:
     data = {"digest": header.digest(), "header": header.to_json(), "digital": digital.to_json()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as part:
+        part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _refuse_another_run(stored: RunHeader, header: RunHeader, directory: Path) -> None:
@@ -301,12 +295,18 @@ def _short(value: Any) -> str:
 
 
 def _refuse_other_weights(stored: Measurement, digital: Measurement, directory: Path) -> None:
-    """Weights may change under one name. Another thread count may flip one answer in a thousand."""
-    flips = int(np.count_nonzero(stored.correct != digital.correct)) if stored.samples == digital.samples else None
-    if flips is None or flips > max(1, stored.samples // 1000):
+    """Weights may change under one name. Another thread count may change one answer in a thousand."""
+    if stored.samples != digital.samples or stored.values.dtype != digital.values.dtype:
+        changed = stored.samples
+    elif stored.values.dtype == np.bool_:
+        changed = int(np.count_nonzero(stored.values != digital.values))
+    else:
+        near = 0.01 * float(stored.values.std(dtype=np.float64))
+        changed = int(np.count_nonzero(~np.isclose(stored.values, digital.values, rtol=1e-3, atol=near)))
+    if changed > max(1, stored.samples // 1000):
         raise BadResults(
             f"the digital network now answers otherwise: "
-            f"accuracy was {stored.accuracy:.4f} and is {digital.accuracy:.4f}",
+            f"{stored.score} was {stored.mean:.4f} and is {digital.mean:.4f}",
             "its weights or the data have changed: give another --out, or remove this directory",
             path=str(directory),
         )

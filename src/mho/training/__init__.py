@@ -3,12 +3,12 @@
 from mho.training.clip import Clip
 from mho.training.hwa import HWA, Session
 from mho.training.injections import Discretise, DropConnect, Gaussian, Injection, Programming
-from mho.training.loop import Distillation, FitResult, fit, loss_for, shuffled
+from mho.training.loop import Distillation, FitResult, fit, shuffled
 from mho.training.plain import train
 from mho.training.ranking import rank_weights
 from mho.training.schedule import Schedule
 
 __all__ = [
     "HWA", "Clip", "Discretise", "Distillation", "DropConnect", "FitResult", "Gaussian", "Injection", "Programming",
-    "Schedule", "Session", "fit", "loss_for", "rank_weights", "shuffled", "train",
+    "Schedule", "Session", "fit", "rank_weights", "shuffled", "train",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""`fit`: the training loop on PyTorch Lightning, and its parts: order of samples, losses, checkpoints."""
+"""`fit`: the training loop and its parts: order of samples, steps, processes, checkpoints, loggers."""
 
 from mho.training.loop.fit import FitResult, fit
 from mho.training.loop.loader import shuffled
-from mho.training.loop.losses import Distillation, loss_for
+from mho.training.loop.loss import Distillation
 
-__all__ = ["Distillation", "FitResult", "fit", "loss_for", "shuffled"]
+__all__ = ["Distillation", "FitResult", "fit", "shuffled"]

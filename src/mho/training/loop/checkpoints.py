@@ -1,28 +1,25 @@
-"""The folder of a training run: `run.json` (its settings) and checkpoints that are either whole or not there."""
+"""The folder of a training: `run.json` (its settings) and checkpoints that are either whole or not there."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from mho.errors import BadInput, BadResults, WrongSetting
+from mho.errors import BadInput, BadResults
+from mho.store.digest import digest
+from mho.store.files import probe, replaced
 
 RESUME = ("auto", "must", "never")
 _RUN, _LAST, _BEST = "run.json", "last.ckpt", "best.ckpt"
 
 
 class Folder:
-    """One training run in one directory.
+    """One training in one directory.
 
     Args:
         directory: Made by `begin`.
@@ -33,11 +30,11 @@ class Folder:
         self.last, self.best = self.directory / _LAST, self.directory / _BEST
 
     def begin(self, settings: dict[str, Any], resume: str) -> dict[str, Any] | None:
-        """Claim the directory for a run, or find the run that is there.
+        """Claim the directory for a training, or find the training that is there.
 
         Args:
             settings: What decides the result, plain values only. Its 'weights', the digest of those to begin with, may also
-                be that of a checkpoint: the network that training left behind.
+                be that of a checkpoint: the network that this training left behind.
             resume: ``"auto"``: go on where there is something, else begin; ``"must"`` and ``"never"`` insist on one.
 
         Returns:
@@ -45,26 +42,33 @@ class Folder:
 
         Raises:
             BadInput: The directory cannot be written, or `resume` asks for what is not so.
-            BadResults: It holds another run, or a damaged one.
+            BadResults: It holds another training, or a damaged one.
         """
-        self._check_writable()
-        stored, state = self._stored(), None
-        if stored is not None:
-            if resume == "never":
-                raise BadInput("there is a run already", "give another out, or resume='auto'", path=str(self.directory))
-            state = load_checkpoint(self.last) if self.last.exists() else None
-            if settings["weights"] in self._weights(state):
-                settings = {**settings, "weights": stored.get("weights")}
-            different = [k for k in {**stored, **settings} if stored.get(k) != settings.get(k)]
-            if different:
-                found = "; ".join(f"{k}: {stored.get(k)!r} there, {settings.get(k)!r} asked for" for k in different)
-                raise BadResults(f"it holds another run ({found})", "give another out", path=str(self.directory))
-        elif self.last.exists() or self.best.exists():
-            raise BadResults(f"checkpoints without {_RUN}", "give another out", path=str(self.directory))
-        if resume == "must" and state is None:
-            raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=str(self.directory))
-        if stored is None:
-            with replaced(self.directory / _RUN) as part:
+        here, path = str(self.directory), self.directory / _RUN
+        try:
+            probe(self.directory)
+            stored = json.loads(path.read_text()) if path.exists() else {}
+        except OSError as error:
+            found = f"cannot write checkpoints: {error.strerror or error}"
+            raise BadInput(found, "give another out", path=here) from error
+        except ValueError as error:
+            raise BadResults(f"is damaged ({error})", "give another out", path=str(path)) from error
+        if stored and resume == "never":
+            raise BadInput("there is a run already", "give another out, or resume='auto'", path=here)
+        state = load_checkpoint(self.last) if self.last.exists() else None
+        if not stored and (state is not None or self.best.exists()):
+            raise BadResults(f"checkpoints without {_RUN}", "give another out", path=here)
+        settings = json.loads(json.dumps(settings))
+        if settings["weights"] in self._left_behind(state):
+            settings["weights"] = stored.get("weights")
+        different = [key for key in {**stored, **settings} if stored.get(key) != settings.get(key)]
+        if stored and different:
+            found = "; ".join(f"{key}: {stored.get(key)!r} there, {settings.get(key)!r} asked for" for key in different)
+            raise BadResults(f"it holds another run ({found})", "give another out", path=here)
+        if state is None and resume == "must":
+            raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=here)
+        if not stored:
+            with replaced(path) as part:
                 part.write_text(json.dumps(settings, indent=1))
         return state
 
@@ -80,30 +84,11 @@ class Folder:
         except (OSError, RuntimeError) as error:
             raise BadInput(f"cannot write a checkpoint: {error}", "the last one is kept", path=str(path)) from error
 
-    def _weights(self, state: dict[str, Any] | None) -> set[str]:
-        """Digests of the weights that this run left in a network."""
-        found = set() if state is None else {digest(*state["net"].values())}
-        if self.best.exists():
-            found.add(digest(*load_checkpoint(self.best)["state_dict"].values()))
-        return found
-
-    def _stored(self) -> dict[str, Any] | None:
-        path = self.directory / _RUN
-        try:
-            return dict(json.loads(path.read_text())) if path.exists() else None
-        except ValueError as error:
-            raise BadResults(f"is damaged ({error})", "give another out", path=str(path)) from error
-
-    def _check_writable(self) -> None:
-        probe = self.directory / f".probe.{os.getpid()}"
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise BadInput(
-                f"cannot write checkpoints: {error.strerror or error}", "give another out", path=str(self.directory)
-            ) from error
+    def _left_behind(self, state: dict[str, Any] | None) -> set[str]:
+        """Digests of the weights that this training left in a network."""
+        nets = [] if state is None else [state["net"]]
+        nets += [load_checkpoint(self.best)["state_dict"]] if self.best.exists() else []
+        return {digest(*net.values()) for net in nets}
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -119,62 +104,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise BadResults(f"is damaged ({reason})", "remove the run, or give another out", path=str(path)) from error
 
 
-def check_resume(resume: str) -> None:
-    """Refuse an unknown way to resume.
-
-    Raises:
-        WrongSetting: It is none of `RESUME`.
-    """
-    if resume not in RESUME:
-        raise WrongSetting(f"unknown resume {resume!r}", f"valid are {', '.join(RESUME)}", path="resume")
-
-
-def digest(*tensors: Any) -> str:
-    """12 hexadecimal digits that change with any value of the tensors; what is none is skipped."""
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        if isinstance(tensor, Tensor):
-            sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return sha.hexdigest()[:12]
-
-
-def shapes_of(net: nn.Module) -> str:
-    """A digest of the names and shapes of a network's tensors, and of what its modules say of themselves."""
-    text = repr(net) + "".join(f"{k}{tuple(v.shape)}{v.dtype}" for k, v in net.state_dict().items())
-    hardware = sorted({repr(m.hw) for m in net.modules() if hasattr(m, "hw")})
-    return hashlib.sha256((_plain(text) + "".join(hardware)).encode()).hexdigest()[:12]
-
-
 def name_of(thing: Any) -> str | None:
-    """A name that is the same in the next process."""
+    """What a thing says of itself, the same in the next process."""
     if thing is None or isinstance(thing, str):
         return thing
     if isinstance(thing, functools.partial):
-        return _plain(f"{name_of(thing.func)}{thing.args}{sorted(thing.keywords.items())}")
+        return f"{name_of(thing.func)}{thing.args}{sorted(thing.keywords.items())}"
     if hasattr(thing, "__qualname__"):
         return f"{thing.__module__}.{thing.__qualname__}"
-    return _plain(repr(thing))
-
-
-def _plain(text: str) -> str:
-    return re.sub(r" at 0x[0-9a-f]+", "", text)
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A file to write; where that succeeds it takes the place of `path`, on the disk, in one move."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))

@@ -1,4 +1,4 @@
-"""The order of the samples: a permutation with an address for every epoch, cut into steps, parts and ranks."""
+"""The order of the samples: a permutation with an address for every epoch, cut into steps, parts and processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mho.errors import BadInput
 from mho.rng import key
-from mho.training.loop.losses import IGNORED
+from mho.tasks import Task
+from mho.tasks.items import joined, length, take, tensors_of
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """From a batch of inputs and a generator to a batch of inputs."""
@@ -22,78 +23,88 @@ class Samples:
     """All samples in memory.
 
     Attributes:
-        inputs: (N, …).
-        labels: (N, …), or None.
-        name: Of the data, for messages.
+        inputs: What the network takes for N items: a tensor (N, …), or a dict or tuple of such.
+        targets: As the task has them, or None.
+        counts: How many values of each score an item gives, (N,): 1, or the tokens of a text that count.
     """
 
-    inputs: Tensor
-    labels: Tensor | None
-    name: str = "data"
+    inputs: Any
+    targets: Any
+    counts: Tensor
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.counts)
 
 
 class Part(NamedTuple):
     """What one process computes at a time.
 
     Attributes:
-        inputs: (n, …).
-        labels: (n, …), or None.
+        inputs: Of n items.
+        targets: Of the same, or None.
         weight: Factor of its mean loss, so that the mean over processes and accumulated parts is the mean over the step.
-        counted: Samples, or labels that count, in it.
+        counted: The items' counts together.
         place: Number of the part within its epoch.
     """
 
-    inputs: Tensor
-    labels: Tensor | None
+    inputs: Any
+    targets: Any
     weight: float
     counted: int
     place: int
 
 
-def hold(data: Iterable[Any], *, path: str = "data") -> Samples:
+def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", training: bool = True) -> Samples:
     """All samples of a data set, or of any iterable of batches, together in memory.
 
     Args:
-        data: Has `inputs` and `labels`, or gives batches of inputs, or of (inputs, labels). Where the tensors lie they
+        data: Has `inputs` and `labels`, or gives batches of inputs, or of (inputs, targets). Where the tensors lie they
             stay: data on the GPU is cut into batches there.
-        path: What to call it in messages.
+        task: Checks the targets; without it they are taken as they are.
+        path: What to call the data in messages.
+        training: Whether soft targets are allowed, where the task knows such.
 
     Raises:
-        BadInput: No sample, or batches that are neither.
+        BadInput: No sample, batches that are neither, or targets that are none for the task.
     """
-    inputs, labels = getattr(data, "inputs", None), getattr(data, "labels", None)
-    name = str(getattr(data, "name", path))
-    if isinstance(inputs, Tensor) and isinstance(labels, Tensor):
-        return Samples(inputs, labels, name)
-    xs: list[Tensor] = []
-    ys: list[Tensor] = []
-    for i, batch in enumerate(data):
-        x, y = (batch[0], batch[1]) if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
-        if not isinstance(x, Tensor):
-            raise BadInput(
-                f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)", path=path
-            )
-        y = None if y is None else torch.as_tensor(y)
-        if y is not None and (not y.dim() or len(x) != len(y)):
-            raise BadInput(
-                f"batch {i} has {len(x)} inputs and labels {tuple(y.shape)}", "one label an input", path=path
-            )
-        if i and (y is None) != (not ys):
+    whole = (getattr(data, "inputs", None), getattr(data, "labels", None))
+    xs: list[Any] = []
+    ys: list[Any] = []
+    for i, batch in enumerate([whole] if all(isinstance(part, Tensor) for part in whole) else data):
+        x, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+        if not any(True for _ in tensors_of(x)):
+            found, remedy = f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)"
+            raise BadInput(found, remedy, path=path)
+        if xs and isinstance(x, Tensor) and x.shape[1:] != xs[0].shape[1:]:
+            found = f"batch {i} has inputs {tuple(x.shape)}, the first {tuple(xs[0].shape)}"
+            remedy = "inputs have one shape; for a pair of tensors (inputs, labels) give [(inputs, labels)]"
+            raise BadInput(found, remedy, path=path)
+        if i and (y is None) != (ys[0] is None):
             raise BadInput("some batches have labels and some have none", "give all of them or none", path=path)
-        if xs and x.shape[1:] != xs[0].shape[1:]:
-            raise BadInput(
-                f"batch {i} has inputs {tuple(x.shape)}, the first {tuple(xs[0].shape)}",
-                "inputs have one shape; for a pair of tensors (inputs, labels) give [(inputs, labels)]",
-                path=path,
-            )
+        if y is not None:
+            y = torch.as_tensor(y) if task is None else task.targets(y, path=path, training=training)
+            if any(len(part) != length(x) if part.dim() else True for part in tensors_of(y)):
+                shapes = ", ".join(str(tuple(part.shape)) for part in tensors_of(y))
+                raise BadInput(f"batch {i} has {length(x)} inputs and labels {shapes}", "one label an input", path=path)
         xs.append(x)
-        ys += [] if y is None else [y]
-    if not sum(map(len, xs)):
+        ys.append(y)
+    if not sum(map(length, xs)):
         raise BadInput("there is no sample", "give at least one batch of (inputs, labels)", path=path)
-    return Samples(torch.cat(xs), torch.cat(ys) if ys else None, name)
+    # What is whole already is not copied.
+    x, y = (xs[0], ys[0]) if len(xs) == 1 else (joined(xs), None if ys[0] is None else joined(ys))
+    counts = torch.ones(length(x), dtype=torch.long) if y is None or task is None else task.counts(y).cpu()
+    if not int(counts.sum()):
+        raise BadInput("no label counts", "give labels that are not all to be ignored", path=path)
+    return Samples(x, y, counts)
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """A tensor, or dicts and tuples of such, on a device."""
+    if isinstance(batch, dict):
+        return {name: moved(part, device) for name, part in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(moved(part, device) for part in batch)
+    return batch.to(device) if isinstance(batch, Tensor) else batch
 
 
 def order(samples: int, *, seed: int, epoch: int) -> Tensor:
@@ -102,15 +113,15 @@ def order(samples: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(samples, generator=generator)
 
 
-def shuffled(data: Iterable[Any], *, batch: int, epoch: int, seed: int = 0) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The batches (inputs, labels) of an epoch, in the order in which `fit` takes them: for loops of one's own."""
+def shuffled(data: Iterable[Any], *, batch: int, epoch: int, seed: int = 0) -> Iterator[tuple[Any, Any]]:
+    """The batches (inputs, targets) of an epoch, in the order in which `fit` takes them: for loops of one's own."""
     samples = data if isinstance(data, Samples) else hold(data)
     for rows in order(len(samples), seed=seed, epoch=epoch).split(batch):
-        yield samples.inputs[rows], None if samples.labels is None else samples.labels[rows]
+        yield take(samples.inputs, rows), take(samples.targets, rows)
 
 
 class Loader:
-    """The parts of one epoch that are still to do, for one process.
+    """The parts of each epoch, for one process.
 
     A step takes `batch · world · accumulate` samples; its parts follow one another, and of each part every process
     takes every world-th sample. The last step of an epoch may be smaller.
@@ -131,71 +142,26 @@ class Loader:
     ) -> None:  # fmt: skip
         self.samples, self.batch, self.seed, self.augment = samples, batch, seed, augment
         self.world, self.rank, self.accumulate = world, rank, accumulate
-        self.epoch, self.first = 0, 0
-        self._counted: Tensor | None = None
-        labels = samples.labels
-        if labels is not None and bool((labels == IGNORED).any()):
-            self._counted = (labels != IGNORED).flatten(1 if labels.dim() > 1 else 0).cpu()
-            self._counted = self._counted.sum(1) if labels.dim() > 1 else self._counted.long()
-
-    @property
-    def parts(self) -> int:
+        self.parts = -(-len(samples) // (batch * world))
         """Parts in a whole epoch."""
-        return -(-len(self.samples) // (self.batch * self.world))
-
-    @property
-    def steps(self) -> int:
+        self.steps = -(-self.parts // accumulate)
         """Optimiser steps in a whole epoch."""
-        return -(-self.parts // self.accumulate)
+        self.total = int(samples.counts.sum())
+        """Counts of a whole epoch."""
 
-    @property
-    def total(self) -> int:
-        """Samples, or labels that count, in a whole epoch."""
-        return len(self.samples) if self._counted is None else int(self._counted.sum())
-
-    def start(self, epoch: int, first: int = 0) -> Loader:
-        """Go to part `first` of an epoch; returns itself."""
-        self.epoch, self.first = epoch, first
-        return self
-
-    def __len__(self) -> int:
-        return self.parts - self.first
-
-    def __iter__(self) -> Iterator[Part]:
-        epoch = self.epoch
-        permutation = order(len(self.samples), seed=self.seed, epoch=epoch)
-        together = permutation.split(self.batch * self.world)
-        for index in range(self.first, len(together)):
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Part]:
+        """The parts of an epoch, from part `first` on."""
+        together = order(len(self.samples), seed=self.seed, epoch=epoch).split(self.batch * self.world)
+        for index in range(first, self.parts):
             begin = index - index % self.accumulate
             step = torch.cat(together[begin : begin + self.accumulate])
             rows = together[index][self.rank :: self.world]
-            count, of = self._count(rows), self._count(step)
+            count, of = int(self.samples.counts[rows].sum()), int(self.samples.counts[step].sum())
             weight = self.world * self.accumulate * count / of if of else 0.0
+            # A process that is left without a sample computes one that does not count: the others wait for it.
             rows = rows if len(rows) else together[index][:1]
-            inputs = self.samples.inputs[rows]
+            inputs, targets = take(self.samples.inputs, rows), take(self.samples.targets, rows)
             if self.augment is not None:
                 address = key("fit", "augment", self.seed, epoch, index, self.rank)
                 inputs = self.augment(inputs, torch.Generator().manual_seed(address))
-            labels = None if self.samples.labels is None else self.samples.labels[rows]
-            yield Part(inputs, labels, weight, count, index)
-
-    def _count(self, rows: Tensor) -> int:
-        return len(rows) if self._counted is None else int(self._counted[rows].sum())
-
-
-class InOrder:
-    """The batches of one process of a validation set, never shuffled."""
-
-    def __init__(self, samples: Samples, *, batch: int, world: int = 1, rank: int = 0) -> None:
-        self.samples, self.batch, self.world, self.rank = samples, batch, world, rank
-
-    def __len__(self) -> int:
-        return len(range(self.rank, -(-len(self.samples) // self.batch), self.world))
-
-    def __iter__(self) -> Iterator[Part]:
-        total = -(-len(self.samples) // self.batch)
-        for index in range(self.rank, total, self.world):
-            rows = slice(index * self.batch, (index + 1) * self.batch)
-            labels = None if self.samples.labels is None else self.samples.labels[rows]
-            inputs = self.samples.inputs[rows]
-            yield Part(inputs, labels, 1.0, len(inputs), index)
+            yield Part(inputs, targets, weight, count, index)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mho.errors import BadInput, WrongSetting
+from mho.errors import BadInput, NotYet, WrongSetting
 
-OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "constant", "onecycle")
 _RATES = {"sgd": 0.01, "adamw": 1e-3}
 _MOMENTUM = 0.9
@@ -37,6 +36,7 @@ def make_optimizer(
     Raises:
         WrongSetting: An unknown name, a number outside its range, or a setting that the optimiser does not have.
         BadInput: Nothing to train.
+        NotYet: LBFGS.
     """
     if lr is not None and not 0 < lr < float("inf"):
         raise WrongSetting(f"lr = {lr}", "give a number above 0", path="lr")
@@ -47,22 +47,24 @@ def make_optimizer(
         raise BadInput("no parameter of the network wants a gradient", "call net.requires_grad_(True)", path="net")
     if callable(which):
         if lr is not None or weight_decay or momentum is not None:
+            remedy = "set them in the callable: optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1)"
             raise WrongSetting(
-                "lr, weight_decay and momentum belong to optimisers given by name",
-                "set them in the callable: optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1)",
-                path="optimizer",
+                "lr, weight_decay and momentum belong to optimisers given by name", remedy, path="optimizer"
             )
-        return which([p for _, p in named])
-    if which not in OPTIMIZERS:
-        raise WrongSetting(f"unknown optimizer {which!r}", f"valid are {', '.join(OPTIMIZERS)}", path="optimizer")
+        made = which([p for _, p in named])
+        if isinstance(made, torch.optim.LBFGS):
+            raise NotYet("LBFGS computes the loss several times in a step", "take another", path="optimizer")
+        return made
+    if which not in _RATES:
+        raise WrongSetting(f"unknown optimizer {which!r}", f"valid are {', '.join(_RATES)}", path="optimizer")
     if which == "adamw" and momentum is not None:
         raise WrongSetting("adamw has no momentum", "leave it out, or take optimizer='sgd'", path="momentum")
     if momentum is not None and not 0 <= momentum < 1:
         raise WrongSetting(f"momentum = {momentum} lies outside [0, 1)", "0.9 is usual", path="momentum")
-    ranges = [p for name, p in named if name.rpartition(".")[2] in _RANGES]
-    others = [p for name, p in named if name.rpartition(".")[2] not in _RANGES]
-    groups = [{"params": others, "weight_decay": weight_decay}, {"params": ranges, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
+    of: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    for name, p in named:
+        of[name.rpartition(".")[2] in _RANGES].append(p)
+    groups = [{"params": of[ranges], "weight_decay": 0.0 if ranges else weight_decay} for ranges in of if of[ranges]]
     rate = _RATES[which] if lr is None else lr
     if which == "adamw":
         return torch.optim.AdamW(groups, lr=rate)

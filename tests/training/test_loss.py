@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from mho.errors import BadInput, WrongSetting
-from mho.training.loop.losses import IGNORED, Distillation, loss_for
+from mho.tasks import IGNORED
+from mho.training import Distillation
 
 
 class Fixed(nn.Module):
@@ -59,27 +58,9 @@ def test_a_teacher_learns_nothing_and_agreement_costs_nothing():
     assert teacher.scores.grad is None and float(student.grad.abs().max()) < 1e-6 and not teacher.training
 
 
-def test_the_losses_of_the_tasks_agree_where_they_mean_the_same():
-    z, labels = _draw(7), torch.tensor([0, 1, 1, 0, 1, 0, 0])
-    expected = sum(math.log1p(math.exp(-float(v) if y else float(v))) for v, y in zip(z, labels, strict=True)) / 7
-    two = torch.stack([torch.zeros(7), z], -1)
-    for task, output in (("classes", two), ("logit", z[:, None]), ("probability", torch.sigmoid(z))):
-        assert float(loss_for(task)(output, labels)) == pytest.approx(expected, rel=1e-5), task
-
-
-def test_classes_may_stand_behind_positions():
-    output, labels = _draw(2, 3, 4), torch.tensor([[0, 3, IGNORED], [1, IGNORED, 2]])
-    log = torch.log_softmax(output, -1)
-    picked = [-float(log[i, j, labels[i, j]]) for i in range(2) for j in range(3) if labels[i, j] != IGNORED]
-    assert float(loss_for("classes")(output, labels)) == pytest.approx(sum(picked) / 4, rel=1e-6)
-
-
 @pytest.mark.parametrize(
     ("make", "error", "named"),
     [
-        (lambda: loss_for("regression"), WrongSetting, "probability"),
-        (lambda: loss_for("classes")(_draw(3, 4), torch.zeros(2).long()), BadInput, r"\(3, 4\)"),
-        (lambda: loss_for("logit")(_draw(3, 4), torch.zeros(3).long()), BadInput, "one output a label"),
         (lambda: Distillation(nn.Identity(), temperature=0.0), WrongSetting, "temperature"),
         (lambda: Distillation(nn.Identity(), share=1.5), WrongSetting, "share"),
         (lambda: Distillation(Fixed(_draw(3, 4)))(_draw(3, 4), None), BadInput, "share = 1"),

@@ -1,0 +1,83 @@
+"""`ChipJob`: one chip, or the chips of one pass, measured at every age."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from mho.chip import fuse, program
+from mho.measure.evaluate import measure
+from mho.measure.shared import parts, together
+from mho.measure.test_data import TestData
+from mho.recalibration import Recalibration, recalibrated
+from mho.rng import reads
+from mho.store import Measurement
+
+
+@dataclass(frozen=True)
+class ChipJob:
+    """Called with the number of a chip it programs, ages and measures it; picklable, so that workers can.
+
+    Attributes:
+        net: The converted network.
+        data: The test data.
+        ages: In seconds, increasing.
+        seed: Root seed.
+        share: How many chips share a pass over the data.
+        recalibrations: What a chip goes through at each age, in order.
+        refresh_s: Seconds after which it is programmed anew, again and again, or None.
+    """
+
+    net: nn.Module
+    data: TestData
+    ages: tuple[float, ...]
+    seed: int
+    share: int = 1
+    recalibrations: tuple[Recalibration, ...] = ()
+    refresh_s: float | None = None
+
+    def __call__(self, first: int) -> list[Measurement]:
+        """Measurements at every age, of chip `first`, or of the pass that it and the next ones share."""
+        if self.share == 1:
+            return self._measure(first, self.data)
+        seen = [
+            [(m, where) for m in self._measure(first + i, part)]
+            for i, (part, where) in enumerate(parts(self.data, self.share, "share", self.seed, first))
+        ]
+        return [together(at_one_age) for at_one_age in zip(*seen, strict=True)]
+
+    def _measure(self, index: int, data: TestData) -> list[Measurement]:
+        chip = program(self.net, self.seed, chip=index)
+        measured = []
+        for age in self.ages:
+            since = age
+            if self.refresh_s is not None:
+                cycle, since = last_programming(age, self.refresh_s)
+                if cycle != chip.cycle:
+                    chip = program(self.net, self.seed, chip=index, cycle=cycle)
+            net = chip.at(since)
+            if self.recalibrations:
+                noise = partial(reads, "recalibrate", self.seed, index, repr(age))
+                net = recalibrated(chip.at(since, read=1), net, self.recalibrations, noise)
+            measured.append(
+                measure(fuse(net, inplace=True), data, chip=index, age_s=age, address=("read", self.seed, index))
+            )
+        return measured
+
+
+def last_programming(age_s: float, refresh_s: float) -> tuple[int, float]:
+    """How often a chip has been programmed anew at an age, and the seconds since.
+
+    Refreshed every T: at age t it is in cycle ⌈t/T⌉ - 1, at t minus the cycle's beginning; t = nT is just before the n-th
+    refresh, when the chip is at its oldest.
+    """
+    if age_s == 0:
+        return 0, age_s
+    turns = age_s / refresh_s
+    whole = round(turns)
+    exact = whole > 0 and math.isclose(turns, whole, rel_tol=1e-9)
+    cycle = whole - 1 if exact else math.floor(turns)
+    return cycle, refresh_s if exact else age_s - cycle * refresh_s

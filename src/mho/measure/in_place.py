@@ -1,0 +1,70 @@
+"""What hardware the arrays of a network stand on, taken from the arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from mho.errors import WrongSetting
+from mho.hardware import Hardware
+from mho.nn import AnalogMatrix
+from mho.nn.layer import layer_paths
+
+_OF_THE_NETWORK = ("version", "name", "sources", "digital", "layers")
+
+
+def hardware_in_place(net: nn.Module) -> Hardware:
+    """The description of the arrays as they are: that of the network, and under `layers` what some layers have instead.
+
+    A layer's hardware can be another than what the network was converted with (`SmallestBits.apply`); matrices of one layer
+    that differ are named by their own paths.
+
+    Raises:
+        WrongSetting: The network has no arrays, or is one chip already.
+    """
+    matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
+    if not matrices:
+        raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
+    if any(matrix.programmed for matrix in matrices):
+        raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
+    whole = getattr(getattr(net, "placement", None), "hardware", None) or matrices[0].hw
+    paths = layer_paths(net)
+    if all(m.hw is whole or m.hw == whole.for_layer(paths[m.path]) for m in matrices):
+        return whole if whole.layers else matrices[0].hw
+    if all(m.hw == matrices[0].hw for m in matrices):
+        return matrices[0].hw
+    base = whole.replace(layers={})
+    described = base.as_dict()
+    found: dict[str, dict[str, Any]] = {}
+    by_layer: dict[str, list[AnalogMatrix]] = {}
+    for matrix in matrices:
+        by_layer.setdefault(paths[matrix.path], []).append(matrix)
+    for layer, held in by_layer.items():
+        alike = all(m.hw == held[0].hw for m in held)
+        for path, hw in {(layer if alike else m.path): m.hw for m in held}.items():
+            if changes := dict(_differences(described, hw.as_dict())):
+                found[path] = changes
+    return base.replace(layers=found)
+
+
+def definitions_in_place(hw: Hardware) -> tuple[str, ...]:
+    """What each σ means, for the network and then for the layers where something else is drawn."""
+    whole = tuple(map(str, hw.definitions()))
+    for pattern in hw.layers:
+        of_layer = hw.for_layer(pattern).definitions()
+        whole += tuple(f"{pattern}: {text}" for text in map(str, of_layer) if text not in whole)
+    return whole
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Dotted keys whose values differ, with the new ones; a part of another kind as a whole."""
+    found: list[tuple[str, Any]] = []
+    for key, value in after.items():
+        old = before.get(key)
+        if old == value or (not prefix and key in _OF_THE_NETWORK):
+            continue
+        same = isinstance(old, Mapping) and isinstance(value, Mapping) and old.get("kind") == value.get("kind")
+        found += _differences(old, value, f"{prefix}{key}.") if same else [(f"{prefix}{key}", value)]  # type: ignore[arg-type]
+    return found
