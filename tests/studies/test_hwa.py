@@ -59,3 +59,9 @@ def test_it_is_drawn_from_what_is_stored(tmp_path):
         expected.value
     )
     assert f"{100 * np.mean(gains):+.1f}" in table
+
+
+def test_every_stored_training_seed_is_drawn(tmp_path):
+    for seed in range(5):
+        _store(tmp_path / f"pcm-sigma-0.08-seed{seed}", 0.01, seed)
+    assert "5 × 8" in list(write_hwa(tmp_path))[-1].read_text()
