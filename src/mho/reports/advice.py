@@ -69,7 +69,7 @@ def accuracy_by_remedy(advice: Advice) -> Plot:
         digital = 100 * advice.digital[1]
         ax.axhline(digital, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
         ax.axhline(digital - 100 * advice.budget, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
-        age_axis(ax, advice.baseline.measured, apart=0.13)
+        age_axis(ax, advice.ages_s, apart=0.13)
         ax.set_ylabel("accuracy (%)")
         _labels(ax, ends)
         svg = to_svg(figure)
