@@ -11,7 +11,9 @@ app = typer.Typer(
     help="The studies: list them, measure their arms, or draw what is stored of them.", no_args_is_help=True
 )
 _NAME = Annotated[str, typer.Argument(help="A name of 'mho study list'.")]
-_OUT = typer.Option("--out", help="Folder with one folder an arm; default: studies/NAME, with the scale where it is not cpu.")
+_OUT = typer.Option(
+    "--out", help="Folder with one folder an arm; default: studies/NAME, with the scale where it is not cpu."
+)
 
 
 @app.command("list")
@@ -32,7 +34,10 @@ def list_studies() -> None:
 def run(
     name: _NAME,
     scale: Annotated[
-        str, typer.Option("--scale", help="smoke (a minute, no data needed), cpu (what is stored) or full (published size).")
+        str,
+        typer.Option(
+            "--scale", help="smoke (a minute, no data needed), cpu (what is stored) or full (published size)."
+        ),
     ] = "cpu",
     only: Annotated[str, typer.Option("--only", help="Arms whose name contains this.")] = "",
     out: Annotated[Path | None, _OUT] = None,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mho.errors import BadInput
 from mho.reports.comparison import draw
 from mho.studies import Claim, Results, Study
+from mho.studies.outcome import NotStored
 from mho.studies.runner import results
+
+T = TypeVar("T")
+
+_SMOKE = "**Smoke scale**: another network, hardly any chips. It shows that everything runs, and decides nothing."
 
 
 def write_study(study: Study, out: Path) -> Iterator[Path]:
     """Draw ``figures/*.svg``, ``table.md`` and ``summary.md`` in the study's folder.
+
+    Figures and tables that need an arm which is not stored yet are left out.
 
     Yields:
         Each file.
@@ -23,12 +30,13 @@ def write_study(study: Study, out: Path) -> Iterator[Path]:
         BadInput: The folder cannot be written.
     """
     stored = results(study, out)
-    figures = study.figures(stored)
+    figures, tables = _drawable(study.figures, stored), _drawable(study.tables, stored)
     texts = {f"figures/{figure.name}.svg": draw(figure) for figure in figures}
-    texts["table.md"] = "\n".join(table.markdown() for table in study.tables(stored))
+    texts["table.md"] = "\n".join(table.markdown() for table in tables)
     texts["summary.md"] = "\n\n".join([
         f"# {study.title}", f"**Question.** {study.question}", f"**Protocol.** {study.protocol}",
-        *([f"**After** {'; '.join(study.sources)}."] if study.sources else []), *_verdicts(study, stored),
+        *([f"**After** {'; '.join(study.sources)}."] if study.sources else []),
+        *([_SMOKE] if stored.scale == "smoke" else []), *_verdicts(study, stored),
         *(f"![{figure.title}](figures/{figure.name}.svg)" for figure in figures), "All numbers: [table.md](table.md).",
     ]) + "\n"  # fmt: skip
     try:
@@ -40,11 +48,23 @@ def write_study(study: Study, out: Path) -> Iterator[Path]:
         raise BadInput(f"cannot be written: {error.strerror}", "give another --out", path=str(out)) from error
 
 
+def _drawable(make: Callable[[Results[Any, Any]], list[T]], stored: Results[Any, Any]) -> list[T]:
+    try:
+        return make(stored)
+    except NotStored:
+        return []
+
+
 def _verdicts(study: Study, stored: Results[Any, Any]) -> list[str]:
     """The claims, each with its verdict."""
     if not study.claims:
         return []
-    return ["## Claims, and what the rows say", "\n".join(f"{i}. {_told(c, stored)}" for i, c in enumerate(study.claims, 1))]
+    told = "\n".join(f"{i}. {_told(claim, stored)}" for i, claim in enumerate(study.claims, 1))
+    return [
+        "## Claims, and what the rows say",
+        "Gains are in percentage points, intervals those of the protocol.",
+        told,
+    ]
 
 
 def _told(claim: Claim, stored: Results[Any, Any]) -> str:

@@ -4,9 +4,9 @@ A study of your own is a class that derives from `Study`, named under the entry 
 """
 
 from mho.registry import Registry
-from mho.studies.claim import Claim, Finding, above, every
-from mho.studies.figure import Figure, Series
-from mho.studies.outcome import Outcome, Results, curve, differences, digital, gain, level, show_level, show_points, spread
+from mho.studies.claim import Claim, Finding, above, below, every
+from mho.studies.figure import Figure, Series, limit, points, reference
+from mho.studies.outcome import Outcome, Results, show_level, show_points
 from mho.studies.study import SCALES, Arm, Job, Scale, Study
 from mho.studies.subject import Subject, subject
 from mho.studies.table import Table
@@ -24,5 +24,5 @@ STUDIES: Registry[type[Study]] = Registry(
 
 __all__ = [
     "SCALES", "STUDIES", "Arm", "Claim", "Figure", "Finding", "Job", "Outcome", "Results", "Scale", "Series", "Study",
-    "Subject", "Table", "above", "curve", "differences", "digital", "every", "gain", "level", "show_level", "show_points", "spread", "subject",
+    "Subject", "Table", "above", "below", "every", "limit", "points", "reference", "show_level", "show_points", "subject",
 ]  # fmt: skip

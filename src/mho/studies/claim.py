@@ -51,9 +51,15 @@ def above(what: str, found: Interval, threshold: float = 0.0, show: Callable[[In
         what: What was measured.
         found: Its interval.
         threshold: In the same unit.
-        show: Interval to text; shares are shown as percentage points.
+        show: Interval to text; differences of shares are shown as percentage points.
     """
     verdict: Verdict = "holds" if found.low > threshold else "fails" if found.high <= threshold else "depends"
+    return Finding(verdict, f"{what} {show(found)}")
+
+
+def below(what: str, found: Interval, threshold: float = 0.0, show: Callable[[Interval], str] = show_points) -> Finding:
+    """Whether a value is below a threshold for sure; arguments as in `above`."""
+    verdict: Verdict = "holds" if found.high < threshold else "fails" if found.low >= threshold else "depends"
     return Finding(verdict, f"{what} {show(found)}")
 
 

@@ -10,12 +10,12 @@ import mho
 from mho.measure import DriftResult
 from mho.measure.sentence import bracket, percent
 from mho.statistics.intervals import mean_interval
-from mho.studies import (
-    Arm, Claim, Figure, Finding, Job, Outcome, Results, Scale, Series, Study, Table, above, curve, differences, digital,
-    every, gain, subject,
-)  # fmt: skip
-from mho.studies.claim import Verdict
-from mho.studies.figure import limit, points, reference
+from mho.studies.claim import Claim, Finding, Verdict, above, every
+from mho.studies.figure import Figure, Series, limit, points, reference
+from mho.studies.outcome import Outcome, Results
+from mho.studies.study import Arm, Job, Scale, Study
+from mho.studies.subject import subject
+from mho.studies.table import Table
 from mho.units import seconds, show_time
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
@@ -94,31 +94,33 @@ def _deeper_loses_less(results: Found) -> Finding:
     parts = []
     for deep, shallow in (("32", "20"), ("44", "32"), ("56", "44")):
         a, b = results[f"pcm-cifar10_resnet{deep}"], results[f"pcm-cifar10_resnet{shallow}"]
-        kept = mean_interval(differences(a, b, "1 year") - (digital(a) - digital(b)))
+        kept = mean_interval(a.differences(b, "1 year") - (a.digital - b.digital))
         parts.append(above(f"after a year ResNet-{deep} has lost less than ResNet-{shallow} by", kept))
     return every(*parts)
 
 
 def _compensation_decides(results: Found) -> Finding:
     pcm, none = _reference(results), _changed(results, "none")
-    return every(*(above(f"after {age}", gain(pcm, none, age)) for age in TIMES))
+    return every(*(above(f"after {age}", pcm.gain(none, age)) for age in TIMES))
 
 
 def _finer_gains(results: Found) -> Finding:
     pcm = _reference(results)
-    return every(*(above(f"{label}, after {age}", gain(_changed(results, label), pcm, age))
+    return every(*(above(f"{label}, after {age}", _changed(results, label).gain(pcm, age))
                    for label in ("per column", "global, exact reading") for age in ("1 day", "1 year")))  # fmt: skip
 
 
 def _drift_costs_most(results: Found) -> Finding:
     still = _changed(results, "no drift")
     others = ("no programming noise", "no read noise", "ideal converters")
-    return every(*(above(f"no drift against {label}", gain(still, _changed(results, label), "1 year")) for label in others))
+    return every(
+        *(above(f"no drift against {label}", still.gain(_changed(results, label), "1 year")) for label in others)
+    )
 
 
 def _converters_cost_more_late(results: Found) -> Finding:
     pcm, coarse = _reference(results), _changed(results, "6-bit converters")
-    late, early = (differences(pcm, coarse, age) for age in ("1 year", "1 h"))
+    late, early = (pcm.differences(coarse, age) for age in ("1 year", "1 h"))
     return above("6 bits cost more after a year than after an hour by", mean_interval(late - early))
 
 
@@ -141,7 +143,7 @@ class Drift(Study[DriftArm, DriftResult]):
         Claim("Deeper networks are more robust", _deeper_loses_less,
               "Fagbohungbe and Qian 2020, arXiv 2011.11840, abstract: generally so, for noise on weights"),
         Claim("Drift compensation decides", _compensation_decides),
-        Claim("A compensation finer than one factor an array gains on 'pcm'", _finer_gains),
+        Claim("A factor a column, or an exact reading, compensates better than one factor an array on 'pcm'", _finer_gains),
         Claim("Of the causes, drift costs most after a year", _drift_costs_most),
         Claim("Coarse converters cost more the older the chip", _converters_cost_more_late),
     )  # fmt: skip
@@ -159,7 +161,9 @@ class Drift(Study[DriftArm, DriftResult]):
                 DriftArm(f"hwa-standard-{kws}", "hwa-standard", "keywords", network=kws, hardware="hwa-standard")
             )
             found.append(
-                DriftArm(f"pcm-{stem}-stem-digital", "stem digital", "stem", network=stem, changes={"digital": ["stem"]})
+                DriftArm(
+                    f"pcm-{stem}-stem-digital", "stem digital", "stem", network=stem, changes={"digital": ["stem"]}
+                )
             )
         for group, table in _CHANGES.items():
             for label, changes in table.items():
@@ -204,5 +208,5 @@ class Drift(Study[DriftArm, DriftResult]):
 
 def _loss(outcome: Outcome[DriftArm, DriftResult], label: str) -> Series:
     """Accuracy less the digital network's, which stands behind the name."""
-    lost = digital(outcome)
-    return Series(f"{label} ({100 * lost:.1f} %)", points(curve(outcome), lost), outcome.first.ages_s)
+    lost = outcome.digital
+    return Series(f"{label} ({100 * lost:.1f} %)", points(outcome.curve(), lost), outcome.first.ages_s)

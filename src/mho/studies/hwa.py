@@ -17,11 +17,12 @@ from mho.measure import DriftResult
 from mho.measure.sentence import percent, show_age
 from mho.recalibration import RECALIBRATIONS
 from mho.statistics.intervals import mean_interval
-from mho.studies import (
-    Arm, Claim, Figure, Finding, Job, Outcome, Results, Scale, Series, Study, Subject, Table, above, curve, differences,
-    digital, every, gain, level, show_level, show_points, spread, subject,
-)  # fmt: skip
-from mho.studies.figure import limit, points, reference
+from mho.studies.claim import Claim, Finding, above, every
+from mho.studies.figure import Figure, Series, limit, points, reference
+from mho.studies.outcome import Outcome, Results, show_level, show_points
+from mho.studies.study import Arm, Job, Scale, Study
+from mho.studies.subject import Subject, subject
+from mho.studies.table import Table
 from mho.training import HWA, Gaussian, fit
 from mho.units import seconds, show_time
 
@@ -87,31 +88,33 @@ Tuned = Outcome[TuningArm, DriftResult]
 
 def _helps_late(results: Found) -> Finding:
     a, b = results["pcm-sigma-0.08"], results["pcm-published"]
-    more = mean_interval(differences(a, b, "1 year") - differences(a, b, "60 s"))
-    after = (above(f"after {age}", gain(a, b, age)) for age in ("1 day", "1 year"))
+    more = mean_interval(a.differences(b, "1 year") - a.differences(b, "60 s"))
+    after = (above(f"after {age}", a.gain(b, age)) for age in ("1 day", "1 year"))
     return every(*after, above("more after a year than after a minute by", more))
 
 
 def _too_much_or_little(results: Found) -> Finding:
     best = results["pcm-sigma-0.08"]
     others = ((f"σ = {sigma:g}", results[f"pcm-sigma-{sigma:g}"]) for sigma in (0.0, 0.3))
-    return every(*(above(f"σ = 0.08 against {name} after a year", gain(best, other, "1 year")) for name, other in others))
+    return every(
+        *(above(f"σ = 0.08 against {name} after a year", best.gain(other, "1 year")) for name, other in others)
+    )
 
 
 def _recalibration_helps(results: Found) -> Finding:
     pairs = ((hw, results[f"{hw}-published-norms"], results[f"{hw}-published"]) for hw in ("pcm", "hwa-standard"))
-    return every(*(above(f"{hw}, after {age}", gain(a, b, age)) for hw, a, b in pairs for age in ("1 day", "1 year")))
+    return every(*(above(f"{hw}, after {age}", a.gain(b, age)) for hw, a, b in pairs for age in ("1 day", "1 year")))
 
 
 def _goal(results: Found) -> Finding:
     wanted = results["pcm-published"].first.digital.accuracy - BUDGET
     what = f"of at least {100 * wanted:.1f} % after a day"
-    return above(what, level(results["pcm-long-norms"], "1 day"), wanted, show_level)
+    return above(what, results["pcm-long-norms"].level("1 day"), wanted, show_level)
 
 
 def _keywords(results: Found) -> Finding:
     a, b = results["kws-pcm-distilled"], results["kws-pcm-published"]
-    return every(*(above(f"after {age}", gain(a, b, age)) for age in ("1 day", "1 year")))
+    return every(*(above(f"after {age}", a.gain(b, age)) for age in ("1 day", "1 year")))
 
 
 class FineTuning(Study[TuningArm, DriftResult]):
@@ -174,9 +177,7 @@ class FineTuning(Study[TuningArm, DriftResult]):
 
     def run(self, arm: TuningArm, job: Job) -> None:
         """Convert, train where the arm does (or take the weights that are there), measure."""
-        on = subject(
-            arm.network, samples=None if job.scale == "full" else 2000, images=_IMAGES[job.scale], split=True
-        )
+        on = subject(arm.network, samples=None if job.scale == "full" else 2000, images=_IMAGES[job.scale], split=True)
         net = mho.to_analog(on.model, mho.Hardware.preset(arm.hardware, **arm.changes), example=on.test.inputs[:2])
         mho.calibrate(net, on.ranges, quantile=_QUANTILE)
         if arm.sigma is not None:
@@ -199,11 +200,11 @@ class FineTuning(Study[TuningArm, DriftResult]):
         rows = []
         for outcome in results.values():
             arm, ages, base = outcome.arm, outcome.first.ages_s, _base(results, outcome)
-            gains = (show_points(gain(outcome, base, age)) if base else "–" for age in ("1 day", "1 year"))
+            gains = (show_points(outcome.gain(base, age)) if base else "–" for age in ("1 day", "1 year"))
             rows.append((
-                _RECIPES[arm.network].label, arm.hardware, arm.label, percent(digital(outcome)),
-                *map(show_level, curve(outcome)), *gains,
-                f"{100 * spread(outcome, '1 day'):.2f}", f"{len(outcome.runs)} × {len(outcome.first.chips)}",
+                _RECIPES[arm.network].label, arm.hardware, arm.label, percent(outcome.digital),
+                *map(show_level, outcome.curve()), *gains,
+                f"{100 * outcome.spread('1 day'):.2f}", f"{len(outcome.runs)} × {len(outcome.first.chips)}",
             ))  # fmt: skip
         head = ("network", "hardware", "arm", "digital", *map(show_age, ages), "gain at 1 day", "gain at 1 year",
                 "σ_chip at 1 day", "seeds × chips")  # fmt: skip
@@ -234,36 +235,38 @@ def _train(net: nn.Module, on: Subject, arm: TuningArm, job: Job, folder: Path) 
 
 def _base(results: Found, outcome: Tuned) -> Tuned | None:
     """The same network on the same hardware as published; None where there is none, and for itself."""
-    arm, untouched = outcome.arm, "as published"
-    found = (o for o in results.values() if (o.arm.network, o.arm.hardware, o.arm.label) == (arm.network, arm.hardware, untouched))
-    return None if arm.label == untouched else next(found, None)
+    of = (outcome.arm.network, outcome.arm.hardware)
+    same = (o for o in results.values() if o.arm.label == "as published" and (o.arm.network, o.arm.hardware) == of)
+    return None if (found := next(same, None)) is outcome else found
 
 
 def _over_time(label: str, hardware: str, lines: list[Tuned]) -> Figure:
-    series = [Series(o.arm.label, points(curve(o)), o.first.ages_s, "dashed" if o.arm.recalibration else "solid")
+    series = [Series(o.arm.label, points(o.curve()), o.first.ages_s, "dashed" if o.arm.recalibration else "solid")
               for o in lines]  # fmt: skip
     best = 100 * lines[0].first.digital.accuracy
     low = min(s.y[-1].value for s in series) - 3
     levels = [reference("digital", best), limit("budget", best - 100 * BUDGET)]
     name = f"ages-{label.split()[0].lower()}-{hardware}"
-    return Figure(name, f"{label} on '{hardware}'", [*series, *levels], "accuracy (%)", low=low, high=best + 1, legend=True)
+    return Figure(
+        name, f"{label} on '{hardware}'", [*series, *levels], "accuracy (%)", low=low, high=best + 1, legend=True
+    )
 
 
 def _sizes(arms: list[Tuned], base: Tuned | None) -> Figure:
     """Accuracy against σ at three ages; single training seeds behind their mean, the untrained network dotted."""
     places, series = range(len(arms)), []
     for age in ("60 s", "1 day", "1 year"):
-        place, whole = TIMES.index(age), [level(o, age) for o in arms]
+        place, whole = TIMES.index(age), [o.level(age) for o in arms]
         single = [[100 * run.accuracy[:, place].mean() for run in o.runs.values()] for o in arms]
         means = [replace(v, low=v.value, high=v.value) for v in whole]
-        dotted = None if base is None else 100 * level(base, age).value
+        dotted = None if base is None else 100 * base.level(age).value
         series.append(Series(f"after {show_time(seconds(age))}", points(means), places, single=single, base=dotted))
-    clean = [replace(level(arms[0], "60 s"), value=digital(o), low=digital(o), high=digital(o)) for o in arms]
+    clean = [replace(arms[0].level("60 s"), value=o.digital, low=o.digital, high=o.digital) for o in arms]
     series.append(Series("digital", points(clean), places, "reference"))
-    top = max(digital(o) for o in (*arms, *([base] if base else [])))
+    top = max(o.digital for o in (*arms, *([base] if base else [])))
     return Figure(
         "sizes", "Accuracy against the size of the noise", series, "accuracy (%)", [f"{o.arm.sigma:g}" for o in arms],
         "σ of the weight noise in training, share of the column's largest weight (dotted: not trained)",
-        low=None if base is None else 100 * level(base, "1 year").value - 3, high=None if base is None else 100 * top + 1,
+        low=None if base is None else 100 * base.level("1 year").value - 3, high=None if base is None else 100 * top + 1,
         legend=True,
     )  # fmt: skip

@@ -40,7 +40,9 @@ def _shares(rows: Iterable[dict[str, Any]]) -> dict[str, Interval]:
 def _less(a: Interval, b: Interval) -> Interval:
     """Difference of two shares; the interval (Newcombe 1998, method 10) takes no account of their samples being the same."""
     low = math.hypot(a.value - a.low, b.high - b.value)
-    return Interval(a.value - b.value, a.value - b.value - low, a.value - b.value + math.hypot(a.high - a.value, b.value - b.low))
+    return Interval(
+        a.value - b.value, a.value - b.value - low, a.value - b.value + math.hypot(a.high - a.value, b.value - b.low)
+    )
 
 
 def _against(results: Found, name: str, *others: str) -> Finding:
@@ -58,7 +60,9 @@ class Ranges(Study[BitsArm, list[dict[str, Any]]]):
 
     name = "ranges"
     title = "Which ranges of the converters lose least"
-    question = "Which ranges of DAC and ADC lose least, by quantile, deviation or least error, and does it depend on the bits?"
+    question = (
+        "Which ranges of DAC and ADC lose least, by quantile, deviation or least error, and does it depend on the bits?"
+    )
     protocol = (
         "ResNet-20 on 'pcm' with ideal cells, the first 2,000 test images of CIFAR-10; ranges from 1,000 training images. "
         "Wilson's 95 % intervals over images; the images are the same, so that differences are known better than they say."
@@ -100,4 +104,6 @@ class Ranges(Study[BitsArm, list[dict[str, Any]]]):
         found = [_shares(outcome.first) for outcome in results.values()]
         series = [Series(name, points([f[name] for f in found]), range(len(found))) for name in found[0]]
         names = [outcome.arm.label for outcome in results.values()]
-        return [Figure("ranges", "Accuracy by ranges and bits, ideal cells", series, "accuracy (%)", names, "DAC and ADC")]
+        return [
+            Figure("ranges", "Accuracy by ranges and bits, ideal cells", series, "accuracy (%)", names, "DAC and ADC")
+        ]

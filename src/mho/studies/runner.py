@@ -38,22 +38,29 @@ def run(
         progress: Told what is being done.
 
     Raises:
-        WrongSetting: No arm has such a name; fewer than one seed.
+        WrongSetting: No arm has such a name; fewer than one seed; seeds or a device for a study that trains nothing.
         BadResults: The folder holds another study or scale.
         BadInput: Data that is needed is not there, which the message names; the folder cannot be written.
     """
     if seeds is not None and seeds < 1:
         raise WrongSetting(f"{seeds} training seeds", "give at least one", path="seeds")
-    arms = [arm if seeds is None or not arm.seeds else replace(arm, seeds=seeds) for arm in study.arms(scale)]
+    arms = study.arms(scale)
+    if (seeds is not None or device != "cpu") and not any(arm.seeds for arm in arms):
+        raise WrongSetting(
+            f"the study '{study.name}' trains nothing", "leave out seeds and device", path="seeds, device"
+        )
+    arms = [arm if seeds is None or not arm.seeds else replace(arm, seeds=seeds) for arm in arms]
     wanted = [
         (arm, seed)
-        for seed in range(max(1, *(arm.seeds for arm in arms)))
+        for seed in range(max([1, *(arm.seeds for arm in arms)]))
         for arm in arms
         if seed < max(1, arm.seeds) and only in arm.folder(seed)
     ]
     if not wanted:
-        raise WrongSetting(f"no arm's name contains '{only}'", f"arms are {', '.join(a.name for a in arms)}", path="only")
-    _claim(study, out, scale)
+        raise WrongSetting(
+            f"no arm's name contains '{only}'", f"arms are {', '.join(a.name for a in arms)}", path="only"
+        )
+    _note(study, out, scale)
     for arm, seed in wanted:
         folder = out / arm.folder(seed)
         done = stored(folder)
@@ -74,6 +81,7 @@ def results(study: Study, out: Path) -> Results[Any, Any]:
         BadResults: Nothing is, or the folder holds another study.
     """
     scale, found = _read(study, out), Results[Any, Any]()
+    found.scale = scale or "cpu"
     for arm in () if scale is None else study.arms(scale):
         runs = {seed: run for seed in _seeds(arm, out) if (run := stored(out / arm.folder(seed))) is not None}
         if runs:
@@ -109,7 +117,7 @@ def _seeds(arm: Arm, out: Path) -> list[int]:
     return sorted(int(name[1]) for name in names if name)
 
 
-def _claim(study: Study, out: Path, scale: Scale) -> None:
+def _note(study: Study, out: Path, scale: Scale) -> None:
     """Note in the folder which study and scale it holds."""
     there = _read(study, out)
     if there not in (None, scale):
