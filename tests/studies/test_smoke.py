@@ -13,7 +13,12 @@ from mho.studies.runner import results, run
 
 @pytest.mark.parametrize(
     ("name", "only"),
-    [("drift", "pcm-digits-none"), ("hwa", "pcm-long-norms-seed1"), ("ranges", "4-bits"), ("cost", "")],
+    [
+        ("drift", "pcm-digits-none"),
+        ("hwa", "pcm-long-norms-seed1"),
+        ("ranges", "4-bits"),
+        pytest.param("cost", "", marks=pytest.mark.slow),
+    ],
 )
 def test_one_arm(name, only, tmp_path, monkeypatch):
     monkeypatch.delenv("MHO_DATA", raising=False)

@@ -40,8 +40,8 @@ def write_study(study: Study, out: Path) -> Iterator[Path]:
         *(f"![{figure.title}](figures/{figure.name}.svg)" for figure in figures), "All numbers: [table.md](table.md).",
     ]) + "\n"  # fmt: skip
     try:
-        (out / "figures").mkdir(exist_ok=True)
         for name, text in texts.items():
+            (out / name).parent.mkdir(exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
             yield out / name
     except OSError as error:
