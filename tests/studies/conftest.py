@@ -23,10 +23,10 @@ def _store(folder: Path, lost: float, seed: int, chips: int = 8) -> None:
     def rows(chip: int):
         for i, age in enumerate(AGES):
             correct = generator.random(200) < 0.9 - lost * (i + 1)
-            yield Measurement(chip=chip, age_s=age, samples=200, correct=correct, loss=1.0)
+            yield Measurement(chip, age, 200, correct, 1.0)
 
     made = RunStore(folder)
-    made.create_or_resume(header, Measurement(chip=-1, age_s=0.0, samples=200, correct=np.ones(200, bool), loss=0.1))
+    made.create_or_resume(header, Measurement(-1, 0.0, 200, np.ones(200, bool), 0.1))
     for chip in range(chips):
         made.append(chip, list(rows(chip)))
 
