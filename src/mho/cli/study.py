@@ -8,66 +8,73 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="The studies: measure their arms, or draw their figures from what is stored.", no_args_is_help=True
+    help="The studies: list them, measure their arms, or draw what is stored of them.", no_args_is_help=True
+)
+_NAME = Annotated[str, typer.Argument(help="A name of 'mho study list'.")]
+_OUT = typer.Option(
+    "--out", help="Folder with one folder an arm; default: studies/NAME, with the scale where it is not cpu."
 )
 
 
-@app.command("drift")
-def drift(
-    out: Annotated[Path, typer.Option("--out", help="Folder with one folder an arm; what is there is kept.")] = Path(
-        "studies/drift"
-    ),
+@app.command("list")
+def list_studies() -> None:
+    """Every study with its question, built in or of your own (entry point group mho.studies)."""
+    from rich.console import Console
+
+    from mho.studies import STUDIES
+
+    console = Console()
+    for name in STUDIES.names():
+        study = STUDIES.find(name)
+        console.print(f"[bold]{name}[/bold]  {study.title}", highlight=False)
+        console.print(f"    {study.question}", markup=False, highlight=False)
+
+
+@app.command("run")
+def run(
+    name: _NAME,
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale", help="smoke (a minute, no data needed), cpu (what is stored) or full (published size)."
+        ),
+    ] = "cpu",
     only: Annotated[str, typer.Option("--only", help="Arms whose name contains this.")] = "",
-    chips: Annotated[int, typer.Option("--chips", help="Chips of each arm.")] = 8,
+    out: Annotated[Path | None, _OUT] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
-    cost: Annotated[
-        bool, typer.Option("--cost", help="Also measure time and memory beside the digital network's.")
-    ] = False,
-    draw: Annotated[bool, typer.Option("--draw", help="Only draw, from what is stored.")] = False,
-) -> None:
-    """What is left of published networks over a year, without retraining (needs MHO_DATA unless --draw)."""
-    from rich.console import Console
-
-    from mho.reports.study import write_drift
-    from mho.studies import cost as costs
-    from mho.studies import drift as study
-
-    console = Console()
-    if not draw:
-        study.run(out, workers=workers, chips=chips, only=only, progress=lambda arm: console.print(f"measuring {arm}"))
-        if cost:
-            costs.run(out / "cost.json", progress=lambda name: console.print(f"timing {name}"))
-    for path in write_drift(out):
-        console.print(str(path), markup=False)
-
-
-@app.command("hwa")
-def hwa(
-    out: Annotated[Path, typer.Option("--out", help="Folder with one folder an arm; what is there is kept.")] = Path(
-        "studies/hwa"
-    ),
-    only: Annotated[str, typer.Option("--only", help="Arms whose name contains this.")] = "",
-    chips: Annotated[int, typer.Option("--chips", help="Chips of each arm.")] = 8,
-    seeds: Annotated[int, typer.Option("--seeds", help="Training seeds of each arm.")] = 3,
-    train_images: Annotated[int, typer.Option("--train-images", help="First training images, of 50,000.")] = 20_000,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over them.")] = 1,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="Training seeds of each arm that is trained.")] = None,
     device: Annotated[str, typer.Option("--device", help="Where to train.")] = "cpu",
-    draw: Annotated[bool, typer.Option("--draw", help="Only draw, from what is stored.")] = False,
 ) -> None:
-    """What fine-tuning with the hardware's noise buys a published network (needs MHO_DATA unless --draw)."""
+    """Measure what is missing of a study, then draw it; killed, the same command goes on."""
     from rich.console import Console
 
-    from mho.reports.hwa_study import write_hwa
-    from mho.studies import hwa as study
-    from mho.studies import ranges
+    from mho.errors import WrongSetting
+    from mho.studies import SCALES, STUDIES
+    from mho.studies import runner as studies
 
-    console = Console()
-    if not draw:
-        study.run(
-            out, only=only, chips=chips, seeds=seeds, images=train_images, epochs=epochs, device=device,
-            progress=console.print,
-        )  # fmt: skip
-        if only in "ranges":
-            ranges.run(out / "ranges.json", progress=console.print)
-    for path in write_hwa(out):
-        console.print(str(path), markup=False)
+    if scale not in SCALES:
+        raise WrongSetting(f"unknown scale '{scale}'", f"one of {', '.join(SCALES)}", path="--scale")
+    study, console = STUDIES.find(name)(), Console()
+    folder = out or Path("studies") / (name if scale == "cpu" else f"{name}-{scale}")
+    studies.run(
+        study, folder, scale, only=only, seeds=seeds, workers=workers, device=device,  # type: ignore[arg-type]
+        progress=lambda text: console.print(text, markup=False, highlight=False),
+    )  # fmt: skip
+    _draw(study, folder)
+
+
+@app.command("draw")
+def draw(name: _NAME, out: Annotated[Path | None, _OUT] = None) -> None:
+    """Draw figures, tables and the summary again from what is stored, without running anything."""
+    from mho.studies import STUDIES
+
+    _draw(STUDIES.find(name)(), out or Path("studies") / name)
+
+
+def _draw(study: object, folder: Path) -> None:
+    from rich.console import Console
+
+    from mho.reports.study import write_study
+
+    for path in write_study(study, folder):  # type: ignore[arg-type]
+        Console().print(str(path), markup=False, highlight=False, soft_wrap=True)

@@ -69,7 +69,7 @@ def score_by_remedy(advice: Advice) -> Plot:
             ends.append((axis(found[-1].value), plain(_short(t)), colour))
         ax.axhline(axis(advice.digital[1]), color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
         ax.axhline(axis(advice.digital[1] - advice.budget), color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
-        age_axis(ax, advice.baseline.measured, apart=0.13)
+        age_axis(ax, advice.ages_s, apart=0.13)
         ax.set_ylabel(score.axis)
         _labels(ax, ends)
         svg = to_svg(figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import matplotlib
@@ -78,7 +78,7 @@ def score_over_time(result: DriftResult, budget: float) -> Plot:
         ax.set_ylim(max(lowest - margin, -2), min(highest + 2 * margin, 104))
     else:
         ax.set_ylim(lowest - margin, highest + 2 * margin)
-    age_axis(ax, result)
+    age_axis(ax, result.ages_s)
     right = ax.get_xlim()[1]
     ax.annotate(
         f"digital {score.show(result.digital_score)}",
@@ -174,7 +174,7 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
     )  # fmt: skip
     ax.set_ylim(0, 100)
     ax.set_yticks([0, 25, 50, 75, 100])
-    age_axis(ax, result)
+    age_axis(ax, result.ages_s)
     ax.set_ylabel("chips inside the budget (%)")
     level_text, limit = f"{100 * confidence:g} %", result.score.show_budget(budget)
     return Plot(
@@ -207,7 +207,7 @@ def prediction_balance(result: DriftResult) -> Plot:
         ends.append((values[-1], colour, name))
     highest = max(top, *(end for end, _, _ in ends), *(100 * s.top_share for s in summary))
     ax.set_ylim(0, min(1.3 * highest + 1, 104))
-    age_axis(ax, result)
+    age_axis(ax, result.ages_s)
     for value, colour, name in ends:
         ax.annotate(name, (x[-1], value), (0, 7), textcoords="offset points", ha="right", color=colour)
     ax.axhline(top, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
@@ -352,12 +352,11 @@ def _error(variance: float, result: DriftResult) -> tuple[str, str]:
     return f"±{math.sqrt(variance):.3g}", f"{math.sqrt(variance):.3g}{result.score.differs}"
 
 
-def age_axis(ax: Axes, result: DriftResult, *, apart: float = 0.075) -> None:
+def age_axis(ax: Axes, ages: Sequence[float], *, apart: float = 0.075) -> None:
     """A logarithmic axis with ages as people write them; an age of 0 stands a decade before the next.
 
     Labels closer than the share `apart` of the axis to a later one are left out.
     """
-    ages = result.ages_s
     x = log_age(ages, ages)
     pad = 0.02 * (x[-1] - x[0]) or 1.0
     ax.set_xlim(float(x[0] - pad), float(x[-1] + pad))

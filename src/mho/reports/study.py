@@ -1,81 +1,74 @@
-"""Figures and tables of the studies, drawn from their stored rows."""
+"""What people see of a study: figures, tables and a summary with its claims, drawn from stored rows alone."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
-from mho.errors import BadResults
-from mho.measure import DriftResult
-from mho.measure.sentence import bracket, percent, show_age
-from mho.reports.comparison import loss_over_time
-from mho.studies.drift import BUDGET, Arm, results
+from mho.errors import BadInput
+from mho.reports.comparison import draw
+from mho.studies import Claim, Results, Study
+from mho.studies.outcome import NotStored
+from mho.studies.runner import results
 
-_TITLES = {
-    "networks": "Networks on 'pcm'",
-    "hardware": "ResNet-20 on different hardware",
-    "compensation": "ResNet-20 on 'pcm': what compensation does",
-    "causes": "ResNet-20 on 'pcm': what decides it",
-}
-_REFERENCE = "pcm-cifar10_resnet20"
+T = TypeVar("T")
+
+_SMOKE = "**Smoke scale**: another network, hardly any chips. It shows that everything runs, and decides nothing."
 
 
-def write_drift(out: Path) -> Iterator[Path]:
-    """Draw the drift study: one figure a group, one table of all arms, the table of costs.
+def write_study(study: Study, out: Path) -> Iterator[Path]:
+    """Draw ``figures/*.svg``, ``table.md`` and ``summary.md`` in the study's folder.
+
+    Figures and tables that need an arm which is not stored yet are left out.
+
+    Yields:
+        Each file.
 
     Raises:
-        BadResults: Nothing is stored there.
+        BadResults: Nothing is stored there, or another study.
+        BadInput: The folder cannot be written.
     """
-    stored = list(results(out))
-    if not stored:
-        raise BadResults("no arm of the study is stored here", "measure it first: mho study drift", path=str(out))
-    figures = out / "figures"
-    figures.mkdir(exist_ok=True)
-    for group, title in _TITLES.items():
-        runs = [(arm.label, result) for arm, result in stored if arm.group == group]
-        runs = [*[("pcm, as it is", r) for a, r in stored if a.name == _REFERENCE and group != "networks"], *runs]
-        if runs:
-            path = figures / f"{group}.svg"
-            path.write_text(loss_over_time(group, title, runs, BUDGET).svg, encoding="utf-8")
-            yield path
-    table = out / "table.md"
-    table.write_text(_table(stored) + _costs(out / "cost.json"), encoding="utf-8")
-    yield table
+    stored = results(study, out)
+    figures, tables = _drawable(study.figures, stored), _drawable(study.tables, stored)
+    texts = {f"figures/{figure.name}.svg": draw(figure) for figure in figures}
+    texts["table.md"] = "\n".join(table.markdown() for table in tables)
+    texts["summary.md"] = "\n\n".join([
+        f"# {study.title}", f"**Question.** {study.question}", f"**Protocol.** {study.protocol}",
+        *([f"**After** {'; '.join(study.sources)}."] if study.sources else []),
+        *([_SMOKE] if stored.scale == "smoke" else []), *_verdicts(study, stored),
+        *(f"![{figure.title}](figures/{figure.name}.svg)" for figure in figures), "All numbers: [table.md](table.md).",
+    ]) + "\n"  # fmt: skip
+    try:
+        for name, text in texts.items():
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text(text, encoding="utf-8")
+            yield out / name
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", "give another --out", path=str(out)) from error
 
 
-def _table(stored: list[tuple[Arm, DriftResult]]) -> str:
-    ages = stored[0][1].ages_s
-    head = ["arm", "digital", *(show_age(age) for age in ages), "chips", "lifetime at 1 %", "yield at 1 day"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for arm, result in stored:
-        cells = [bracket(s.mean, s.low, s.high) for s in result.summary()]
-        day = result.yield_at("1 day", BUDGET)
-        row = [
-            arm.name,
-            percent(result.digital.accuracy),
-            *cells,
-            str(len(result.chips)),
-            str(result.lifetime(BUDGET)),
-            str(day),
-        ]
-        lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines) + "\n"
+def _drawable(make: Callable[[Results[Any, Any]], list[T]], stored: Results[Any, Any]) -> list[T]:
+    try:
+        return make(stored)
+    except NotStored:
+        return []
 
 
-def _costs(path: Path) -> str:
-    if not path.exists():
-        return ""
-    lines = [
-        "\n| network | hardware | batch | digital ms | time / digital [quartiles] | program + age ms | "
-        "memory digital MB | memory analog MB |",
-        "|" + "---|" * 8,
+def _verdicts(study: Study, stored: Results[Any, Any]) -> list[str]:
+    """The claims, each with its verdict."""
+    if not study.claims:
+        return []
+    told = "\n".join(f"{i}. {_told(claim, stored)}" for i, claim in enumerate(study.claims, 1))
+    return [
+        "## Claims, and what the rows say",
+        "Gains are in percentage points, intervals those of the protocol.",
+        told,
     ]
-    for row in json.loads(path.read_text(encoding="utf-8")):
-        low, high = row["time_ratio_quartiles"]
-        lines.append(
-            f"| {row['network']} | {row['hardware']} | {row['batch']} | {row['digital_ms']:.0f} | "
-            f"{row['time_ratio']:.2f} [{low:.2f}, {high:.2f}] | {row['program_and_age_ms']:.0f} | "
-            f"{row['digital_mb']:.0f} | {row['analog_mb']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+
+
+def _told(claim: Claim, stored: Results[Any, Any]) -> str:
+    found = claim.judge(stored)
+    published = f"; published: {claim.published}" if claim.published else ""
+    source = f" ({claim.source}{published})" if claim.source else ""
+    return f"{claim.sentence}{source}. **{found.verdict.capitalize()}**: {found.evidence}."

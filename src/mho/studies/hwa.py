@@ -1,18 +1,9 @@
-"""Does fine-tuning with the hardware's noise make a network survive, and how much noise does it take?
-
-Question: what hardware-aware training buys a published ResNet-20 at 60 s to a year after programming, next to what can
-be done on the chip without training. Protocol after Joshi et al. 2020 (noise on the weights in the forward pass),
-Rasch et al. 2023 and Le Gallo et al. 2023 (fine-tuning from the trained network, ages from 60 s to a year), with the
-digital network as teacher, which needs no labels. Arms: the network as published; fine-tuned with Gaussian noise on the
-weights of several sizes (0 is the control: the same training without noise), each with three training seeds, on common
-chips and samples; and a depthwise network for keywords, of which hardly any data exist, taught by its digital self. One
-pass over 20,000 images is far below the published 200 epochs: ``--epochs`` and ``--train-images`` give more.
-"""
+"""Does fine-tuning with the hardware's noise make a network survive, and how much noise does it take?"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,184 +12,261 @@ import torch
 from torch import nn
 
 import mho
-from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
 from mho.measure import DriftResult
-from mho.models import published
+from mho.measure.sentence import percent, show_age
 from mho.recalibration import RECALIBRATIONS
+from mho.statistics.intervals import mean_interval
+from mho.studies.claim import Claim, Finding, above, every
+from mho.studies.figure import Figure, Series, limit, points, reference
+from mho.studies.outcome import Outcome, Results, show_level, show_points
+from mho.studies.study import Arm, Job, Scale, Study
+from mho.studies.subject import Subject, subject
+from mho.studies.table import Table
 from mho.training import HWA, Gaussian, fit
-from mho.training.loop.loader import Augment
+from mho.units import seconds, show_time
 
 TIMES = ("60 s", "1 h", "1 day", "1 month", "1 year")
 BUDGET = 0.01
-SEEDS = 3
 _QUANTILE = 0.9999
-KEYWORD_PASSES = 40
+_IMAGES: dict[Scale, int] = {"smoke": 0, "cpu": 20_000, "full": 50_000}
+_SEEDS: dict[Scale, int] = {"smoke": 2, "cpu": 3, "full": 5}
+_EPOCHS = {"smoke": 1, "full": 200}
+"""Where it is not the arm's own number of passes."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A published network and its data.
+class _Recipe:
+    """How a network is trained and what is tried on its aged chips: label, recalibrations, arguments of `fit`."""
 
-    Attributes:
-        network: Name among the published ones.
-        label: How figures name it.
-        recalibrations: What is done to the aged chip, by the end of a folder's name.
-        augment: Of training inputs, or None.
-        optimizer, lr, weight_decay, batch: Of training.
-    """
-
-    network: str
     label: str
     recalibrations: tuple[str, ...]
-    augment: Augment | None
-    optimizer: str
-    lr: float
-    weight_decay: float
-    batch: int
-
-    def data(self, name: str, images: int) -> tuple[Dataset, Dataset, Dataset]:
-        """Test, calibration and training data.
-
-        CIFAR-10: the first 2,000 test images, as in the drift study; the first 1,000 and the first `images` training
-        images. Keywords, of which only 1,000 samples exist: the second half for the test, the first for all else.
-        """
-        if name.startswith("cifar10"):
-            train = load(f"{name}&split=train&n={images}")
-            return load(f"{name}&n=2000"), train.subset(min(images, 1000)), train
-        whole = load(name)
-        half = len(whole.labels) // 2
-        first = whole.subset(half)
-        return replace(whole, inputs=whole.inputs[half:], labels=whole.labels[half:]), first, first
+    fit: Mapping[str, Any]
 
 
-RESNET = Subject("cifar10_resnet20", "ResNet-20", ("norms",), crop_and_flip, "sgd", 0.01, 5e-4, 128)
-KEYWORDS = Subject("kws_dscnn_mlperf", "DS-CNN keywords", ("output", "affine"), None, "adamw", 1e-3, 0.0, 64)
+_SGD = {"augment": crop_and_flip, "optimizer": "sgd", "lr": 0.01, "weight_decay": 5e-4, "batch": 128}
+_ADAMW = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.0, "batch": 64}
+_RESNET20, _KEYWORDS = "cifar10_resnet20", "kws_dscnn_mlperf"
+_RECIPES = {
+    _RESNET20: _Recipe("ResNet-20", ("norms",), _SGD),
+    _KEYWORDS: _Recipe("DS-CNN keywords", ("output", "affine"), _ADAMW),
+    "digits": _Recipe("digits CNN", ("norms",), {**_SGD, "augment": None}),
+}
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One training, or none.
+class TuningArm(Arm):
+    """One training, or none, measured as it is or with a recalibration on the aged chip.
 
     Attributes:
-        name: Folder of its rows, before ``-seedN``.
+        network: Name that `subject` takes.
         hardware: Preset.
-        label: How figures name it.
-        sigma: Gaussian noise on the weights, as a share of the column's largest; None: see `recipe`.
-        recipe: What training injects; None: not trained.
-        passes: Training images seen, as a multiple of the study's.
-        again: Also measured with recalibrations on the aged chip.
-        subject: The network.
+        sigma: Gaussian noise on the weights in training, as a share of the column's largest; None: not trained.
+        passes: Over the training data.
+        swept: One of the sizes of noise that are compared.
+        recalibration: On the aged chip.
         changes: Changed settings of the hardware, as `Hardware.replace` takes them.
     """
 
-    name: str
-    hardware: str
-    label: str
+    network: str = _RESNET20
+    hardware: str = "pcm"
     sigma: float | None = None
-    recipe: HWA | None = None
     passes: int = 1
-    again: bool = False
-    subject: Subject = RESNET
-    changes: dict[str, Any] = field(default_factory=dict)
+    swept: bool = False
+    recalibration: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> str:
+        """Name of the arm whose weights it has."""
+        return self.name.removesuffix(f"-{self.recalibration}")
 
 
-def arms() -> list[Arm]:
-    """Every arm, the quickest to answer the main question first."""
-    found = [Arm(f"{hw}-published", hw, "as published", again=True) for hw in ("pcm", "hwa-standard")]
-    found.append(Arm("pcm-uncompensated", "pcm", "no compensation", changes={"compensation": {"kind": "none"}}))
-    for sigma in (0.0, 0.08, 0.3, 0.03, 0.15):
-        noise = HWA(weights=Gaussian(sigma=sigma, per="column"))
-        found.append(Arm(f"pcm-sigma-{sigma:g}", "pcm", f"σ = {sigma:g}", sigma, noise))
-    noise = HWA(weights=Gaussian(sigma=0.1, per="column"))
-    found.append(Arm("pcm-long", "pcm", "σ = 0.1, 5 passes", recipe=noise, passes=5, again=True))
-    found.append(Arm("hwa-standard-noise", "hwa-standard", "σ = 0.1", recipe=noise))
-    found.append(Arm("kws-pcm-published", "pcm", "as published", again=True, subject=KEYWORDS))
-    label = "σ = 0.1, taught on the other half"
-    found.append(
-        Arm("kws-pcm-distilled", "pcm", label, recipe=noise, passes=KEYWORD_PASSES, again=True, subject=KEYWORDS)
+Found = Results[TuningArm, DriftResult]
+Tuned = Outcome[TuningArm, DriftResult]
+
+
+def _helps_late(results: Found) -> Finding:
+    a, b = results["pcm-sigma-0.08"], results["pcm-published"]
+    more = mean_interval(a.differences(b, "1 year") - a.differences(b, "60 s"))
+    after = (above(f"after {age}", a.gain(b, age)) for age in ("1 day", "1 year"))
+    return every(*after, above("more after a year than after a minute by", more))
+
+
+def _too_much_or_little(results: Found) -> Finding:
+    best = results["pcm-sigma-0.08"]
+    others = ((f"σ = {sigma:g}", results[f"pcm-sigma-{sigma:g}"]) for sigma in (0.0, 0.3))
+    return every(
+        *(above(f"σ = 0.08 against {name} after a year", best.gain(other, "1 year")) for name, other in others)
     )
-    return found
 
 
-def run(
-    out: Path, *, only: str = "", chips: int = 8, seeds: int = SEEDS, images: int = 20_000, epochs: int = 1,
-    device: str = "cpu", progress: Callable[[str], None] = lambda _: None,
-) -> None:  # fmt: skip
-    """Train and measure every arm whose name contains `only`; what is there already is kept.
-
-    Args:
-        out: Folder with one folder an arm and training seed.
-        only: Part of the arms' names.
-        chips: Chips of each measurement.
-        seeds: Training seeds of each arm.
-        images: First training images, of 50,000.
-        epochs: Passes over them (times the arm's own factor).
-        device: Where to train.
-        progress: Told what is being done.
-    """
-    for seed in range(seeds):
-        for arm in arms():
-            name = arm.name if arm.recipe is None else f"{arm.name}-seed{seed}"
-            if only in name and (seed == 0 or arm.recipe is not None):
-                _run(arm, name, seed, out, chips, images, epochs * arm.passes, device, progress)
+def _recalibration_helps(results: Found) -> Finding:
+    pairs = ((hw, results[f"{hw}-published-norms"], results[f"{hw}-published"]) for hw in ("pcm", "hwa-standard"))
+    return every(*(above(f"{hw}, after {age}", a.gain(b, age)) for hw, a, b in pairs for age in ("1 day", "1 year")))
 
 
-def _run(
-    arm: Arm, name: str, seed: int, out: Path, chips: int, images: int, epochs: int, device: str,
-    progress: Callable[[str], None],
-) -> None:  # fmt: skip
-    variants = ("", *(f"-{kind}" for kind in arm.subject.recalibrations)) if arm.again else ("",)
-    variants = tuple(v for v in variants if _stored(out / f"{name}{v}") < chips)
-    if not variants:
-        return
-    model, info = published(arm.subject.network)
-    assert info.data is not None
-    test, ranges, train = arm.subject.data(info.data, images)
-    net = mho.to_analog(model, mho.Hardware.preset(arm.hardware, **arm.changes), example=test.inputs[:2])
-    mho.calibrate(net, ranges, quantile=_QUANTILE)
-    if arm.recipe is not None:
-        weights = out / "weights" / f"{name}.pt"
-        if weights.exists():
+def _goal(results: Found) -> Finding:
+    wanted = results["pcm-published"].first.digital.accuracy - BUDGET
+    what = f"of at least {100 * wanted:.1f} % after a day"
+    return above(what, results["pcm-long-norms"].level("1 day"), wanted, show_level)
+
+
+def _keywords(results: Found) -> Finding:
+    a, b = results["kws-pcm-distilled"], results["kws-pcm-published"]
+    return every(*(above(f"after {age}", a.gain(b, age)) for age in ("1 day", "1 year")))
+
+
+class FineTuning(Study[TuningArm, DriftResult]):
+    """Arms: as published; fine-tuned with noise of several sizes (0 is the control); a depthwise network for keywords."""
+
+    name = "hwa"
+    title = "What fine-tuning with the hardware's noise buys, and what it does not"
+    question = (
+        "Does a published network survive longer on its chips when it is fine-tuned with noise on its weights, how much noise "
+        "does that take, and what does it give next to remedies that need no training at all?"
+    )
+    protocol = (
+        "Gaussian noise on the weights in the forward pass, a share σ of the largest weight of each column; the digital network "
+        "teaches, without labels. One pass is 20,000 images, a hundredth of the published 200 epochs. Intervals are 95 %, over "
+        "training seeds where something was trained, else over chips; gains are paired by chip."
+    )
+    sources = (
+        "Joshi et al. 2020 (noise on the weights in the forward pass)",
+        "Le Gallo et al. 2023 and Rasch et al. 2023 (fine-tuning from the trained network)",
+    )
+    claims = (
+        Claim("Training with noise helps more the older the chip", _helps_late),
+        Claim("Too little and too much noise are both worse", _too_much_or_little),
+        Claim("Statistics of norms recalibrated on the aged chip help without training", _recalibration_helps,
+              "Joshi et al. 2020, abstract: compensation by batch-norm parameters improves retention"),
+        Claim("Fine-tuned with recalibrated norms, ResNet-20 stays within a point after a day", _goal,
+              "Joshi et al. 2020, abstract, on their hardware", "ResNet-32 retains more than 93.5 % on CIFAR-10 for a day"),
+        Claim("A depthwise network for keywords, taught without labels, gains", _keywords),
+    )  # fmt: skip
+
+    def arms(self, scale: Scale) -> list[TuningArm]:
+        """As published, the sizes of noise, then the longest training and the keywords."""
+        network = "digits" if scale == "smoke" else _RESNET20
+        arm = TuningArm("pcm-published", "as published", network=network)
+        seeds, found = _SEEDS[scale], self._again(arm)
+        if scale != "smoke":
+            found += self._again(replace(arm, name="hwa-standard-published", hardware="hwa-standard"))
+        none = {"compensation": {"kind": "none"}}
+        found.append(replace(arm, name="pcm-uncompensated", label="no compensation", changes=none))
+        for sigma in (0.0, 0.08, 0.3, 0.03, 0.15) if scale != "smoke" else (0.0, 0.08, 0.3):
+            name, label = f"pcm-sigma-{sigma:g}", f"σ = {sigma:g}"
+            found.append(replace(arm, name=name, label=label, sigma=sigma, swept=True, seeds=seeds))
+        tuned = replace(arm, label="σ = 0.1", sigma=0.1, seeds=seeds)
+        label = "σ = 0.1, 5 passes" if scale == "cpu" else tuned.label
+        found += self._again(replace(tuned, name="pcm-long", label=label, passes=5))
+        if scale == "smoke":
+            return found
+        found.append(replace(tuned, name="hwa-standard-noise", hardware="hwa-standard"))
+        found += self._again(replace(arm, name="kws-pcm-published", network=_KEYWORDS))
+        label = "σ = 0.1, taught on the other half"
+        kws = replace(tuned, name="kws-pcm-distilled", label=label, network=_KEYWORDS, passes=40)
+        return found + self._again(kws)
+
+    @staticmethod
+    def _again(arm: TuningArm) -> list[TuningArm]:
+        """The arm, and with each recalibration of its network."""
+        kinds = _RECIPES[arm.network].recalibrations
+        return [arm, *(replace(arm, name=f"{arm.name}-{kind}", label=f"{arm.label}, {kind} recalibrated", recalibration=kind)
+                       for kind in kinds)]  # fmt: skip
+
+    def run(self, arm: TuningArm, job: Job) -> None:
+        """Convert, train where the arm does (or take the weights that are there), measure."""
+        on = subject(arm.network, samples=None if job.scale == "full" else 2000, images=_IMAGES[job.scale], split=True)
+        net = mho.to_analog(on.model, mho.Hardware.preset(arm.hardware, **arm.changes), example=on.test.inputs[:2])
+        mho.calibrate(net, on.ranges, quantile=_QUANTILE)
+        if arm.sigma is not None:
+            weights = job.root / "weights" / f"{replace(arm, name=arm.trained).folder(job.seed)}.pt"
+            if not weights.exists():
+                job.progress(f"training {weights.stem}")
+                _train(net.to(job.device), on, arm, job, weights.with_suffix(""))
+                mho.calibrate(net.cpu(), on.ranges, quantile=_QUANTILE)
+                torch.save(net.state_dict(), weights)
             net.load_state_dict(torch.load(weights, weights_only=True))
-        else:
-            progress(f"training {name}")
-            net, model = net.to(device), model.to(device)
-            _train(net, model, arm, train, seed, epochs, out / "weights" / name)
-            net, model = net.cpu(), model.cpu()
-            mho.calibrate(net, ranges, quantile=_QUANTILE)
-            torch.save(net.state_dict(), weights)
-    for variant in variants:
-        progress(f"measuring {name}{variant}")
-        recalibrate = (RECALIBRATIONS.find(variant[1:]).of(ranges, net),) if variant else ()
+        kind = arm.recalibration
         mho.drift(
-            net, test, TIMES, chips=chips, out=out / f"{name}{variant}",
-            name=f"{arm.subject.label}, {arm.label}{variant}", recalibrate=recalibrate,
-            command=f"mho study hwa --only {name} --train-images {images} --epochs {epochs // arm.passes}",
+            net, on.test, TIMES, chips=self.chips[job.scale], out=job.out, workers=job.workers, command=job.command,
+            name=f"{_RECIPES[arm.network].label}, {arm.label}",
+            recalibrate=(RECALIBRATIONS.find(kind).of(on.ranges, net),) if kind else (),
         )  # fmt: skip
 
+    def tables(self, results: Found) -> list[Table]:
+        """Accuracy at every age, gains over the same network and hardware without training, how much chips differ."""
+        rows = []
+        for outcome in results.values():
+            arm, ages, base = outcome.arm, outcome.first.ages_s, _base(results, outcome)
+            gains = (show_points(outcome.gain(base, age)) if base else "–" for age in ("1 day", "1 year"))
+            rows.append((
+                _RECIPES[arm.network].label, arm.hardware, arm.label, percent(outcome.digital),
+                *map(show_level, outcome.curve()), *gains,
+                f"{100 * outcome.spread('1 day'):.2f}", f"{len(outcome.runs)} × {len(outcome.first.chips)}",
+            ))  # fmt: skip
+        head = ("network", "hardware", "arm", "digital", *map(show_age, ages), "gain at 1 day", "gain at 1 year",
+                "σ_chip at 1 day", "seeds × chips")  # fmt: skip
+        return [Table(head, rows)]
 
-def _train(net: nn.Module, teacher: nn.Module, arm: Arm, data: Dataset, seed: int, epochs: int, folder: Path) -> None:
-    subject = arm.subject
-    result = fit(
-        net, data, epochs=epochs, batch=subject.batch, optimizer=subject.optimizer, lr=subject.lr,
-        weight_decay=subject.weight_decay, hwa=arm.recipe, teacher=teacher.eval(), distillation=(4.0, 1.0),
-        augment=subject.augment, seed=seed, out=folder, progress=False,
+    def figures(self, results: Found) -> list[Figure]:
+        """Accuracy against the size of the noise; over time, one figure for each network and hardware."""
+        plain = [o for o in results.values() if not o.arm.swept and not o.arm.changes]
+        drawn, swept = [], [o for o in results.values() if o.arm.swept]
+        if swept:
+            drawn.append(_sizes(sorted(swept, key=lambda o: o.arm.sigma or 0.0), results.get("pcm-published")))
+        for network, hardware in dict.fromkeys((o.arm.network, o.arm.hardware) for o in plain):
+            lines = [o for o in plain if (o.arm.network, o.arm.hardware) == (network, hardware)]
+            if len(lines) > 1:
+                drawn.append(_over_time(_RECIPES[network].label, hardware, lines))
+        return drawn
+
+
+def _train(net: nn.Module, on: Subject, arm: TuningArm, job: Job, folder: Path) -> None:
+    noise, passes = HWA(weights=Gaussian(sigma=arm.sigma, per="column")), _EPOCHS.get(job.scale, arm.passes)
+    found = fit(
+        net, on.train, epochs=passes, hwa=noise, teacher=on.model.to(job.device).eval(), distillation=(4.0, 1.0),
+        seed=job.seed, out=folder, progress=False, **_RECIPES[arm.network].fit,
     )  # fmt: skip
-    (folder / "history.json").write_text(json.dumps(result.history), encoding="utf-8")
+    on.model.cpu()
+    (folder / "history.json").write_text(json.dumps(found.history), encoding="utf-8")
 
 
-def _stored(folder: Path) -> int:
-    """Chips that are stored there."""
-    rows = folder / "rows.jsonl"
-    return len(DriftResult.load(folder).chips) if rows.exists() and rows.stat().st_size else 0
+def _base(results: Found, outcome: Tuned) -> Tuned | None:
+    """The same network on the same hardware as published; None where there is none, and for itself."""
+    of = (outcome.arm.network, outcome.arm.hardware)
+    same = (o for o in results.values() if o.arm.label == "as published" and (o.arm.network, o.arm.hardware) == of)
+    return None if (found := next(same, None)) is outcome else found
 
 
-def results(out: Path) -> Iterator[tuple[Arm, str, int, DriftResult]]:
-    """What is stored: arm, variant ('' or a recalibration, as '-norms'), training seed, result."""
-    for arm in arms():
-        for seed in range(SEEDS):
-            name = arm.name if arm.recipe is None else f"{arm.name}-seed{seed}"
-            for variant in ("", *(f"-{kind}" for kind in arm.subject.recalibrations)):
-                if _stored(out / f"{name}{variant}") and (seed == 0 or arm.recipe is not None):
-                    yield arm, variant, seed, DriftResult.load(out / f"{name}{variant}")
+def _over_time(label: str, hardware: str, lines: list[Tuned]) -> Figure:
+    series = [Series(o.arm.label, points(o.curve()), o.first.ages_s, "dashed" if o.arm.recalibration else "solid")
+              for o in lines]  # fmt: skip
+    best = 100 * lines[0].first.digital.accuracy
+    low = min(s.y[-1].value for s in series) - 3
+    levels = [reference("digital", best), limit("budget", best - 100 * BUDGET)]
+    name = f"ages-{label.split()[0].lower()}-{hardware}"
+    return Figure(
+        name, f"{label} on '{hardware}'", [*series, *levels], "accuracy (%)", low=low, high=best + 1, legend=True
+    )
+
+
+def _sizes(arms: list[Tuned], base: Tuned | None) -> Figure:
+    """Accuracy against σ at three ages; single training seeds behind their mean, the untrained network dotted."""
+    places, series = range(len(arms)), []
+    for age in ("60 s", "1 day", "1 year"):
+        place, whole = TIMES.index(age), [o.level(age) for o in arms]
+        single = [[100 * run.accuracy[:, place].mean() for run in o.runs.values()] for o in arms]
+        means = [replace(v, low=v.value, high=v.value) for v in whole]
+        dotted = None if base is None else 100 * base.level(age).value
+        series.append(Series(f"after {show_time(seconds(age))}", points(means), places, single=single, base=dotted))
+    clean = [replace(arms[0].level("60 s"), value=o.digital, low=o.digital, high=o.digital) for o in arms]
+    series.append(Series("digital", points(clean), places, "reference"))
+    top = max(o.digital for o in (*arms, *([base] if base else [])))
+    return Figure(
+        "sizes", "Accuracy against the size of the noise", series, "accuracy (%)", [f"{o.arm.sigma:g}" for o in arms],
+        "σ of the weight noise in training, share of the column's largest weight (dotted: not trained)",
+        low=None if base is None else 100 * base.level("1 year").value - 3, high=None if base is None else 100 * top + 1,
+        legend=True,
+    )  # fmt: skip

@@ -1,0 +1,151 @@
+"""Runs a study's arms, keeps what they measured, and finds it again.
+
+A study's folder holds ``study.json`` (its name and scale) and a folder for each arm and training seed, with a run
+(`mho.store`) or with ``rows.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mho.errors import BadInput, BadResults, WrongSetting
+from mho.measure import DriftResult
+from mho.studies.outcome import Outcome, Results
+from mho.studies.study import Arm, Job, Scale, Study
+
+_STUDY, _ROWS = "study.json", "rows.json"
+
+
+def run(
+    study: Study, out: Path, scale: Scale = "cpu", *, only: str = "", seeds: int | None = None, workers: int = 1,
+    device: str = "cpu", progress: Callable[[str], None] = lambda _: None,
+) -> None:  # fmt: skip
+    """Measure every arm whose name contains `only`; what is stored is kept, and a run that was killed goes on.
+
+    Args:
+        study: The study.
+        out: Its folder.
+        scale: Size.
+        only: Part of the arms' names.
+        seeds: Training seeds of each arm that is trained; None: as the study has it at this scale.
+        workers: Processes.
+        device: Where to train.
+        progress: Told what is being done.
+
+    Raises:
+        WrongSetting: No arm has such a name; fewer than one seed; seeds or a device for a study that trains nothing.
+        BadResults: The folder holds another study or scale.
+        BadInput: Data that is needed is not there, which the message names; the folder cannot be written.
+    """
+    if seeds is not None and seeds < 1:
+        raise WrongSetting(f"{seeds} training seeds", "give at least one", path="seeds")
+    arms = study.arms(scale)
+    if (seeds is not None or device != "cpu") and not any(arm.seeds for arm in arms):
+        raise WrongSetting(
+            f"the study '{study.name}' trains nothing", "leave out seeds and device", path="seeds, device"
+        )
+    arms = [arm if seeds is None or not arm.seeds else replace(arm, seeds=seeds) for arm in arms]
+    wanted = [
+        (arm, seed)
+        for seed in range(max([1, *(arm.seeds for arm in arms)]))
+        for arm in arms
+        if seed < max(1, arm.seeds) and only in arm.folder(seed)
+    ]
+    if not wanted:
+        raise WrongSetting(
+            f"no arm's name contains '{only}'", f"arms are {', '.join(a.name for a in arms)}", path="only"
+        )
+    _note(study, out, scale)
+    for arm, seed in wanted:
+        folder = out / arm.folder(seed)
+        done = stored(folder)
+        if done is not None and study.complete(done, scale):
+            continue
+        progress(f"measuring {folder.name}")
+        command = f"mho study run {study.name} --scale {scale} --only {folder.name}"
+        rows = study.run(arm, Job(folder, out, scale, seed, workers, device, command, progress))
+        if rows is not None:
+            folder.mkdir(exist_ok=True)
+            _write(folder / _ROWS, [dict(row) for row in rows])
+
+
+def results(study: Study, out: Path) -> Results[Any, Any]:
+    """What is stored of a study, every training seed that is there.
+
+    Raises:
+        BadResults: Nothing is, or the folder holds another study.
+    """
+    scale, found = _read(study, out), Results[Any, Any]()
+    found.scale = scale or "cpu"
+    for arm in () if scale is None else study.arms(scale):
+        runs = {seed: run for seed in _seeds(arm, out) if (run := stored(out / arm.folder(seed))) is not None}
+        if runs:
+            found[arm.name] = Outcome(arm, runs)
+    if not found:
+        raise BadResults(
+            "no arm of the study is stored here", f"measure it first: mho study run {study.name}", path=str(out)
+        )
+    return found
+
+
+def stored(folder: Path) -> Any:
+    """The run or the rows in an arm's folder; None where nothing has been measured.
+
+    Raises:
+        BadResults: They are damaged.
+    """
+    rows = folder / _ROWS
+    if rows.exists():
+        try:
+            return json.loads(rows.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise BadResults(f"no JSON: {error}", "remove it and measure again", path=str(rows)) from error
+    log = folder / "rows.jsonl"
+    return DriftResult.load(folder) if log.exists() and log.stat().st_size else None
+
+
+def _seeds(arm: Arm, out: Path) -> list[int]:
+    """Training seeds that have a folder, however many the study asks for."""
+    if not arm.seeds:
+        return [0]
+    names = (re.fullmatch(rf"{re.escape(arm.name)}-seed(\d+)", path.name) for path in out.iterdir())
+    return sorted(int(name[1]) for name in names if name)
+
+
+def _note(study: Study, out: Path, scale: Scale) -> None:
+    """Note in the folder which study and scale it holds."""
+    there = _read(study, out)
+    if there not in (None, scale):
+        raise BadResults(f"it holds scale '{there}', not '{scale}'", "give another --out", path=str(out))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / _STUDY, {"study": study.name, "scale": scale})
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", "give another --out", path=str(out)) from error
+
+
+def _read(study: Study, out: Path) -> Scale | None:
+    """The scale that a folder holds, or None for a folder without a study."""
+    file = out / _STUDY
+    if not file.exists():
+        return None
+    try:
+        note = json.loads(file.read_text(encoding="utf-8"))
+        name, scale = note["study"], note["scale"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadResults(f"not the note of a study: {error!r}", "remove it", path=str(file)) from error
+    if name != study.name:
+        raise BadResults(f"it holds the study '{name}', not '{study.name}'", "give another --out", path=str(out))
+    return scale  # type: ignore[no-any-return]
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,55 @@
+"""Each study runs at smoke scale without any data of the user's, and says which data it lacks at another."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from mho.cli.app import app
+from mho.errors import BadInput, BadResults, WrongSetting
+from mho.studies import STUDIES
+from mho.studies.runner import results, run
+
+
+@pytest.mark.parametrize(
+    ("name", "only"),
+    [
+        ("drift", "pcm-digits-none"),
+        ("hwa", "pcm-long-norms-seed1"),
+        ("ranges", "4-bits"),
+        pytest.param("cost", "", marks=pytest.mark.slow),
+    ],
+)
+def test_one_arm(name, only, tmp_path, monkeypatch):
+    monkeypatch.delenv("MHO_DATA", raising=False)
+    done = CliRunner().invoke(
+        app, ["study", "run", name, "--scale", "smoke", "--only", only, "--out", str(tmp_path)], catch_exceptions=False
+    )
+    assert done.exit_code == 0 and "summary.md" in done.output
+    (outcome,) = results(STUDIES.find(name)(), tmp_path).values()
+    if name in ("drift", "hwa"):
+        assert outcome.first.accuracy.shape == (3, 5)
+        assert outcome.first.header.command == f"mho study run {name} --scale smoke --only {only}"
+    if name == "drift":
+        assert outcome.first.digital.accuracy > 0.95 and outcome.first.accuracy[:, -1].mean() < 0.3
+    if name == "ranges":
+        assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
+
+
+@pytest.mark.parametrize("name", ["drift", "hwa", "ranges"])
+def test_data_that_is_missing_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("MHO_DATA", raising=False)
+    with pytest.raises(BadInput, match="MHO_DATA"):
+        run(STUDIES.find(name)(), tmp_path, "cpu")
+
+
+def test_the_command_refuses(tmp_path):
+    def call(*words):
+        return CliRunner().invoke(app, ["study", *words], catch_exceptions=False)
+
+    with pytest.raises(WrongSetting, match="unknown scale 'big' -> one of smoke, cpu, full"):
+        call("run", "drift", "--scale", "big")
+    with pytest.raises(WrongSetting, match="unknown study 'nothing'"):
+        call("run", "nothing")
+    with pytest.raises(BadResults, match="no arm of the study is stored here -> measure it first: mho study run drift"):
+        call("draw", "drift", "--out", str(tmp_path))

@@ -1,0 +1,50 @@
+"""The studies in this repository: what is drawn is what is stored, and the index says it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mho.reports.study import write_study
+from mho.studies import STUDIES
+from mho.studies.runner import results, run
+
+FOLDER = Path(__file__).parents[2] / "studies"
+NAMES = ["drift", "hwa", "ranges", "cost"]
+RUNS = {"drift": 20, "hwa": 39, "ranges": 4, "cost": 5}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_drawn_is_what_is_stored(name, tmp_path):
+    study, out = STUDIES.find(name)(), tmp_path / name
+    shutil.copytree(FOLDER / name, out)
+    for path in write_study(study, out):
+        kept = FOLDER / name / path.relative_to(out)
+        assert kept.exists()
+        if path.suffix == ".md":
+            assert path.read_text() == kept.read_text()
+    assert sum(len(outcome.runs) for outcome in results(study, out).values()) == RUNS[name]
+
+
+@pytest.mark.parametrize("name", ["drift", "ranges", "cost"])
+def test_what_is_stored_is_not_measured_again(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("MHO_DATA", raising=False)
+    study, out = STUDIES.find(name)(), tmp_path / name
+    shutil.copytree(FOLDER / name, out)
+    measured = []
+    run(study, out, progress=measured.append)
+    assert measured == []
+
+
+def test_the_index_says_what_the_rows_say():
+    index = (FOLDER / "README.md").read_text()
+    lines = {m[1]: m[0] for m in re.finditer(r"^\| \[(\w+)\].*$", index, flags=re.MULTILINE)}
+    assert list(lines) == NAMES
+    for name, line in lines.items():
+        summary = (FOLDER / name / "summary.md").read_text()
+        numbers = re.findall(r"[-+\d.]+(?: h)? \[[^\]]*\d\]|[\d.]+ h \[[^\]]*\]", line)
+        assert numbers and all(number in summary for number in numbers), (name, numbers)
+        assert f"mho study run {name}" in line
