@@ -62,7 +62,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     if example is not None:
         arguments = example if isinstance(example, tuple) else (example,)
         self_test(model, net, *arguments)
-        net.placement = net.placement.counted(copy.deepcopy(net).eval(), *arguments)  # type: ignore[operator,union-attr,assignment]
+        net.placement = net.placement.counted(net, *arguments)  # type: ignore[operator,union-attr,assignment]
     return net
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from mho.convert.counting import MacCounter
+from mho.convert.trial import trial
 from mho.crossbar import Operator
 from mho.crossbar.operator import macs
 from mho.hardware import Hardware
@@ -60,11 +60,14 @@ class Placement:
         weights: One entry a weight.
         digital_macs: Multiply-accumulates of one example outside the arrays (products of activations among them).
         hardware: What was asked for, before the changes of single layers.
+        not_counted: Digital operators that may multiply matrices and that nobody knows how to count, with the number of
+            calls ("mylib::op", 3). Where there is one, shares are upper bounds.
     """
 
     weights: tuple[Placed, ...]
     digital_macs: int | None = None
     hardware: Hardware | None = None
+    not_counted: tuple[tuple[str, int], ...] = ()
 
     def __iter__(self) -> Iterator[Placed]:
         return iter(self.weights)
@@ -79,38 +82,45 @@ class Placement:
 
     @property
     def analog_share(self) -> float | None:
-        """Share of the multiply-accumulates that the arrays do."""
+        """Share of the multiply-accumulates that the arrays do; with operators in `not_counted`, it is at most this."""
         if self.digital_macs is None:
             return None
         analog = sum(weight.macs or 0 for weight in self.weights)
         return analog / max(analog + self.digital_macs, 1)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Plain values, for tables and files."""
-        return [asdict(weight) for weight in self.weights]
+        """Plain values, for tables and files; each operator that could not be counted is a row at the end."""
+        unknown = [
+            Placed("", name, "digital", f"not counted: {_calls(name, calls)}", ()) for name, calls in self.not_counted
+        ]
+        return [asdict(weight) for weight in (*self.weights, *unknown)]
 
     def counted(self, net: nn.Module, *example: Any) -> Placement:
-        """The same with the multiply-accumulates of this example (a batch counts as one)."""
+        """The same with the multiply-accumulates of this example (a batch counts as one). `net` is not touched.
+
+        Args:
+            net: The converted network.
+            example: Its positional arguments.
+        """
         seen: dict[str, int] = {}
+        counter = MacCounter()
 
         def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-            y = operator(x, weight)
+            with counter.paused():
+                y = operator(x, weight)
             seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
             return y
 
-        with (
-            torch.no_grad(),
-            observed(net, count),
-            FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as flops,
-        ):
-            net(*example)
-        total = max(flops.get_total_flops() // 2, sum(seen.values()), 1)
+        twin = copy.deepcopy(net)
+        with observed(twin, count), counter:
+            trial(twin, *example)
+        total = max(counter.macs + sum(seen.values()), 1)
         weights = []
         for weight in self.weights:
             number = sum(n for path, n in seen.items() if _holds(weight, path))
             share = number if weight.placed == "analog" else 0
             weights.append(replace(weight, macs=share, mac_share=share / total))
-        return Placement(tuple(weights), total - sum(seen.values()), self.hardware)
+        return Placement(tuple(weights), counter.macs, self.hardware, tuple(counter.not_counted.items()))
 
     def __str__(self) -> str:
         head = f"{'weight':<34} {'placed':<8} {'shape':<18} {'arrays':>6} {'used':>6} {'MACs':>7}  why"
@@ -125,20 +135,14 @@ class Placement:
                 f"{name:<34} {weight.placed:<8} {shape:<18} {weight.arrays or '':>6} {used:>6} {share:>7}  {weight.reason}{tied}"
             )
         if self.analog_share is not None:
+            most, least = ("at most ", "at least ") if self.not_counted else ("", "")
             lines.append(
-                f"{self.arrays} arrays; {self.analog_share:.1%} of the multiply-accumulates on arrays, "
-                f"{1 - self.analog_share:.1%} digital (products of activations among them)"
+                f"{self.arrays} arrays; {most}{self.analog_share:.1%} of the multiply-accumulates on arrays, "
+                f"{least}{1 - self.analog_share:.1%} digital (products of activations among them)"
             )
+        if self.not_counted:
+            lines.append(f"not counted: {', '.join(_calls(name, calls) for name, calls in self.not_counted)}")
         return "\n".join(lines)
-
-
-def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    (*batch, length, width), keys = query, key[-2]
-    return 2 * math.prod(batch) * length * keys * (width + value[-1])
-
-
-# torch's counter knows the fused attention of GPUs only.
-_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
 class observed:
@@ -204,3 +208,7 @@ def _holds(weight: Placed, matrix: str) -> bool:
 
 def _address(weight: Placed) -> str:
     return f"{weight.path}.{weight.weight}".lstrip(".")
+
+
+def _calls(name: str, number: int) -> str:
+    return f"{name} ({number} call{'s' if number > 1 else ''})"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mho.convert.trial import trial
 from mho.errors import BadInput, NotYet
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
@@ -17,7 +18,7 @@ _RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, tor
 
 
 def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
-    """Run one batch with every non-ideality off and compare with the original, in eval mode.
+    """Run one batch with every non-ideality off and compare with the original, in eval mode. Neither is touched.
 
     Arrays are read block by block, readout by readout, so cutting, encoding and scaling are all exercised.
 
@@ -25,25 +26,17 @@ def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
         NotYet: The outputs differ, or an array was never read (a fused path or a functional call went around it).
         BadInput: The example does not fit the model.
     """
-    twin = copy.deepcopy(net).eval()
+    try:
+        expected = trial(copy.deepcopy(model), *example)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BadInput(f"the model does not run on the example ({error})", "give one batch of its inputs") from error
+    twin = copy.deepcopy(net)
     read: set[str] = set()
     matrices = [module for module in twin.modules() if isinstance(module, AnalogMatrix)]
     for matrix in matrices:
         matrix.hw, matrix.fold = matrix.hw.ideal(), False
         matrix.register_forward_hook(lambda m, _args, _out: read.add(m.path))
-    was_training = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            try:
-                expected = model.eval()(*example)
-            except (RuntimeError, TypeError, ValueError) as error:
-                raise BadInput(
-                    f"the model does not run on the example ({error})", "give one batch of its inputs"
-                ) from error
-            found = twin(*example)
-    finally:
-        for module, training in was_training:
-            module.training = training
+    found = trial(twin, *example)
     unread = sorted({matrix.path for matrix in matrices} - read)
     if unread:
         layers = layer_paths(twin)

@@ -1,0 +1,136 @@
+"""Multiply-accumulates of whatever a network computes, counted operator by operator as torch dispatches them.
+
+What multiplies matrices is counted by formula (`products`), an outer product by its size; element-wise operators, views,
+reductions, norms, pooling and look-ups count nothing. What may multiply and has no formula is collected by name. Work that
+never passes torch's dispatcher (NumPy, kernels launched by hand) cannot be seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from mho.convert.products import PRODUCTS
+
+_TORCHS_OWN = {"aten", "prim", "prims", "quantized", "mkldnn", "mkl", "onednn"}
+_INDICES = {torch.int32, torch.int64, torch.bool}
+_TRANSFORMS = ("_fft_", "linalg_", "_linalg_", "cholesky", "_cholesky", "geqrf", "_pdist", "_compute_linear")
+"""Beginnings of names of operators that multiply a matrix by itself or by fixed factors."""
+_WITHOUT_PRODUCTS = set(["cat", "_chunk_cat", "stack", "_stack", "copy", "_copy_from", "_copy_from_and_resize", "copy_sparse_to_sparse", "set", "resize_as", "where", "index_put", "_index_put_impl", "_unsafe_index_put", "_unsafe_masked_index_put_accumulate", "index_add", "index_copy", "index_fill", "index_reduce", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter", "masked_scatter", "masked_fill", "put", "fill", "lift_fresh", "complex", "polar", "searchsorted", "isin", "normal", "bernoulli", "equal", "allclose", "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional", "_batch_norm_with_update", "_batch_norm_with_update_functional", "_batch_norm_no_update", "batch_norm", "batch_norm_elemt", "native_layer_norm", "native_group_norm", "_fused_rms_norm", "_weight_norm_interface", "layer_norm", "group_norm", "instance_norm", "native_dropout", "rrelu_with_noise", "rrelu_with_noise_functional", "_prelu_kernel", "_masked_scale", "_masked_softmax", "_transform_bias_rescale_qkv", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "_fake_quantize_learnable_per_channel_affine", "_fake_quantize_learnable_per_tensor_affine", "fake_quantize_per_channel_affine_cachemask", "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "_fused_moving_avg_obs_fq_helper", "_fused_moving_avg_obs_fq_helper_functional", "quantize_per_tensor", "quantize_per_channel", "_make_per_channel_quantized_tensor", "_empty_per_channel_affine_quantized", "quantized_batch_norm", "embedding_renorm", "grid_sampler_2d", "grid_sampler_3d", "_grid_sampler_2d_cpu_fallback", "fractional_max_pool2d", "fractional_max_pool3d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "huber_loss", "smooth_l1_loss", "soft_margin_loss", "nll_loss_forward", "nll_loss2d_forward", "multi_margin_loss", "multilabel_margin_loss_forward", "_ctc_loss", "dist", "linalg_cross", "linalg_vector_norm", "linalg__powsum", "_linalg_check_errors", "is_same_size", "is_set_to", "_has_same_storage_numel", "_functional_assert_async", "_jagged_to_padded_dense_forward", "_padded_dense_to_jagged_forward", "_nested_from_padded", "_nested_from_padded_tensor", "_softmax_backward_data", "_log_softmax_backward_data"])  # fmt: skip
+"""Operators of torch that read several tensors and multiply none of them as matrices."""
+
+
+class MacCounter(TorchDispatchMode):
+    """Context that counts the multiply-accumulates of everything that is computed inside.
+
+    Attributes:
+        macs: Their number.
+        not_counted: Operators that may multiply matrices and that nobody knows how to count, with the number of calls.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+        self.not_counted: Counter[str] = Counter()
+        self._paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Context in which nothing is counted; contexts nest."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.ops.higher_order.cond:
+            condition, then, otherwise, operands = args
+            with self:
+                return (then if condition else otherwise)(*operands)
+        name = _name(func)
+        composite = isinstance(func, torch._ops.OpOverload) and name not in PRODUCTS
+        if composite and func is not torch.ops.prim.device.default:
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if not self._paused:
+            macs = _macs(func, name, result, args, kwargs)
+            if macs is None:
+                self.not_counted[name] += 1
+            else:
+                self.macs += macs
+        return result
+
+
+def _name(func: Any) -> str:
+    """As "aten::addmm": without the overload and without the underscore of an in-place form."""
+    if not isinstance(func, torch._ops.OpOverload):
+        return f"higher_order::{func.name()}"
+    return func._schema.name.removesuffix("_")
+
+
+def _macs(func: Any, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """Multiply-accumulates of one call, or None where nobody can tell."""
+    leaves = tree_leaves((args, kwargs))
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor) and (leaf.is_nested or leaf.numel() > 1)]
+    whole = not any(tensor.is_nested or tensor.layout not in _LAYOUTS for tensor in tensors)
+    if name in PRODUCTS:
+        return PRODUCTS[name](result, *args, **kwargs) if whole else None
+    known: Callable[..., int] | None = flop_registry.get(getattr(func, "_overloadpacket", func))
+    if known is not None:
+        return known(*args, **kwargs, out_val=result) // 2 if whole else None
+    if name in ("aten::mul", "aten::addr") and whole:
+        factors = tensors[-2:]
+        outer = len(factors) == 2 and result.numel() > max(factor.numel() for factor in factors)
+        return result.numel() if outer else 0
+    packed = any(isinstance(leaf, torch.ScriptObject) for leaf in leaves)
+    return 0 if _multiplies_nothing(func, name, tensors, packed) else None
+
+
+_LAYOUTS = (torch.strided, torch._mkldnn)  # type: ignore[attr-defined]
+
+
+def _multiplies_nothing(func: Any, name: str, tensors: list[Tensor], packed: bool) -> bool:
+    """True for operators that cannot hold a product of matrices.
+
+    These are the element-wise ones, reductions and views, those that read no tensor at all, and of torch's own those that
+    read one only, besides indices. Another library's operator may do anything with what it reads.
+    """
+    if not tensors and not packed:
+        return True
+    if not isinstance(func, torch._ops.OpOverload):
+        return False
+    if {torch.Tag.pointwise, torch.Tag.reduction, torch.Tag.view_copy} & set(func.tags):
+        return True
+    space, own = name.split("::")
+    if space not in _TORCHS_OWN:
+        return False
+    if own in _WITHOUT_PRODUCTS or own.startswith("_foreach_") or _is_view(func):
+        return True
+    if "backward" in own:  # Those of products are in torch's own table, or among these.
+        return not any(part in own for part in ("conv", "attention", "rnn", "lstm", "dist", "mkldnn_linear"))
+    if space == "quantized":
+        return not packed or own.startswith("embedding")
+    operands = [tensor for tensor in tensors if tensor.dtype not in _INDICES]
+    return len(operands) < 2 and not packed and not own.startswith(_TRANSFORMS)
+
+
+def _is_view(func: Any) -> bool:
+    returned = [value.alias_info for value in func._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in returned)
