@@ -7,6 +7,7 @@ never passes torch's dispatcher (NumPy, kernels launched by hand) cannot be seen
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,17 @@ _TORCHS_OWN = {"aten", "prim", "prims", "quantized", "mkldnn", "mkl", "onednn"}
 _INDICES = {torch.int32, torch.int64, torch.bool}
 _TRANSFORMS = ("_fft_", "linalg_", "_linalg_", "cholesky", "_cholesky", "geqrf", "_pdist", "_compute_linear")
 """Beginnings of names of operators that multiply a matrix by itself or by fixed factors."""
-_WITHOUT_PRODUCTS = set(["cat", "_chunk_cat", "stack", "_stack", "copy", "_copy_from", "_copy_from_and_resize", "copy_sparse_to_sparse", "set", "resize_as", "where", "index_put", "_index_put_impl", "_unsafe_index_put", "_unsafe_masked_index_put_accumulate", "index_add", "index_copy", "index_fill", "index_reduce", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter", "masked_scatter", "masked_fill", "put", "fill", "lift_fresh", "complex", "polar", "searchsorted", "isin", "normal", "bernoulli", "equal", "allclose", "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional", "_batch_norm_with_update", "_batch_norm_with_update_functional", "_batch_norm_no_update", "batch_norm", "batch_norm_elemt", "native_layer_norm", "native_group_norm", "_fused_rms_norm", "_weight_norm_interface", "layer_norm", "group_norm", "instance_norm", "native_dropout", "rrelu_with_noise", "rrelu_with_noise_functional", "_prelu_kernel", "_masked_scale", "_masked_softmax", "_transform_bias_rescale_qkv", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "_fake_quantize_learnable_per_channel_affine", "_fake_quantize_learnable_per_tensor_affine", "fake_quantize_per_channel_affine_cachemask", "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "_fused_moving_avg_obs_fq_helper", "_fused_moving_avg_obs_fq_helper_functional", "quantize_per_tensor", "quantize_per_channel", "_make_per_channel_quantized_tensor", "_empty_per_channel_affine_quantized", "quantized_batch_norm", "embedding_renorm", "grid_sampler_2d", "grid_sampler_3d", "_grid_sampler_2d_cpu_fallback", "fractional_max_pool2d", "fractional_max_pool3d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "huber_loss", "smooth_l1_loss", "soft_margin_loss", "nll_loss_forward", "nll_loss2d_forward", "multi_margin_loss", "multilabel_margin_loss_forward", "_ctc_loss", "dist", "linalg_cross", "linalg_vector_norm", "linalg__powsum", "_linalg_check_errors", "is_same_size", "is_set_to", "_has_same_storage_numel", "_functional_assert_async", "_jagged_to_padded_dense_forward", "_padded_dense_to_jagged_forward", "_nested_from_padded", "_nested_from_padded_tensor", "_softmax_backward_data", "_log_softmax_backward_data"])  # fmt: skip
+_WITHOUT_PRODUCTS = re.compile(
+    r"_foreach_(?!.*mm).*|_?(chunk_)?cat|_?stack|set|resize_as|copy|_copy_from.*|copy_sparse_to_sparse|where|lift_fresh"
+    r"|(_unsafe_|_unsafe_masked_)?index.*|_index_put_impl|.*scatter.*|masked_fill|put|fill"
+    r"|complex|polar|searchsorted|isin|equal|allclose|normal|bernoulli|is_.*|_has_same_storage_numel|_functional_assert_async"
+    r"|.*(batch|layer|group|instance|rms|weight)_norm.*|linalg_vector_norm|linalg__powsum|linalg_cross|_linalg_check_errors"
+    r"|native_dropout|rrelu_with_noise.*|_prelu_kernel|_masked_scale|_masked_softmax|_(log_)?softmax_backward_data"
+    r"|.*_pool[123]d|.*grid_sampler.*|embedding_renorm|.*_loss(2d)?(_forward)?|binary_cross_entropy.*|dist"
+    r"|_thnn_fused_(lstm|gru)_cell|_transform_bias_rescale_qkv|.*(jagged|nested)_.*|_nested_from.*"
+    r"|.*fake_quantize.*|_fused_moving_avg_obs_fq_helper.*|quantize_per.*|.*_affine_quantized.*|_make_per_channel_.*"
+    r"|rsub|floor_divide|copysign|heaviside|gcd|lcm|_add_relu|_fused_sdp_choice"
+)
 """Operators of torch that read several tensors and multiply none of them as matrices."""
 
 
@@ -121,10 +132,10 @@ def _multiplies_nothing(func: Any, name: str, tensors: list[Tensor], packed: boo
     space, own = name.split("::")
     if space not in _TORCHS_OWN:
         return False
-    if own in _WITHOUT_PRODUCTS or own.startswith("_foreach_") or _is_view(func):
+    if _WITHOUT_PRODUCTS.fullmatch(own) or _is_view(func):
         return True
     if "backward" in own:  # Those of products are in torch's own table, or among these.
-        return not any(part in own for part in ("conv", "attention", "rnn", "lstm", "dist", "mkldnn_linear"))
+        return re.search(r"conv|attention|rnn|lstm|dist|^linear|mkldnn_linear|matmul", own) is None
     if space == "quantized":
         return not packed or own.startswith("embedding")
     operands = [tensor for tensor in tensors if tensor.dtype not in _INDICES]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mho.convert.counting import MacCounter
@@ -112,7 +113,7 @@ class Placement:
             return y
 
         twin = copy.deepcopy(net)
-        with observed(twin, count), counter:
+        with observed(twin, count), torch.compiler.set_stance("force_eager"), counter:
             trial(twin, *example)
         total = max(counter.macs + sum(seen.values()), 1)
         weights = []

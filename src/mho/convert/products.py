@@ -26,6 +26,10 @@ def _batches_summed(y: Tensor, _: Tensor, a: Tensor, b: Tensor, **__: Any) -> in
     return a.numel() * b.shape[-1]
 
 
+def _each(y: Any, a: Sequence[Tensor], b: Sequence[Tensor]) -> int:
+    return sum(left.numel() * right.shape[-1] for left, right in zip(a, b, strict=True))
+
+
 def _grouped(y: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     """Groups cut the rows of `a`, the columns of `b`, or (both with two axes) the axis that is summed."""
     return a.numel() * b.shape[-1] if a.dim() == b.dim() == 2 else y.numel() * a.shape[-1]
@@ -112,6 +116,7 @@ _KINDS: dict[Formula, str] = {
         quantized::linear_with_input_q_dq_qweight_dq_output_fp32 onednn::qlinear_pointwise onednn::linear_dynamic_fp16""",
     _inner(1): "aten::addmm aten::baddbmm aten::addmv aten::_addmm_activation",
     _batches_summed: "aten::addbmm",
+    _each: "aten::_foreach_mm",
     _grouped: "aten::_grouped_mm aten::_scaled_grouped_mm aten::_scaled_grouped_mm_v2",
     _either_way: "aten::convolution aten::_convolution aten::convolution_overrideable",
     _convolution: """
