@@ -95,7 +95,7 @@ PRODUCT_CASES = {
     ),
     "transposed 3d": (F.conv_transpose3d, (r(1, 2, 3, 3, 3), r(2, 3, 2, 2, 2)), 2 * 27 * 24, True),
     "mkldnn linear": (
-        lambda x, w: torch._C._nn.mkldnn_linear(x, w), (r(2, 3).to_mkldnn(), r(4, 3).to_mkldnn()), 24, False,
+        torch._C._nn.mkldnn_linear, (r(2, 3).to_mkldnn(), r(4, 3).to_mkldnn()), 24, False,
     ),
     "mkldnn conv": (F.conv2d, (r(1, 2, 4, 4).to_mkldnn(), r(3, 2, 2, 2).to_mkldnn()), 3 * 9 * 8, True),
     "convolution backward": (
@@ -128,17 +128,17 @@ PRODUCT_CASES = {
         2 * 5 * 4 * 64 + 2 * 2 * 25 * 8, False,
     ),
     "encoder layer, fused": (
-        lambda x: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()(x), (r(2, 5, 8),),
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), (r(2, 5, 8),),
         2 * 5 * (4 * 64 + 2 * 128) + 2 * 2 * 25 * 8, False,
     ),
     "LSTM": (
-        lambda x: nn.LSTM(3, 4, 2, bidirectional=True)(x), (r(5, 2, 3),), 10 * 2 * (16 * (3 + 4) + 16 * (8 + 4)), False,
+        nn.LSTM(3, 4, 2, bidirectional=True), (r(5, 2, 3),), 10 * 2 * (16 * (3 + 4) + 16 * (8 + 4)), False,
     ),
-    "LSTM, projected": (lambda x: nn.LSTM(3, 4, proj_size=2)(x), (r(5, 2, 3),), 10 * (16 * (3 + 2) + 4 * 2), True),
-    "GRU": (lambda x: nn.GRU(3, 4)(x), (r(5, 2, 3),), 10 * 12 * (3 + 4), True),
-    "RNN": (lambda x: nn.RNN(3, 4)(x), (r(5, 2, 3),), 10 * 4 * (3 + 4), True),
-    "LSTMCell": (lambda x: nn.LSTMCell(3, 4)(x), (r(2, 3),), 2 * 16 * (3 + 4), True),
-    "bilinear": (lambda a, b: nn.Bilinear(3, 4, 5)(a, b), (r(2, 3), r(2, 4)), 2 * 3 * 4 * 5, False),
+    "LSTM, projected": (nn.LSTM(3, 4, proj_size=2), (r(5, 2, 3),), 10 * (16 * (3 + 2) + 4 * 2), True),
+    "GRU": (nn.GRU(3, 4), (r(5, 2, 3),), 10 * 12 * (3 + 4), True),
+    "RNN": (nn.RNN(3, 4), (r(5, 2, 3),), 10 * 4 * (3 + 4), True),
+    "LSTMCell": (nn.LSTMCell(3, 4), (r(2, 3),), 2 * 16 * (3 + 4), True),
+    "bilinear": (nn.Bilinear(3, 4, 5), (r(2, 3), r(2, 4)), 2 * 3 * 4 * 5, False),
     "cdist": (torch.cdist, (r(2, 4, 3), r(2, 5, 3)), 2 * 4 * 5 * 3, False),
     "cdist, large": (torch.cdist, (r(40, 3), r(50, 3)), 40 * 50 * 3, False),
     "cosine similarity": (lambda a, b: F.normalize(a) @ F.normalize(b).T, (r(2, 3), r(4, 3)), 24, True),
@@ -212,7 +212,8 @@ FREE = {
     "writes": lambda x: (x.clone().index_add_(0, torch.tensor([0]), x[:1]), x.index_put((torch.tensor([0]),), x[1]),
                          x.scatter_add(0, (x > 9).long(), x), x.masked_fill(x > 0, 1), torch.zeros_like(x).copy_(x)),
     "orders": lambda x: (x.sort(), x.topk(2), x.argmax(), x.unique(), x.median(), x.kthvalue(2), x > x.flip(0)),
-    "dropout and activations": lambda x: F.prelu(F.dropout(x), x[0, :, 0, 0]) + F.rrelu(x, training=True) + F.glu(torch.cat((x, x), 1), 1),
+    "dropout, activations": lambda x: F.prelu(F.dropout(x), x[0, :, 0, 0]) + F.rrelu(x, training=True)
+    + F.glu(torch.cat((x, x), 1), 1),
     "losses": lambda x: F.mse_loss(x, -x) + F.cross_entropy(x, (x[:, 0] > 9).long()) + F.huber_loss(x, -x)
     + F.binary_cross_entropy(x.sigmoid(), x.sigmoid()),
     "quantisation": lambda x: torch.quantize_per_tensor(torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255), 0.1, 0,
@@ -260,7 +261,7 @@ def library():
         lib.define("draw(int n) -> Tensor")
         lib.impl("product", lambda a, b: a @ b, "CPU")
         lib.impl("scale", lambda a, b: a * b, "CPU")
-        lib.impl("draw", lambda n: torch.zeros(n), "CompositeExplicitAutograd")
+        lib.impl("draw", torch.zeros, "CompositeExplicitAutograd")
         lib.impl("made_of_products", lambda a, b: a @ b, "CompositeImplicitAutograd")
         yield torch.ops.mho_counting
 
@@ -288,16 +289,6 @@ def test_gradients_inside_a_forward_are_counted():
 
     counter = _counted(force, r(2, 3))
     assert counter.macs == 2 * 2 * (12 + 4) and not counter.not_counted
-
-
-def test_a_pause_counts_nothing_and_pauses_nest():
-    with torch.no_grad(), MacCounter() as counter:
-        with counter.paused():
-            with counter.paused():
-                r(3, 3) @ r(3, 3)
-            torch.fft.fft(r(8)), r(3, 3) @ r(3, 3)
-        r(2, 3) @ r(3, 3)
-    assert counter.macs == 18 and not counter.not_counted
 
 
 def test_the_answer_is_untouched_and_outer_counters_still_see():

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,16 +52,6 @@ class MacCounter(TorchDispatchMode):
         super().__init__()
         self.macs = 0
         self.not_counted: Counter[str] = Counter()
-        self._paused = False
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Context in which nothing is counted; contexts nest."""
-        before, self._paused = self._paused, True
-        try:
-            yield
-        finally:
-            self._paused = before
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -80,12 +69,11 @@ class MacCounter(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
-        if not self._paused:
-            macs = _macs(func, name, result, args, kwargs)
-            if macs is None:
-                self.not_counted[name] += 1
-            else:
-                self.macs += macs
+        macs = _macs(func, name, result, args, kwargs)
+        if macs is None:
+            self.not_counted[name] += 1
+        else:
+            self.macs += macs
         return result
 
 

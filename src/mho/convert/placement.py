@@ -104,24 +104,28 @@ class Placement:
             example: Its positional arguments.
         """
         seen: dict[str, int] = {}
-        counter = MacCounter()
 
         def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
-            with counter.paused():
-                y = operator(x, weight)
+            y = operator(x, weight)
             seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
             return y
 
         twin = copy.deepcopy(net)
-        with observed(twin, count), torch.compiler.set_stance("force_eager"), counter:
+        for module in twin.modules():
+            if isinstance(module, AnalogMatrix):
+                module._forward_hooks.clear()  # A watcher of `net` is not told of this run.
+        with observed(twin, count), torch.compiler.set_stance("force_eager"), MacCounter() as counter:
             trial(twin, *example)
-        total = max(counter.macs + sum(seen.values()), 1)
+        analog = sum(seen.values())
+        total = max(counter.macs, analog, 1)
         weights = []
         for weight in self.weights:
             number = sum(n for path, n in seen.items() if _holds(weight, path))
             share = number if weight.placed == "analog" else 0
             weights.append(replace(weight, macs=share, mac_share=share / total))
-        return Placement(tuple(weights), counter.macs, self.hardware, tuple(counter.not_counted.items()))
+        return Placement(
+            tuple(weights), max(counter.macs - analog, 0), self.hardware, tuple(counter.not_counted.items())
+        )
 
     def __str__(self) -> str:
         head = f"{'weight':<34} {'placed':<8} {'shape':<18} {'arrays':>6} {'used':>6} {'MACs':>7}  why"
