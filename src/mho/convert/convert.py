@@ -10,7 +10,7 @@ from torch import nn
 
 from mho.convert.graph import optimise
 from mho.convert.placement import place
-from mho.convert.rules import Decision, decide
+from mho.convert.rules import CHOSEN, NO_MATRIX, Decision, decide
 from mho.convert.self_test import self_test
 from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
@@ -36,6 +36,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
 
     Raises:
         NotYet: A layer cannot be mapped; the message has its path and the ways out.
+        UseInstead: A module has no shape yet, cannot be copied, or computes its weight from other parameters.
         NeverPossible: Nothing in the model can be mapped.
         WrongSetting: A pattern in ``hw.digital`` matches nothing.
     """
@@ -82,8 +83,11 @@ def to_digital(net: nn.Module) -> nn.Module:
 def _decisions(model: nn.Module, hw: Hardware) -> dict[str, Decision]:
     decisions: dict[str, Decision] = {}
     for path, module in model.named_modules(remove_duplicate=False):
-        hits = {pattern for pattern in hw.digital if covers(pattern, path)}
-        decisions[path] = decide(module, path, chosen_digital=bool(hits))
+        below = {name: f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False)}
+        own = {n: full for n, full in below.items() if any(covers(pattern, full) for pattern in hw.digital)}
+        decisions[path] = decide(module, path, any(covers(pattern, path) for pattern in hw.digital), own)
+        if decisions[path] == NO_MATRIX:
+            decisions |= dict.fromkeys(own.values(), CHOSEN)
     analog = [path for path, decision in decisions.items() if decision.analog]
     for name, patterns, paths in (("digital", hw.digital, list(decisions)), ("layers", hw.layers, analog)):
         if unused := [pattern for pattern in patterns if not any(covers(pattern, path) for path in paths)]:

@@ -111,7 +111,7 @@ def _multiplies_nothing(func: Any, name: str, tensors: list[Tensor], packed: boo
     These are the element-wise ones, reductions and views, those that read no tensor at all, and of torch's own those that
     read one only, besides indices. Another library's operator may do anything with what it reads.
     """
-    if not tensors and not packed:
+    if name.startswith("profiler::") or not (tensors or packed):
         return True
     if not isinstance(func, torch._ops.OpOverload):
         return False
@@ -120,7 +120,7 @@ def _multiplies_nothing(func: Any, name: str, tensors: list[Tensor], packed: boo
     space, own = name.split("::")
     if space not in _TORCHS_OWN:
         return False
-    if _WITHOUT_PRODUCTS.fullmatch(own) or _is_view(func):
+    if _WITHOUT_PRODUCTS.fullmatch(own) or is_view(func):
         return True
     if "backward" in own:  # Those of products are in torch's own table, or among these.
         return re.search(r"conv|attention|rnn|lstm|dist|^linear|mkldnn_linear|matmul", own) is None
@@ -130,6 +130,7 @@ def _multiplies_nothing(func: Any, name: str, tensors: list[Tensor], packed: boo
     return len(operands) < 2 and not packed and not own.startswith(_TRANSFORMS)
 
 
-def _is_view(func: Any) -> bool:
+def is_view(func: Any) -> bool:
+    """True for operators of torch that only look at a tensor's memory in another way."""
     returned = [value.alias_info for value in func._schema.returns]
     return any(alias is not None and not alias.is_write for alias in returned)

@@ -120,9 +120,10 @@ class Placement:
         total = max(counter.macs, analog, 1)
         weights = []
         for weight in self.weights:
-            number = sum(n for path, n in seen.items() if _holds(weight, path))
-            share = number if weight.placed == "analog" else 0
-            weights.append(replace(weight, macs=share, mac_share=share / total))
+            here = [n for path, n in seen.items() if weight.placed == "analog" and _holds(weight, path)]
+            reached = here or weight.placed == "digital"
+            reason = weight.reason if reached else f"{weight.reason}; the example does not reach it"
+            weights.append(replace(weight, macs=sum(here), mac_share=sum(here) / total, reason=reason))
         return Placement(
             tuple(weights), max(counter.macs - analog, 0), self.hardware, tuple(counter.not_counted.items())
         )
@@ -188,9 +189,8 @@ def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
             owners.setdefault(id(parameter), f"{path}.{name}".lstrip("."))
             shape = tuple(parameter.shape)
             if name not in analog:
-                reason = (
-                    "bias, added digitally" if isinstance(module, AnalogLayer) else reasons.get(path, "holds no matrix")
-                )
+                chosen = reasons.get(f"{path}.{name}".lstrip("."), reasons.get(path, "holds no matrix"))
+                reason = "bias, added digitally" if isinstance(module, AnalogLayer) else chosen
                 found.append(Placed(path, name, "digital", reason, shape, tied_to=tied))
                 continue
             plans = [

@@ -1,4 +1,4 @@
-"""The test that every conversion with an example runs: same outputs, and every array read."""
+"""The test that every conversion with an example runs: same outputs, and nothing computed around the arrays."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from mho.convert.counting import is_view
 from mho.convert.trial import trial
 from mho.errors import BadInput, NotYet
-from mho.nn import AnalogMatrix
-from mho.nn.layer import layer_paths
+from mho.nn import AnalogLayer, AnalogMatrix
 
 _RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
@@ -20,31 +22,35 @@ _RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, tor
 def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
     """Run one batch with every non-ideality off and compare with the original, in eval mode. Neither is touched.
 
-    Arrays are read block by block, readout by readout, so cutting, encoding and scaling are all exercised.
+    Arrays are read block by block, readout by readout, so cutting, encoding and scaling are all exercised. A layer that the
+    example does not reach (an expert, an exit) is no error.
 
     Raises:
-        NotYet: The outputs differ, or an array was never read (a fused path or a functional call went around it).
+        NotYet: The outputs differ, or a layer's arrays were not read although its forward ran, or its weight was read by a
+            fused path or a functional call.
         BadInput: The example does not fit the model.
     """
     try:
         expected = trial(copy.deepcopy(model), *example)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"the model does not run on the example ({error})", "give one batch of its inputs") from error
-    twin = copy.deepcopy(net)
-    read: set[str] = set()
+    twin, ran = copy.deepcopy(net), set[str]()
+    layers = [(path, module) for path, module in twin.named_modules() if isinstance(module, AnalogLayer)]
     matrices = [module for module in twin.modules() if isinstance(module, AnalogMatrix)]
+    for path, layer in layers:
+        layer.register_forward_pre_hook(lambda _layer, _args, path=path: ran.add(path))
+    read: set[str] = set()
     for matrix in matrices:
         matrix.hw, matrix.fold = matrix.hw.ideal(), False
         matrix.register_forward_hook(lambda m, _args, _out: read.add(m.path))
     found = trial(twin, *example)
-    unread = sorted({matrix.path for matrix in matrices} - read)
-    if unread:
-        layers = layer_paths(twin)
+    unread = [(path, view) for path, layer in layers for view in layer.views() if view.matrix.path not in read]
+    if around := _around([(path, view.weight) for path, view in unread], ran, twin, example):
         raise NotYet(
-            f"never read in a forward pass: {', '.join(unread)}",
-            "the network reads these weights around their layer's forward (or not at all); keep them digital: "
-            f"hw.replace(digital={sorted({layers[path] for path in unread})!r})",
-            path=unread[0],
+            f"never read in a forward pass: {', '.join(around)}",
+            "the network reads these weights around their layer's forward, or the forward computes with others; keep them "
+            f"digital: hw.replace(digital={around!r})",
+            path=around[0],
         )
     for a, b in zip(_tensors(expected), _tensors(found), strict=True):
         tolerance = _RELATIVE.get(a.dtype, 0.0) * max(1.0, float(a.abs().max()) if a.numel() else 0.0)
@@ -55,6 +61,31 @@ def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
                 "with every non-ideality off",
                 "look for layers that read another module's weight, or keep suspects digital with hw.replace(digital=[...])",
             )
+
+
+def _around(unread: list[tuple[str, Tensor]], ran: set[str], twin: nn.Module, example: Any) -> list[str]:
+    """Paths of those layers that are used all the same: their forward ran, or an operator read their weight."""
+    if all(path in ran for path, _ in unread):
+        return sorted({path for path, _ in unread})
+    with torch.compiler.set_stance("force_eager"), _Reads() as reads:
+        trial(twin, *example)
+    return sorted({p for p, weight in unread if p in ran or weight.untyped_storage().data_ptr() in reads.memory})
+
+
+class _Reads(TorchDispatchMode):
+    """Context that collects the addresses of all memory that operators read."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not (isinstance(func, torch._ops.OpOverload) and is_view(func)):
+            read = [leaf for leaf in tree_leaves((args, kwargs)) if type(leaf) in (Tensor, nn.Parameter)]
+            self.memory |= {tensor.untyped_storage().data_ptr() for tensor in read if tensor.layout is torch.strided}
+        return func(*args, **(kwargs or {}))
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
