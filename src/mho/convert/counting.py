@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from mho.convert.products import PRODUCTS
+from mho.convert.products import PRODUCTS, SEVERAL_WEIGHTS
 
 _TORCHS_OWN = {"aten", "prim", "prims", "quantized", "mkldnn", "mkl", "onednn"}
 _INDICES = {torch.int32, torch.int64, torch.bool}
@@ -44,6 +44,7 @@ class MacCounter(TorchDispatchMode):
     Attributes:
         macs: Their number.
         not_counted: Operators that may multiply matrices and that nobody knows how to count, with the number of calls.
+        by_address: Multiply-accumulates that read a factor at an address (see `at`).
     """
 
     supports_higher_order_operators = True
@@ -52,6 +53,7 @@ class MacCounter(TorchDispatchMode):
         super().__init__()
         self.macs = 0
         self.not_counted: Counter[str] = Counter()
+        self.by_address: Counter[int] = Counter()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -74,7 +76,32 @@ class MacCounter(TorchDispatchMode):
             self.not_counted[name] += 1
         else:
             self.macs += macs
+            if macs:
+                self.by_address.update(_reads(name, macs, args, kwargs))
         return result
+
+
+def address(tensor: Tensor) -> int:
+    """Where a tensor's memory begins; 0 where it has none."""
+    return tensor.data_ptr() if type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout is torch.strided else 0
+
+
+def at(tensor: Tensor, by_address: Mapping[int, int]) -> int:
+    """Sum of what is known about addresses in a tensor's memory: about itself, its transpose, its parts."""
+    first = address(tensor)
+    last = first + tensor.nbytes if first else 0
+    return sum(number for where, number in by_address.items() if first <= where < last)
+
+
+def _reads(name: str, macs: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int, int]:
+    """Multiply-accumulates of one call by the address of each tensor that it multiplies."""
+    if name in SEVERAL_WEIGHTS:
+        vectors = args[0].numel() // args[0].shape[-1]
+        weights = [leaf for leaf in tree_leaves(args[1:]) if isinstance(leaf, Tensor) and leaf.dim() > 1]
+        return {address(weight): vectors * weight.numel() for weight in weights}
+    first = int(name.startswith(("aten::add", "aten::badd")))  # What they add comes first.
+    last = 3 if "scaled_dot" in name else None  # An attention's mask comes fourth.
+    return {address(leaf): macs for leaf in tree_leaves((args[first:last], kwargs)) if isinstance(leaf, Tensor)}
 
 
 def _name(func: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.convert.counting import MacCounter
+from mho.convert.counting import MacCounter, address, at
 from mho.convert.trial import trial
 from mho.crossbar import Operator
 from mho.crossbar.operator import macs
@@ -33,7 +34,8 @@ class Placed:
         arrays: Arrays it takes.
         utilisation: Share of their unit cells that hold a weight.
         tied_to: Another path that holds the same parameter.
-        macs: Multiply-accumulates for one example, None until a batch has been seen.
+        macs: Multiply-accumulates for one example that the arrays do with it, or the digital side with a digital weight (as it
+            is, or a view of it); None until a batch has been seen.
         mac_share: Share of the network's.
     """
 
@@ -86,7 +88,7 @@ class Placement:
         """Share of the multiply-accumulates that the arrays do; with operators in `not_counted`, it is at most this."""
         if self.digital_macs is None:
             return None
-        analog = sum(weight.macs or 0 for weight in self.weights)
+        analog = sum(weight.macs or 0 for weight in self.weights if weight.placed == "analog")
         return analog / max(analog + self.digital_macs, 1)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -103,11 +105,14 @@ class Placement:
             net: The converted network.
             example: Its positional arguments.
         """
-        seen: dict[str, int] = {}
+        seen: Counter[str] = Counter()
+        known: Counter[int] = Counter()
 
         def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator) -> Tensor:
             y = operator(x, weight)
-            seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
+            number = macs(operator, x, y, weight)
+            seen[matrix.path] += number
+            known[address(weight)] += number
             return y
 
         twin = copy.deepcopy(net)
@@ -116,14 +121,21 @@ class Placement:
                 module._forward_hooks.clear()  # A watcher of `net` is not told of this run.
         with observed(twin, count), torch.compiler.set_stance("force_eager"), MacCounter() as counter:
             trial(twin, *example)
-        analog = sum(seen.values())
+        analog = seen.total()
         total = max(counter.macs, analog, 1)
         weights = []
         for weight in self.weights:
+            held = twin.get_parameter(_address(weight))
+            digital = at(held, counter.by_address) - at(held, known) if held.dim() > 1 else 0
             here = [n for path, n in seen.items() if weight.placed == "analog" and _holds(weight, path)]
-            reached = here or weight.placed == "digital"
-            reason = weight.reason if reached else f"{weight.reason}; the example does not reach it"
-            weights.append(replace(weight, macs=sum(here), mac_share=sum(here) / total, reason=reason))
+            number, note = sum(here), ""
+            if weight.placed == "digital":
+                number = max(digital, 0)
+            elif not here:
+                note = "; the example does not reach it"
+            elif digital > 0:
+                note = f"; read around its layer, too: {digital:,} multiply-accumulates are digital"
+            weights.append(replace(weight, macs=number, mac_share=number / total, reason=weight.reason + note))
         return Placement(
             tuple(weights), max(counter.macs - analog, 0), self.hardware, tuple(counter.not_counted.items())
         )

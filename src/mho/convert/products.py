@@ -151,3 +151,10 @@ _KINDS: dict[Formula, str] = {
 PRODUCTS: dict[str, Formula] = {name: formula for formula, names in _KINDS.items() for name in names.split()}
 """Formulas by the operator's name, without its overload and without the underscore of in-place forms. A library with
 operators of its own may add to it: ``PRODUCTS["mylib::matmul"] = lambda y, a, b: y.numel() * a.shape[-1]``."""
+
+SEVERAL_WEIGHTS = {
+    name
+    for name, formula in PRODUCTS.items()
+    if formula in (_whole_attention, _encoder_layer, _recurrent_layer, _recurrent)
+}
+"""Operators that multiply each vector of their first argument with each of several weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mho.convert.counting import is_view
+from mho.convert.counting import address, at, is_view
 from mho.convert.trial import trial
 from mho.errors import BadInput, NotYet
 from mho.nn import AnalogLayer, AnalogMatrix
@@ -69,22 +70,21 @@ def _around(unread: list[tuple[str, Tensor]], ran: set[str], twin: nn.Module, ex
         return sorted({path for path, _ in unread})
     with torch.compiler.set_stance("force_eager"), _Reads() as reads:
         trial(twin, *example)
-    return sorted({p for p, weight in unread if p in ran or weight.untyped_storage().data_ptr() in reads.memory})
+    return sorted({p for p, weight in unread if p in ran or at(weight, reads.times)})
 
 
 class _Reads(TorchDispatchMode):
-    """Context that collects the addresses of all memory that operators read."""
+    """Context that counts how often operators read at each address."""
 
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory: set[int] = set()
+        self.times: Counter[int] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if not (isinstance(func, torch._ops.OpOverload) and is_view(func)):
-            read = [leaf for leaf in tree_leaves((args, kwargs)) if type(leaf) in (Tensor, nn.Parameter)]
-            self.memory |= {tensor.untyped_storage().data_ptr() for tensor in read if tensor.layout is torch.strided}
+            self.times.update(address(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
         return func(*args, **(kwargs or {}))
 
 
