@@ -127,3 +127,40 @@ def test_counting_leaves_an_outer_watcher_alone():
         counted = net.placement.counted(net, x)
         net(x)
     assert len(asked) == 2 and counted.analog_share == 1.0
+
+
+def test_the_placement_counts_macs_and_arrays():
+    model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(8 * 16, 10, bias=False))
+    net = to_analog(model, IDEAL.replace(array__rows=64, array__cols=8, digital=["2"]), example=torch.randn(1, 4, 4, 4))
+    conv, linear = net.placement
+    assert (conv.macs, conv.rows, conv.columns, conv.row_blocks, conv.arrays) == (16 * 8 * 36, 36, 8, 1, 1)
+    assert conv.utilisation == pytest.approx(36 * 8 / (64 * 8)) and linear.placed == "digital"
+    assert net.placement.analog_share == pytest.approx(16 * 8 * 36 / (16 * 8 * 36 + 1280))
+    assert "on arrays" in str(net.placement) and len(net.placement.rows()) == 2
+
+
+def test_attention_products_are_digital_and_said_so():
+    class Attend(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q = nn.Linear(8, 8, bias=False)
+
+        def forward(self, x):
+            return F.scaled_dot_product_attention(self.q(x), x, x)
+
+    net = to_analog(Attend(), IDEAL, example=torch.randn(1, 2, 6, 8))
+    analog, products = 2 * 6 * 8 * 8, 2 * 2 * 6 * 6 * 8
+    assert net.placement.analog_share == pytest.approx(analog / (analog + products))
+
+
+def test_attention_with_biases_tests_itself():
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+    net = to_analog(Classifier(), "pcm", example=torch.randn(2, 5, 8))
+    assert net.placement.analog_share > 0.7
