@@ -332,7 +332,9 @@ REFUSED = {
     ),
     "symmetric weight": (symmetric, None, [], UseInstead, "remove_parametrizations"),
     "older spectral norm": (lambda: pair(spectral_norm(nn.Linear(4, 4))), None, [], UseInstead, "remove_spectral_norm"),
-    "older spectral norm, digital": (lambda: pair(spectral_norm(nn.Linear(4, 4))), None, ["0"], UseInstead, "cannot copy it.*remove_spectral"),
+    "older spectral norm, digital": (
+        lambda: pair(spectral_norm(nn.Linear(4, 4))), None, ["0"], UseInstead, "cannot copy it.*remove_spectral",
+    ),
     "older weight norm, digital": (lambda: pair(weight_norm(nn.Linear(4, 4))), None, ["0"], UseInstead, "remove_weight_norm"),
     "pruned": (pruned, None, [], UseInstead, r"prune\.remove"),
     "pruned, digital": (pruned, None, ["0"], UseInstead, r"prune\.remove"),

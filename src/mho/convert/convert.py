@@ -23,13 +23,15 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     """A copy of `model` whose layers live on arrays. `model` itself is not touched.
 
     Layers keep their parameter names; ``net.placement`` lists every weight, where it went and why. Weights that no rule
-    maps are refused by name.
+    maps are refused by name. ``hw.digital`` names modules that stay digital, and single parameters of modules without a rule
+    (the position embeddings of a vision transformer).
 
     Args:
         model: Any module.
         hw: The hardware, or the name of a preset, or a YAML file.
         example: One batch of inputs (a tensor, or a tuple of positional arguments). With it the conversion tests itself:
-            with every non-ideality off the outputs must equal the original's, and every array must have been read.
+            with every non-ideality off the outputs must equal the original's, and no layer may compute around its arrays.
+            The placement then says how many multiply-accumulates each weight takes.
 
     Returns:
         The converted network.
