@@ -163,6 +163,9 @@ REFUSED = {
     "an unborn weight": (lambda: nn.Sequential(nn.LazyLinear(3)), {}, None, UseInstead, "one batch"),
     "nothing to map": (lambda: nn.Sequential(nn.ReLU()), {}, None, NeverPossible, "no layer that goes onto arrays"),
     "a digital pattern of nothing": (_two, {"digital": ["layer9*"]}, None, WrongSetting, "layer9"),
+    "a token that is not there": (
+        lambda: nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2)), {}, torch.tensor([5]), BadInput, "does not run",
+    ),
     "an example that does not fit": (lambda: nn.Linear(3, 2), {}, torch.randn(4, 5), BadInput, "does not run on the example"),
 } | {
     f"a layer pattern of nothing: {pattern}": (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -138,3 +141,50 @@ def test_a_model_that_draws_numbers_is_compared_with_the_same_draws():
         net[0].weight.add_(1)
     with pytest.raises(NotYet, match="differs"):
         self_test(model, net, x)
+
+
+class Answers(nn.Module):
+    """Wraps what a layer answers."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.layer, self.wrap = nn.Linear(4, 3), wrap
+
+    def forward(self, x):
+        return self.wrap(self.layer(x))
+
+
+@dataclass
+class Output:
+    logits: torch.Tensor
+    extra: object = None
+
+
+ANSWERS = {
+    "a tensor": lambda y: y,
+    "nested": lambda y: {"a": [y, (y + 1,)], "b": None},
+    "a data class": lambda y: Output(y, extra="text"),
+    "an object": lambda y: SimpleNamespace(logits=y),
+    "a flag beside": lambda y: (y > 0, y),
+    "a choice beside": lambda y: (y.argmax(-1), y),
+    "ruled out": lambda y: torch.cat([y, torch.full_like(y, -torch.inf)]),
+    "not a number": lambda y: torch.cat([y, torch.full_like(y, torch.nan)]),
+    "double": lambda y: y.double(),
+    "complex": lambda y: torch.complex(0 * y, y),
+    "huge": lambda y: 1e30 * y,
+}
+
+
+@pytest.mark.parametrize("wrap", ANSWERS.values(), ids=ANSWERS.keys())
+def test_every_kind_of_answer_is_compared(wrap):
+    model, x = Answers(wrap), torch.randn(5, 4)
+    net = to_analog(model, IDEAL, example=x)
+    with torch.no_grad():
+        net.layer.weight.mul_(1.1)
+    with pytest.raises(NotYet, match="differs"):
+        self_test(model, net, x)
+
+
+def test_an_answer_without_tensors_is_said():
+    with pytest.raises(NotYet, match="answers with list, in which no tensor"):
+        to_analog(Answers(lambda y: y.tolist()), IDEAL, example=torch.randn(5, 4))
