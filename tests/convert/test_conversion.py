@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.convert import register, to_analog, to_digital
+from mho.convert.rules import LAYERS
 from mho.errors import BadInput, MhoError, NeverPossible, NotYet, UseInstead, WrongSetting
 from mho.hardware import Hardware
-from mho.nn import AnalogConv2d, AnalogLayer, AnalogLinear
+from mho.nn import AnalogConv2d, AnalogLayer, AnalogLinear, MatrixView
+from mho.nn.linear import LINEAR
 
 IDEAL = Hardware.preset("ideal")
 
@@ -60,6 +62,42 @@ class Shared(nn.Module):
         return self.c(self.b(self.a(x)))
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x):
+        return F.linear(x, self.weight)
+
+
+class AnalogScaled(AnalogLayer, Scaled):
+    def forward(self, x):
+        return self.matrix(x, self.weight, LINEAR)
+
+    def views(self):
+        yield MatrixView("weight", self.matrix, self.weight, LINEAR)
+
+
+class Transposed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 4))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+class AnalogTransposed(AnalogLayer, Transposed):
+    """Holds its weight as GPT-2 does: the matrix is the transpose."""
+
+    def forward(self, x):
+        return self.matrix(x, self.weight.T, LINEAR)
+
+    def views(self):
+        yield MatrixView("weight", self.matrix, self.weight.T, LINEAR)
+
+
 def _state(module):
     return {k: v.clone() for k, v in module.state_dict().items()}
 
@@ -102,113 +140,76 @@ def test_a_forward_of_the_users_own_converts_right():
     torch.testing.assert_close(copy.deepcopy(net)(x), model(x))
 
 
-def test_a_weight_read_around_its_layer_is_refused_by_name():
-    with pytest.raises(NotYet, match="second"):
-        to_analog(Sneaky(), IDEAL, example=torch.randn(2, 4))
-    net = to_analog(Sneaky(), IDEAL.replace(digital=["second"]), example=torch.randn(2, 4))
-    assert {w.path: w.placed for w in net.placement if w.weight == "weight"} == {"first": "analog", "second": "digital"}
+class MyLSTM(nn.LSTM):
+    def forward(self, x):
+        return super().forward(x)[0]
 
 
-def test_a_matrix_that_no_rule_maps_is_refused_by_name():
-    with pytest.raises(NotYet, match=r"'head' \(3, 4\)"):
-        to_analog(FunctionalHead(), IDEAL)
-    with pytest.raises(NotYet, match="Bilinear") as error:
-        to_analog(nn.Sequential(nn.Linear(2, 2), nn.Bilinear(2, 2, 2)), IDEAL)
-    assert error.value.path == "1" and "digital" in error.value.remedy
-    net = to_analog(nn.Sequential(nn.Linear(2, 2), nn.Bilinear(2, 2, 2)), IDEAL.replace(digital=["1"]))
-    assert "chosen" in next(w.reason for w in net.placement if w.path == "1")
+def _two(second=None):
+    return nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2) if second is None else second)
 
 
-def test_an_overridden_forward_of_a_complicated_layer_is_refused():
-    class MyLSTM(nn.LSTM):
-        def forward(self, x):
-            return super().forward(x)[0]
-
-    with pytest.raises(NotYet, match="MyLSTM overrides"):
-        to_analog(nn.Sequential(MyLSTM(3, 4)), IDEAL)
-
-
-def test_hidden_and_unborn_weights_are_refused_with_the_way_out():
-    with pytest.raises(UseInstead, match="remove_parametrizations"):
-        to_analog(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))), IDEAL)
-    with pytest.raises(UseInstead, match="one batch"):
-        to_analog(nn.Sequential(nn.LazyLinear(3)), IDEAL)
-
-
-def test_nothing_to_map_and_patterns_that_match_nothing():
-    with pytest.raises(NeverPossible):
-        to_analog(nn.Sequential(nn.ReLU()), IDEAL)
-    with pytest.raises(WrongSetting, match="layer9"):
-        to_analog(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), IDEAL.replace(digital=["layer9*"]))
-
-
-def test_a_digital_pattern_covers_what_lies_below():
-    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 2))
-    net = to_analog(model, IDEAL.replace(digital=["0"]))
-    assert [type(m).__name__ for m in (net[0][0], net[0][1], net[1])] == ["Linear", "Linear", "AnalogLinear"]
+# name: (model, changes of the hardware, example, error, its words)
+REFUSED = {
+    "a weight read around its layer": (Sneaky, {}, torch.randn(2, 4), NotYet, "second: never read"),
+    "a matrix of no layer": (FunctionalHead, {}, None, NotYet, r"'head' \(3, 4\)"),
+    "a layer without a rule": (
+        lambda: _two(nn.Bilinear(2, 2, 2)), {}, None, NotYet, r"^1: no rule maps Bilinear.*digital=\['1'\]",
+    ),
+    "a forward of its own": (lambda: nn.Sequential(MyLSTM(3, 4)), {}, None, NotYet, "MyLSTM overrides"),
+    "a hidden weight": (
+        lambda: _two(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))), {}, None, UseInstead, "remove_parametrizations",
+    ),
+    "an unborn weight": (lambda: nn.Sequential(nn.LazyLinear(3)), {}, None, UseInstead, "one batch"),
+    "nothing to map": (lambda: nn.Sequential(nn.ReLU()), {}, None, NeverPossible, "no layer that goes onto arrays"),
+    "a digital pattern of nothing": (_two, {"digital": ["layer9*"]}, None, WrongSetting, "layer9"),
+    "a token that is not there": (
+        lambda: nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2)), {}, torch.tensor([5]), BadInput, "does not run",
+    ),
+    "an example that does not fit": (lambda: nn.Linear(3, 2), {}, torch.randn(4, 5), BadInput, "does not run on the example"),
+} | {
+    f"a layer pattern of nothing: {pattern}": (
+        lambda: _two(nn.ReLU()), {"layers": {pattern: {"adc.bits": 5}}}, None, WrongSetting, "no layer on arrays matches",
+    )
+    for pattern in ("1", "stem", "0.weight")
+}  # fmt: skip
 
 
-def test_an_example_that_does_not_fit():
-    with pytest.raises(BadInput, match="does not run on the example"):
-        to_analog(nn.Linear(3, 2), IDEAL, example=torch.randn(4, 5))
+@pytest.mark.parametrize(("make", "changes", "example", "error", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_converted_is_refused_by_name(make, changes, example, error, words):
+    with pytest.raises(error, match=words):
+        to_analog(make(), IDEAL.replace(**changes), example=example)
 
 
-def test_the_placement_counts_macs_and_arrays():
-    model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(8 * 16, 10, bias=False))
-    net = to_analog(model, IDEAL.replace(array__rows=64, array__cols=8, digital=["2"]), example=torch.randn(1, 4, 4, 4))
-    conv, linear = net.placement
-    assert (conv.macs, conv.rows, conv.columns, conv.row_blocks, conv.arrays) == (16 * 8 * 36, 36, 8, 1, 1)
-    assert conv.utilisation == pytest.approx(36 * 8 / (64 * 8)) and linear.placed == "digital"
-    assert net.placement.analog_share == pytest.approx(16 * 8 * 36 / (16 * 8 * 36 + 1280))
-    assert "on arrays" in str(net.placement) and len(net.placement.rows()) == 2
+@pytest.mark.parametrize(
+    ("make", "digital", "example", "analog"),
+    [
+        (Sneaky, ["second"], torch.randn(2, 4), {"first"}),
+        (FunctionalHead, ["head"], torch.randn(2, 4), {"body"}),
+        (lambda: _two(nn.Bilinear(2, 2, 2)), ["1"], None, {"0"}),
+        (lambda: nn.Sequential(_two(), nn.Linear(2, 2)), ["0"], torch.randn(2, 2), {"1"}),
+        (lambda: nn.Sequential(_two(), nn.Linear(2, 2)), ["*.1"], torch.randn(2, 2), {"0.0", "1"}),
+        (_two, [], torch.randn(2, 2), {"0", "1"}),
+    ],
+)
+def test_what_is_chosen_stays_digital(make, digital, example, analog):
+    net = to_analog(make(), IDEAL.replace(digital=digital), example=example)
+    assert {path for path, module in net.named_modules() if isinstance(module, AnalogLayer)} == analog
+    matrices = [w for w in net.placement if len(w.shape) > 1]
+    assert {w.path for w in matrices if w.placed == "analog"} == analog
+    assert all("chosen" in w.reason for w in matrices if w.placed == "digital")
 
 
-def test_attention_products_are_digital_and_said_so():
-    class Attend(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.q = nn.Linear(8, 8, bias=False)
-
-        def forward(self, x):
-            return F.scaled_dot_product_attention(self.q(x), x, x)
-
-    net = to_analog(Attend(), IDEAL, example=torch.randn(1, 2, 6, 8))
-    analog, products = 2 * 6 * 8 * 8, 2 * 2 * 6 * 6 * 8
-    assert net.placement.analog_share == pytest.approx(analog / (analog + products))
-
-
-def test_registered_layers_are_used():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(3, 3))
-
-        def forward(self, x):
-            return F.linear(x, self.weight)
-
-    class AnalogScaled(AnalogLayer, Scaled):
-        def forward(self, x):
-            return self.matrix(x, self.weight, _LINEAR)
-
-        def views(self):
-            from mho.nn import MatrixView
-
-            yield MatrixView("weight", self.matrix, self.weight, _LINEAR)
-
-    from mho.convert.rules import LAYERS
-    from mho.nn.linear import LINEAR as _LINEAR
-
-    globals()["AnalogScaled"] = AnalogScaled
-    AnalogScaled.__qualname__ = "AnalogScaled"
-    sys.modules.setdefault(AnalogScaled.__module__, sys.modules[__name__])
-    register(Scaled, AnalogScaled)
+@pytest.mark.parametrize(("digital", "analog"), [(Scaled, AnalogScaled), (Transposed, AnalogTransposed)])
+def test_registered_layers_are_used(digital, analog):
+    register(digital, analog)
     try:
-        net = to_analog(nn.Sequential(Scaled()), IDEAL, example=torch.randn(2, 3))
-        assert isinstance(net[0], AnalogScaled)
+        net = to_analog(nn.Sequential(digital()), IDEAL, example=torch.randn(2, 3))
+        assert isinstance(net[0], analog) and net.placement.analog_share == 1.0
     finally:
-        del LAYERS._registered[f"{Scaled.__module__}.{Scaled.__qualname__}"]
+        del LAYERS._registered[f"{digital.__module__}.{digital.__qualname__}"]
     with pytest.raises(NotYet):
-        to_analog(nn.Sequential(Scaled()), IDEAL)
+        to_analog(nn.Sequential(digital()), IDEAL)
 
 
 def test_there_and_back():
@@ -265,9 +266,6 @@ def test_layers_on_other_hardware_of_their_own():
     assert net.placement.hardware is hw
     plain = to_analog(model, "pcm").placement
     assert next(w.utilisation for w in net.placement) == pytest.approx(2 * next(w.utilisation for w in plain))
-    for pattern in ("1", "stem", "0.weight"):
-        with pytest.raises(WrongSetting, match="no layer on arrays matches"):
-            to_analog(model, hw.replace(layers={pattern: {"adc.bits": 5}}))
 
 
 def test_a_chip_has_the_pairs_of_its_layers():
@@ -283,16 +281,3 @@ def test_a_chip_has_the_pairs_of_its_layers():
         weight = layer.matrix.source.weight(next(layer.views()).operator)
         errors.append(float((weight - layer.weight.detach()).std() / layer.weight.detach().std()))
     assert errors[0] / errors[1] == pytest.approx(3, rel=0.1)
-
-
-def test_attention_with_biases_tests_itself():
-    class Classifier(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
-
-        def forward(self, x):
-            return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
-
-    net = to_analog(Classifier(), "pcm", example=torch.randn(2, 5, 8))
-    assert net.placement.analog_share > 0.7

@@ -132,8 +132,10 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(net: nn.Module) -> fx.Graph | None:
+    """Forwards run with symbols, and may leave them in buffers: a copy is traced that shares only arrays and parameters."""
+    shared = [*matrices(net), *net.parameters()]
     try:
-        return _Tracer().trace(net)
+        return _Tracer().trace(copy.deepcopy(net, {id(part): part for part in shared}))
     except Exception:  # whatever a user's forward raises when it meets symbols
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from mho.convert.placement import place
-from mho.convert.rules import Decision, decide
+from mho.convert.rules import CHOSEN, NO_MATRIX, Decision, decide
 from mho.convert.self_test import check_encoding, self_test
 from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
@@ -21,20 +21,22 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     """A copy of `model` whose layers live on arrays. `model` itself is not touched.
 
     Layers keep their parameter names; ``net.placement`` lists every weight, where it went and why. Weights that no rule
-    maps are refused by name.
+    maps are refused by name. ``hw.digital`` names modules that stay digital, and single parameters of modules without a rule
+    (the position embeddings of a vision transformer).
 
     Args:
         model: Any module.
         hw: The hardware, or the name of a preset, or a YAML file.
         example: One batch of inputs (a tensor, or a tuple of positional arguments). With it the conversion tests itself:
-            with every non-ideality off the outputs must equal the original's, and every layer that ran must have read its
-            arrays; layers that never ran are listed in the placement.
+            with every non-ideality off the outputs must equal the original's, and no layer may compute around its arrays.
+            The placement then says how many multiply-accumulates each weight takes.
 
     Returns:
         The converted network.
 
     Raises:
         NotYet: A layer cannot be mapped; the message has its path and the ways out.
+        UseInstead: A module has no shape yet, cannot be copied, or computes its weight from other parameters.
         NeverPossible: Nothing in the model can be mapped.
         WrongSetting: A pattern in ``hw.digital`` matches nothing; an encoding that does not give weights back.
     """
@@ -60,9 +62,8 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     net.placement = place(net, reasons, hw)  # type: ignore[assignment]
     if example is not None:
         arguments = example if isinstance(example, tuple) else (example,)
-        never_run = self_test(model, net, *arguments)
-        net.placement = net.placement.without(never_run)  # type: ignore[operator,union-attr,assignment]
-        net.placement = net.placement.counted(copy.deepcopy(net).eval(), *arguments)  # type: ignore[operator,union-attr,assignment]
+        self_test(model, net, *arguments)
+        net.placement = net.placement.counted(net, *arguments)  # type: ignore[operator,union-attr,assignment]
     return net
 
 
@@ -82,8 +83,11 @@ def to_digital(net: nn.Module) -> nn.Module:
 def _decisions(model: nn.Module, hw: Hardware) -> dict[str, Decision]:
     decisions: dict[str, Decision] = {}
     for path, module in model.named_modules(remove_duplicate=False):
-        hits = {pattern for pattern in hw.digital if covers(pattern, path)}
-        decisions[path] = decide(module, path, chosen_digital=bool(hits))
+        below = {name: f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False)}
+        own = {n: full for n, full in below.items() if any(covers(pattern, full) for pattern in hw.digital)}
+        decisions[path] = decide(module, path, any(covers(pattern, path) for pattern in hw.digital), own)
+        if decisions[path] == NO_MATRIX:
+            decisions |= dict.fromkeys(own.values(), CHOSEN)
     analog = [path for path, decision in decisions.items() if decision.analog]
     for name, patterns, paths in (("digital", hw.digital, list(decisions)), ("layers", hw.layers, analog)):
         if unused := [pattern for pattern in patterns if not any(covers(pattern, path) for path in paths)]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator
+import copy
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from mho.convert.counting import MacCounter, address, at
+from mho.convert.trial import trial
 from mho.crossbar import Operator
 from mho.crossbar.operator import macs
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer, AnalogMatrix, MatrixView
-from mho.nn.matrix import digitally, watched
+from mho.nn.matrix import digitally, matrices, watched
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Placed:
         arrays: Arrays it takes.
         utilisation: Share of their unit cells that hold a weight.
         tied_to: Another path that holds the same parameter.
-        macs: Multiply-accumulates for one example, None until a batch has been seen.
+        macs: Multiply-accumulates for one example that the arrays do with it, or the digital side with a digital weight (as it
+            is, or a view of it); None until a batch has been seen.
         mac_share: Share of the network's.
     """
 
@@ -61,11 +64,14 @@ class Placement:
         weights: One entry a weight.
         digital_macs: Multiply-accumulates of one example outside the arrays (products of activations among them).
         hardware: What was asked for, before the changes of single layers.
+        not_counted: Digital operators that may multiply matrices and that nobody knows how to count, with the number of
+            calls ("mylib::op", 3). Where there is one, shares are upper bounds.
     """
 
     weights: tuple[Placed, ...]
     digital_macs: int | None = None
     hardware: Hardware | None = None
+    not_counted: tuple[tuple[str, int], ...] = ()
 
     def __iter__(self) -> Iterator[Placed]:
         return iter(self.weights)
@@ -80,45 +86,57 @@ class Placement:
 
     @property
     def analog_share(self) -> float | None:
-        """Share of the multiply-accumulates that the arrays do."""
+        """Share of the multiply-accumulates that the arrays do; with operators in `not_counted`, it is at most this."""
         if self.digital_macs is None:
             return None
-        analog = sum(weight.macs or 0 for weight in self.weights)
+        analog = sum(weight.macs or 0 for weight in self.weights if weight.placed == "analog")
         return analog / max(analog + self.digital_macs, 1)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Plain values, for tables and files."""
-        return [asdict(weight) for weight in self.weights]
-
-    def without(self, never_run: Collection[str]) -> Placement:
-        """The same, with a remark at the weights of layers that never ran on the example."""
-        if not never_run:
-            return self
-        remark = "; never ran on the example"
-        weights = [replace(w, reason=w.reason + remark) if w.path in never_run else w for w in self.weights]
-        return replace(self, weights=tuple(weights))
+        """Plain values, for tables and files; each operator that could not be counted is a row at the end."""
+        unknown = [
+            Placed("", name, "digital", f"not counted: {_calls(name, calls)}", ()) for name, calls in self.not_counted
+        ]
+        return [asdict(weight) for weight in (*self.weights, *unknown)]
 
     def counted(self, net: nn.Module, *example: Any) -> Placement:
-        """The same with the multiply-accumulates of this example (a batch counts as one)."""
-        seen: dict[str, int] = {}
+        """The same with the multiply-accumulates of this example (a batch counts as one). `net` is not touched.
+
+        Args:
+            net: The converted network.
+            example: Its positional arguments.
+        """
+        seen: Counter[str] = Counter()
+        known: Counter[int] = Counter()
 
         def count(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
-            seen[matrix.path] = seen.get(matrix.path, 0) + macs(operator, x, y, weight)
+            number = macs(operator, x, y, weight)
+            seen[matrix.path] += number
+            known[address(weight)] += number
 
-        with (
-            torch.no_grad(),
-            digitally(net),
-            watched(net, count),
-            FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as flops,
-        ):
-            net(*example)
-        total = max(flops.get_total_flops() // 2, sum(seen.values()), 1)
+        twin = copy.deepcopy(net)
+        for matrix in matrices(twin):
+            matrix._forward_hooks.clear()  # A watcher of `net` is not told of this run.
+        with digitally(twin), watched(twin, count), torch.compiler.set_stance("force_eager"), MacCounter() as counter:
+            trial(twin, *example)
+        analog = seen.total()
+        total = max(counter.macs, analog, 1)
         weights = []
         for weight in self.weights:
-            number = sum(n for path, n in seen.items() if _holds(weight, path))
-            share = number if weight.placed == "analog" else 0
-            weights.append(replace(weight, macs=share, mac_share=share / total))
-        return Placement(tuple(weights), total - sum(seen.values()), self.hardware)
+            held = twin.get_parameter(_address(weight))
+            digital = at(held, counter.by_address) - at(held, known) if held.dim() > 1 else 0
+            here = [n for path, n in seen.items() if weight.placed == "analog" and _holds(weight, path)]
+            number, note = sum(here), ""
+            if weight.placed == "digital":
+                number = max(digital, 0)
+            elif not here:
+                note = "; the example does not reach it"
+            elif digital > 0:
+                note = f"; read around its layer, too: {digital:,} multiply-accumulates are digital"
+            weights.append(replace(weight, macs=number, mac_share=number / total, reason=weight.reason + note))
+        return Placement(
+            tuple(weights), max(counter.macs - analog, 0), self.hardware, tuple(counter.not_counted.items())
+        )
 
     def __str__(self) -> str:
         head = f"{'weight':<34} {'placed':<8} {'shape':<18} {'arrays':>6} {'used':>6} {'MACs':>7}  why"
@@ -133,20 +151,14 @@ class Placement:
                 f"{name:<34} {weight.placed:<8} {shape:<18} {weight.arrays or '':>6} {used:>6} {share:>7}  {weight.reason}{tied}"
             )
         if self.analog_share is not None:
+            most, least = ("at most ", "at least ") if self.not_counted else ("", "")
             lines.append(
-                f"{self.arrays} arrays; {self.analog_share:.1%} of the multiply-accumulates on arrays, "
-                f"{1 - self.analog_share:.1%} digital (products of activations among them)"
+                f"{self.arrays} arrays; {most}{self.analog_share:.1%} of the multiply-accumulates on arrays, "
+                f"{least}{1 - self.analog_share:.1%} digital (products of activations among them)"
             )
+        if self.not_counted:
+            lines.append(f"not counted: {', '.join(_calls(name, calls) for name, calls in self.not_counted)}")
         return "\n".join(lines)
-
-
-def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    (*batch, length, width), keys = query, key[-2]
-    return 2 * math.prod(batch) * length * keys * (width + value[-1])
-
-
-# torch's counter knows the fused attention of GPUs only.
-_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
 def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
@@ -171,9 +183,8 @@ def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
             owners.setdefault(id(parameter), f"{path}.{name}".lstrip("."))
             shape = tuple(parameter.shape)
             if name not in analog:
-                reason = (
-                    "bias, added digitally" if isinstance(module, AnalogLayer) else reasons.get(path, "holds no matrix")
-                )
+                chosen = reasons.get(f"{path}.{name}".lstrip("."), reasons.get(path, "holds no matrix"))
+                reason = "bias, added digitally" if isinstance(module, AnalogLayer) else chosen
                 found.append(Placed(path, name, "digital", reason, shape, tied_to=tied))
                 continue
             plans = [view.matrix.scheme(view.weight, view.operator).plan for view in analog[name]]
@@ -193,3 +204,7 @@ def _holds(weight: Placed, matrix: str) -> bool:
 
 def _address(weight: Placed) -> str:
     return f"{weight.path}.{weight.weight}".lstrip(".")
+
+
+def _calls(name: str, number: int) -> str:
+    return f"{name} ({number} call{'s' if number > 1 else ''})"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from torch import nn
+from torch.nn.utils import prune
 from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from mho.errors import NotYet, UseInstead
 from mho.nn.layer import AnalogLayer
@@ -44,9 +48,11 @@ DIGITAL: dict[type[nn.Module], str] = {
 """Classes whose weights stay digital by rule, with the reason."""
 
 _OWN_FORWARD = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_KEEP = "keep it digital: hw.replace(digital=['{}'])"
 _FORWARD = ("forward", "_conv_forward", "_sa_block", "_ff_block")
 """What a subclass may override and change the result."""
-_CHOSEN = "chosen by 'digital' in the hardware description"
+_HOOKS: tuple[type, ...] = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
+"""Of torch's older kind, which keep the weight they computed last as a plain attribute; torch cannot copy such modules."""
 
 
 class Decision(NamedTuple):
@@ -54,6 +60,10 @@ class Decision(NamedTuple):
 
     analog: type[AnalogLayer] | None
     reason: str
+
+
+CHOSEN = Decision(None, "chosen by 'digital' in the hardware description")
+NO_MATRIX = Decision(None, "holds no matrix")
 
 
 def register(digital: type[nn.Module], analog: type[AnalogLayer]) -> None:
@@ -65,45 +75,67 @@ def _name(cls: type[nn.Module]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def decide(module: nn.Module, path: str, *, chosen_digital: bool) -> Decision:
+def decide(module: nn.Module, path: str, chosen: bool, parameters: Container[str] = ()) -> Decision:
     """The rule for one module.
+
+    Args:
+        module: The module.
+        path: Its path.
+        chosen: The hardware description keeps it digital.
+        parameters: Names of its own parameters that the hardware description keeps digital, in a module without a rule.
 
     Raises:
         NotYet: The module holds a weight that no rule maps.
-        UseInstead: A parametrisation or weight norm hides the weight.
+        UseInstead: The module has no shape yet, or cannot be copied, or a parametrisation hides the weight.
     """
-    if chosen_digital:
-        return Decision(None, _CHOSEN)
+    _copyable(module, path)
+    if chosen:
+        return CHOSEN
     for base in type(module).__mro__:
         if (analog := LAYERS.get(_name(base))) is not None:
             return _analog(module, base, analog, path)
         if base in DIGITAL:
             return Decision(None, DIGITAL[base])
-    matrices = [name for name, p in module.named_parameters(recurse=False) if p.dim() >= 2]
-    if matrices:
-        shapes = ", ".join(f"'{n}' {tuple(getattr(module, n).shape)}" for n in matrices)
+    held = {name: tuple(p.shape) for name, p in module.named_parameters(recurse=False) if p.dim() >= 2}
+    if left := {name: shape for name, shape in held.items() if name not in parameters}:
+        names = [path] if path and not list(module.children()) else [f"{path}.{name}".lstrip(".") for name in held]
         raise NotYet(
-            f"no rule maps {type(module).__name__}, which holds {shapes}",
+            f"no rule maps {type(module).__name__}, which holds {', '.join(f'{n!r} {shape}' for n, shape in left.items())}",
             "write it with torch's own layers, register an analog version (mho.convert.register), or keep it digital: "
-            f"hw.replace(digital=['{path}'])",
+            f"hw.replace(digital={names!r})",
             path=path,
         )
-    return Decision(None, "holds no matrix")
+    return NO_MATRIX
 
 
-def _analog(module: nn.Module, base: type[nn.Module], analog: type[AnalogLayer], path: str) -> Decision:
-    if is_parametrized(module) or "weight_g" in module._parameters or hasattr(module, "weight_orig"):
-        raise UseInstead(
-            f"the weight of this {base.__name__} is computed from other parameters",
-            "bake it in first: torch.nn.utils.parametrize.remove_parametrizations (or remove_weight_norm, prune.remove)",
-            path=path,
-        )
-    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters(recurse=False)):
+def _copyable(module: nn.Module, path: str) -> None:
+    own = (*module._parameters.values(), *module._buffers.values())
+    if any(tensor is not None and nn.parameter.is_lazy(tensor) for tensor in own):
         raise UseInstead(
             f"this {type(module).__name__} has no shape yet",
             "run the model on one batch before converting it",
             path=path,
         )
+    if any(isinstance(hook, _HOOKS) for hook in module._forward_pre_hooks.values()):
+        raise UseInstead(
+            f"the weight of this {type(module).__name__} is computed from other parameters by a hook, and torch cannot copy it",
+            "bake it in first (torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove), or use "
+            "torch.nn.utils.parametrizations",
+            path=path,
+        )
+
+
+def _analog(module: nn.Module, base: type[nn.Module], analog: type[AnalogLayer], path: str) -> Decision:
+    if is_parametrized(module):
+        raise UseInstead(
+            f"a weight or bias of this {base.__name__} is computed from other parameters",
+            "bake it in first (torch.nn.utils.parametrize.remove_parametrizations), or " + _KEEP.format(path),
+            path=path,
+        )
+    if any(p.is_complex() for p in module.parameters(recurse=False)):
+        raise NotYet(f"arrays hold real weights, this {base.__name__} complex ones", _KEEP.format(path), path=path)
+    if any(p.numel() == 0 and p.dim() > 1 for p in module.parameters(recurse=False)):
+        return Decision(None, "holds no value")
     if all(getattr(type(module), part, None) is getattr(base, part, None) for part in _FORWARD):
         return Decision(analog, f"{base.__name__} on arrays")
     if base in _OWN_FORWARD:
@@ -112,7 +144,6 @@ def _analog(module: nn.Module, base: type[nn.Module], analog: type[AnalogLayer],
         )
     raise NotYet(
         f"{type(module).__name__} overrides the forward of {base.__name__}",
-        f"use {base.__name__} itself, register an analog version (mho.convert.register), or keep it digital: "
-        f"hw.replace(digital=['{path}'])",
+        f"use {base.__name__} itself, register an analog version (mho.convert.register), or {_KEEP.format(path)}",
         path=path,
     )

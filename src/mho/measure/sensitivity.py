@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
@@ -173,9 +172,9 @@ def _macs(net: nn.Module, data: TestData) -> tuple[dict[str, int], int]:
         return {}, 0
     if placement.digital_macs is None:
         x = data.batches[0][0]
-        placement = placement.counted(copy.deepcopy(net).eval(), x[:1] if isinstance(x, Tensor) else x)
+        placement = placement.counted(net, x[:1] if isinstance(x, Tensor) else x)
     counts: dict[str, int] = {}
-    for weight in placement:
+    for weight in (weight for weight in placement if weight.placed == "analog"):
         counts[weight.path] = counts.get(weight.path, 0) + (weight.macs or 0)
     return counts, sum(counts.values()) + placement.digital_macs
 
