@@ -1,6 +1,7 @@
 """How many of N lines mutated at random do the tests catch? See README.md in this folder.
 
     PYTHONPATH=src python benchmarks/mutation/run.py [--lines 100] [--seed 0] [--processes 2] [--out FILE]
+    PYTHONPATH=src python benchmarks/mutation/run.py --folders devices --tests tests/devices --out FILE
     PYTHONPATH=src python benchmarks/mutation/run.py --show FILE
 
 A killed run goes on where it was when the same command is given again, as long as neither source nor tests changed.
@@ -19,6 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,10 @@ SLOWER = 10.0
 """How many times longer than usual a test may take until it counts as noticing."""
 
 
-def sample(lines: int, seed: int) -> tuple[list[Mutant], int]:
+def sample(lines: int, seed: int, folders: Iterable[str] = FOLDERS) -> tuple[list[Mutant], int]:
     """One mutant on each of `lines` lines drawn at random, and the number of lines that they were drawn from."""
     by_line: dict[tuple[str, int], list[Mutant]] = defaultdict(list)
-    for folder in FOLDERS:
+    for folder in folders:
         for file in sorted((SOURCE / folder).rglob("*.py")):
             name = str(file.relative_to(SOURCE))
             for mutant in mutants(name, file.read_text()):
@@ -98,7 +100,7 @@ def judge(mutant: Mutant, tests: list[str], seconds: dict[str, float], copy: Pat
     return found if outcome == "survived" else {**found, "by": by}
 
 
-def header(seed: int, lines: int, population: int, tests: tuple[str, ...]) -> dict[str, Any]:
+def header(seed: int, lines: int, population: int, folders: list[str], tests: list[str]) -> dict[str, Any]:
     """What a list is of."""
 
     def git(*arguments: str) -> str:
@@ -106,7 +108,7 @@ def header(seed: int, lines: int, population: int, tests: tuple[str, ...]) -> di
 
     dirty = bool(git("status", "--porcelain", "src", "tests"))
     return {
-        "commit": git("rev-parse", "HEAD") + (" and changes" if dirty else ""), "folders": FOLDERS, "tests": tests,
+        "commit": git("rev-parse", "HEAD") + (" and changes" if dirty else ""), "folders": folders, "tests": tests,
         "lines that can be mutated": population, "lines": lines, "seed": seed, "digest": digest(),
     }  # fmt: skip
 
@@ -119,24 +121,24 @@ def digest() -> str:
     return found.hexdigest()[:16]
 
 
-def run(lines: int, seed: int, processes: int, out: Path) -> None:
+def run(lines: int, seed: int, processes: int, folders: list[str], tests: list[str], out: Path) -> None:
     """Judge every mutant that `out` does not hold yet."""
-    chosen, population = sample(lines, seed)
-    tests = tuple(test for test in TESTS if (ROOT / test).exists())
-    head = json.loads(json.dumps(header(seed, lines, population, tests)))
-    kept = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else [head]
+    chosen, population = sample(lines, seed, folders)
+    lines = len(chosen)
+    head = header(seed, lines, population, folders, [test for test in tests if (ROOT / test).exists()])
+    text = out.read_text() if out.exists() else ""
+    kept = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()] or [head]
     if kept[0] != head:
         raise SystemExit(f"{out} is of other code, tests, lines or seed: give another --out, or remove it")
-    work = Path(tempfile.gettempdir()) / f"mho-mutation-{head['digest']}-{seed}-{lines}"
+    work = Path(tempfile.gettempdir()) / f"mho-mutation-{head['digest']}-{seed}-{lines}-{'-'.join(folders)}"
     work.mkdir(exist_ok=True)
-    if len(kept) == 1:
-        out.write_text(json.dumps(head) + "\n")
+    out.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))  # without a line cut off
     print(f"which of the tests reach the {lines} lines ...", flush=True)
-    reached = reach(chosen, SOURCE, tests, ROOT, work, processes)
+    reached = reach(chosen, SOURCE, head["tests"], ROOT, work, processes)
     print(
         f"{len(reached.seconds)} tests, {sum(reached.seconds.values()):.0f} s; not used: {reached.failed}", flush=True
     )
-    done = {tuple(line["key"]) for line in kept[1:]}
+    done = {line["number"] for line in kept[1:]}
     copies: queue.Queue[Path] = queue.Queue()
     for i in range(processes):
         copy_source(SOURCE, work / f"copy{i}")
@@ -148,9 +150,9 @@ def run(lines: int, seed: int, processes: int, out: Path) -> None:
             found = judge(chosen[i], in_order(reached.tests.get(i, []), reached.seconds), reached.seconds, copy)
         finally:
             copies.put(copy)
-        return {"key": chosen[i].key(), "kind": chosen[i].kind, **found}
+        return {"number": i, "key": chosen[i].key(), "kind": chosen[i].kind, **found}
 
-    todo = [i for i, mutant in enumerate(chosen) if mutant.key() not in done]
+    todo = [i for i in range(lines) if i not in done]
     with ThreadPoolExecutor(processes) as pool:
         for future in as_completed([pool.submit(one, i) for i in todo]):
             found = future.result()
@@ -167,13 +169,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--lines", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folders", nargs="+", default=list(FOLDERS))
+    parser.add_argument("--tests", nargs="+", default=list(TESTS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "mutants.jsonl")
     parser.add_argument("--show", type=Path)
     given = parser.parse_args()
     if given.show is None:
         start = time.perf_counter()
-        run(given.lines, given.seed, given.processes, given.out)
+        run(given.lines, given.seed, given.processes, given.folders, given.tests, given.out)
         print(f"{(time.perf_counter() - start) / 60:.0f} minutes")
     show(given.show or given.out, HERE / "equivalent.yaml", SOURCE)
 
