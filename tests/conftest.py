@@ -9,24 +9,24 @@ import pytest
 import torch
 
 
-def _seed() -> None:
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002
-    random.seed(0)
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
 
 
 @pytest.fixture(autouse=True)
 def _alone_as_in_the_suite():
     torch.set_num_threads(1)
-    _seed()
+    _seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef):
     if fixturedef.scope != "function":
-        _seed()
+        _seed(1)  # other numbers than a test draws itself
 
 
 def pytest_collectstart(collector):
     if isinstance(collector, pytest.Module):
-        _seed()
+        _seed(2)
