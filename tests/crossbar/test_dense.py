@@ -192,11 +192,14 @@ def dense(layer: Any, kind: str, x: np.ndarray, hw: dict[str, Any]) -> tuple[np.
 # The comparison
 
 
+IDEAL = mho.Hardware.preset("ideal", cell__g_min_us=G_MIN, cell__g_max_us=G_MAX)
+
+
 def hardware(hw: dict[str, Any]) -> mho.Hardware:
-    return mho.Hardware.preset(
-        "ideal", cell__g_min_us=G_MIN, cell__g_max_us=G_MAX, encoding=hw["encoding"], dac=hw["dac"], adc=hw["adc"],
-        array={"rows": hw["rows"], "cols": hw.get("cols", 512)}, mapping__scale=hw.get("scale", "column"),
-    )  # fmt: skip
+    array = {"rows": hw["rows"], "cols": hw.get("cols", 512)}
+    return IDEAL.replace(
+        encoding=hw["encoding"], dac=hw["dac"], adc=hw["adc"], array=array, mapping__scale=hw.get("scale", "column")
+    )
 
 
 @cache

@@ -34,6 +34,9 @@ COLUMNS, ROWS = 300, 12
 SIGMA = 0.03
 
 
+IDEAL = mho.Hardware.preset("ideal", cell__g_min_us=G_MIN, cell__g_max_us=G_MAX, cell__levels=LEVELS)
+
+
 def layer() -> nn.Linear:
     """Weights that the 17 levels hold exactly, another scale for each column: multiples of 1/8 with a whole one among them."""
     rng = np.random.default_rng(0)
@@ -52,8 +55,7 @@ X = torch.from_numpy(np.random.default_rng(1).normal(size=ROWS))
 
 
 def hardware(encoding: str, **changes: Any) -> mho.Hardware:
-    ideal = mho.Hardware.preset("ideal", cell__g_min_us=G_MIN, cell__g_max_us=G_MAX, cell__levels=LEVELS)
-    return ideal.replace(encoding=ENCODINGS[encoding], **changes)
+    return IDEAL.replace(encoding=ENCODINGS[encoding], **changes)
 
 
 def network(hw: mho.Hardware) -> nn.Module:
@@ -170,15 +172,14 @@ def test_variations_of_weights(encoding, relative_to, redraw, request):
 @pytest.mark.parametrize("relative_to", ["ideal", "gmax", "range", "level", "weight_std", "weight_max"])
 def test_a_reference_column_has_errors_that_all_columns_share(relative_to):
     """Of two columns for the same weights the difference loses the shared part."""
-    hw = mho.Hardware.preset(
-        "ideal", cell__g_min_us=G_MIN, cell__g_max_us=G_MAX, cell__levels=LEVELS,
+    hw = IDEAL.replace(
         encoding={"kind": "offset", "reference": "column"},
         variations=[{"sigma": SIGMA, "relative_to": relative_to, "clip": "none"}],
     )  # fmt: skip
     twins = nn.Linear(ROWS, 2, bias=False).double()
     with torch.no_grad():
         twins.weight.copy_(torch.from_numpy(UNIT[:1]).expand(2, ROWS))
-        net, chips = mho.to_analog(nn.Sequential(twins), hw), 800
+        net, chips = mho.to_analog(nn.Sequential(twins), hw), 400
         y = torch.stack([mho.program(net, chip=k).at(0)(X) for k in range(chips)])
         found = (y - twins(X)).numpy()
     if relative_to.startswith("weight"):
