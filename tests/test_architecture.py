@@ -1,9 +1,11 @@
-"""Imports go one way, `import mho` stays light, and errors keep their parts."""
+"""Imports go one way, files stay small, `import mho` stays light, and errors keep their parts."""
 
 from __future__ import annotations
 
 import ast
 import pickle
+import re
+import statistics
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -20,6 +22,8 @@ ORDER = [
     "tasks", "store", "calibration", "recalibration", "training", "measure", "advice", "models", "data", "studies",
     "reports", "cli", "testing",
 ]  # fmt: skip
+FOLDERS = ORDER[1:]
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 
 
@@ -57,6 +61,23 @@ def test_no_file_imports_itself_by_a_detour():
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_every_folder_has_one_place_and_everybody_names_it_the_same():
+    """Listed in the order, in what `mho.NAME` finds, in the README's chain and in its table."""
+    there = {file.parent.name for file in ROOT.glob("*/__init__.py")}
+    assert there <= set(FOLDERS)
+    assert list(mho._FOLDERS) == FOLDERS
+    chain = re.search(r"^ {4}hardware →.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    assert chain and re.findall(r"\w+", chain[0]) == [name for name in FOLDERS if name != "testing"]
+    rows = re.findall(r"^\| (`\w+/`(?:, `\w+/`)*) \|", README.partition("## The house")[2], re.MULTILINE)
+    assert sorted(re.findall(r"\w+", " ".join(rows))) == sorted(there), "the README's table of folders"
+
+
+def test_files_are_small():
+    lines = {str(f.relative_to(ROOT)): len(f.read_text(encoding="utf-8").splitlines()) for f in ROOT.rglob("*.py")}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+    assert statistics.median(lines.values()) < 150
 
 
 def _modules_after(statement: str) -> set[str]:

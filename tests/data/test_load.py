@@ -218,5 +218,13 @@ def test_merges_go_by_score_and_then_from_the_left():
     assert tokenizer.encode("") == [1]
 
 
-def test_every_set_is_a_dataset():
-    assert isinstance(_digits("test"), Dataset)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "digits" else [pytest.mark.data, needs_data]) for n in names()]
+)
+def test_every_set_gives_what_its_name_asks_for(name):
+    if name == "digits":
+        pytest.importorskip("sklearn")
+    data = load(f"{name}?n=5&batch=2")
+    assert isinstance(data, Dataset) and data.name.startswith(name.partition("-")[0])
+    assert [len(x) for x, _ in data] == [2, 2, 1]
+    assert torch.isfinite(data.inputs.double()).all() and len(data.inputs.unique()) > 2

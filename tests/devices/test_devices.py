@@ -222,6 +222,35 @@ def test_a_law_that_is_off_is_off_bit_for_bit():
         assert len(PCM(**one).definitions()) == 2
 
 
+FACTORS = [
+    (kind, factor)
+    for kind in (PCM, Hermes, ReRAMMilo, ReRAMCMO, ReRAMWan)
+    for factor in ("programming_noise", "drift", "read_noise", "relaxation")
+    if factor in kind.model_fields
+]
+
+
+@pytest.mark.parametrize(("kind", "factor"), FACTORS, ids=lambda value: getattr(value, "__name__", value))
+def test_every_factor_scales_its_own_law_and_no_other(kind, factor):
+    """At 0 the law is off and the description does not name it; the other laws stay."""
+    others = len(kind().definitions()) - 1
+    assert len(kind(**{factor: 0}).definitions()) == others and len(kind(**{factor: 0.5}).definitions()) == others + 1
+    assert any("0.5·" in definition.sigma for definition in kind(**{factor: 0.5}).definitions())
+    with pytest.raises(WrongSetting, match=factor):
+        kind(**{factor: -0.1})
+    quiet = dict.fromkeys((f for k, f in FACTORS if k is kind), 0)
+    target = torch.full((N,), 0.6 * kind().g_max_us, dtype=torch.float64)
+
+    def spread(**changes):
+        cell = kind(**{**quiet, **changes})
+        state = cell.program(target, Stream(("x",)))
+        aged = cell.age(state, DAY) if factor != "programming_noise" else state["g"]
+        return float((cell.read(aged, state, DAY, Stream(("r",))) / target).log().std())
+
+    assert spread() == 0 or factor == "drift"
+    assert spread(**{factor: 0.5}) == pytest.approx(0.5 * spread(**{factor: 1}), rel=0.05)
+
+
 def test_the_first_reading_already_has_the_noise_since_programming():
     state = PCM().program(torch.full((N,), 20.0, dtype=torch.float64), Stream(("x",)))
     fixed = {k: v[:1].expand(N).clone() for k, v in state.items()}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from mho.errors import BadInput, MhoError, WrongSetting
 from mho.hardware import ADC, CELLS, DAC, Cell, Faults, Hardware, Variation
@@ -95,7 +96,7 @@ def test_a_file_may_start_from_a_preset(tmp_path):
 
 def test_descriptions_are_frozen_and_hashable():
     hw = Hardware.preset("pcm")
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(ValidationError, match="frozen"):
         hw.name = "other"
     assert hash(hw) == hash(Hardware.preset("pcm")) and hw == Hardware.preset("pcm")
 
@@ -104,7 +105,6 @@ def test_converter_codes():
     assert DAC(bits=8).half_steps == 127 and ADC(steps=4).half_steps == 2 and DAC(bits=None).half_steps is None
     assert not Faults() and Faults(stuck_low=0.1)
     assert Variation(sigma=0.1, relative_to="weight_max").on_weights
-    assert "8 levels" not in str(Variation(sigma=0.1, relative_to="ideal").definition())
     assert "NeuroSim" in str(Variation(sigma=0.1, relative_to="ideal").definition())
 
 
@@ -141,7 +141,7 @@ def test_layers_on_other_hardware():
     assert hw.for_layer("stage1.conv1").adc.bits == 4 and hw.for_layer("stage1.conv2") is hw
     assert hw.for_layer("stem").encoding.columns_per_weight() == 2
     assert Hardware.parse(hw.as_dict()) == hw and hash(Hardware.parse(hw.as_dict())) == hash(hw)
-    with pytest.raises(WrongSetting, match=r"layers.stem.*|.*bitz"):
+    with pytest.raises(WrongSetting, match=r"layers\.stem.*bitz"):
         Hardware.preset("pcm", layers={"stem": {"adc.bitz": 6}})
     with pytest.raises(WrongSetting, match="'digital' is a setting of the network"):
         Hardware.preset("pcm", layers={"stem": {"digital": ["x"]}})

@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mho.data import load
 from mho.errors import BadInput
@@ -127,6 +127,5 @@ def test_incomplete_folders_are_refused(folder):
 def test_weights_of_another_network_are_refused(folder):
     state = {k: v.contiguous() for k, v in resolve("dscnn?num_classes=3").state_dict().items()}
     save_file(state, folder / "kws_dscnn_mlperf.safetensors")
-    assert load_file(folder / "kws_dscnn_mlperf.safetensors")
     with pytest.raises(BadInput, match=r"shapes: fc\.weight is \(3, 64\), not \(12, 64\)"):
         published("kws_dscnn_mlperf")

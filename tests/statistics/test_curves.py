@@ -37,7 +37,9 @@ def test_age_zero_stands_a_tenth_before_the_next() -> None:
 
 def test_first_crossing_counts() -> None:
     table = [[0.9, 0.8, 0.9, 0.7]]
-    assert 1 < lifetime(AGES, table, 0.85).t_s < 1e2
+    assert lifetime(AGES, table, 0.85).t_s == pytest.approx(10)
+    assert lifetime(AGES, [[0.9, 0.9, 0.8, 0.8]], 0.85).t_s == pytest.approx(1e3)
+    assert lifetime(AGES, [[0.9, 0.9, 0.9, 0.6]], 0.8).t_s == pytest.approx(10 ** (4 + 2 / 3))
 
 
 def test_already_outside() -> None:

@@ -67,8 +67,9 @@ class PCM(PhaseChangeCell):
             found.append(Definition("programmed conductance", f"{self.programming_noise:g}·(0.26 + 1.97 r - 1.17 r²) µS",
                                     "absolute, r = g/g_max", "normal, cut at 0", "program", SOURCE))  # fmt: skip
         if self.drift and (self.nu is None or self.nu_std):
-            found.append(Definition("drift exponent ν", "clip(-0.0125 ln r - 0.0059, 0.008, 0.045)" if self.nu is None else
-                                    f"{self.nu_std:g}", "absolute", "folded normal", "program", SOURCE))  # fmt: skip
+            size = "clip(-0.0125 ln r - 0.0059, 0.008, 0.045)" if self.nu is None else f"{self.nu_std:g}"
+            size = size if self.drift == 1 else f"{self.drift:g}·{size}"
+            found.append(Definition("drift exponent ν", size, "absolute", "folded normal", "program", SOURCE))
         if self.read_noise:
             found.append(Definition("conductance at reading", f"{self.read_noise:g}·Q·sqrt(ln((t + t₀ + t_r)/2t_r))",
                                     "the drifted conductance", "normal, cut at 0", "read", SOURCE))  # fmt: skip
