@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mho.convert import observed, to_analog
+from mho.convert import to_analog
+from mho.nn.matrix import watched
 from mho.hardware import Hardware
 
 IDEAL = Hardware.preset("ideal")
@@ -118,11 +119,10 @@ def test_counting_leaves_an_outer_watcher_alone():
     net, x = to_analog(nn.Linear(4, 3), IDEAL, example=torch.randn(2, 4)), torch.randn(2, 4)
     asked = []
 
-    def watch(matrix, x, weight, operator):
+    def watch(matrix, x, weight, operator, y):
         asked.append(matrix.path)
-        return operator(x, weight)
 
-    with observed(net, watch):
+    with watched(net, watch):
         net(x)
         counted = net.placement.counted(net, x)
         net(x)

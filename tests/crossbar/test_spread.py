@@ -133,16 +133,9 @@ def test_noise_of_outputs_is_drawn_for_every_conversion(encoding, rows):
     agrees(errors(net, "mvm"), SIGMA * math.sqrt(conversions) * SCALE * float(X.abs().max()))
 
 
-def _wrong_forms(form: str, encoding: str) -> bool:
-    """Noise of a weight is drawn for each readout from what that readout multiplies with, not from |w|."""
-    return (encoding == "offset" and form != "additive") or encoding in DIGITAL
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_noise_of_weights_is_that_of_the_weight_whatever_its_cells(encoding, form, request):
-    if _wrong_forms(form, encoding):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="drawn from what each readout multiplies with"))
+def test_noise_of_weights_is_that_of_the_weight_whatever_its_cells(encoding, form):
     net = network(hardware(encoding, noise={"weight": SIGMA, "weight_form": form}))
     agrees(errors(net, "mvm"), of_weights((SIGMA * FORMS[form](UNIT)) ** 2))
 
@@ -160,10 +153,7 @@ def test_variations_of_cells(encoding, relative_to, redraw):
 @pytest.mark.parametrize("redraw", ["program", "read", "mvm"])
 @pytest.mark.parametrize("relative_to", ["weight_std", "weight_max"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_variations_of_weights(encoding, relative_to, redraw, request):
-    if encoding in DIGITAL:
-        reason = "√2 too large" if redraw == "mvm" else "the same on both readouts, whose difference is nothing"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_variations_of_weights(encoding, relative_to, redraw):
     reference = UNIT.std() if relative_to == "weight_std" else np.abs(UNIT).max()
     variation = {"sigma": SIGMA, "relative_to": relative_to, "redraw": redraw}
     agrees(errors(network(hardware(encoding, variations=[variation])), redraw), of_weights((SIGMA * reference) ** 2))
