@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,8 @@ def measure(
         data = TestData.of(data, task=task)
     columns: dict[str, list[Tensor]] = {}
     answers: list[tuple[Tensor, Tensor]] = []
-    with evaluating(model):
+    # Every network that a chip gives is in eval mode: nothing to restore.
+    with evaluating(model) if any(map(attrgetter("training"), model.modules())) else nullcontext():
         for i, (x, y) in enumerate(data.batches):
             with reads(*address, i):
                 output = model(x)
@@ -70,20 +73,12 @@ def measure(
         else:
             values = joined.numpy() if joined.dtype == torch.bool else score.finite(joined.float().numpy())
     loss = float(values.mean(dtype=np.float64)) if score.name == "loss" else scores.pop("loss")
-    if answers and data.info.classes:
+    if answers and (listed := len(data.info.classes)):
         predicted, labels = map(torch.cat, zip(*answers, strict=True))
-        by_class = _by_class(predicted, labels, len(data.info.classes))
+        if int(predicted.max()) < listed:  # else the network has other classes than the data
+            by_class["predicted"] = torch.bincount(predicted, minlength=listed).tolist()
+            by_class["correct_by_class"] = torch.bincount(labels[predicted == labels], minlength=listed).tolist()
     return Measurement(chip, age_s, samples, values, loss, **by_class, score=score.name, scores=scores)
-
-
-def _by_class(predicted: Tensor, labels: Tensor, classes: int) -> dict[str, Any]:
-    """Counts of answers and of right answers; nothing where the network has other classes than the data."""
-    if int(predicted.max()) >= classes:
-        return {}
-    return {
-        "predicted": torch.bincount(predicted, minlength=classes).tolist(),
-        "correct_by_class": torch.bincount(labels[predicted == labels], minlength=classes).tolist(),
-    }
 
 
 def accuracy(
