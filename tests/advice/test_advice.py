@@ -304,7 +304,8 @@ def test_reasons_follow_the_case(model, test, training):
     assert "no batch norm" in REMEDIES.find("norm recalibration")().applies(plain) and not REMEDIES.find(
         "affine recalibration"
     )().applies(plain)
-    binary = case(model, test, training, task="logit")
+    labels = [(x, y % 2) for x, y in test]
+    binary = case(model, labels, training, task="logit")
     assert REMEDIES.find("output recalibration")().applies(binary) and not REMEDIES.find(
         "threshold recalibration"
     )().applies(binary)

@@ -57,16 +57,16 @@ def test_applied_bits_give_the_accuracy_that_was_measured(found, task):
     net = found.apply(mho.to_analog(model, PCM))
     assert net[2].matrix.hw.adc.bits == found.layers["2"]["adc.bits"]
     mho.calibrate(net, calibration, method="error")
-    assert mho.accuracy(net, test) == found.by_layer[-2].accuracy
+    assert mho.accuracy(net, test) == found.by_layer[-2].mean
     alike = mho.calibrate(
         mho.to_analog(model, PCM.replace(dac__bits=found.dac, adc__bits=found.adc)), calibration, method="error"
     )
-    assert mho.accuracy(alike, test) == found.uniform[-2].accuracy
+    assert mho.accuracy(alike, test) == found.uniform[-2].mean
 
 
 def test_the_table_and_its_lines(found):
     text = str(found)
-    assert "97.5%" in text and "95%" in text and f"{found.uniform[0].accuracy:.2%}" in text
+    assert "97.5%" in text and "95%" in text and f"{100 * found.uniform[0].mean:.2f} %" in text
     assert f"hw = hw.replace(dac__bits={found.dac}, adc__bits={found.adc})" in text.splitlines()
     lines = text.splitlines()
     start = lines.index("hw = hw.replace(layers={")
@@ -80,7 +80,7 @@ def test_a_converted_network_does_and_stays_as_it_is(found, task):
     again = smallest_bits(net, "pcm", *task[1:], budget=0.03, per_layer=False, progress=seen.append)
     assert net.state_dict().keys() == before.keys() and net[0].matrix.hw == PCM
     assert tuple(seen) == again.uniform and not again.layers and not again.by_layer
-    assert [t.accuracy for t in again.uniform[:4]] == [t.accuracy for t in found.uniform[:4]]
+    assert [t.mean for t in again.uniform[:4]] == [t.mean for t in found.uniform[:4]]
     assert again.dac + again.adc <= found.dac + found.adc  # a single answer has the whole error probability
 
 

@@ -49,7 +49,7 @@ def test_it_writes_the_ranges_that_the_library_finds(weights, tmp_path):
     stored = load_file(out)
     assert stored and all(torch.equal(stored[k], v) for k, v in net.state_dict().items() if k.endswith("_range"))
     assert sum(k.endswith("_range") for k in net.state_dict()) == len(stored)
-    assert f"cells {mho.accuracy(net, load('digits?n=200')):.2%}" in done.output
+    assert f"cells {100 * mho.accuracy(net, load('digits?n=200')):.2f} %" in done.output
     assert "inputs clipped" in done.output and str(out) in done.output.replace("\n", "")
 
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.convert import to_analog
-from mho.nn.matrix import watched
 from mho.hardware import Hardware
+from mho.nn.matrix import watched
 
 IDEAL = Hardware.preset("ideal")
 WIDTH, HIDDEN, EXPERTS, TOKENS = 16, 32, 4, 12

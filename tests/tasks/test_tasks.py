@@ -235,3 +235,13 @@ def test_scores_are_printed_as_what_they_are():
     assert error.check_budget(3.0) == 3.0
     with pytest.raises(WrongSetting, match="0 or more V"):
         error.check_budget(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "target"), [(Classes(), (0, 3), (0,)), (Tokens(), (0, 5, 3), (0, 5)), (Logit(), (0, 1), (0,)),
+                                   (Regression(), (0, 2), (0, 2))],
+)  # fmt: skip
+def test_an_empty_batch_counts_nothing(task, output, target):
+    given = task.targets(torch.zeros(target))
+    assert int(task.counts(given).sum()) == 0 and task.counts(given).shape == (0,)
+    assert all(len(values) == 0 for values in task.scores(torch.zeros(output), given).values())

@@ -1,9 +1,9 @@
-"""`ChipJob`: one chip, or the chips of one pass, measured at every age."""
+"""`ChipJob`, `PassJob`: one chip, or the chips of one pass, measured at every age."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
@@ -26,7 +26,6 @@ class ChipJob:
         data: The test data.
         ages: In seconds, increasing.
         seed: Root seed.
-        share: How many chips share a pass over the data.
         recalibrations: What a chip goes through at each age, in order.
         refresh_s: Seconds after which it is programmed anew, again and again, or None.
     """
@@ -35,21 +34,11 @@ class ChipJob:
     data: TestData
     ages: tuple[float, ...]
     seed: int
-    share: int = 1
     recalibrations: tuple[Recalibration, ...] = ()
     refresh_s: float | None = None
 
-    def __call__(self, first: int) -> list[Measurement]:
-        """Measurements at every age, of chip `first`, or of the pass that it and the next ones share."""
-        if self.share == 1:
-            return self._measure(first, self.data)
-        seen = [
-            [(m, where) for m in self._measure(first + i, part)]
-            for i, (part, where) in enumerate(parts(self.data, self.share, "share", self.seed, first))
-        ]
-        return [together(at_one_age) for at_one_age in zip(*seen, strict=True)]
-
-    def _measure(self, index: int, data: TestData) -> list[Measurement]:
+    def __call__(self, index: int) -> list[Measurement]:
+        """Measurements at every age."""
         chip = program(self.net, self.seed, chip=index)
         measured = []
         for age in self.ages:
@@ -62,10 +51,30 @@ class ChipJob:
             if self.recalibrations:
                 noise = partial(reads, "recalibrate", self.seed, index, repr(age))
                 net = recalibrated(chip.at(since, read=1), net, self.recalibrations, noise)
-            measured.append(
-                measure(fuse(net, inplace=True), data, chip=index, age_s=age, address=("read", self.seed, index))
-            )
+            net = fuse(net, inplace=True)
+            measured.append(measure(net, self.data, chip=index, age_s=age, address=("read", self.seed, index)))
         return measured
+
+
+@dataclass(frozen=True)
+class PassJob:
+    """Called with the number of the first of `share` chips it measures a pass over the data that they share.
+
+    Attributes:
+        one: How one chip is measured.
+        share: Their number.
+    """
+
+    one: ChipJob
+    share: int
+
+    def __call__(self, first: int) -> list[Measurement]:
+        """Measurements at every age, each of all chips together."""
+        seen = [
+            [(m, where) for m in replace(self.one, data=part)(first + i)]
+            for i, (part, where) in enumerate(parts(self.one.data, self.share, "share", self.one.seed, first))
+        ]
+        return [together(at_one_age) for at_one_age in zip(*seen, strict=True)]
 
 
 def last_programming(age_s: float, refresh_s: float) -> tuple[int, float]:

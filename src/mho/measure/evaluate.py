@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from mho.measure.test_data import TestData
 from mho.nn.modes import evaluating
 from mho.rng import reads
 from mho.store import Measurement
-from mho.tasks import Named, Scored
+from mho.tasks import Named
 
 
 @torch.no_grad()
@@ -44,43 +46,39 @@ def measure(
     """
     if task is not None:
         data = TestData.of(data, task=task)
-    found: list[Scored] = []
-    with evaluating(model):
+    columns: dict[str, list[Tensor]] = {}
+    answers: list[tuple[Tensor, Tensor]] = []
+    # Every network that a chip gives is in eval mode: nothing to restore.
+    with evaluating(model) if any(map(attrgetter("training"), model.modules())) else nullcontext():
         for i, (x, y) in enumerate(data.batches):
             with reads(*address, i):
                 output = model(x)
-            found.append(data.task.score(output, y))
+            scored = data.task.score(output, y)
+            for name, each in scored.scores.items():
+                columns.setdefault(name, []).append(each)
+            if scored.predicted is not None and scored.labels is not None:
+                answers.append((scored.predicted, scored.labels))
     score, samples = data.task.headline, data.info.samples
-    means: dict[str, float] = {}
+    scores: dict[str, float] = {}
+    by_class: dict[str, Any] = {}
     values: NDArray[Any] = np.empty(0)
-    for name in found[0].scores:
-        each = torch.cat([scored.scores[name] for scored in found]).cpu()
-        if len(each) != samples:
+    for name, parts in columns.items():
+        joined = torch.cat(parts).cpu()
+        if len(joined) != samples:
             raise BadInput(
-                f"{len(each)} values of '{name}' for {samples} samples", "check the task", path=data.task.kind
+                f"{len(joined)} values of '{name}' for {samples} samples", "check the task", path=data.task.kind
             )
-        if name == score.name:
-            values = each.numpy() if each.dtype == torch.bool else score.finite(each.float().numpy())
-        means[name] = float(each.double().mean())
-    return Measurement(
-        chip=chip, age_s=age_s, samples=samples, values=values, loss=means.pop("loss"), score=score.name,
-        scores={name: mean for name, mean in means.items() if name != score.name}, **_by_class(found, data.info.classes),
-    )  # fmt: skip
-
-
-def _by_class(found: Sequence[Scored], listed: Sequence[str]) -> dict[str, Any]:
-    """Counts of answers and of right answers; nothing where classes are not listed, or the network has others."""
-    predicted = [scored.predicted for scored in found if scored.predicted is not None]
-    labels = [scored.labels for scored in found if scored.labels is not None]
-    if not listed or not predicted:
-        return {}
-    answer, label, classes = torch.cat(predicted), torch.cat(labels), len(listed)
-    if int(answer.max()) >= classes:
-        return {}
-    return {
-        "predicted": torch.bincount(answer, minlength=classes).tolist(),
-        "correct_by_class": torch.bincount(label[answer == label], minlength=classes).tolist(),
-    }
+        if name != score.name:
+            scores[name] = float(joined.double().mean())
+        else:
+            values = joined.numpy() if joined.dtype == torch.bool else score.finite(joined.float().numpy())
+    loss = float(values.mean(dtype=np.float64)) if score.name == "loss" else scores.pop("loss")
+    if answers and (listed := len(data.info.classes)):
+        predicted, labels = map(torch.cat, zip(*answers, strict=True))
+        if int(predicted.max()) < listed:  # else the network has other classes than the data
+            by_class["predicted"] = torch.bincount(predicted, minlength=listed).tolist()
+            by_class["correct_by_class"] = torch.bincount(labels[predicted == labels], minlength=listed).tolist()
+    return Measurement(chip, age_s, samples, values, loss, **by_class, score=score.name, scores=scores)
 
 
 def accuracy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -24,17 +24,23 @@ def hardware_in_place(net: nn.Module) -> Hardware:
     Raises:
         WrongSetting: The network has no arrays, or is one chip already.
     """
-    matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
+    matrices: list[AnalogMatrix] = []
+    for module in net.modules():
+        if isinstance(module, AnalogMatrix):
+            if module.programmed:
+                raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
+            matrices.append(module)
     if not matrices:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-    if any(matrix.programmed for matrix in matrices):
-        raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
-    whole = getattr(getattr(net, "placement", None), "hardware", None) or matrices[0].hw
+    first = matrices[0].hw
+    whole = getattr(getattr(net, "placement", None), "hardware", None) or first
+    if not whole.layers and _alike(matrices):
+        return first
     paths = layer_paths(net)
-    if all(m.hw is whole or m.hw == whole.for_layer(paths[m.path]) for m in matrices):
-        return whole if whole.layers else matrices[0].hw
-    if all(m.hw == matrices[0].hw for m in matrices):
-        return matrices[0].hw
+    if all(m.hw == whole.for_layer(paths[m.path]) for m in matrices):
+        return whole
+    if _alike(matrices):
+        return first
     base = whole.replace(layers={})
     described = base.as_dict()
     found: dict[str, dict[str, Any]] = {}
@@ -42,11 +48,15 @@ def hardware_in_place(net: nn.Module) -> Hardware:
     for matrix in matrices:
         by_layer.setdefault(paths[matrix.path], []).append(matrix)
     for layer, held in by_layer.items():
-        alike = all(m.hw == held[0].hw for m in held)
-        for path, hw in {(layer if alike else m.path): m.hw for m in held}.items():
+        for path, hw in {(layer if _alike(held) else m.path): m.hw for m in held}.items():
             if changes := dict(_differences(described, hw.as_dict())):
                 found[path] = changes
     return base.replace(layers=found)
+
+
+def _alike(matrices: Sequence[AnalogMatrix]) -> bool:
+    first = matrices[0].hw
+    return all(m.hw is first or m.hw == first for m in matrices)
 
 
 def definitions_in_place(hw: Hardware) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from mho import __version__
 from mho.errors import WrongSetting
-from mho.measure.chip_job import ChipJob
+from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
 from mho.measure.in_place import definitions_in_place, hardware_in_place
 from mho.measure.result import DriftResult, narrow
@@ -26,7 +27,8 @@ from mho.nn.matrix import digitally
 from mho.recalibration import Recalibration
 from mho.store import Measurement, RunHeader, RunStore
 from mho.store.digest import Digest, digest_of_plain
-from mho.tasks import Named, Score, Task
+from mho.tasks import Named, Score
+from mho.tasks.classes import Classes
 from mho.units import seconds
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
@@ -131,10 +133,10 @@ def drift(
     if limit % share:
         raise WrongSetting(f"chips = {chips}", f"{share} chips share a pass: give a multiple of {share}", path="chips")
     recalibrations = _recalibrations(recalibrate)
-    job = ChipJob(net, test, tuple(ages), seed, share, recalibrations, None if refresh is None else _interval(refresh))
+    job = ChipJob(net, test, tuple(ages), seed, recalibrations, None if refresh is None else _interval(refresh))
     header = _header(
         job, name=name or type(net).__name__, command=command, confidence=confidence, max_chips=limit,
-        target_half_width=wanted,
+        target_half_width=wanted, chips_per_pass=share,
     )  # fmt: skip
     store = None if out is None else RunStore(out)
     if store is not None:
@@ -144,12 +146,14 @@ def drift(
     kept: list[Measurement] = []
     means: list[list[float]] = []
     end = float("inf") if max_seconds is None else time.monotonic() + max_seconds
-    for rows, fresh in _rows(job, done, limit, workers, end):
+    for rows, fresh in _rows(job if share == 1 else PassJob(job, share), done, range(0, limit, share), workers, end):
         if store is not None and fresh:
             store.append(rows[0].chip, rows)
         kept += rows
-        means.append([m.mean for m in rows])
-        reached = wanted is not None and len(means) >= MIN_CHIPS and narrow(means, header)
+        reached = False
+        if wanted is not None:
+            means.append([m.mean for m in rows])
+            reached = len(means) >= MIN_CHIPS and narrow(means, header)
         if progress is not None:
             progress(Known(header, digital, tuple(kept), limit, reached))
         if reached:
@@ -167,9 +171,7 @@ def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
     net, data = job.net, job.data
     hw = hardware_in_place(net)
     described = hw.as_dict(lasting=True)
-    weights = Digest()
-    for key, tensor in sorted(net.state_dict().items()):
-        weights.text(key).values(tensor)
+    weights = Digest().values(*chain.from_iterable(sorted(net.state_dict().items())))
     return RunHeader(
         model=name,
         data=data.info,
@@ -181,23 +183,21 @@ def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
         placement=tuple(net.placement.rows()) if hasattr(net, "placement") else (),  # type: ignore[operator,union-attr]
         versions={"mho": __version__, "torch": torch.__version__, "python": platform.python_version()},
         model_digest=weights.value(),
-        chips_per_pass=job.share,
-        recalibrations=tuple([r.record() for r in job.recalibrations]),
+        recalibrations=tuple(map(Recalibration.record, job.recalibrations)),
         refresh_s=job.refresh_s,
-        task={} if data.task == Task.of("classes") else data.task.record(),
+        task={} if data.task == Classes() else data.task.record(),
         **settings,
     )
 
 
 def _rows(
-    job: ChipJob, done: Sequence[Measurement], limit: int, workers: int, end: float
+    job: ChipJob | PassJob, done: Sequence[Measurement], wanted: range, workers: int, end: float
 ) -> Iterator[tuple[list[Measurement], bool]]:
     """Chips (the first of each pass) in order, and whether they are new: stored ones, then new ones until `end`."""
     held: dict[int, list[Measurement]] = {}
     for m in done:
         held.setdefault(m.chip, []).append(m)
-    wanted = range(0, limit, job.share)
-    fresh = in_order(job, [chip for chip in wanted if chip not in held], workers)
+    fresh = in_order(job, sorted(set(wanted) - set(held)), workers)
     try:
         for chip in wanted:
             if chip in held:

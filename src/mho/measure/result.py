@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,16 @@ class DriftResult:
     def __init__(self, header: RunHeader, digital: Measurement, measurements: Sequence[Measurement]) -> None:
         self.header, self.digital = header, digital
         self.ages_s: tuple[float, ...] = header.times_s
-        self._passes = tuple(sorted({m.chip for m in measurements}))
-        share = header.chips_per_pass
-        self.chips: tuple[int, ...] = tuple(first + i for first in self._passes for i in range(share))
-        table = {(m.chip, m.age_s): m for m in measurements}
-        wanted = [(chip, age) for chip in self._passes for age in self.ages_s]
+        share, score, table = header.chips_per_pass, header.score, {}
+        for m in measurements:
+            table[m.chip, m.age_s] = m
+        self._passes = tuple(sorted({chip for chip, _ in table}))
+        self.chips: tuple[int, ...] = tuple(chain.from_iterable(range(c, c + share) for c in self._passes))
+        wanted = set(product(self._passes, self.ages_s))
         if not measurements:
             raise BadResults("no chip has been measured", "measure at least one chip", path=header.model)
-        if len(table) != len(measurements) or set(table) != set(wanted):
-            odd = sorted(set(table) ^ set(wanted))
+        if len(table) != len(measurements) or set(table) != wanted:
+            odd = sorted(set(table) ^ wanted)
             raise BadResults(
                 f"{len(measurements)} measurements of {len(self.chips)} chips at {len(self.ages_s)} ages: "
                 f"see {odd[0] if odd else 'one that is there twice'}",
@@ -73,9 +75,9 @@ class DriftResult:
                     "measure both on the same samples",
                     path=header.model,
                 )
-            if m.score != header.score.name:
+            if m.score != score.name:
                 raise BadResults(
-                    f"chip {m.chip} has '{m.score}' measured, in a run of '{header.score.name}'",
+                    f"chip {m.chip} has '{m.score}' measured, in a run of '{score.name}'",
                     "measure all in one way",
                     path=header.model,
                 )

@@ -51,27 +51,30 @@ class TestData:
                 return batches
             return cls.of(NamedBatches(batches.batches, batches.info), task=task)
         scored = Task.of("classes" if task is None else task)
-        held, digest, labels, samples = [], Digest(), [], 0
+        held: list[tuple[Any, Any]] = []
+        parts: list[torch.Tensor] = []
+        labels: list[torch.Tensor] = []
+        samples = 0
         for i, batch in enumerate(batches):
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise BadInput(f"batch {i} is not a pair", "give batches of (inputs, labels)", path="data")
             x, y = batch[0], scored.targets(batch[1], path=f"data, batch {i}")
-            if isinstance(x, torch.Tensor) and len(x) != length(y):
+            counts, known = scored.counts(y), scored.labels(y)
+            if isinstance(x, torch.Tensor) and len(x) != len(counts):
                 raise BadInput(
-                    f"batch {i} has {len(x)} inputs and {length(y)} labels", "one label an input", path="data"
+                    f"batch {i} has {len(x)} inputs and {len(counts)} labels", "one label an input", path="data"
                 )
-            for tensor in (*tensors_of(x), *tensors_of(y)):
-                digest.values(tensor)
-            labels.append(scored.labels(y))
-            samples += int(scored.counts(y).sum())
+            parts += [*tensors_of(x), *tensors_of(y)]
+            labels += [] if known is None else [known]
+            samples += int(counts.sum())
             held.append((x, y))
         if not samples:
             raise BadInput(
                 "the data holds no labelled sample", "give at least one batch of (inputs, labels)", path="data"
             )
-        classes, counts = _by_class([c for c in labels if c is not None], getattr(batches, "classes", ()))
+        classes, listed = _by_class(labels, getattr(batches, "classes", ()))
         given = str(name or getattr(batches, "name", type(batches).__name__))
-        return cls(tuple(held), DataInfo(given, samples, digest.value(), classes, counts), scored)
+        return cls(tuple(held), DataInfo(given, samples, Digest().values(*parts).value(), classes, listed), scored)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return iter(self.batches)

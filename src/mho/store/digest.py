@@ -26,9 +26,13 @@ class Digest:
         self._sha.update(text.encode())
         return self
 
-    def values(self, tensor: Tensor) -> Digest:
-        """Add the bytes of a tensor, without dtype and shape; returns itself."""
-        self._sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    def values(self, *parts: Tensor | str) -> Digest:
+        """Add the bytes of tensors, without dtype and shape, and of texts between them; returns itself."""
+        for part in parts:
+            if isinstance(part, str):
+                self._sha.update(part.encode())
+            else:
+                self._sha.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return self
 
     def add(self, thing: Any) -> Digest:
@@ -55,4 +59,4 @@ def digest(*tensors: Any) -> str:
 
 def digest_of_plain(values: Any) -> str:
     """12 digits for plain values (strings, numbers, lists, dicts), whatever the order of keys."""
-    return Digest().text(json.dumps(values, sort_keys=True)).value()
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

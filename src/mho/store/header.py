@@ -109,7 +109,10 @@ class RunHeader:
 
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the numbers: two runs that agree in these can be continued as one."""
-        return {key: value for key, value in self.to_json().items() if key not in _NOT_DECIDING}
+        plain = self.to_json()
+        for key in _NOT_DECIDING:
+            plain.pop(key, None)
+        return plain
 
     def digest(self) -> str:
         """Short hash (12 hexadecimal digits of SHA-256) of `deciding`."""

@@ -119,7 +119,7 @@ class Measurement:
             "samples": self.samples,
             **({"score": self.score} if named else {}),
             ("bits" if bits else "values") if named else "correct": text,
-            "loss": _plain(self.loss),
+            "loss": self.loss if math.isfinite(self.loss) else str(float(self.loss)),
             **({"scores": {name: _plain(mean) for name, mean in self.scores.items()}} if self.scores else {}),
             "predicted": list(self.predicted),
             "correct_by_class": list(self.correct_by_class),

@@ -128,14 +128,18 @@ class RunStore:
         """
         if self._header is None:
             raise BadInput("the run has not begun", "call create_or_resume first", path=str(self.directory))
-        ages = tuple(m.age_s for m in measurements)
-        if chip in self._chips or ages != self._header.times_s or any(m.chip != chip for m in measurements):
+        ages: tuple[float, ...] = ()
+        block, others = b"", chip in self._chips
+        for m in measurements:
+            text = json.dumps(m.to_json(), separators=(",", ":"))
+            block += f'{text[:-1]},"crc32":{zlib.crc32(text.encode())}}}\n'.encode()
+            ages, others = (*ages, m.age_s), others or m.chip != chip
+        if others or ages != self._header.times_s:
             raise BadInput(
                 f"chip {chip} at ages {ages} s does not continue a run over {self._header.times_s} s",
                 "append each chip once, with every age, in order",
                 path=str(self.directory),
             )
-        block = b"".join(_line(m) for m in measurements)
         rows = self.directory / _ROWS
         try:
             with rows.open("ab") as file:
@@ -216,11 +220,6 @@ def _read_rows(path: Path, header: RunHeader) -> _Rows:
         which = f"chip {pending[0].chip}" if pending else "a chip"
         dropped = f"{which} was cut off ({len(pending)} of {len(ages)} ages complete, {len(torn)} bytes of a line)"
     return _Rows(kept, good, dropped)
-
-
-def _line(measurement: Measurement) -> bytes:
-    text = json.dumps(measurement.to_json(), separators=(",", ":"))
-    return f'{text[:-1]},"crc32":{zlib.crc32(text.encode())}}}\n'.encode()
 
 
 def _parse(line: bytes, path: Path, number: int) -> Measurement:

@@ -26,10 +26,7 @@ class Binary(Task):
 
     scale: ClassVar[Literal["logits", "probabilities"]]
 
-    @property
-    def headline(self) -> Score:
-        """Accuracy."""
-        return ACCURACY
+    headline: ClassVar[Score] = ACCURACY
 
     def targets(self, target: Any, *, path: str = "data", training: bool = False) -> Tensor:
         """See `Task`: int64, or float32 where training may have soft labels in [0, 1]."""
@@ -46,7 +43,7 @@ class Binary(Task):
 
     def counts(self, target: Tensor) -> Tensor:
         """See `Task`."""
-        return (target != IGNORED).reshape(len(target), -1).sum(1)
+        return (target != IGNORED)[:, None].flatten(1).sum(1)
 
     @abstractmethod
     def logit(self, output: Tensor) -> Tensor:

@@ -22,10 +22,7 @@ class Classes(Task):
 
     kind: ClassVar[str] = "classes"
 
-    @property
-    def headline(self) -> Score:
-        """Accuracy."""
-        return ACCURACY
+    headline: ClassVar[Score] = ACCURACY
 
     def targets(self, target: Any, *, path: str = "data", training: bool = False) -> Tensor:
         """See `Task`: class numbers as int64."""
@@ -33,7 +30,7 @@ class Classes(Task):
 
     def counts(self, target: Tensor) -> Tensor:
         """See `Task`."""
-        return (target != IGNORED).reshape(len(target), -1).sum(1)
+        return (target != IGNORED)[:, None].flatten(1).sum(1)
 
     def logits(self, output: Any, target: Tensor) -> tuple[Tensor, Tensor]:
         """See `Task`: without the ignored positions."""

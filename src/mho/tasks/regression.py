@@ -69,7 +69,7 @@ class Regression(Task):
         that covariance.
         """
         y = _tensor(output)
-        flat = y.reshape(len(y), -1).float()
+        flat = y[:, None].flatten(1).float()
         m = flat.shape[1]
         noise = draw.normal("target", tuple(flat.shape), like=flat) * (m / 2) ** 0.5
         return (flat - (flat.detach() + noise)).square().sum() / m
@@ -83,7 +83,7 @@ def _difference(output: Any, target: Tensor) -> Tensor:
         raise BadInput(
             f"outputs {tuple(y.shape)} do not go with targets {tuple(target.shape)}", "give both the same shape"
         )
-    return (squeezed.float() - target.to(y.device)).reshape(len(y), -1)
+    return (squeezed.float() - target.to(y.device))[:, None].flatten(1)
 
 
 def _tensor(output: Any) -> Tensor:

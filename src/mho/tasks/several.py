@@ -82,7 +82,7 @@ class Several(Task):
             score = self._tasks[self.result].headline
             return replace(score, name=f"{self.result}.{score.name}", label=f"{score.label} of '{self.result}'")
         first = next(iter(self._tasks.values())).headline
-        return Score("mean", first.form, f"mean {first.label} of {', '.join(self.parts)}", first.unit)
+        return Score("mean", first.form, f"mean {first.label} of {' and '.join(self.parts)}", first.unit)
 
     def targets(self, target: Any, *, path: str = "data", training: bool = False) -> dict[str, Any]:
         """See `Task`: a dict with the parts' names."""

@@ -35,7 +35,7 @@ class Tokens(Classes):
             raise WrongSetting(f"result {self.result!r}", "'perplexity' or 'accuracy'", path="task.result")
 
     @property
-    def headline(self) -> Score:
+    def headline(self) -> Score:  # type: ignore[override]
         """Perplexity, or accuracy."""
         return PERPLEXITY if self.result == "perplexity" else ACCURACY
 
