@@ -34,7 +34,7 @@ class _Trained(Remedy):
         out: Path | None = None if case.folder is None else case.folder / "training" / self.folder
         done = fit(
             net, case.train, epochs=case.effort.epochs, optimizer=OPTIMIZER, lr=RATE, hwa=recipe,
-            seed=case.seed, out=out, task=case.task.kind,  # type: ignore[arg-type]
+            seed=case.seed, out=out, task=case.task,
             progress=False, **self.options(case),
         )  # fmt: skip
         spent = sum(float(epoch["seconds"] or 0.0) for epoch in done.history)

@@ -20,6 +20,7 @@ from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
 from mho.nn.matrix import Watcher, digitally, matrices, watched
+from mho.nn.modes import evaluating
 
 Converter = Literal["dac", "adc"]
 _CONVERTERS: tuple[Converter, ...] = ("dac", "adc")
@@ -144,13 +145,8 @@ def _at_output(
 
 def _pass(net: nn.Module, batches: list[Any], watcher: Watcher | None = None) -> Tensor:
     """The last output of the digital network, in eval mode."""
-    training = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.no_grad(), digitally(net), nullcontext() if watcher is None else watched(net, watcher):
-            for batch in batches:
-                output = net(*arguments(batch))
-    finally:
-        for module, mode in training:
-            module.training = mode
+    watching = nullcontext() if watcher is None else watched(net, watcher)
+    with torch.no_grad(), evaluating(net), digitally(net), watching:
+        for batch in batches:
+            output = net(*arguments(batch))
     return output  # type: ignore[no-any-return]

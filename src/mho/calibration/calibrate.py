@@ -16,6 +16,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
+from mho.nn.modes import evaluating
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
@@ -74,25 +75,19 @@ def calibrate(
     passes = [any(map(inputs.wanted, found.values()))]
     passes += [for_adcs.method != "error" and any(map(outputs.wanted, found.values()))]
     count = _Count(progress, len(taken) * sum(passes) + 2 * len(found))
-    training = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.no_grad():
-            if passes[0]:
-                _watch(net, taken, found, inputs, count)
-            for matrix, scheme in found.items():
-                if scheme.needs_input_range:
-                    _set(matrix, "input_range", inputs.input_range(matrix))
-                count()
-            if passes[1]:
-                _watch(net, taken, found, outputs, count)
-            for matrix, scheme in found.items():
-                if scheme.needs_adc_range:
-                    _set(matrix, "adc_range", (outputs if passes[1] else inputs).adc_range(matrix))
-                count()
-    finally:
-        for module, mode in training:
-            module.training = mode
+    with torch.no_grad(), evaluating(net):
+        if passes[0]:
+            _watch(net, taken, found, inputs, count)
+        for matrix, scheme in found.items():
+            if scheme.needs_input_range:
+                _set(matrix, "input_range", inputs.input_range(matrix))
+            count()
+        if passes[1]:
+            _watch(net, taken, found, outputs, count)
+        for matrix, scheme in found.items():
+            if scheme.needs_adc_range:
+                _set(matrix, "adc_range", (outputs if passes[1] else inputs).adc_range(matrix))
+            count()
     return net
 
 

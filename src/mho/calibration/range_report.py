@@ -17,6 +17,7 @@ from mho.crossbar.reference import converted
 from mho.nn import AnalogMatrix
 from mho.nn.layer import schemes
 from mho.nn.matrix import digitally, watched
+from mho.nn.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,9 @@ def range_report(net: nn.Module, batches: Iterable[Any], *, max_batches: int = 2
         WrongSetting: `net` was not converted, holds a programmed chip, or is not calibrated.
     """
     matrices, taken, look = arrays(net), take(batches, max_batches), _Look()
-    training = [(module, module.training) for module in net.modules()]
-    try:
-        net.eval()
-        with torch.no_grad(), digitally(net), watched(net, look):
-            for batch in taken:
-                net(*arguments(batch))
-    finally:
-        for module, mode in training:
-            module.training = mode
+    with torch.no_grad(), evaluating(net), digitally(net), watched(net, look):
+        for batch in taken:
+            net(*arguments(batch))
     found = schemes(net, matrices).items()
     return tuple(look.row(matrix, scheme) for matrix, scheme in found if matrix.path in look.sums)
 

@@ -74,7 +74,8 @@ def _fold_norms(net: nn.Module, graph: fx.Graph) -> None:
         assert norm.running_var is not None
         scale = (norm.running_var + norm.eps).rsqrt()
         scale = scale if norm.weight is None else scale * norm.weight
-        mean = norm.running_mean if layer.bias is None else norm.running_mean - layer.bias
+        bias = layer.bias
+        mean = norm.running_mean - bias if isinstance(bias, torch.Tensor) else norm.running_mean
         shift = -mean * scale if norm.bias is None else norm.bias - mean * scale
         view.matrix.source = source.scaled(scale, view.operator)
         layer.bias = nn.Parameter(shift, requires_grad=False)

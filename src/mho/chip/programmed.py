@@ -18,7 +18,7 @@ class Programmed(Source):
             output loses anything.
         scheme: The conversions of a product.
         like: Gives dtype and device.
-        factor: What recalibrations have multiplied the columns with, (columns,), or None.
+        recalibrated: What recalibrations have multiplied the columns with, (columns,), or None.
 
     Attributes:
         scheme: The conversions of a product.
@@ -27,7 +27,7 @@ class Programmed(Source):
 
     programmed = True
 
-    def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, factor: Tensor | None = None) -> None:
+    def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, recalibrated: Tensor | None = None) -> None:
         super().__init__()
         self.scheme, self.rows = scheme, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
@@ -37,7 +37,7 @@ class Programmed(Source):
             for name, value in zip(names, operand, strict=True):
                 self._keep(name, value, like)
         self._keep("cells_shift", held.shift, like)
-        self._keep("factor", factor, like)
+        self._keep("factor", recalibrated, like)
 
     def _keep(self, name: str, value: Tensor | None, like: Tensor) -> None:
         self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
@@ -54,6 +54,11 @@ class Programmed(Source):
         found = tuple(map(Operand._make, [map(cells.get, names) for names in self._names]))  # type: ignore[arg-type]
         return Held(self.scheme, found, cells["cells_shift"], self.rows)
 
+    @property
+    def recalibrated(self) -> Tensor | None:
+        """What recalibrations have multiplied the columns with, (columns,), or None."""
+        return self._buffers["factor"]
+
     def weight(self, operator: Operator) -> Tensor:
         """The weight in torch's layout that the cells stand for, compensation included.
 
@@ -69,7 +74,7 @@ class Programmed(Source):
             factor: Of each column.
             operator: The operator that reads the matrix.
         """
-        found, before = self.held(), self._buffers["factor"]
+        found, before = self.held(), self.recalibrated
         on_top = factor if before is None else before * factor.to(before)
         if isinstance(found, Tensor):
             columns = factor.to(found).reshape(self.scheme.plan.groups, self.scheme.plan.columns, 1)

@@ -99,8 +99,8 @@ def estimate(
             count += len(losses)
             leaves = {m.path: source.shift for m, source in shifted.items() if source.shift is not None}
             right, own = losses.sum(), data.task.own_loss(output, y, draw / i)
-            found = torch.autograd.grad(right, list(leaves.values()), retain_graph=True)
-            for path, g in zip(leaves, found, strict=True):
+            slopes = torch.autograd.grad(right, list(leaves.values()), retain_graph=True)
+            for path, g in zip(leaves, slopes, strict=True):
                 gradient[path] = gradient[path] + g if path in gradient else g
             for path, g in zip(leaves, torch.autograd.grad(own, list(leaves.values())), strict=True):
                 squares[path] = squares[path] + g.square() if path in squares else g.square()

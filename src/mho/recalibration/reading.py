@@ -45,5 +45,6 @@ def recalibrated(
     for view in (view for layer in layers for view in layer.views()):
         found, now = view.matrix.source, cells[view.matrix.path].source
         assert isinstance(found, Programmed) and isinstance(now, Programmed)
-        view.matrix.source = now if found.factor is None else now.scaled(found.factor, view.operator)
+        factor = found.recalibrated
+        view.matrix.source = now if factor is None else now.scaled(factor, view.operator)
     return net
