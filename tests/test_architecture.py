@@ -66,7 +66,7 @@ def test_no_file_imports_itself_by_a_detour():
 def test_every_folder_has_one_place_and_everybody_names_it_the_same():
     """Listed in the order, in what `mho.NAME` finds, in the README's chain and in its table."""
     there = {file.parent.name for file in ROOT.glob("*/__init__.py")}
-    assert there <= set(FOLDERS)
+    assert there == set(FOLDERS)
     assert list(mho._FOLDERS) == FOLDERS
     chain = re.search(r"^ {4}hardware →.*?\n\n", README, re.DOTALL | re.MULTILINE)
     assert chain and re.findall(r"\w+", chain[0]) == [name for name in FOLDERS if name != "testing"]

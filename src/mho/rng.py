@@ -21,13 +21,15 @@ from torch import Tensor
 
 def key(*address: int | str) -> int:
     """63-bit key of an address; parts are typed, so ``("1",)`` and ``(1,)`` differ."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in address)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+    parts = []
+    for part in address:
+        parts.append(f"{type(part).__name__}:{part}")
+    return int.from_bytes(hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "little") >> 1
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Draws at an address. ``stream / "layer1.conv"`` is the address one level below.
+    """Draws at an address. ``stream / "layer1.conv"`` is the address one level below, ``stream / ("read", 0)`` two.
 
     Example:
         >>> a = Stream((0, "chip", 3)) / "conv1"
@@ -37,23 +39,18 @@ class Stream:
 
     address: tuple[int | str, ...]
 
-    def __truediv__(self, part: int | str) -> Stream:
-        return Stream((*self.address, part))
-
-    def _generator(self, purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(key(*self.address, purpose))
+    def __truediv__(self, part: int | str | tuple[int | str, ...]) -> Stream:
+        return Stream((*self.address, *part) if isinstance(part, tuple) else (*self.address, part))
 
     def normal(self, purpose: str, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
         """Standard normal numbers, float32 (then converted to the dtype and device of `like`)."""
-        return _as(torch.randn(tuple(shape), generator=self._generator(purpose)), like)
+        draw = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(key(*self.address, purpose)))
+        return draw if like is None else draw.to(like)
 
     def uniform(self, purpose: str, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
         """Numbers uniform in [0, 1), float32 (then converted to the dtype and device of `like`)."""
-        return _as(torch.rand(tuple(shape), generator=self._generator(purpose)), like)
-
-
-def _as(draw: Tensor, like: Tensor | None) -> Tensor:
-    return draw if like is None else draw.to(like)
+        draw = torch.rand(tuple(shape), generator=torch.Generator().manual_seed(key(*self.address, purpose)))
+        return draw if like is None else draw.to(like)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,11 +46,6 @@ class Arrays:
     scale: Tensor
     adc_range: Tensor | None
 
-    @property
-    def hw(self) -> Hardware:
-        """The hardware."""
-        return self.scheme.hw
-
     def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
         """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
         cells = self.cells(t_s, read)
@@ -65,40 +62,43 @@ class Arrays:
 
     def conductances(self, t_s: float, read: int = 0) -> list[Tensor]:
         """Conductances (µS) of each plane as evaluation `read` at age `t_s` sees them."""
-        return [self._plane(p, t_s, self.draw / "read" / read) for p in range(len(self.states))]
+        hw, found = self.scheme.hw, []
+        on_cells = [(i, v) for i, v in enumerate(hw.variations) if v.redraw == "read" and not v.on_weights]
+        for p, state in enumerate(self.states):
+            draw = self.draw / ("read", read, p)
+            g = hw.cell.read(hw.cell.age(state, t_s), state, t_s, draw)
+            for i, variation in on_cells:
+                g = deviate(g, self.targets[p], variation, hw.cell, draw, f"variation {i}")
+            found.append(g if self.faults is None else lay_over(g, self.faults[p], hw.cell))
+        return found
 
     def cells(self, t_s: float, read: int = 0) -> Cells:
         """What the arrays hold at age `t_s`, without compensation."""
         readouts = self.scheme.readouts
         weight = decode(self.conductances(t_s, read), readouts)
-        for i, variation in enumerate(self.hw.variations):
+        for i, variation in enumerate(self.scheme.hw.variations):
             if variation.on_weights and variation.redraw != "mvm":
-                draw = self.draw if variation.redraw == "program" else self.draw / "read" / read
+                draw = self.draw if variation.redraw == "program" else self.draw / ("read", read)
                 change = self._change(variation, draw, f"weight variation {i}")
                 weight = weight + torch.stack([change * share for share in readouts.shares])
         return Cells(weight, self.scale, product_variance(weight, self.targets, self.weights, self.scheme))
 
     def correction(self, cells: Cells) -> Correction:
         """What the hardware's compensation makes of reading `cells`."""
-        compensation, plan = self.hw.compensation, self.scheme.plan
+        compensation, plan = self.scheme.hw.compensation, self.scheme.plan
         if not compensation.reads():
             return Correction()
         now = self._read(cells, self.draw / "compensation now")
-        if compensation.reference_is_ideal():
-            reference = decode(self.targets, self.scheme.readouts)
-        else:
-            reference = self._read(self.cells(0.0), self.draw / "compensation reference")
-        arrays = tuple(plan.array_index(block).to(now.device) for block in plan.blocks)
-        blocks = tuple((block.start, block.stop) for block in plan.blocks)
-        return compensation.correct(Reading(now, reference, blocks, arrays, self.scale))
+        arrays = tuple([plan.array_index(block).to(now.device) for block in plan.blocks])
+        blocks = tuple([(block.start, block.stop) for block in plan.blocks])
+        return compensation.correct(Reading(now, self._reference, blocks, arrays, self.scale))
 
-    def _plane(self, p: int, t_s: float, draw: Stream) -> Tensor:
-        cell, state = self.hw.cell, self.states[p]
-        g = cell.read(cell.age(state, t_s), state, t_s, draw / p)
-        for i, variation in enumerate(self.hw.variations):
-            if variation.redraw == "read" and not variation.on_weights:
-                g = deviate(g, self.targets[p], variation, cell, draw / p, f"variation {i}")
-        return g if self.faults is None else lay_over(g, self.faults[p], cell)
+    @cached_property
+    def _reference(self) -> Tensor:
+        """What the compensation measures later readings against; read once, as on a chip."""
+        if self.scheme.hw.compensation.reference_is_ideal():
+            return decode(self.targets, self.scheme.readouts)
+        return self._read(self.cells(0.0), self.draw / "compensation reference")
 
     def _change(self, variation: Variation, draw: Stream, purpose: str) -> Tensor:
         """What a variation adds to the weights."""
@@ -108,10 +108,10 @@ class Arrays:
     def _read(self, cells: Cells, draw: Stream) -> Tensor:
         """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC where the compensation reads
         the array; IR drop of a single cell's current is left out."""
-        weight = cells.weight
-        if not self.hw.compensation.measured():
+        weight, hw = cells.weight, self.scheme.hw
+        if not hw.compensation.measured():
             return weight
-        spread = self.hw.noise.input**2 * weight.square()
+        spread = hw.noise.input**2 * weight.square()
         spread = spread if cells.variance is None else spread + cells.variance
         noise = draw.normal("noise", weight.shape, like=weight) if self.scheme.noisy else torch.zeros_like(weight)
         seen = torch.empty_like(weight)
@@ -125,7 +125,7 @@ class Arrays:
 
 
 def program_arrays(
-    weight: Tensor, operator: Operator, hw: Hardware, draw: Stream, adc_range: Tensor | None, path: str,
+    weight: Tensor, operator: Operator, scheme: Scheme, draw: Stream, adc_range: Tensor | None, path: str,
     rank: Tensor | None = None,
 ) -> Arrays:  # fmt: skip
     """Write one matrix onto arrays.
@@ -133,7 +133,7 @@ def program_arrays(
     Args:
         weight: In torch's layout.
         operator: The operator that reads it.
-        hw: The hardware.
+        scheme: The conversions of its product.
         draw: The address of everything random in these arrays.
         adc_range: Largest output the ADC converts.
         path: For messages.
@@ -143,10 +143,9 @@ def program_arrays(
     Raises:
         BadInput: Weights that are not finite, all zero, or constant where their spread is a noise's reference.
     """
-    matrix = operator.to_matrix(weight.detach())
+    matrix, hw = operator.to_matrix(weight.detach()), scheme.hw
     matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
     _check(matrix, hw, path)
-    scheme = Scheme.of(operator, tuple(weight.shape), hw)
     unit, scale = scaled(matrix, scheme)
     verified = None
     if hw.write_verify.share < 1:
@@ -168,17 +167,25 @@ def program_matrix(
     `verified` says which weights are written until they fit; None: all of them.
     """
     hw = scheme.hw
-    targets = tuple(round_to_levels(target, hw.cell) for target in hw.encoding.encode(unit, hw.cell))
+    targets = tuple(hw.encoding.encode(unit, hw.cell))
+    if hw.cell.levels is not None:
+        targets = tuple([round_to_levels(target, hw.cell) for target in targets])
+    on_cells = [(i, v) for i, v in enumerate(hw.variations) if v.redraw == "program" and not v.on_weights]
     states = []
     for p, target in enumerate(targets):
-        state = _write(target, hw, draw / "program" / p, verified)
-        for i, variation in enumerate(hw.variations):
-            if variation.redraw == "program" and not variation.on_weights:
-                g = deviate(state["g"], target, variation, hw.cell, draw / "program" / p, f"variation {i}")
-                state["g"] = g
+        at = draw / ("program", p)
+        state = _write(target, hw, at, verified)
+        for i, variation in on_cells:
+            state["g"] = deviate(state["g"], target, variation, hw.cell, at, f"variation {i}")
         states.append(state)
-    faults = tuple(draw_faults(t.shape, hw.faults, draw / "faults" / p) for p, t in enumerate(targets))
-    return Arrays(scheme, draw, targets, tuple(states), faults if hw.faults else None, unit, scale, adc_range)
+    return Arrays(scheme, draw, targets, tuple(states), faults_of(targets, hw, draw), unit, scale, adc_range)
+
+
+def faults_of(targets: Sequence[Tensor], hw: Hardware, draw: Stream) -> tuple[tuple[Tensor, Tensor], ...] | None:
+    """The faulty cells of each plane, at the address `draw`; None where the hardware has none."""
+    if not hw.faults:
+        return None
+    return tuple([draw_faults(target.shape, hw.faults, draw / ("faults", p)) for p, target in enumerate(targets)])
 
 
 def _write(target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:

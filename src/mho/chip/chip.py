@@ -8,12 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mho.chip.arrays import Arrays, program_arrays
-from mho.devices.faults import draw_faults
+from mho.chip.arrays import Arrays, faults_of, program_arrays
 from mho.errors import WrongSetting
-from mho.hardware import Hardware
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
 from mho.rng import Stream
@@ -53,8 +51,9 @@ class Chip:
         """
         t_s = seconds(time)
         net = _copy(self._net)
-        for matrix, weight, operator in ((v.matrix, v.weight, v.operator) for _, v in _matrices(net)):
-            matrix.source = self.arrays[matrix.path].source(t_s, read, operator, weight.detach())
+        for _, view in _matrices(net):
+            arrays = self.arrays[view.matrix.path]
+            view.matrix.source = arrays.source(t_s, read, view.operator, view.weight.detach())
         return net.eval()
 
     def __repr__(self) -> str:
@@ -87,21 +86,15 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
             raise WrongSetting(
                 "this network is a programmed chip already", "program the network that to_analog returned", path=path
             )
-        hw: Hardware = view.matrix.hw
-        where, matrix = view.matrix.path, view.matrix
-        programmed = program_arrays(view.weight, view.operator, hw, root / where, matrix.adc_range, where, matrix.rank)
-        if cycle and hw.faults:
-            programmed = replace(programmed, faults=_faults_of(programmed, first / where))
+        where, matrix, operator = view.matrix.path, view.matrix, view.operator
+        scheme = matrix.scheme(view.weight, operator)
+        programmed = program_arrays(view.weight, operator, scheme, root / where, matrix.adc_range, where, matrix.rank)
+        if cycle:  # faulty cells are those of the first programming
+            programmed = replace(programmed, faults=faults_of(programmed.targets, matrix.hw, first / where))
         arrays[where] = programmed
     if not arrays:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
     return Chip(net, seed, chip, arrays, cycle)
-
-
-def _faults_of(arrays: Arrays, draw: Stream) -> tuple[tuple[Tensor, Tensor], ...]:
-    """The faulty cells of each plane, as the matrix's first programming found them at the address `draw`."""
-    shapes = enumerate(target.shape for target in arrays.targets)
-    return tuple(draw_faults(shape, arrays.hw.faults, draw / "faults" / p) for p, shape in shapes)
 
 
 def _copy(net: nn.Module) -> nn.Module:

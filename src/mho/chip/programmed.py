@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from operator import itemgetter
+
 from torch import Tensor
 
 from mho.crossbar import Held, Operand, Operator, Scheme, effective
 from mho.crossbar.held import with_factors
 from mho.nn import AnalogMatrix
 from mho.nn.source import Source
+
+_FIELDS = len(Operand._fields)
 
 
 class Programmed(Source):
@@ -32,27 +37,23 @@ class Programmed(Source):
         self.scheme, self.rows = scheme, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
-        self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]
-        for names, operand in zip(self._names, held.operands, strict=True):
-            for name, value in zip(names, operand, strict=True):
-                self._keep(name, value, like)
-        self._keep("cells_shift", held.shift, like)
-        self._keep("factor", recalibrated, like)
-
-    def _keep(self, name: str, value: Tensor | None, like: Tensor) -> None:
-        self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
+        names = [f"cells_{field}_{i}" for i in range(len(held.operands)) for field in Operand._fields]
+        self._take = itemgetter(*names)
+        values = (*itertools.chain(*held.operands), held.shift, recalibrated)
+        for name, value in zip((*names, "cells_shift", "factor"), values, strict=True):
+            self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
-        """What the chip holds, whatever the layer's parameter has become."""
-        return self.held()
-
-    def held(self) -> Held | Tensor:
-        """The operands, or the one weight that they are."""
+        """What the chip holds, whatever the layer's parameter has become: operands, or the one weight that they are."""
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]
-        found = tuple(map(Operand._make, [map(cells.get, names) for names in self._names]))  # type: ignore[arg-type]
-        return Held(self.scheme, found, cells["cells_shift"], self.rows)
+        each = zip(*[iter(self._take(cells))] * _FIELDS, strict=True)
+        return Held(self.scheme, tuple(map(Operand._make, each)), cells["cells_shift"], self.rows)
+
+    def held(self) -> Held | Tensor:
+        """What `values` answers to everybody."""
+        return self.values(None, None, None)  # type: ignore[arg-type]
 
     @property
     def recalibrated(self) -> Tensor | None:

@@ -31,11 +31,15 @@ class Single(NamedTuple):
 
 
 class Codes:
-    """Which outputs of products are alive, and their codes. One for each training session."""
+    """Which outputs of products are alive, and their codes. One for each training session.
+
+    Attributes:
+        hooks: Those of the blocks that are entered.
+    """
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[weakref.ref[Tensor], int, Single]] = {}
-        self._hooks: list[Any] = []
+        self.hooks: list[Any] = []
 
     def note(self, y: Tensor, single: Single) -> None:
         """`y` can be made again from its codes, until somebody writes to it."""
@@ -46,19 +50,14 @@ class Codes:
 
         self._found[where] = (weakref.ref(y, gone), y._version, single)
 
-    @property
-    def open(self) -> bool:
-        """Inside a block."""
-        return bool(self._hooks)
-
     def __enter__(self) -> Codes:
         hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack)
         hooks.__enter__()
-        self._hooks.append(hooks)
+        self.hooks.append(hooks)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._hooks.pop().__exit__(*error)
+        self.hooks.pop().__exit__(*error)
 
     def __deepcopy__(self, memo: Any) -> Codes:
         """A new one: outputs of this network are not those of its copy."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -38,11 +38,11 @@ class Operator:
     groups: int = 1
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
+    axis: int = field(init=False, repr=False, compare=False)
+    """Axis of the channels (features), counted from the end."""
 
-    @property
-    def axis(self) -> int:
-        """Axis of the channels (features), counted from the end."""
-        return -1 - self.dims
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", -1 - self.dims)
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The native operator."""

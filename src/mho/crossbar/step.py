@@ -21,21 +21,27 @@ from mho.kernels import Kept, quantise, quantise_back, read_out_back
 
 def suits(held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None) -> bool:
     """True when `forward` may take the place of the differentiable reference."""
-    scheme, operands = held.scheme, held.operands
+    scheme = held.scheme
     if scheme.only_by_reference or scheme.per_vector or scheme.hw.noise.input or scheme.readouts.offset:
         return False
     if torch.compiler.is_compiling() or x.is_meta or operator.padding == "same" or held.shift is not None:
         return False
-    if any(o.gain.requires_grad for o in operands) or (adc_range is not None and adc_range.requires_grad):
+    if torch.is_autocast_enabled(x.device.type) or (adc_range is not None and adc_range.requires_grad):
         return False
-    if not held.straight_through and any(o.variance is not None or o.size is not None for o in operands):
+    if scheme.passes > 1 and not held.straight_through:
         return False
-    tensors = [x, *(o.weight for o in operands)]
-    learned = input_range is not None and input_range.requires_grad
-    if not (learned or any(t.requires_grad for t in tensors)) or torch.is_autocast_enabled(x.device.type):
-        return False
-    known = all(type(t) in (Tensor, torch.nn.Parameter) and t.dtype == x.dtype for t in tensors)
-    return known and not any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors)
+    tensors, wanted = [x], input_range is not None and input_range.requires_grad
+    for operand in held.operands:
+        if operand.gain.requires_grad:
+            return False
+        tensors.append(operand.weight)
+    for t in tensors:
+        if type(t) not in (Tensor, torch.nn.Parameter) or t.dtype != x.dtype:
+            return False
+        if torch._C._functorch.is_functorch_wrapped_tensor(t):
+            return False
+        wanted = wanted or t.requires_grad
+    return wanted
 
 
 def forward(
@@ -43,9 +49,19 @@ def forward(
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     reach: Tensor | float = 1.0 if input_range is None else input_range.to(x.dtype)
-    codes = held.codes if held.codes is not None and held.codes.open and _fits_a_byte(held) else None
+    codes = held.codes if held.codes is not None and held.codes.hooks and _fits_a_byte(held) else None
     kept: list[Kept] = []
-    y: Tensor = _Product.apply(x, reach, bias, held, operator, adc_range, kept, codes is not None, *_weights(held))  # type: ignore[no-untyped-call]
+    y: Tensor = _Product.apply(
+        x,
+        reach,
+        bias,
+        held,
+        operator,
+        adc_range,
+        kept,
+        codes is not None,
+        *[operand.weight for operand in held.operands],
+    )  # type: ignore[no-untyped-call]
     if codes is not None:
         (conversion,), (operand,), half = held.scheme.conversions, held.operands, held.scheme.conversions[0].half_steps
         assert half is not None
@@ -118,10 +134,6 @@ def _again(
         needed = [t for t in (x, reach, bias, *weights) if isinstance(t, Tensor) and t.requires_grad]
         found = dict(zip(map(id, needed), torch.autograd.grad(total, needed, g, create_graph=True), strict=True))
     return (*(found.get(id(t)) for t in (x, reach, bias)), *[None] * 5, *(found.get(id(w)) for w in weights))
-
-
-def _weights(held: Held) -> list[Tensor]:
-    return [operand.weight for operand in held.operands]
 
 
 def _fits_a_byte(held: Held) -> bool:

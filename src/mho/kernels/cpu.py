@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mho.kernels.cpu_library import library, loaded
-from mho.kernels.reference import Drop, Kept, steps
+from mho.kernels.cpu_library import library
+from mho.kernels.reference import Drop, Kept
 
 _SMALL = 65_536
 """Fewest numbers that are worth a second thread."""
@@ -43,6 +43,7 @@ class Form(NamedTuple):
         layout: Of the outputs and of the result.
         shape: Of both.
         axis: Of the columns.
+        chunks: Number of chunks in all.
     """
 
     images: int
@@ -52,16 +53,7 @@ class Form(NamedTuple):
     layout: int
     shape: torch.Size
     axis: int
-
-    @property
-    def chunks(self) -> int:
-        """Number of chunks in all."""
-        return self.images * -(-self.columns * self.pixels // self.length)
-
-    @property
-    def geometry(self) -> tuple[int, int, int, int]:
-        """As the kernels take it."""
-        return self.columns, self.pixels, self.length, self.layout
+    chunks: int
 
 
 def suits(*tensors: Tensor | None) -> bool:
@@ -91,12 +83,19 @@ def form(y: Tensor, axis: int, *, planar: bool) -> Form | None:
     pixels = math.prod(shape[axis + 1 :]) if axis < -1 else math.prod(shape[:-1])
     images = y.numel() // (columns * pixels)
     length = _PIECES * 32 * columns * max(1, _PIECE // (32 * columns))
+    layout = _ROWS
     if axis == -1:
-        return Form(1, columns, pixels, length, _ROWS, shape, axis) if y.is_contiguous() else None
-    if _in_rows(y, axis):
+        images = 1
+        if not y.is_contiguous():
+            return None
+    elif _in_rows(y, axis):
         layout = _ROWS_TO_PLANAR if planar and not y.is_contiguous() else _ROWS
-        return Form(images, columns, pixels, length, layout, shape, axis)
-    return Form(images, columns, pixels, _PIECES * _PIECE, _PLANAR, shape, axis) if y.is_contiguous() else None
+    elif y.is_contiguous():
+        layout, length = _PLANAR, _PIECES * _PIECE
+    else:
+        return None
+    chunks = images * -(-columns * pixels // length)
+    return Form(images, columns, pixels, length, layout, shape, axis, chunks)
 
 
 def _in_rows(x: Tensor, axis: int) -> bool:
@@ -105,28 +104,20 @@ def _in_rows(x: Tensor, axis: int) -> bool:
 
 def quantise(x: Tensor, scale: float, half_steps: float, axis: int = -1, *, passing: bool = False) -> Tensor | None:
     """As `reference.quantise`, with scale = h / r; images of 2-d convolutions come out in rows. None: not for this x."""
-    found, n = loaded(), x.numel()
+    found, n = library(), x.numel()
+    assert found is not None
     constants, name = (scale, half_steps, 1 / half_steps), "inputs" if passing else None
     if is_dense(x) and not (axis == -3 and x.dim() == 4 and not _in_rows(x, axis)):
         out = _room(x.shape, x.stride(), name)
-        _split_numbers(lambda a, b: found.mho_quantise(x.data_ptr(), out.data_ptr(), *constants, a, b), n)
+        _split(found.mho_quantise, (x.data_ptr(), out.data_ptr(), *constants), n, n)
     elif axis == -3 and x.dim() == 4 and _planar_images(x):
         out, pixels = _room(x.shape, _rows(x.shape), name), x.shape[2] * x.shape[3]
-        _split(
-            lambda a, b: found.mho_quantise_rows(
-                x.data_ptr(), x.stride(0), out.data_ptr(), x.shape[1], pixels, *constants, a, b
-            ),
-            len(x),
-            n,
-        )
+        given = (x.data_ptr(), x.stride(0), out.data_ptr(), x.shape[1], pixels, *constants)
+        _split(found.mho_quantise_rows, given, len(x), n)
     elif (stride := _row_stride(x, axis)) is not None:
         columns = x.shape[axis]
         out = _room(x.shape, _rows(x.shape) if axis == -3 else torch.empty(x.shape, device="meta").stride(), name)
-        _split(
-            lambda a, b: found.mho_quantise_strided(x.data_ptr(), stride, out.data_ptr(), columns, *constants, a, b),
-            n // columns,
-            n,
-        )
+        _split(found.mho_quantise_strided, (x.data_ptr(), stride, out.data_ptr(), columns, *constants), n // columns, n)
     else:
         return None
     return out
@@ -134,22 +125,16 @@ def quantise(x: Tensor, scale: float, half_steps: float, axis: int = -1, *, pass
 
 def quantise_back(g: Tensor, x: Tensor, scale: float, half_steps: float, axis: int = -1) -> Tensor | None:
     """As `reference.quantise_back`, with scale = h / r; lies as `x`, may be `g` itself. None: not for these tensors."""
-    found, n = loaded(), x.numel()
+    found, n = library(), x.numel()
+    assert found is not None
     constants = (scale, half_steps, float(np.float32(1 / half_steps) * np.float32(scale)))
     if g.stride() == x.stride() and is_dense(x):
-        _split_numbers(
-            lambda a, b: found.mho_quantise_back(g.data_ptr(), x.data_ptr(), g.data_ptr(), *constants, a, b), n
-        )
+        _split(found.mho_quantise_back, (g.data_ptr(), x.data_ptr(), g.data_ptr(), *constants), n, n)
         return g
     if axis == -3 and x.dim() == 4 and x.is_contiguous() and _in_rows(g, axis):
         out, pixels = torch.empty_like(x), x.shape[2] * x.shape[3]
-        _split(
-            lambda a, b: found.mho_quantise_rows_back(
-                g.data_ptr(), x.data_ptr(), out.data_ptr(), x.stride(0), x.shape[1], pixels, *constants, a, b
-            ),
-            len(x),
-            n,
-        )
+        given = (g.data_ptr(), x.data_ptr(), out.data_ptr(), x.stride(0), x.shape[1], pixels, *constants)
+        _split(found.mho_quantise_rows_back, given, len(x), n)
         return out
     return None
 
@@ -171,24 +156,22 @@ def read_out(
     Returns:
         The result, and how many outputs lay outside the range.
     """
-    found = loaded()
-    scale, unit = steps(bound, half_steps)
+    found = library()
+    assert found is not None
+    scale, unit = (1.0, 1.0) if half_steps is None else (half_steps / bound, bound / half_steps)
     factor = (factor * unit).contiguous()
     noisy = variance > 0 or spread is not None
     key = int(torch.randint(0, 2**62, ())) if noisy else 0
     if out is None:
         out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape)
-    constants = (variance, 0.0 if drop is None else drop.scale, float(scale), half_steps or 0.0)
-    inputs = [_pointer(t) for t in (spread, *(drop[:2] if drop is not None else (None, None)))]
-    outside = _split(
-        lambda a, b: found.mho_read_out(
-            y.data_ptr(), *inputs, out.data_ptr(), *at.geometry, *constants, factor.data_ptr(), _pointer(shift),
-            add, _pointer(codes), _pointer(mask), key, a, b,
-        ),
-        at.chunks,
-        y.numel(),
+    given = (
+        y.data_ptr(), None if spread is None else spread.data_ptr(), None if drop is None else drop.a.data_ptr(),
+        None if drop is None else drop.placed.data_ptr(), out.data_ptr(), at.columns, at.pixels, at.length, at.layout,
+        variance, 0.0 if drop is None else drop.scale, float(scale), half_steps or 0.0, factor.data_ptr(),
+        None if shift is None else shift.data_ptr(), add, None if codes is None else codes.data_ptr(),
+        None if mask is None else mask.data_ptr(), key,
     )  # fmt: skip
-    return out, sum(outside)
+    return out, sum(_split(found.mho_read_out, given, at.chunks, y.numel()))
 
 
 def empty_mask(at: Form) -> Tensor:
@@ -203,44 +186,42 @@ def empty_codes(at: Form) -> Tensor:
 
 def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor | None:
     """As `reference.read_out_back`, gone at the thread's next call. None: not for a gradient that lies like this."""
-    found, at = loaded(), kept.layout
+    found, at = library(), kept.layout
+    assert found is not None
     assert isinstance(at, Form)
     lies_as_result = g.is_contiguous() if at.layout != _ROWS or at.axis == -1 else _in_rows(g, at.axis)
     if not lies_as_result:
         return None
     out = _room(g.shape, _rows(g.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
-    _split(
-        lambda a, b: found.mho_read_out_back(
-            g.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), _pointer(kept.mask), a, b
-        ),
-        at.chunks,
-        g.numel(),
-    )
+    given = (
+        g.data_ptr(), out.data_ptr(), at.columns, at.pixels, at.length, at.layout, factor.data_ptr(),
+        None if kept.mask is None else kept.mask.data_ptr(),
+    )  # fmt: skip
+    _split(found.mho_read_out_back, given, at.chunks, g.numel())
     return out
 
 
 def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     """As `reference.decode`."""
-    found, at = loaded(), kept.layout
+    found, at = library(), kept.layout
+    assert found is not None
     codes = kept.codes
     assert isinstance(at, Form) and codes is not None
     rows = at.layout == _ROWS and at.axis == -3
     out = torch.empty(at.shape, memory_format=torch.channels_last if rows else torch.contiguous_format)
-    _split(
-        lambda a, b: found.mho_decode(
-            codes.data_ptr(), out.data_ptr(), *at.geometry, factor.data_ptr(), shift.data_ptr(), a, b
-        ),
-        at.chunks,
-        out.numel(),
-    )
+    given = (
+        codes.data_ptr(), out.data_ptr(), at.columns, at.pixels, at.length, at.layout, factor.data_ptr(), shift.data_ptr()
+    )  # fmt: skip
+    _split(found.mho_decode, given, at.chunks, out.numel())
     return out
 
 
 def normals(n: int, key: int) -> Tensor:
     """`n` standard normal numbers of an address."""
-    found = loaded()
+    found = library()
+    assert found is not None
     out = torch.empty(n)
-    _split(lambda a, b: found.mho_normals(out.data_ptr(), n, key, a, b), -(-n // found.mho_chunk()), n)
+    _split(found.mho_normals, (out.data_ptr(), n, key), -(-n // found.mho_chunk()), n)
     return out
 
 
@@ -286,24 +267,23 @@ def _row_stride(x: Tensor, axis: int) -> int | None:
     return stride
 
 
-def _pointer(x: Tensor | None) -> int | None:
-    return None if x is None else x.data_ptr()
+def _split(function: Callable[..., Any], given: tuple[Any, ...], units: int, n: int) -> list[Any]:
+    """Call a kernel on ranges of units, on as many threads as torch has when n numbers are worth it.
 
-
-def _split_numbers(work: Callable[[int, int], Any], n: int) -> None:
-    """Call `work` on ranges of n numbers."""
-    chunk = _PIECES * _PIECE
-    _split(lambda a, b: work(a * chunk, min(b * chunk, n)), -(-n // chunk), n)
-
-
-def _split(work: Callable[[int, int], Any], chunks: int, n: int) -> list[Any]:
-    """Call `work` on ranges of chunks, on as many threads as torch has when n numbers are worth it."""
-    threads = min(torch.get_num_threads(), chunks) if n >= _SMALL else 1
+    Args:
+        function: Called with `given`, and the first and last unit (exclusive) of a range.
+        given: Its other arguments.
+        units: Numbers, images, rows or chunks, as the kernel counts; numbers are cut at whole chunks.
+        n: Numbers in all.
+    """
+    threads = min(torch.get_num_threads(), units) if n >= _SMALL else 1
     if threads <= 1:
-        return [work(0, chunks)]
-    edges = [chunks * i // threads for i in range(threads + 1)]
-    jobs = [_pool(threads - 1).submit(work, a, b) for a, b in pairwise(edges[1:])]
-    first = work(edges[0], edges[1])
+        return [function(*given, 0, units)]
+    step = _PIECES * _PIECE if units == n else 1
+    whole = -(-units // step)
+    edges = [min(units, step * (whole * i // threads)) for i in range(threads)] + [units]
+    jobs = [_pool(threads - 1).submit(function, *given, a, b) for a, b in pairwise(edges[1:])]
+    first = function(*given, edges[0], edges[1])
     return [first, *(job.result() for job in jobs)]
 
 

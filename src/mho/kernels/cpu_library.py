@@ -89,10 +89,3 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-
-
-def loaded() -> ctypes.CDLL:
-    """The compiled kernels, where they are known to be there."""
-    found = library()
-    assert found is not None
-    return found

@@ -26,24 +26,35 @@ def fast(x: Tensor) -> bool:
 def quantise(
     x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1, *, passing: bool = False
 ) -> Tensor:
-    """See `reference.quantise`. A `passing` result may be gone at the thread's next call that asks for one."""
-    if half_steps is not None and _scalar(reach) and cpu.suits(x, _tensor(reach)):
-        found = cpu.quantise(x, float(half_steps / reach), half_steps, axis, passing=passing)
-        if found is not None:
-            return found
-    if half_steps is not None and _scalar(reach) and gpu.suits(x, _tensor(reach)):
-        return gpu.quantise(x, reach, half_steps)
+    """See `reference.quantise`.
+
+    With `passing` the result lies in memory that the thread keeps, and is overwritten by its next call with `passing`.
+    """
+    if half_steps is None:
+        return reference.quantise(x, reach, half_steps, axis)
+    range_ = reach if isinstance(reach, Tensor) else None
+    if range_ is None or range_.numel() == 1:
+        if cpu.suits(x, range_):
+            found = cpu.quantise(x, float(half_steps / reach), half_steps, axis, passing=passing)
+            if found is not None:
+                return found
+        elif gpu.suits(x, range_):
+            return gpu.quantise(x, reach, half_steps)
     return reference.quantise(x, reach, half_steps, axis)
 
 
 def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
     """See `reference.quantise_back`. A fast kernel may write into `g`."""
-    if half_steps is not None and _scalar(reach) and cpu.suits(g, x, _tensor(reach)):
-        found = cpu.quantise_back(g, x, float(half_steps / reach), half_steps, axis)
-        if found is not None:
-            return found
-    if half_steps is not None and _scalar(reach) and gpu.suits(g, x, _tensor(reach)):
-        return gpu.quantise_back(g, x, reach, half_steps)
+    if half_steps is None:
+        return reference.quantise_back(g, x, reach, half_steps, axis)
+    range_ = reach if isinstance(reach, Tensor) else None
+    if range_ is None or range_.numel() == 1:
+        if cpu.suits(g, x, range_):
+            found = cpu.quantise_back(g, x, float(half_steps / reach), half_steps, axis)
+            if found is not None:
+                return found
+        elif gpu.suits(g, x, range_):
+            return gpu.quantise_back(g, x, reach, half_steps)
     return reference.quantise_back(g, x, reach, half_steps, axis)
 
 
@@ -56,20 +67,17 @@ def read_out(
 
     The result goes to `out` where that is given and nothing is added to a total.
     """
-    others = (spread, *(drop[:2] if drop is not None else ()))
     target = out if total is None else total
-    if cpu.suits(y, factor, shift, target, _tensor(bound), *others):
+    others = _others(spread, drop, bound)
+    if cpu.suits(y, factor, shift, target, *others):
         at = cpu.form(y, axis, planar=planar)
-        if at is not None and _alike(y, others) and _fits(target, y, at):
+        if at is not None and _fit(y, at, target, spread, drop):
             return cpu.read_out(
                 y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
                 shift=shift, out=target, add=total is not None,
             )[0]  # fmt: skip
-    kernels: Any = gpu if gpu.suits(y, factor, shift, total, _tensor(bound), *others) else reference
-    found: Tensor = kernels.read_out(
-        y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-        shift=shift, total=total, planar=planar,
-    )  # fmt: skip
+    kernels: Any = gpu if gpu.suits(y, factor, shift, total, *others) else reference
+    found: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar)
     return found if out is None or total is not None else out.copy_(found)
 
 
@@ -79,18 +87,13 @@ def read_out_kept(
     total: Tensor | None = None, planar: bool = False, codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """See `reference.read_out_kept`. A fast kernel may reuse `y` and `total`."""
-    others = (spread, *(drop[:2] if drop is not None else ()))
-    if gpu.suits(y, factor, shift, total, _tensor(bound), *others):
-        return gpu.read_out_kept(
-            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-            shift=shift, total=total, planar=planar, codes=codes,
-        )  # fmt: skip
-    at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, _tensor(bound), *others) else None
-    if at is None or not _alike(y, others) or not _fits(total, y, at):
-        return reference.read_out_kept(
-            y, factor, axis=axis, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-            shift=shift, total=total, planar=planar, codes=codes,
-        )  # fmt: skip
+    others = _others(spread, drop, bound)
+    given = (axis, bound, half_steps, variance, spread, drop, shift, total, planar, codes)
+    at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, *others) else None
+    if at is None or not _fit(y, at, total, spread, drop):
+        kernels: Any = gpu if gpu.suits(y, factor, shift, total, *others) else reference
+        found: tuple[Tensor, Kept] = kernels.read_out_kept(y, factor, *given)
+        return found
     mask = None if half_steps is None else cpu.empty_mask(at)
     room = cpu.empty_codes(at) if codes else None
     out, outside = cpu.read_out(
@@ -101,7 +104,7 @@ def read_out_kept(
 
 
 def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor:
-    """See `reference.read_out_back`. The result may be gone at the thread's next call."""
+    """See `reference.read_out_back`. The result may lie in memory that the thread's next call overwrites."""
     if isinstance(kept.layout, gpu.Form):
         return gpu.read_out_back(g, factor, kept)
     if not isinstance(kept.layout, cpu.Form):
@@ -124,23 +127,18 @@ def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     return reference.decode(kept, factor, shift)
 
 
-def _tensor(value: Tensor | float) -> Tensor | None:
-    return value if isinstance(value, Tensor) else None
+def _others(spread: Tensor | None, drop: Drop | None, bound: Tensor | float) -> tuple[Tensor | None, ...]:
+    """The tensors of a read-out that lie as the outputs do, and the range."""
+    taken = (None, None) if drop is None else (drop.a, drop.placed)
+    return (spread, *taken, bound if isinstance(bound, Tensor) else None)
 
 
-def _scalar(value: Tensor | float) -> bool:
-    return not isinstance(value, Tensor) or value.numel() == 1
-
-
-def _alike(y: Tensor, others: tuple[Tensor | None, ...]) -> bool:
-    """True when all lie as `y` does."""
-    return all(t is None or (t.shape == y.shape and t.stride() == y.stride()) for t in others)
-
-
-def _fits(target: Tensor | None, y: Tensor, at: cpu.Form) -> bool:
-    """True when the kernels can write to `target`: it lies as the result will."""
+def _fit(y: Tensor, at: cpu.Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None) -> bool:
+    """True when all tensors lie as `y` does, and the result can be written to `target`."""
+    alike = (spread,) if drop is None else (spread, drop.a, drop.placed)
+    for t in alike:
+        if t is not None and (t.shape != y.shape or t.stride() != y.stride()):
+            return False
     if target is None:
         return True
-    if target.shape != y.shape:
-        return False
-    return target.is_contiguous() if at.layout == 2 else target.stride() == y.stride()
+    return target.shape == y.shape and (target.is_contiguous() if at.layout == 2 else target.stride() == y.stride())
