@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +38,9 @@ class Operator:
     groups: int = 1
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
-    axis: int = field(init=False, repr=False, compare=False)
-    """Axis of the channels (features), counted from the end."""
+    axis: ClassVar[int]
+    """Axis of the channels (features), counted from the end. Each has its own; no field, for torch.fx makes operators anew
+    from their fields."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis", -1 - self.dims)
