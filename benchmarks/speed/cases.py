@@ -43,9 +43,10 @@ class Case:
         """Converted and calibrated."""
         return mho.calibrate(mho.to_analog(copy.deepcopy(self.model).eval(), self.hardware), [self.inputs])
 
-    def chip(self) -> nn.Module:
-        """Programmed, one day old."""
-        return mho.program(self.analog()).at("1 day")
+    def chip(self, *, fused: bool = True) -> nn.Module:
+        """Programmed, one day old; fused, as `mho.drift` measures it."""
+        chip = mho.program(self.analog()).at("1 day")
+        return mho.fuse(chip) if fused else chip
 
 
 def standard() -> mho.Hardware:

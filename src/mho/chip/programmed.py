@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from operator import itemgetter
 
 from torch import Tensor
 
@@ -11,8 +10,6 @@ from mho.crossbar import Held, Operand, Operator, Scheme, effective
 from mho.crossbar.held import with_factors
 from mho.nn import AnalogMatrix
 from mho.nn.source import Source
-
-_FIELDS = len(Operand._fields)
 
 
 class Programmed(Source):
@@ -37,10 +34,10 @@ class Programmed(Source):
         self.scheme, self.rows = scheme, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
-        names = [f"cells_{field}_{i}" for i in range(len(held.operands)) for field in Operand._fields]
-        self._take = itemgetter(*names)
+        self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]
+        names = (*itertools.chain(*self._names), "cells_shift", "factor")
         values = (*itertools.chain(*held.operands), held.shift, recalibrated)
-        for name, value in zip((*names, "cells_shift", "factor"), values, strict=True):
+        for name, value in zip(names, values, strict=True):
             self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
@@ -48,8 +45,10 @@ class Programmed(Source):
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]
-        each = zip(*[iter(self._take(cells))] * _FIELDS, strict=True)
-        return Held(self.scheme, tuple(map(Operand._make, each)), cells["cells_shift"], self.rows)
+        operands = []
+        for a, b, c, d, e in self._names:
+            operands.append(Operand(cells[a], cells[b], cells[c], cells[d], cells[e]))  # type: ignore[arg-type]
+        return Held(self.scheme, tuple(operands), cells["cells_shift"], self.rows)
 
     def held(self) -> Held | Tensor:
         """What `values` answers to everybody."""
