@@ -28,7 +28,9 @@ from pairs import keep_pairs
 from torch import Tensor, nn
 
 import mho
-from mho.crossbar import Cells
+from mho.chip import Programmed
+from mho.crossbar import Cells, hold
+from mho.crossbar.held import with_factors
 from mho.data import Dataset
 from mho.rng import key
 from mho.units import seconds
@@ -76,13 +78,16 @@ def with_cells(net: nn.Module, analog: nn.Module) -> nn.Module:
     for path, module in net.named_modules():
         for view in module.views() if isinstance(module, mho.nn.AnalogLayer) else ():
             tiles = list(analog.get_submodule(path).analog_tiles())
-            plan = view.matrix.product(view.weight, view.operator).plan
+            scheme = view.matrix.scheme(view.weight, view.operator)
+            plan = scheme.plan
             if [block.rows for block in plan.blocks] != [tile.tile.get_x_size() for tile in tiles]:
                 raise RuntimeError(f"{path}: the tools cut its rows differently")
             weight = torch.cat([tile.get_weights(apply_weight_scaling=False)[0] for tile in tiles], 1)
             scale = torch.stack([tile.get_scales().flatten() for tile in tiles])[:, None]
             factor = torch.stack([tile.alpha.flatten() for tile in tiles])[:, None]
-            view.matrix.put(Cells(weight[None, None], (scale * factor)[None], scale), like=view.weight.detach())
+            held = hold(Cells(weight[None, None], scale), view.operator, scheme)
+            held = with_factors(held, [f.flatten() for f in factor])
+            view.matrix.source = Programmed(held, scheme, view.weight.detach())
     return net.eval()
 
 

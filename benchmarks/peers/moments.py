@@ -42,6 +42,7 @@ from pairs import keep_pairs
 from torch import Tensor, nn
 
 import mho
+from mho.crossbar.scaling import weight_scale
 from mho.rng import key
 from mho.units import seconds
 
@@ -54,10 +55,13 @@ def of_mho(net: nn.Module) -> dict[str, Held]:
     found = {}
     for path, module in net.named_modules():
         for view in module.views() if isinstance(module, mho.nn.AnalogLayer) else ():
-            cells = view.matrix.programmed()
-            plan = view.matrix.product(view.weight, view.operator).plan
-            factor = float((cells.gain / cells.scale).mean())
-            found[path] = ((cells.weight * plan.spread(cells.gain)).sum(0)[0], factor)
+            source = view.matrix.source
+            scale = weight_scale(
+                view.operator.to_matrix(view.weight.detach()), source.scheme.plan, source.scheme.hw.mapping
+            )
+            gains = torch.stack([operand.gain for operand in source.held().operands])
+            factor = float((gains / scale.flatten(1)).mean())
+            found[path] = (view.operator.to_matrix(source.weight(view.operator))[0], factor)
     return found
 
 

@@ -20,10 +20,10 @@ from cases import cases, step
 from torch.profiler import ProfilerActivity, profile
 
 import mho
-from mho.convert import observed
 from mho.crossbar import Operator
+from mho.nn.matrix import digitally, watched
 
-KINDS = ("evaluation", "training")
+KINDS = ("evaluation", "unfused", "training")
 
 
 def rows(names: list[str], threads: int, rounds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def _contestants(name: str, kind: str) -> tuple[dict[str, Callable[[], Any]], di
     if kind == "training":
         model, net = case.model.train(), case.analog().train()
         return {"digital": step(model, case, hwa=False), "analog": step(net, case, hwa=True)}, case.goals
-    model, chip = case.model.eval(), case.chip()
+    model, chip = case.model.eval(), case.chip(fused=kind == "evaluation")
     return {"digital": lambda: model(case.inputs), "analog": lambda: chip(case.inputs)}, case.goals
 
 
@@ -63,7 +63,7 @@ def _times(name: str, kind: str, threads: int, rounds: int) -> dict[str, Any]:
                 start = time.perf_counter()
                 run()
                 seconds[who].append(time.perf_counter() - start)
-    inputs, outputs = _numbers(name) if kind == "evaluation" else (0, 0)
+    inputs, outputs = _numbers(name) if kind != "training" else (0, 0)
     ratios = [a / d for a, d in zip(seconds["analog"], seconds["digital"], strict=True)]
     return {
         "case": name, "kind": kind, "threads": threads, "rounds": rounds,
@@ -81,13 +81,13 @@ def _numbers(name: str) -> tuple[int, int]:
     case = cases()[name]()
     net, counted = case.analog(), [0, 0]
 
-    def count(matrix: mho.nn.AnalogMatrix, x: torch.Tensor, weight: torch.Tensor, operator: Operator) -> torch.Tensor:
-        y = operator(x, weight)
+    def count(
+        matrix: mho.nn.AnalogMatrix, x: torch.Tensor, weight: torch.Tensor, operator: Operator, y: torch.Tensor
+    ) -> None:
         counted[0] += x.numel()
-        counted[1] += y.numel() * len(matrix.product(weight, operator).plan.blocks)
-        return y
+        counted[1] += y.numel() * len(matrix.scheme(weight, operator).plan.blocks)
 
-    with torch.no_grad(), observed(net, count):
+    with torch.no_grad(), digitally(net), watched(net, count):
         net.eval()(case.inputs)
     return counted[0], counted[1]
 

@@ -42,7 +42,7 @@ def _ratios(results: Path) -> str:
         "| | digital, ms | 1 thread | 2 threads | goal | least | peak of the process, MB | torch held, MB | ratio | goal |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for kind in ("evaluation", "training"):
+    for kind in ("evaluation", "unfused", "training"):
         for row in (row for row in one if row["kind"] == kind):
             both = second.get((row["case"], kind))
             lines.append(
