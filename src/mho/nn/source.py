@@ -96,11 +96,15 @@ class Injected(Source):
         change: What is injected into the weights, or None.
         straight_through: Noise of products and IR drop count as constants for the gradient.
         codes: Where the converters' codes are kept.
+        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
     """
 
-    def __init__(self, scheme: Scheme, change: Change | None, straight_through: bool, codes: Codes | None) -> None:
+    def __init__(
+        self, scheme: Scheme, change: Change | None, straight_through: bool, codes: Codes | None, rows: bool = False
+    ) -> None:
         super().__init__()
-        self.scheme, self.change, self.straight_through, self.codes = scheme, change, straight_through, codes
+        self.scheme, self.change, self.straight_through = scheme, change, straight_through
+        self.codes, self.rows = codes, rows
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """With the injections of this step."""
@@ -109,7 +113,7 @@ class Injected(Source):
         found = ideal(self.scheme, weight, operator, self.change)
         if isinstance(found, Tensor):
             return found
-        return found._replace(straight_through=self.straight_through, codes=self.codes)
+        return found._replace(straight_through=self.straight_through, codes=self.codes, rows=self.rows)
 
 
 def ideal(scheme: Scheme, weight: Tensor, operator: Operator, change: Change | None = None) -> Held | Tensor:

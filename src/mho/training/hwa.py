@@ -9,6 +9,7 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
+from mho.chip.graph import blind_to_layout, trace
 from mho.crossbar import Codes, Plan, Scheme
 from mho.errors import WrongSetting
 from mho.hardware.description import covers
@@ -142,6 +143,8 @@ class Session:
         self._before: list[tuple[AnalogMatrix, Source]] = [(view.matrix, view.matrix.source) for view in views]
         self._schemes: dict[tuple[str, float], Scheme] = {}
         self._codes = Codes()
+        graph = trace(net)
+        self._rows = graph is not None and blind_to_layout(net, graph)
         self._entered: list[bool] = []
         self._handles = (
             net.register_forward_pre_hook(self._enter, prepend=True),
@@ -207,7 +210,7 @@ class Session:
                 scheme = matrix.scheme(view.weight, view.operator)
                 change = _Change(recipe.weights, scheme, draw / matrix.path, here)
             scheme = self._with_noise(view, recipe.products * factor * round(strength * _LEVELS) / _LEVELS)
-            matrix.source = Injected(scheme, change, through, self._codes)
+            matrix.source = Injected(scheme, change, through, self._codes, self._rows)
 
     def _with_noise(self, view: MatrixView, factor: float) -> Scheme:
         """The scheme of a matrix on hardware with its noise of products and its IR drop times a factor."""

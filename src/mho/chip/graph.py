@@ -1,0 +1,86 @@
+"""What a look at a network's graph says: which norm reads which layer, and whether anybody minds the layout of images.
+
+The graph comes from symbolic tracing; a network that cannot be traced has none.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from mho.nn import AnalogLayer
+from mho.nn.matrix import matrices
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BLIND = (
+    nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd, nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd,
+    nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU, nn.Sigmoid,
+    nn.Tanh, nn.Identity, nn.Flatten, nn.Linear, nn.Softmax, nn.LogSoftmax, AnalogLayer,
+)  # fmt: skip
+_BLIND_CALLS: set[Any] = {
+    F.relu, torch.relu, F.relu6, F.hardtanh, F.hardswish, F.hardsigmoid, F.silu, F.gelu, F.elu, F.leaky_relu, F.pad,
+    torch.sigmoid, torch.tanh, operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv,
+    torch.add, torch.mul, torch.cat, torch.flatten, torch.mean, F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d,
+    F.adaptive_max_pool2d, F.dropout, F.softmax, F.log_softmax, operator.getitem,
+}  # fmt: skip
+_BLIND_METHODS = {"relu", "add", "mul", "mean", "flatten", "reshape", "sigmoid", "tanh", "size", "dim", "contiguous"}
+_TAILS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Dropout, nn.Identity)
+_TAIL_CALLS: set[Any] = {F.softmax, F.log_softmax, F.relu, torch.relu, torch.sigmoid, torch.tanh, "sigmoid", "relu"}
+_FLAT: set[Any] = {torch.flatten, torch.mean, "flatten", "reshape", "mean"}
+
+
+def blind_to_layout(net: nn.Module, graph: fx.Graph) -> bool:
+    """True when every operation takes tensors of any layout, and the last word is a vector's."""
+    for node in graph.nodes:
+        if node.op == "call_module" and not isinstance(net.get_submodule(node.target), _BLIND):
+            return False
+        if node.op == "call_function" and node.target not in _BLIND_CALLS:
+            return False
+        if node.op == "call_method" and node.target not in _BLIND_METHODS:
+            return False
+    last = next(node for node in graph.nodes if node.op == "output").args[0]
+    while isinstance(last, fx.Node):
+        module = net.get_submodule(str(last.target)) if last.op == "call_module" else None
+        if last.target in _FLAT or isinstance(module, (nn.Linear, nn.Flatten)):
+            return True
+        if not isinstance(module, _TAILS) and last.target not in _TAIL_CALLS:
+            return False
+        last = last.args[0]
+    return False
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, AnalogLayer) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(net: nn.Module) -> fx.Graph | None:
+    """Forwards run with symbols, and may leave them in buffers: a copy is traced that shares only arrays and parameters."""
+    shared = [*matrices(net), *net.parameters()]
+    try:
+        return _Tracer().trace(copy.deepcopy(net, {id(part): part for part in shared}))
+    except Exception:  # whatever a user's forward raises when it meets symbols
+        return None
+
+
+def norms_behind(net: nn.Module, graph: fx.Graph) -> dict[str, str]:
+    """Path of each layer whose only reader is a batch norm, with the norm's path; each of them called once."""
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    modules = {str(node.target): net.get_submodule(str(node.target)) for node in calls}
+    times = {id(m): sum(modules[str(node.target)] is m for node in calls) for m in modules.values()}
+    found = {}
+    for node in calls:
+        layer = modules[str(node.target)]
+        if not isinstance(layer, AnalogLayer) or len(node.users) != 1 or times[id(layer)] != 1:
+            continue
+        reader = next(iter(node.users))
+        norm = modules.get(str(reader.target)) if reader.op == "call_module" else None
+        if type(norm) in NORMS and times[id(norm)] == 1 and reader.args == (node,):
+            found[str(node.target)] = str(reader.target)
+    return found
