@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
+from mho.errors import NotYet
 from mho.hardware import ADC, Hardware, InputSlice, Readouts
 
 
@@ -94,8 +95,18 @@ class Scheme:
     only_by_reference: str
 
     @classmethod
-    def of(cls, operator: Operator, shape: tuple[int, ...], hw: Hardware) -> Scheme:
-        """The scheme of a weight of torch's shape, read by `operator`, on this hardware."""
+    def of(cls, operator: Operator, shape: tuple[int, ...], hw: Hardware, path: str | None = None) -> Scheme:
+        """The scheme of a weight of torch's shape, read by `operator`, on this hardware; `path` is for messages.
+
+        Raises:
+            NotYet: Noise of the inputs where every patch of a convolution has a range of its own.
+        """
+        if operator.dims and hw.dac.range == "abs_max" and hw.noise.input:
+            raise NotYet(
+                "noise of the inputs is not computed where every patch of a convolution has a range of its own",
+                "set dac.range to 'calibrated', or noise.input to 0",
+                path=path,
+            )
         plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
         readouts = hw.encoding.readouts(hw.cell)
         blocks = tuple(_block(b, readouts, hw) for b in range(len(plan.blocks)))
@@ -137,7 +148,7 @@ def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
         return "vectors that clip are repeated"
     if any(c.unipolar for c in conversions):
         return "a converter is unipolar"
-    if any(c.slice is not None and c.slice.take is not None for c in conversions):
+    if any(c.slice is not None and c.slice != InputSlice() for c in conversions):
         return "inputs come in slices"
     return ""
 
