@@ -195,7 +195,9 @@ class ThreeStates(type(mho.Hardware.preset("ideal").encoding)):  # type: ignore[
 
 def test_a_changed_differential_pair_is_not_bypassed():
     layer = nn.Linear(30, 4, bias=False)
-    net = mho.to_analog(layer, mho.Hardware.preset("ideal", encoding={"kind": "three_states"}), example=torch.randn(2, 30))
+    net = mho.to_analog(
+        layer, mho.Hardware.preset("ideal", encoding={"kind": "three_states"}), example=torch.randn(2, 30)
+    )
     scale = layer.weight.detach().abs().amax(1, keepdim=True)
     expected = scale * (2 * layer.weight.detach() / scale).round() / 2
     with torch.no_grad():

@@ -8,7 +8,8 @@ c_kb of each column. Everything that computes, calibrates, reports on or counts 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
 from mho.errors import NotYet
-from mho.hardware import ADC, Hardware, InputSlice, Readouts
+from mho.hardware import ADC, DAC, Hardware, InputSlice, Readouts
 
 
 class Conversion(NamedTuple):
@@ -134,13 +135,31 @@ class Scheme:
 def _block(b: int, readouts: Readouts, hw: Hardware) -> tuple[Conversion, ...]:
     """The conversions of a row block: slice by slice, readout by readout, then the digital sum that an offset takes."""
     first, found = b * (len(readouts.columns) + bool(readouts.offset)), []
-    for part in hw.dac.slices():
+    for part in _slices(hw.dac):
         for k, readout in enumerate(readouts.columns):
             adc = hw.adc if readout.adc is None or hw.adc.half_steps is None else readout.adc
             found.append(_conversion(adc, hw.noise.output * readout.noise, b, part, k, first + k))
     if readouts.offset:
         found.append(Conversion(b, None, -1, first + len(readouts.columns), 1.0, None, None, False, 0.0, 0))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Through:
+    """A slice's part of the input, with the gradient of its share of the whole: Σ w_s · w_s / Σ w² = 1."""
+
+    take: Callable[[Tensor], Tensor]
+    share: float
+
+    def __call__(self, u: Tensor) -> Tensor:
+        v = self.take(u.detach())
+        return v + self.share * (u - u.detach()) if u.requires_grad else v
+
+
+def _slices(dac: DAC) -> tuple[InputSlice, ...]:
+    parts = dac.slices()
+    total = sum(part.weight**2 for part in parts)
+    return tuple(p if p.take is None else replace(p, take=_Through(p.take, p.weight / total)) for p in parts)
 
 
 def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
