@@ -90,7 +90,8 @@ class Arrays:
             reference = self._read(self.cells(0.0), self.draw / "compensation reference")
         arrays = tuple(plan.array_index(block).to(now.device) for block in plan.blocks)
         blocks = tuple((block.start, block.stop) for block in plan.blocks)
-        return compensation.correct(Reading(now, reference, blocks, arrays, self.scale))
+        factors = tuple(readout.factor for readout in self.scheme.readouts.columns)
+        return compensation.correct(Reading(now, reference, blocks, arrays, self.scale, factors))
 
     def _plane(self, p: int, t_s: float, draw: Stream) -> Tensor:
         cell, state = self.hw.cell, self.states[p]
