@@ -91,7 +91,8 @@ class Arrays:
         now = self._read(cells, self.draw / "compensation now")
         arrays = tuple([plan.array_index(block).to(now.device) for block in plan.blocks])
         blocks = tuple([(block.start, block.stop) for block in plan.blocks])
-        return compensation.correct(Reading(now, self._reference, blocks, arrays, self.scale))
+        factors = tuple([readout.factor for readout in self.scheme.readouts.columns])
+        return compensation.correct(Reading(now, self._reference, blocks, arrays, self.scale, factors))
 
     @cached_property
     def _reference(self) -> Tensor:

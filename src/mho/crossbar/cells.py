@@ -112,9 +112,10 @@ def ideal_cells(matrix: Tensor, scheme: Scheme, change: Change | None = None) ->
     weight = hw.encoding.ideal(unit)
     if weight is not None and not scheme.drawn_per_product:
         return Cells(weight, scale)
-    targets = hw.encoding.encode(unit, hw.cell)
+    through = hw.encoding.straight_through  # such a one need not know derivatives of its own
+    targets = hw.encoding.encode(unit.detach() if through else unit, hw.cell)
     weight = decode(targets, readouts)
-    if hw.encoding.straight_through:
+    if through:
         follows = torch.stack([unit * share for share in readouts.shares])
         weight = follows + (weight - follows).detach()
     return Cells(weight, scale, product_variance(weight, targets, unit, scheme))

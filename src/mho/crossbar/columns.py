@@ -96,8 +96,7 @@ def multiply(
     inputs: Inputs, conversion: Conversion, operand: Operand, drop: float, reduction: float = 1.0
 ) -> tuple[Tensor, Tensor | None]:
     """Column outputs with IR drop, and the variance that noise of the weights adds to them."""
-    if conversion.slice is not None:
-        inputs = inputs.sliced(conversion.slice)
+    inputs = inputs.codes() if conversion.slice is None else inputs.sliced(conversion.slice)
     y, spread = inputs.multiply(operand.weight, reduction), None
     if operand.size is not None and operand.placed is not None:
         y = y - drop_of(inputs, operand, drop, reduction)()

@@ -64,10 +64,11 @@ def walk(
     total: Tensor | None = None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
         raw = x if len(scheme.blocks) == 1 else operator.take(x, block, scheme.plan)
-        u = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
-        u = add_noise(u, noise) if noise else u
+        given = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
+        noisy = add_noise(given, noise) if noise else given
         for conversion in conversions:
             operand = held.operands[conversion.operand]
+            u = given if conversion.slice is None else noisy  # an offset is summed digitally
             y = operator(u, operand.weight)
             spread = None if operand.variance is None else operator(u.square(), operand.variance)
             drop = None if operand.size is None else _drop(operator, u, operand, drop_scale)

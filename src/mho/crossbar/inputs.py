@@ -32,6 +32,9 @@ class Inputs(Protocol):
     def sliced(self, part: InputSlice) -> Inputs:
         """The same with a slice of u in its place."""
 
+    def codes(self) -> Inputs:
+        """The same as the digital side knows them: without the noise behind the DAC."""
+
 
 class _Inputs:
     take: Transform | None = None
@@ -43,6 +46,10 @@ class _Inputs:
         found = copy.copy(self)
         found.take = part.take
         return found
+
+    def codes(self: Self) -> Self:
+        """The same as the digital side knows them."""
+        return self
 
     def _part(self, u: Tensor) -> Tensor:
         return u if self.take is None else self.take(u)
@@ -70,6 +77,10 @@ class ScaledInputs(_Inputs):
         reach = self.reach if factor == 1 else self.reach * factor
         u = quantise(self.raw, reach, self.half_steps)
         return add_noise(u, self.noise) if self.noise else u
+
+    def codes(self) -> ScaledInputs:
+        """The same without the noise behind the DAC."""
+        return ScaledInputs(self.raw, self.reach, self.half_steps, self.operator) if self.noise else self
 
     def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Native operator on u."""

@@ -8,7 +8,8 @@ c_kb of each column. Everything that computes, calibrates, reports on or counts 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
-from mho.hardware import ADC, Hardware, InputSlice, Readouts
+from mho.errors import NotYet
+from mho.hardware import ADC, DAC, Hardware, InputSlice, Readouts
 
 
 class Conversion(NamedTuple):
@@ -94,8 +96,18 @@ class Scheme:
     only_by_reference: str
 
     @classmethod
-    def of(cls, operator: Operator, shape: tuple[int, ...], hw: Hardware) -> Scheme:
-        """The scheme of a weight of torch's shape, read by `operator`, on this hardware."""
+    def of(cls, operator: Operator, shape: tuple[int, ...], hw: Hardware, path: str | None = None) -> Scheme:
+        """The scheme of a weight of torch's shape, read by `operator`, on this hardware; `path` is for messages.
+
+        Raises:
+            NotYet: Noise of the inputs where every patch of a convolution has a range of its own.
+        """
+        if operator.dims and hw.dac.range == "abs_max" and hw.noise.input:
+            raise NotYet(
+                "noise of the inputs is not computed where every patch of a convolution has a range of its own",
+                "set dac.range to 'calibrated', or noise.input to 0",
+                path=path,
+            )
         plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
         readouts = hw.encoding.readouts(hw.cell)
         blocks = tuple(_block(b, readouts, hw) for b in range(len(plan.blocks)))
@@ -123,7 +135,7 @@ class Scheme:
 def _block(b: int, readouts: Readouts, hw: Hardware) -> tuple[Conversion, ...]:
     """The conversions of a row block: slice by slice, readout by readout, then the digital sum that an offset takes."""
     first, found = b * (len(readouts.columns) + bool(readouts.offset)), []
-    for part in hw.dac.slices():
+    for part in _slices(hw.dac):
         for k, readout in enumerate(readouts.columns):
             adc = hw.adc if readout.adc is None or hw.adc.half_steps is None else readout.adc
             found.append(_conversion(adc, hw.noise.output * readout.noise, b, part, k, first + k))
@@ -132,12 +144,30 @@ def _block(b: int, readouts: Readouts, hw: Hardware) -> tuple[Conversion, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Through:
+    """A slice's part of the input, with the gradient of its share of the whole: Σ w_s · w_s / Σ w² = 1."""
+
+    take: Callable[[Tensor], Tensor]
+    share: float
+
+    def __call__(self, u: Tensor) -> Tensor:
+        v = self.take(u.detach())
+        return v + self.share * (u - u.detach()) if u.requires_grad else v
+
+
+def _slices(dac: DAC) -> tuple[InputSlice, ...]:
+    parts = dac.slices()
+    total = sum(part.weight**2 for part in parts)
+    return tuple(p if p.take is None else replace(p, take=_Through(p.take, p.weight / total)) for p in parts)
+
+
 def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
     if any(c.halvings for c in conversions):
         return "vectors that clip are repeated"
     if any(c.unipolar for c in conversions):
         return "a converter is unipolar"
-    if any(c.slice is not None and c.slice.take is not None for c in conversions):
+    if any(c.slice is not None and c.slice != InputSlice() for c in conversions):
         return "inputs come in slices"
     return ""
 

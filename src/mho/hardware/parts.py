@@ -170,6 +170,7 @@ class Reading:
         blocks: First and last row (exclusive) of each row block.
         arrays: For each row block the number of the array that holds each column, (groups, columns).
         scale: The weight that a full weight stands for, real units, (blocks, groups, columns).
+        factors: What the digital sum multiplies each readout with.
     """
 
     now: Tensor
@@ -177,6 +178,7 @@ class Reading:
     blocks: tuple[tuple[int, int], ...]
     arrays: tuple[Tensor, ...]
     scale: Tensor
+    factors: tuple[float, ...]
 
 
 class Compensation(Spec, ABC):

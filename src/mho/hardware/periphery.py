@@ -64,7 +64,7 @@ class InputSlice:
     """A part v of the quantised input u that the array sees by itself; u = Σ weight · v over the slices.
 
     Attributes:
-        take: From u to v, both within [-1, 1]; None: v is u.
+        take: From u to v, both within [-1, 1]; None: v is u. It needs no gradient: each slice has that of its share of u.
         weight: What the digital sum multiplies the slice's converted outputs with.
     """
 

@@ -61,7 +61,7 @@ class AnalogMatrix(nn.Module):
         kept = self._scheme
         if kept is not None and kept[0] is self.hw and kept[1] == weight.shape:
             return kept[2]
-        made = Scheme.of(operator, tuple(weight.shape), self.hw)
+        made = Scheme.of(operator, tuple(weight.shape), self.hw, self.path)
         if not torch.compiler.is_compiling():
             self._scheme = (self.hw, tuple(weight.shape), made)
         return made
