@@ -128,32 +128,32 @@ def test_values_that_are_not_finite_are_named_with_their_layer():
         mho.calibrate(_net()[1], [torch.full((1, 2, 8, 8), float("nan"))])
 
 
-def test_an_array_that_no_batch_reaches_is_named():
-    class Skips(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.used, self.skipped = nn.Linear(3, 3), nn.Linear(3, 3)
+class Around(nn.Module):
+    """Reads a layer's weight, and leaves its forward alone."""
 
-        def forward(self, x):
-            return self.used(x)
+    def __init__(self, skipped):
+        super().__init__()
+        self.used, self.skipped = nn.Linear(3, 3), skipped
 
-    with pytest.raises(BadInput, match="skipped"):
-        mho.calibrate(mho.to_analog(Skips(), PCM), [torch.randn(4, 3)])
+    def forward(self, x):
+        weight = next(self.skipped.parameters())
+        return self.used(x) @ weight[:3]
 
 
-def test_the_way_out_names_the_layer_of_a_matrix():
-    class Skips(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.used, self.skipped = nn.Linear(3, 3), nn.GRU(3, 3)
-
-        def forward(self, x):
-            return self.used(x)
-
-    with pytest.raises(BadInput, match="skipped.weight_ih_l0") as error:
-        mho.calibrate(mho.to_analog(Skips(), PCM), [torch.randn(4, 3)])
+@pytest.mark.parametrize("skipped", [lambda: nn.Linear(3, 3), lambda: nn.GRU(3, 3)])
+def test_a_layer_that_is_used_without_its_arrays_is_named(skipped):
+    with pytest.raises(BadInput, match="^skipped: no batch reached") as error:
+        mho.calibrate(mho.to_analog(Around(skipped()), PCM), [torch.randn(4, 3)])
     assert "digital=['skipped']" in error.value.remedy
-    mho.calibrate(mho.to_analog(Skips(), PCM.replace(digital=["skipped"])), [torch.randn(4, 3)])
+    mho.calibrate(mho.to_analog(Around(skipped()), PCM.replace(digital=["skipped"])), [torch.randn(4, 3)])
+
+
+def test_a_network_whose_layers_all_stand_by_is_refused():
+    model = nn.Sequential(nn.Identity())
+    model.add_module("0", nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)}))
+    model.forward = lambda x: x
+    with pytest.raises(BadInput, match="^0.a: no batch reached"):
+        mho.calibrate(mho.to_analog(model, PCM), [torch.randn(4, 3)])
 
 
 def test_an_uncalibrated_network_says_so():

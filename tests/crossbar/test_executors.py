@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mho.chip.arrays import program_arrays
+from mho.chip.arrays import program_matrix
 from mho.crossbar import Held, Operator, Scheme, columns, fused, hold, ideal_cells, product, reference, step
+from mho.crossbar.cells import scaled
 from mho.hardware import Hardware
 from mho.rng import Stream
 
@@ -133,7 +134,8 @@ def case(row: Row, dtype: torch.dtype) -> tuple[Held, Operator, Tensor, Tensor, 
     weight = (torch.rand(shape, generator=draw, dtype=torch.float64) - 0.5).to(dtype)
     scheme = Scheme.of(operator, shape, hardware(row))
     if row["variation"] == "programmed":
-        cells = program_arrays(weight, operator, scheme.hw, Stream(("chip", 0)), None, "table").cells(0.0)
+        unit, scale = scaled(operator.to_matrix(weight), scheme)
+        cells = program_matrix(unit, scale, scheme, Stream(("chip", 0))).cells(0.0)
     else:
         cells = ideal_cells(operator.to_matrix(weight), scheme)
     x = torch.randn(3, *size, generator=draw, dtype=torch.float64).to(dtype)

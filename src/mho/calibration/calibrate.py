@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mho.calibration.collect import Inputs, Outputs
 from mho.calibration.ranges import Method, rules
+from mho.convert.self_test import around
 from mho.crossbar import Scheme
 from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogMatrix
@@ -40,7 +41,8 @@ def calibrate(
 
     The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
     column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
-    or that nothing in it needs, stay unset. A range that is learned gets its initial value.
+    or that nothing in it needs, stay unset; so do those of a layer that never runs (an expert, an exit), which then refuses
+    inputs until it is calibrated. A range that is learned gets its initial value.
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
@@ -61,7 +63,8 @@ def calibrate(
         `net`.
 
     Raises:
-        BadInput: No batch, an array that no batch reached, or values that are not finite.
+        BadInput: No batch, none that reached an array, a layer that was used without its arrays, or values that are not
+            finite.
         WrongSetting: `net` was not converted or holds a programmed chip, an unknown method, or an option that the
             methods do not take or that lies outside its range.
 
@@ -79,14 +82,15 @@ def calibrate(
         if passes[0]:
             _watch(net, taken, found, inputs, count)
         for matrix, scheme in found.items():
-            if scheme.needs_input_range:
+            if scheme.needs_input_range and inputs.reached(matrix):
                 _set(matrix, "input_range", inputs.input_range(matrix))
             count()
         if passes[1]:
             _watch(net, taken, found, outputs, count)
         for matrix, scheme in found.items():
-            if scheme.needs_adc_range:
-                _set(matrix, "adc_range", (outputs if passes[1] else inputs).adc_range(matrix))
+            seen = outputs if passes[1] else inputs
+            if scheme.needs_adc_range and seen.reached(matrix):
+                _set(matrix, "adc_range", seen.adc_range(matrix))
             count()
     return net
 
@@ -177,14 +181,17 @@ def _watch(
         for collect.batch, batch in enumerate(batches):
             net(*arguments(batch))
             count()
-    for matrix, scheme in found.items():
-        if collect.wanted(scheme) and not collect.reached(matrix):
-            raise BadInput(
-                "no batch reached this array",
-                "the network read its weight around the layer's forward, or not at all: keep it digital with "
-                f"hw.replace(digital=['{layer_paths(net)[matrix.path]}'])",
-                path=matrix.path,
-            )
+    wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
+    missed = [matrix for matrix in wanted if not collect.reached(matrix)]
+    used = around(net, missed, map(arguments, batches))
+    if used or (missed and missed == wanted):
+        path = used[0] if used else layer_paths(net)[missed[0].path]
+        raise BadInput(
+            "no batch reached this array",
+            "the network reads its weight around the layer's forward, or not at all: keep it digital with "
+            f"hw.replace(digital=['{path}'])",
+            path=path,
+        )
 
 
 def _set(matrix: AnalogMatrix, name: str, value: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -17,8 +17,8 @@ from mho.convert.trial import trial
 from mho.crossbar.cells import decode, whole
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.hardware import Hardware
-from mho.nn import AnalogLayer
-from mho.nn.matrix import matrices
+from mho.nn import AnalogLayer, AnalogMatrix
+from mho.nn.matrix import digitally, matrices
 from mho.nn.source import Digital, Effective, Exact, Source, sources
 
 _RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -42,22 +42,18 @@ def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
         expected = trial(copy.deepcopy(model), *example)
     except Exception as error:  # whatever a user's forward raises
         raise BadInput(f"the model does not run on the example ({error})", "give one batch of its inputs") from error
-    twin, ran = copy.deepcopy(net), set[str]()
-    layers = [(path, module) for path, module in twin.named_modules() if isinstance(module, AnalogLayer)]
-    for path, layer in layers:
-        layer.register_forward_pre_hook(lambda _layer, _args, path=path: ran.add(path))
+    twin = copy.deepcopy(net)
     read: set[str] = set()
     for matrix in matrices(twin):
         matrix.hw = matrix.hw.ideal()
         matrix.register_forward_hook(lambda m, _args, _out: read.add(m.path))
     found = _answer(twin, Exact, example)
-    unread = [(path, view) for path, layer in layers for view in layer.views() if view.matrix.path not in read]
-    if around := _around([(path, view.weight) for path, view in unread], ran, twin, example):
+    if missed := around(twin, [m for m in matrices(twin) if m.path not in read], [example]):
         raise NotYet(
-            f"never read in a forward pass: {', '.join(around)}",
+            f"never read in a forward pass: {', '.join(missed)}",
             "the network reads these weights around their layer's forward, or the forward computes with others; keep them "
-            f"digital: hw.replace(digital={around!r})",
-            path=around[0],
+            f"digital: hw.replace(digital={missed!r})",
+            path=missed[0],
         )
     if any(matrix.hw.encoding.straight_through for matrix in matrices(twin)):
         _compare(model, expected, _answer(twin, Digital, example), "with its weights in digital form")
@@ -95,13 +91,29 @@ def _largest(values: Tensor) -> float:
     return float(values.abs().max()) if values.numel() else 0.0
 
 
-def _around(unread: list[tuple[str, Tensor]], ran: set[str], twin: nn.Module, example: Any) -> list[str]:
-    """Paths of those layers that are used all the same: their forward ran, or an operator read their weight."""
-    if all(path in ran for path, _ in unread):
-        return sorted({path for path, _ in unread})
-    with torch.compiler.set_stance("force_eager"), _Reads() as reads:
-        trial(twin, *example)
-    return sorted({p for p, weight in unread if p in ran or at(weight, reads.times)})
+def around(net: nn.Module, unread: Collection[AnalogMatrix], examples: Iterable[Any]) -> list[str]:
+    """Paths of the layers that a network uses although it reads a matrix of theirs never: their forward runs, or an operator
+    reads the weight.
+
+    Args:
+        net: The converted network, with no chip and no watcher; it is put into eval mode.
+        unread: The matrices that were not read.
+        examples: The arguments of each run that was looked at.
+    """
+    if not unread:
+        return []
+    layers = [(path, module) for path, module in net.named_modules() if isinstance(module, AnalogLayer)]
+    weights = [(path, v.weight) for path, layer in layers for v in layer.views() if v.matrix in unread]
+    ran: set[str] = set()
+    hooks = [layer.register_forward_pre_hook(lambda _l, _a, path=path: ran.add(path)) for path, layer in layers]
+    try:
+        with digitally(net), torch.compiler.set_stance("force_eager"), _Reads() as reads:
+            for example in examples:
+                trial(net, *example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sorted({path for path, weight in weights if path in ran or at(weight, reads.times)})
 
 
 class _Reads(TorchDispatchMode):

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mho.chip.programmed import Programmed
-from mho.errors import BadInput, WrongSetting
+from mho.convert.rules import decide
+from mho.crossbar import Operator
+from mho.errors import BadInput, MhoError, WrongSetting
+from mho.hardware import Hardware
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
 from mho.recalibration.base import Recalibration
@@ -22,14 +25,15 @@ from mho.recalibration.moments import by_channel
 K = TypeVar("K")
 Call = tuple[str, int]
 """Path of a layer, and which of its calls in a batch."""
-_KINDS = (nn.Linear, nn.modules.conv._ConvNd)
+_IDEAL = Hardware.preset("ideal")
 _CONSTANT = 1e-10
 """A column whose variance is below this share of its mean square does not vary: its scale stays."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecalibrateAffine(Recalibration):
-    """A digital scale and shift for every output column (channel) of linear layers and convolutions.
+    """A digital scale and shift for every output column (channel) of linear layers, convolutions, and layers of one's own
+    that have one matrix and a `bias`.
 
     y' = a y + b for each column, with y the chip's output over the batches and d the digital network's:
     "moments": a = std(d) / std(y), b = mean(d) - a mean(y), so that mean and standard deviation are the digital ones;
@@ -70,7 +74,9 @@ class RecalibrateAffine(Recalibration):
             )
         made = [layer for layer in layers.values() if layer.bias is None]
         for layer in made:
-            layer.bias = nn.Parameter(layer.weight.new_zeros(_columns(layer)))
+            view = _view(layer)
+            plan = view.matrix.scheme(view.weight, view.operator).plan
+            layer.bias = nn.Parameter(view.weight.new_zeros(plan.groups * plan.columns))
         pooled: dict[str, _Sums] = {}
         spoiled: set[str] = set()
         for x, wanted in zip(self.inputs, self._wanted, strict=True):
@@ -108,18 +114,19 @@ class RecalibrateAffine(Recalibration):
 
     def _digital(self, x: Any, keep: Callable[[Tensor], K]) -> dict[Call, K]:
         """What `keep` makes of the (values, columns) of each call of each layer of the digital network."""
-        layers = {path: m for path, m in self.digital_net.named_modules() if isinstance(m, _KINDS)}
+        layers = {path: (m, _operator(m, path)) for path, m in self.digital_net.named_modules()}
         calls: Counter[str] = Counter()
         found: dict[Call, K] = {}
 
-        def note(path: str) -> Callable[[Any, Any, Any], None]:
-            def run(module: Any, args: Any, y: Tensor) -> None:
-                found[path, calls[path]] = keep(by_channel(y, _axis(module)))
+        def note(path: str, operator: Operator) -> Callable[[Any, Any, Any], None]:
+            def run(module: Any, args: Any, y: Any) -> None:
+                if isinstance(y, Tensor):
+                    found[path, calls[path]] = keep(by_channel(y, operator.axis))
                 calls[path] += 1
 
             return run
 
-        handles = [module.register_forward_hook(note(path)) for path, module in layers.items()]
+        handles = [m.register_forward_hook(note(path, op)) for path, (m, op) in layers.items() if op is not None]
         try:
             with natively(self.digital_net):
                 self.digital_net(x)
@@ -187,15 +194,17 @@ class _Sums:
 
 
 def _layers(net: nn.Module) -> dict[str, Any]:
-    """Layers with one matrix whose output is the layer's own, by path."""
-    return {p: m for p, m in net.named_modules() if isinstance(m, AnalogLayer) and isinstance(m, _KINDS)}
+    """Layers with one matrix and a bias, or room for one, by path."""
+    analog = {path: m for path, m in net.named_modules() if isinstance(m, AnalogLayer) and "bias" in m._parameters}
+    return {path: layer for path, layer in analog.items() if len(list(layer.views())) == 1}
 
 
 def _others(net: nn.Module) -> list[str]:
+    done = _layers(net)
     return [
         f"{path} ({type(m).__name__.removeprefix('Analog')})"
         for path, m in net.named_modules()
-        if isinstance(m, AnalogLayer) and not isinstance(m, _KINDS) and list(m.views())
+        if isinstance(m, AnalogLayer) and path not in done and list(m.views())
     ]
 
 
@@ -203,12 +212,18 @@ def _view(layer: AnalogLayer) -> MatrixView:
     return next(iter(layer.views()))
 
 
-def _axis(module: nn.Module) -> int:
-    return -1 - len(module.kernel_size) if isinstance(module, nn.modules.conv._ConvNd) else -1
-
-
-def _columns(layer: Any) -> int:
-    return layer.out_channels if isinstance(layer, nn.modules.conv._ConvNd) else layer.out_features
+def _operator(module: nn.Module, path: str) -> Operator | None:
+    """What reads the one matrix of a layer, or would read it on arrays; None where there is none, or several."""
+    if not isinstance(module, AnalogLayer):
+        try:
+            analog = decide(module, path, chosen=False).analog
+        except MhoError:  # it stays digital
+            return None
+        if analog is None:
+            return None
+        module = analog.from_digital(module, _IDEAL, path)
+    views = list(module.views())
+    return views[0].operator if len(views) == 1 else None
 
 
 @contextmanager
