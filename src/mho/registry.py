@@ -80,12 +80,22 @@ class Registry(Generic[T]):
                 value = {"kind": value}
             if not isinstance(value, dict):
                 if hasattr(value, "kind"):
-                    return value
+                    return self._known(value)
             elif "kind" in value:
                 return self.find(str(value["kind"])).parse(value)  # type: ignore[attr-defined]
             raise WrongSetting(f"a {self.noun} needs a 'kind'", f"one of {', '.join(self.names())}")
 
         return parse
+
+    def _known(self, part: Any) -> Any:
+        """Refuses a part whose kind leads to another class: written down and read again it would become that one."""
+        found: Any = self.get(part.kind)
+        if found is not None and found is not type(part):
+            raise WrongSetting(
+                f"{type(part).__name__} has the kind '{part.kind}' of {found.__name__}",
+                f"give it a kind of its own, and register it under the entry point group '{self.group}'",
+            )
+        return part
 
 
 def _kind(part: Any) -> str:

@@ -209,8 +209,12 @@ def _placed(row: dict[str, Any]) -> dict[str, Any]:
 
 def _mapped(placement: Iterable[dict[str, Any]]) -> str:
     rows = list(placement)
+    unknown = [row for row in rows if not row.get("shape")]  # operators that could not be counted
     analog = [row for row in rows if row.get("placed") == "analog"]
-    share = sum(float(row.get("mac_share") or 0.0) for row in analog)
+    shares = [float(row["mac_share"]) for row in analog if row.get("mac_share") is not None]
     arrays = sum(int(row.get("arrays") or 0) for row in analog)
-    where = f"{len(analog)} of {len(rows)} weights are on {arrays} arrays"
-    return f"{where} and do {percent(share)} of the multiplications."
+    where = f"{len(analog)} of {len(rows) - len(unknown)} weights are on {arrays} arrays"
+    if len(shares) < len(analog):
+        return f"{where}."
+    most = "at most " if unknown else ""
+    return f"{where} and do {most}{percent(sum(shares))} of the multiplications."
