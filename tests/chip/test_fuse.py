@@ -73,7 +73,7 @@ def test_fusing_changes_nothing(case, hw):
     chip = _chip(model, DESCRIBED[hw], x)
     fused = mho.fuse(chip)
     assert _left(chip) == ["na", "nb", "nc", "nt", "ns"]
-    assert _left(fused) == ["nt", "ns"], "only norms that nothing else can notice are folded"
+    assert _left(fused) == ["nc", "nt", "ns"], "only norms of convolutions that nothing else can notice are folded"
     with torch.no_grad():
         tolerance = 1e-4 if hw in ("ideal", "lossless") else 0.05  # a code of the next layer may tip over
         with mho.rng.reads("fusing"):
@@ -131,7 +131,7 @@ def test_copies_and_in_place(case):
     for twin in (copy.deepcopy(fused), pickle.loads(pickle.dumps(fused))):
         with torch.no_grad():
             assert torch.equal(twin(x), fused(x))
-    assert mho.fuse(chip, inplace=True) is chip and _left(chip) == ["nt", "ns"]
+    assert mho.fuse(chip, inplace=True) is chip and _left(chip) == ["nc", "nt", "ns"]
     with pytest.raises(mho.errors.WrongSetting, match="no chip"):
         mho.fuse(model)
 
@@ -193,7 +193,7 @@ def test_images_stay_in_rows_only_where_nobody_can_notice(name):
     net = mho.calibrate(mho.to_analog(model, HW.replace(noise__output=0.1, digital=["linear"])), [x])
     chip = mho.program(net).at("1 day")
     fused = mho.fuse(chip)
-    assert [layer.matrix.source.rows for layer in (fused.a, fused.b)] == [rows, rows]
+    assert [layer.matrix.source.channels_last for layer in (fused.a, fused.b)] == [rows, rows]
     with torch.no_grad():
         assert fused(x).stride() == model(x).stride()
         with mho.rng.reads("rows"):
@@ -201,3 +201,30 @@ def test_images_stay_in_rows_only_where_nobody_can_notice(name):
         with mho.rng.reads("rows"):
             torch.testing.assert_close(chip(x), found, rtol=1e-5, atol=0.05)  # a code may tip over
         assert chip.a(x).is_contiguous()
+
+
+@pytest.mark.parametrize("length", [6, 5])
+def test_a_norm_behind_a_linear_layer_normalises_what_torchs_does(length):
+    """BatchNorm1d on (batch, positions, features) takes the positions for channels."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(length), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(20, length, 6)
+    model = _trained(model, x)
+    chip = mho.program(mho.to_analog(model, "ideal", example=x)).at(0)
+    with torch.no_grad():
+        torch.testing.assert_close(mho.fuse(chip)(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_of_ones_own_may_mind_the_layout():
+    class Flat(nn.Conv2d):
+        def forward(self, x):
+            return F.conv2d(x, self.weight, self.bias).view(len(x), -1)
+
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), Flat(8, 4, 3), nn.Linear(64, 3)), torch.randn(5, 3, 8, 8)
+    net = mho.calibrate(mho.to_analog(model, HW.replace(noise__output=0.01), example=x), [x])
+    chip = mho.program(net).at("1 day")
+    with torch.no_grad():
+        assert mho.fuse(chip)(x).shape == chip(x).shape
+    mho.HWA().attach(net.train(), steps=1)
+    net(x).sum().backward()

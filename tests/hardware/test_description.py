@@ -176,3 +176,20 @@ def test_digests_outlast_settings_that_come_later():
         {"write_verify": {"rounds": 2}}, {"layers": {"x": {"adc.bits": 4}}}, {"encoding.pairs": 2}, {"noise.input": 0.1},
     ):  # fmt: skip
         assert Hardware.preset("pcm", **changes).digest() != "3d3191d002af"
+
+
+def test_a_converter_of_ones_own_is_kept_or_refused_but_never_lost():
+    from mho.hardware import ADC, DAC
+
+    class Slow(DAC):
+        def slices(self):
+            return super().slices()
+
+    plain = Hardware.preset("pcm")
+    mine = plain.replace(dac=Slow(bits=8))
+    assert type(mine.dac) is Slow and mine.digest() != plain.digest()
+    assert type(mine.replace(adc__bits=6).dac) is Slow and mine.replace(adc__bits=6).adc.bits == 6
+    with pytest.raises(WrongSetting, match="Slow is not found again"):
+        mine.replace(dac__bits=4)
+    assert type(mine.replace(dac=DAC(bits=4)).dac) is DAC
+    assert ADC(bits=8).half_steps == 127 and ADC(bits=8, unipolar=True).half_steps == 255

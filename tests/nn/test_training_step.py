@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import mho
+import mho.errors
 from mho.crossbar import step
 from mho.crossbar.codes import Codes, Single
+from mho.nn.source import Injected
 from mho.rng import reads
 
 HW = mho.Hardware.of("pcm").replace(array__rows=40, array__cols=64)
@@ -138,7 +140,7 @@ def _saved(net, x) -> int:
 
     def packed(self, t):
         found = pack(self, t)
-        add(found.kept.codes if isinstance(found, Single) else found)
+        add(found.kept.codes if isinstance(found, Single) else found[0])
         return found
 
     def plain(t):
@@ -214,3 +216,60 @@ def test_an_output_that_is_written_to_is_not_taken_for_its_codes():
     Wrapped()(x).backward()
     assert torch.equal(found, net[0].weight.grad)
     assert not codes.hooks
+
+
+def _attached(hw=HW):
+    torch.manual_seed(1)
+    net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(20, 8), nn.Tanh()), hw), [torch.randn(30, 20)]).train()
+    return net, mho.HWA().attach(net, steps=4)
+
+
+def test_autograd_still_notices_what_is_written_over():
+    net, _ = _attached()
+
+    class Writes(nn.Module):
+        def forward(self, x):
+            y = torch.sigmoid(x)
+            z = y.square()
+            y.mul_(3.0)
+            return z
+
+    net.add_module("writes", Writes())
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        net(torch.randn(30, 20)).sum().backward()
+
+
+def test_an_interrupted_pass_leaves_no_hooks():
+    net, session = _attached()
+
+    class Interrupted(nn.Module):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
+    net.add_module("stop", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        net(torch.randn(30, 20))
+    session.detach()
+    torch.func.grad(lambda x: x.square().sum())(torch.ones(3))  # refused while there are hooks
+
+
+def test_copies_detaching_and_steps_afterwards():
+    net, session = _attached()
+    copied = copy.deepcopy(net)
+    assert all(not isinstance(m, Injected) for m in copied.modules())
+    copied(torch.randn(3, 20)).sum().backward()
+    other = mho.HWA().attach(copied, steps=4)
+    session.detach()
+    session.detach()
+    assert any(isinstance(m, Injected) for m in copied.modules())
+    with pytest.raises(mho.errors.WrongSetting, match="detached"):
+        session.step()
+    other.step()
+
+
+def test_transforms_work_while_a_session_is_attached():
+    net, _ = _attached()
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+    x = torch.randn(30, 20)
+    found = torch.func.grad(lambda p: torch.func.functional_call(net, p, (x,)).sum())(parameters)
+    assert set(found) == set(parameters)

@@ -80,9 +80,9 @@ class _Look:
         clipped, outputs, found = 0, 0, torch.zeros_like(y)
         with draws(scheme, matrix.path):
             for column in columns(held, operator, x, matrix.input_range):
-                found = found + converted(column, matrix.adc_range) * column.factor
+                seen = column.seen()
+                found = found + converted(column, matrix.adc_range, seen) * column.factor
                 if column.conversion.half_steps is not None:
-                    seen = column.seen()
                     bound = column.conversion.range(matrix.adc_range, seen.dtype)
                     clipped, outputs = clipped + int((seen.abs() > bound).sum()), outputs + seen.numel()
         inputs_clipped = 0

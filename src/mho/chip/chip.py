@@ -110,6 +110,8 @@ def _copy(net: nn.Module) -> nn.Module:
         parameter = getattr(net.get_submodule(path), view.parameter)
         if id(parameter) not in read:
             unread[id(parameter)] = parameter
+        if view.matrix.rank is not None:
+            unread[id(view.matrix.rank)] = view.matrix.rank
     return copy.deepcopy(net, unread)
 
 

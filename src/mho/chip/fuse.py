@@ -26,8 +26,8 @@ from mho.nn.source import Digital, sources
 def fuse(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     """The same chip, faster, for evaluation alone.
 
-    Every batch norm that reads the output of one matrix, which nothing else reads, goes into the digital scale and shift of
-    that matrix's columns and leaves an identity behind, as torch's own fusing does. Where no operation of the network minds
+    Every batch norm that reads the output of one convolution, which nothing else reads, goes into the digital scale and shift
+    of that matrix's columns and leaves an identity behind, as torch's own fusing does. Where no operation of the network minds
     the layout of its images, convolutions answer in rows (channels_last).
 
     Args:
@@ -43,7 +43,9 @@ def fuse(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     if not any(matrix.programmed for matrix in matrices(net)):
         raise WrongSetting("this network is no chip's", "pass what mho.program(net).at(t) returned")
     net = (net if inplace else copy.deepcopy(net)).eval()
-    worth = any(type(m) in NORMS or (isinstance(m, nn.Conv2d) and isinstance(m, AnalogLayer)) for m in net.modules())
+    worth = any(
+        type(m) in NORMS.values() or (isinstance(m, nn.Conv2d) and isinstance(m, AnalogLayer)) for m in net.modules()
+    )
     graph = trace(net) if worth else None
     if graph is not None:
         _fold_norms(net, graph)
@@ -52,7 +54,7 @@ def fuse(net: nn.Module, *, inplace: bool = False) -> nn.Module:
                 if isinstance(module, AnalogLayer) and isinstance(module, nn.Conv2d):
                     source = next(module.views()).matrix.source
                     if isinstance(source, Programmed):
-                        source.rows = True
+                        source.channels_last = True
     return net
 
 
@@ -92,7 +94,7 @@ def _answers_with_its_matrix(layer: nn.Module) -> bool:
     if len(list(layer.views())) != 1:
         return False
     if not isinstance(layer, OwnForward):
-        return isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd))
+        return isinstance(layer, nn.modules.conv._ConvNd)
     view = next(layer.views())
     dims = view.operator.dims
     size = tuple(4 * k * d for k, d in zip(view.weight.shape[2:], view.operator.dilation, strict=True))

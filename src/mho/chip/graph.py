@@ -15,8 +15,11 @@ from torch import fx, nn
 
 from mho.nn import AnalogLayer
 from mho.nn.matrix import matrices
+from mho.nn.own_forward import OwnForward
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+"""The norm that has the channels of a convolution of so many dimensions for its own. Behind a linear layer nobody knows
+before it runs: in sequences, BatchNorm1d takes the positions for channels."""
 _BLIND = (
     nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.modules.pooling._AdaptiveMaxPoolNd, nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd,
@@ -38,8 +41,10 @@ _FLAT: set[Any] = {torch.flatten, torch.mean, "flatten", "reshape", "mean"}
 def blind_to_layout(net: nn.Module, graph: fx.Graph) -> bool:
     """True when every operation takes tensors of any layout, and the last word is a vector's."""
     for node in graph.nodes:
-        if node.op == "call_module" and not isinstance(net.get_submodule(node.target), _BLIND):
-            return False
+        if node.op == "call_module":
+            called = net.get_submodule(node.target)
+            if not isinstance(called, _BLIND) or isinstance(called, OwnForward):
+                return False
         if node.op == "call_function" and node.target not in _BLIND_CALLS:
             return False
         if node.op == "call_method" and node.target not in _BLIND_METHODS:
@@ -69,6 +74,10 @@ def trace(net: nn.Module) -> fx.Graph | None:
         return None
 
 
+def _dims(layer: nn.Module) -> int:
+    return len(layer.kernel_size) if isinstance(layer, nn.modules.conv._ConvNd) else 0
+
+
 def norms_behind(net: nn.Module, graph: fx.Graph) -> dict[str, str]:
     """Path of each layer whose only reader is a batch norm, with the norm's path; each of them called once."""
     calls = [node for node in graph.nodes if node.op == "call_module"]
@@ -81,6 +90,6 @@ def norms_behind(net: nn.Module, graph: fx.Graph) -> dict[str, str]:
             continue
         reader = next(iter(node.users))
         norm = modules.get(str(reader.target)) if reader.op == "call_module" else None
-        if type(norm) in NORMS and times[id(norm)] == 1 and reader.args == (node,):
+        if type(norm) is NORMS.get(_dims(layer)) and times[id(norm)] == 1 and reader.args == (node,):
             found[str(node.target)] = str(reader.target)
     return found

@@ -24,14 +24,14 @@ class Programmed(Source):
 
     Attributes:
         scheme: The conversions of a product.
-        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
+        channels_last: Images may be answered in that layout, whatever the layout of the input.
     """
 
     programmed = True
 
     def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, recalibrated: Tensor | None = None) -> None:
         super().__init__()
-        self.scheme, self.rows = scheme, False
+        self.scheme, self.channels_last = scheme, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
         self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]
@@ -48,10 +48,10 @@ class Programmed(Source):
         operands = []
         for a, b, c, d, e in self._names:
             operands.append(Operand(cells[a], cells[b], cells[c], cells[d], cells[e]))  # type: ignore[arg-type]
-        return Held(self.scheme, tuple(operands), cells["cells_shift"], self.rows)
+        return Held(self.scheme, tuple(operands), cells["cells_shift"], self.channels_last)
 
     def held(self) -> Held | Tensor:
-        """What `values` answers to everybody."""
+        """The operands, or the one weight in torch's layout. The same for every caller."""
         return self.values(None, None, None)  # type: ignore[arg-type]
 
     @property

@@ -17,7 +17,7 @@ from mho.kernels import Kept, decode
 
 
 class Single(NamedTuple):
-    """The codes of a product with one conversion, from which its output can be made again.
+    """All that is needed to make the output of a product with one conversion again.
 
     Attributes:
         kept: See `mho.kernels`.
@@ -42,7 +42,11 @@ class Codes:
         self.hooks: list[Any] = []
 
     def note(self, y: Tensor, single: Single) -> None:
-        """`y` can be made again from its codes, until somebody writes to it."""
+        """`y` can be made again from its codes, until somebody writes to it.
+
+        It is known by its address, for autograd saves another tensor on the same memory; the weak reference tells when that
+        memory may be another's.
+        """
         where = y.data_ptr()
 
         def gone(_: Any, found: dict[int, Any] = self._found) -> None:
@@ -57,7 +61,8 @@ class Codes:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.hooks.pop().__exit__(*error)
+        if self.hooks:
+            self.hooks.pop().__exit__(*error)
 
     def __deepcopy__(self, memo: Any) -> Codes:
         """A new one: outputs of this network are not those of its copy."""
@@ -66,15 +71,24 @@ class Codes:
     def __reduce__(self) -> Any:
         return Codes, ()
 
-    def _pack(self, saved: Tensor) -> Tensor | Single:
+    def _pack(self, saved: Tensor) -> tuple[Tensor, int] | Single:
         """What autograd saves is another tensor on the same memory, so outputs are known by where they lie."""
-        found = self._found.get(saved.data_ptr())
-        if found is None:
-            return saved
-        y = found[0]()
-        same = y is not None and y._version == found[1] and saved.shape == y.shape and saved.stride() == y.stride()
-        return found[2] if same else saved
+        if saved.layout is torch.strided and not torch._C._functorch.is_functorch_wrapped_tensor(saved):
+            found = self._found.get(saved.data_ptr())
+            y = None if found is None else found[0]()
+            same = y is not None and saved.shape == y.shape and saved.stride() == y.stride()
+            if found is not None and y is not None and same and y._version == found[1]:
+                return found[2]
+        return saved, saved._version
 
 
-def _unpack(kept: Tensor | Single) -> Tensor:
-    return decode(kept.kept, kept.factor, kept.shift) if isinstance(kept, Single) else kept
+def _unpack(kept: tuple[Tensor, int] | Single) -> Tensor:
+    if isinstance(kept, Single):
+        return decode(kept.kept, kept.factor, kept.shift)
+    saved, version = kept
+    if saved._version != version:  # with hooks, autograd leaves this check to them
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"[{saved.type()} {list(saved.shape)}] is at version {saved._version}; expected version {version} instead"
+        )
+    return saved

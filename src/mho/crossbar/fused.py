@@ -58,7 +58,7 @@ def walk(
     """
     scheme, axis = held.scheme, operator.axis
     noise, drop_scale = scheme.hw.noise.input, scheme.hw.ir_drop.scale
-    planar = not held.rows and operator.dims == 2 and x.is_contiguous()
+    planar = not held.channels_last and operator.dims == 2 and x.is_contiguous()
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
     last = scheme.conversions[-1]
     total: Tensor | None = None

@@ -41,7 +41,7 @@ class Held(NamedTuple):
         scheme: The conversions; each names its operand.
         operands: See `Conversion.operand`.
         shift: Added to the digital sum of each column, real units, (columns,), or None.
-        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
+        channels_last: Images may be answered in that layout, whatever the layout of the input.
         straight_through: Gradients pass noise of products and IR drop as if they were constants.
         codes: Where training keeps its converters' codes, or None.
     """
@@ -49,7 +49,7 @@ class Held(NamedTuple):
     scheme: Scheme
     operands: tuple[Operand, ...]
     shift: Tensor | None = None
-    rows: bool = False
+    channels_last: bool = False
     straight_through: bool = False
     codes: Codes | None = None
 

@@ -55,10 +55,6 @@ class Operator:
             )
         return _CONV[self.dims](x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def differentiates(self) -> bool:
-        """True when `back` can take the way back."""
-        return self.padding != "same"
-
     def back(
         self, g: Tensor, x: Tensor, weight: Tensor, to_x: bool, to_weight: bool
     ) -> tuple[Tensor | None, Tensor | None]:

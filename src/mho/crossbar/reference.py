@@ -35,9 +35,9 @@ def compute(
     return total
 
 
-def converted(column: Column, adc_range: Tensor | None) -> Tensor:
-    """The outputs of a column's converter, in units of a full weight times a full input."""
-    conversion, y = column.conversion, column.seen()
+def converted(column: Column, adc_range: Tensor | None, seen: Tensor | None = None) -> Tensor:
+    """The outputs of a column's converter, in units of a full weight times a full input; `seen` is what it meets."""
+    conversion, y = column.conversion, column.seen() if seen is None else seen
     bound = conversion.range(adc_range, y.dtype)
     found = convert(y, bound, conversion.half_steps, conversion.unipolar)
     if conversion.halvings:

@@ -100,13 +100,18 @@ class Scheme:
         """The scheme of a weight of torch's shape, read by `operator`, on this hardware; `path` is for messages.
 
         Raises:
-            NotYet: Noise of the inputs where every patch of a convolution has a range of its own.
+            NotYet: Noise of the inputs where every patch of a convolution has a range of its own, or where inputs come in
+                slices.
         """
         if operator.dims and hw.dac.range == "abs_max" and hw.noise.input:
             raise NotYet(
                 "noise of the inputs is not computed where every patch of a convolution has a range of its own",
                 "set dac.range to 'calibrated', or noise.input to 0",
                 path=path,
+            )
+        if hw.noise.input and hw.dac.slices() != (InputSlice(),):
+            raise NotYet(
+                "noise of the inputs is not computed for inputs that come in slices", "set noise.input to 0", path=path
             )
         plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
         readouts = hw.encoding.readouts(hw.cell)

@@ -99,7 +99,7 @@ class ADC(Converter):
     """Most repetitions for on_clip 'halve_input'."""
 
     unipolar: bool = False
-    """True: codes 0 … h, negative outputs give 0."""
+    """True: codes 0 … h with h = 2^bits - 1 (or `steps`); negative outputs give 0."""
 
     @model_validator(mode="after")
     def _possible(self) -> ADC:
@@ -112,6 +112,13 @@ class ADC(Converter):
                 f"bound = {self.bound:g} has no effect when the range is {self.range}", "set adc.range: fixed"
             )
         return self
+
+    @property
+    def half_steps(self) -> float | None:
+        """h, the largest code; None when nothing is quantised."""
+        if not self.unipolar:
+            return super().half_steps
+        return self.steps if self.steps is not None else None if self.bits is None else 2**self.bits - 1
 
 
 class ProductNoise(Spec):

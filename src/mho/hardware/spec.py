@@ -79,6 +79,10 @@ class Spec(BaseModel):
     def digest(self) -> str:
         """Twelve hex digits that name this description."""
         text = json.dumps(self.as_dict(lasting=True), sort_keys=True)
+        own = [f"{name} {type(p).__module__}.{type(p).__qualname__}" for name, p in self if isinstance(p, Spec)]
+        text += "".join(
+            name for name in own if ".mho." not in f".{name.split()[1]}"
+        )  # another class is another hardware
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_yaml(self, path: str | Path | None = None) -> str:
@@ -106,8 +110,26 @@ class Spec(BaseModel):
                         f"there is no setting '{dotted}'", f"'{part}' must be one of {', '.join(node)}", path=dotted
                     )
                 node = node[part]
-            node[last] = value.as_dict() if isinstance(value, Spec) else value
-        return type(self).parse(data)
+            node[last] = value
+        return self._with_own_parts(
+            type(self).parse(data), {dotted.replace("__", "."): v for dotted, v in changes.items()}
+        )
+
+    def _with_own_parts(self: S, changed: S, changes: dict[str, Any]) -> S:
+        """Parts of classes that are not found again by what is written of them: carried over where nothing of them changes."""
+        lost = {
+            name: part
+            for name, part in self
+            if isinstance(part, Spec) and type(getattr(changed, name)) is not type(part)
+        }
+        for name, part in lost.items():
+            if any(key.startswith(f"{name}.") and not key.endswith(".kind") for key in changes):
+                raise WrongSetting(
+                    f"{type(part).__name__} is not found again by what is written of it",
+                    f"give a whole new {name}, or register the class under a kind of its own", path=name,
+                )  # fmt: skip
+        kept = {name: part for name, part in lost.items() if name not in changes}
+        return changed.model_copy(update=kept) if kept else changed
 
 
 def load_yaml(source: str | Path) -> dict[str, Any]:

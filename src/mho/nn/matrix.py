@@ -153,6 +153,8 @@ def watched(net: nn.Module, watcher: Watcher) -> Iterator[None]:
         watcher(matrix, x, weight, operator, y)
 
     with ExitStack() as handles:
+        if hasattr(net, "_orig_mod"):  # a compiled network that has run already knows nothing of new hooks
+            handles.enter_context(torch.compiler.set_stance("force_eager"))
         for matrix in matrices(net):
             handles.callback(matrix.register_forward_hook(told).remove)
         yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ class Source(nn.Module):
     """Where the weights of one matrix come from. A module, so that what it holds moves, copies and is saved with the network.
 
     Attributes:
-        programmed: True where the weights are a chip's own and no longer follow from the layer's parameter.
+        programmed: True where the weights are a chip's: changing the layer's parameter changes nothing.
     """
 
     programmed = False
@@ -96,15 +96,24 @@ class Injected(Source):
         change: What is injected into the weights, or None.
         straight_through: Noise of products and IR drop count as constants for the gradient.
         codes: Where the converters' codes are kept.
-        rows: Images may be answered in rows (channels_last), whatever the layout of the input.
+        channels_last: While the whole network runs, images may be answered in that layout, whatever that of the input.
     """
 
     def __init__(
-        self, scheme: Scheme, change: Change | None, straight_through: bool, codes: Codes | None, rows: bool = False
+        self,
+        scheme: Scheme,
+        change: Change | None,
+        straight_through: bool,
+        codes: Codes | None,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.scheme, self.change, self.straight_through = scheme, change, straight_through
-        self.codes, self.rows = codes, rows
+        self.codes, self.channels_last = codes, channels_last
+
+    def __deepcopy__(self, memo: Any) -> Ideal:
+        """A copy of a network in training is in no training."""
+        return Ideal()
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """With the injections of this step."""
@@ -113,7 +122,12 @@ class Injected(Source):
         found = ideal(self.scheme, weight, operator, self.change)
         if isinstance(found, Tensor):
             return found
-        return found._replace(straight_through=self.straight_through, codes=self.codes, rows=self.rows)
+        inside = self.codes is not None and bool(
+            self.codes.hooks
+        )  # a layer called by itself answers in its input's layout
+        return found._replace(
+            straight_through=self.straight_through, codes=self.codes, channels_last=self.channels_last and inside
+        )
 
 
 def ideal(scheme: Scheme, weight: Tensor, operator: Operator, change: Change | None = None) -> Held | Tensor:

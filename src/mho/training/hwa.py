@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -133,39 +135,64 @@ class Session:
         recipe: What is injected.
         steps: Steps that the schedule spans; later ones see its end.
         done: Steps taken.
+        attached: False after `detach`.
     """
 
     def __init__(self, recipe: HWA, net: nn.Module, steps: int, seed: int) -> None:
         self.recipe, self.steps, self.seed, self.done = recipe, steps, seed, 0
-        paths = layer_paths(net)
-        views = [view for module in net.modules() if isinstance(module, AnalogLayer) for view in module.views()]
-        self._views = [(view, recipe.factor(paths[view.matrix.path])) for view in views]
-        self._before: list[tuple[AnalogMatrix, Source]] = [(view.matrix, view.matrix.source) for view in views]
+        found = {path: module for path, module in net.named_modules() if isinstance(module, AnalogLayer)}
+        self._layers = [(layer, recipe.factor(path)) for path, layer in found.items()]
+        self._before: list[tuple[AnalogMatrix, Source]] = [
+            (view.matrix, view.matrix.source) for view, _ in self._views()
+        ]
         self._schemes: dict[tuple[str, float], Scheme] = {}
         self._codes = Codes()
         graph = trace(net)
-        self._rows = graph is not None and blind_to_layout(net, graph)
-        self._entered: list[bool] = []
+        self._channels_last = graph is not None and blind_to_layout(net, graph)
         self._handles = (
             net.register_forward_pre_hook(self._enter, prepend=True),
             net.register_forward_hook(self._leave, always_call=True),
         )
+        self.attached = True
         self._inject()
 
+    def _views(self) -> Iterator[tuple[MatrixView, float]]:
+        """Every matrix as it is now, with the factor of its layer; parameters may be others than when training began."""
+        for layer, factor in self._layers:
+            for view in layer.views():
+                yield view, factor
+
     def step(self) -> None:
-        """After an optimizer step: clip the weights, go to the next draws and strengths."""
+        """After an optimizer step: clip the weights, go to the next draws and strengths.
+
+        Raises:
+            WrongSetting: After `detach`.
+        """
+        if not self.attached:
+            raise WrongSetting("this session is detached", "attach the recipe again")
         if self.recipe.clip is not None:
-            for view, _ in self._views:
+            for view, _ in self._views():
                 self.recipe.clip(view.weight.detach(), view.operator)
         self.done += 1
         self._inject()
 
     def detach(self) -> None:
-        """Leave the network as `attach` found it, but for its weights."""
+        """Leave the network as `attach` found it, but for its weights. What another session injects stays."""
+        if not self.attached:
+            return
+        self.attached = False
+        self._close()
         for matrix, source in self._before:
-            matrix.source = source
+            if isinstance(matrix.source, Injected) and matrix.source.codes is self._codes:
+                matrix.source = source
         for handle in self._handles:
             handle.remove()
+
+    def __deepcopy__(self, memo: Any) -> Session:
+        """A copy of a network in training is in no training: its hooks are those of a session that has ended."""
+        other = copy.copy(self)
+        other.attached, other._codes = False, Codes()
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on: plain numbers."""
@@ -190,13 +217,16 @@ class Session:
 
     def _enter(self, net: nn.Module, arguments: Any) -> None:
         """While the network runs, what autograd saves of the products' outputs is kept as codes."""
-        keep = net.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
-        self._entered.append(keep)
-        if keep:
+        self._close()  # an interrupted pass (Ctrl-C) has not come to its end
+        keep = self.attached and net.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if keep and torch._C._functorch.peek_interpreter_stack() is None:
             self._codes.__enter__()
 
     def _leave(self, net: nn.Module, arguments: Any, output: Any) -> None:
-        if self._entered and self._entered.pop():
+        self._close()
+
+    def _close(self) -> None:
+        while self._codes.hooks:
             self._codes.__exit__(None, None, None)
 
     def _inject(self) -> None:
@@ -204,13 +234,13 @@ class Session:
         strength = recipe.schedule.strength(min(1.0, self.done / max(1, self.steps - 1)))
         clean = recipe.clean > 0 and float(draw.uniform("clean", (1,))) < recipe.clean
         through = recipe.gradient == "straight_through"
-        for view, factor in self._views:
+        for view, factor in self._views():
             matrix, here, change = view.matrix, strength * factor, None
             if recipe.weights and here and not clean:
                 scheme = matrix.scheme(view.weight, view.operator)
                 change = _Change(recipe.weights, scheme, draw / matrix.path, here)
             scheme = self._with_noise(view, recipe.products * factor * round(strength * _LEVELS) / _LEVELS)
-            matrix.source = Injected(scheme, change, through, self._codes, self._rows)
+            matrix.source = Injected(scheme, change, through, self._codes, self._channels_last)
 
     def _with_noise(self, view: MatrixView, factor: float) -> Scheme:
         """The scheme of a matrix on hardware with its noise of products and its IR drop times a factor."""
