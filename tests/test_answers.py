@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import mho
 from mho.convert.rules import LAYERS, register
 from mho.crossbar import Operator
-from mho.errors import NotYet, WrongSetting
+from mho.errors import BadInput, NotYet, WrongSetting
 from mho.nn import AnalogLayer, MatrixView
 from mho.recalibration import RecalibrateAffine
 
@@ -274,3 +274,47 @@ def test_noise_of_inputs_is_refused_where_it_would_do_nothing():
     with pytest.raises(NotYet, match=r"^0: noise of the inputs"):
         mho.to_analog(nn.Sequential(nn.Conv2d(3, 4, 3)), hw)
     mho.to_analog(nn.Linear(3, 4), hw)
+
+
+@pytest.mark.parametrize("aged", [False, True])
+def test_forward_derivatives_are_those_of_the_way_back(aged):
+    torch.manual_seed(0)
+    model, x = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval(),
+        torch.randn(2, 3, 6, 6),
+    )
+    net = mho.calibrate(mho.to_analog(model, "pcm"), [x])
+    net = mho.program(net).at("1 h") if aged else net.eval()
+    forwards = torch.func.jacfwd(lambda z: net(z[None])[0])(x[0])
+    assert forwards.abs().sum() > 1
+    torch.testing.assert_close(forwards, torch.func.jacrev(lambda z: net(z[None])[0])(x[0]))
+
+
+def test_an_expert_that_never_runs_has_no_part_in_the_sensitivity():
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.last = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.last(torch.relu(self.a(x)))
+
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 6), torch.randint(0, 3, (40,))
+    net = mho.calibrate(mho.to_analog(Experts(), "pcm", example=x), [x])
+    found = mho.sensitivity(net, [(x, y)], chips=1)
+    assert {layer.path: layer.estimate.quadratic == 0 for layer in found.layers} == {
+        "a": False,
+        "b": True,
+        "last": False,
+    }
+
+
+def test_a_drift_of_inputs_that_are_not_finite_is_refused():
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 6), torch.randint(0, 3, (40,))
+    net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(6, 3)), "pcm"), [x])
+    spoiled = x.clone()
+    spoiled[3, 2] = torch.nan
+    with pytest.raises(BadInput, match="not finite"):
+        mho.drift(net, [(spoiled, y)], ["1 h"], chips=2)

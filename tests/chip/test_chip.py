@@ -309,3 +309,26 @@ def test_programming_and_ageing_cost_little():
             model(x)
             ratios.append(drawing / (50 * (time.perf_counter() - start)))
     assert sorted(ratios)[1] < 0.15, f"programming and 5 ages take {sorted(ratios)[1]:.0%} of 5 digital evaluations"
+
+
+def test_deviations_of_each_reading_differ_from_reading_to_reading():
+    hw = mho.Hardware.of("ideal").replace(variations=[{"sigma": 0.1, "relative_to": "gmax", "redraw": "read"}])
+    net = mho.to_analog(nn.Linear(30, 20, bias=False), hw)
+    arrays = mho.program(net, seed=0).arrays[""]
+    first, again, other = (arrays.conductances(0.0, read)[0] for read in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.allclose(first, other, atol=0.05 * hw.cell.g_max_us)
+    # Two draws of N(0, σ): a cell that rests at 0 is cut off there, so look at those that are well above.
+    high = arrays.targets[0] > 0.5 * hw.cell.g_max_us
+    spread = float((first - other)[high].std())
+    assert spread == pytest.approx(0.1 * hw.cell.g_max_us * 2**0.5, rel=0.25)
+
+
+def test_weights_beyond_the_clip_are_programmed_at_the_clip():
+    hw = mho.Hardware.of("ideal").replace(mapping={"scale": "tensor", "clip_sigma": 1.5})
+    layer = nn.Linear(40, 30, bias=False)
+    with torch.no_grad():
+        layer.weight[0, 0], layer.weight[1, 1] = 10.0, -10.0
+    bound = 1.5 * float(layer.weight.detach().std(correction=0))
+    chip = mho.program(mho.to_analog(layer, hw)).at(0.0)
+    held = chip.matrix.source.weight(next(chip.views()).operator)
+    torch.testing.assert_close(held, layer.weight.detach().clamp(-bound, bound), rtol=1e-5, atol=1e-6)

@@ -215,6 +215,34 @@ def test_a_norm_behind_a_linear_layer_normalises_what_torchs_does(length):
         torch.testing.assert_close(mho.fuse(chip)(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_a_network_that_reads_a_layers_own_tensors_keeps_its_norm():
+    class Reads(nn.Module):
+        def __init__(self, what):
+            super().__init__()
+            self.c, self.b, self.f, self.what = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3), what
+
+        def forward(self, x):
+            y = self.f(self.b(self.c(x)).mean((2, 3)))
+            return y + (self.c.bias if self.what == "bias" else self.b.running_mean).sum()
+
+    x = torch.randn(6, 3, 9, 9)
+    for what in ("bias", "mean"):
+        chip = _chip(_trained(Reads(what), x), DESCRIBED["lossless"], x)
+        with torch.no_grad():
+            torch.testing.assert_close(mho.fuse(chip)(x), chip(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_fused_has_no_way_back(case):
+    model, x = case
+    chip = _chip(model, HW, x)
+    with pytest.raises(mho.errors.WrongSetting, match="folded into its arrays"):
+        mho.to_digital(mho.fuse(chip))
+    with pytest.raises(mho.errors.WrongSetting, match="converted already"):
+        mho.to_analog(chip, "pcm")
+    with pytest.raises(mho.errors.WrongSetting, match="no chip"):
+        mho.fuse(mho.program(mho.calibrate(mho.to_analog(model, HW), [x])))
+
+
 def test_a_layer_of_ones_own_may_mind_the_layout():
     class Flat(nn.Conv2d):
         def forward(self, x):

@@ -40,7 +40,7 @@ def fuse(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     Raises:
         WrongSetting: No chip's network.
     """
-    if not any(matrix.programmed for matrix in matrices(net)):
+    if not isinstance(net, nn.Module) or not any(matrix.programmed for matrix in matrices(net)):
         raise WrongSetting("this network is no chip's", "pass what mho.program(net).at(t) returned")
     net = (net if inplace else copy.deepcopy(net)).eval()
     worth = any(
@@ -77,6 +77,7 @@ def _fold_norms(net: nn.Module, graph: fx.Graph) -> None:
         mean = norm.running_mean - bias if isinstance(bias, torch.Tensor) else norm.running_mean
         shift = -mean * scale if norm.bias is None else norm.bias - mean * scale
         view.matrix.source = source.scaled(scale, view.operator)
+        view.matrix.source.folded = True
         layer.bias = nn.Parameter(shift, requires_grad=False)
         for name, module in modules.items():
             if module is norm:

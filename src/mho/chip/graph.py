@@ -17,9 +17,9 @@ from mho.nn import AnalogLayer
 from mho.nn.matrix import matrices
 from mho.nn.own_forward import OwnForward
 
-NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-"""The norm that has the channels of a convolution of so many dimensions for its own. Behind a linear layer nobody knows
-before it runs: in sequences, BatchNorm1d takes the positions for channels."""
+NORMS: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+"""The norm that has the channels of a convolution of so many dimensions for its own. BatchNorm1d takes for channels what
+stands second: positions, behind linear layers in sequences and behind convolutions of a single series."""
 _BLIND = (
     nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.modules.pooling._AdaptiveMaxPoolNd, nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd,
@@ -61,6 +61,8 @@ def blind_to_layout(net: nn.Module, graph: fx.Graph) -> bool:
 
 
 class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True  # so that a forward that reads a layer's own tensors shows in the graph
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, AnalogLayer) or super().is_leaf_module(m, module_qualified_name)
 
@@ -84,6 +86,7 @@ def norms_behind(net: nn.Module, graph: fx.Graph) -> dict[str, str]:
     modules = {str(node.target): net.get_submodule(str(node.target)) for node in calls}
     times = {id(m): sum(modules[str(node.target)] is m for node in calls) for m in modules.values()}
     found = {}
+    read = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
     for node in calls:
         layer = modules[str(node.target)]
         if not isinstance(layer, AnalogLayer) or len(node.users) != 1 or times[id(layer)] != 1:
@@ -91,5 +94,7 @@ def norms_behind(net: nn.Module, graph: fx.Graph) -> dict[str, str]:
         reader = next(iter(node.users))
         norm = modules.get(str(reader.target)) if reader.op == "call_module" else None
         if type(norm) is NORMS.get(_dims(layer)) and times[id(norm)] == 1 and reader.args == (node,):
+            if any(name.startswith((f"{node.target}.", f"{reader.target}.")) for name in read):
+                continue  # the network computes with their own tensors, too
             found[str(node.target)] = str(reader.target)
     return found

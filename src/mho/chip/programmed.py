@@ -25,13 +25,14 @@ class Programmed(Source):
     Attributes:
         scheme: The conversions of a product.
         channels_last: Images may be answered in that layout, whatever the layout of the input.
+        folded: A norm of the network is in its factors (`mho.fuse`).
     """
 
     programmed = True
 
     def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, recalibrated: Tensor | None = None) -> None:
         super().__init__()
-        self.scheme, self.channels_last = scheme, False
+        self.scheme, self.channels_last, self.folded = scheme, False, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
         self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]

@@ -15,6 +15,7 @@ from mho.errors import NeverPossible, WrongSetting
 from mho.hardware import Hardware
 from mho.hardware.description import covers
 from mho.nn import AnalogLayer
+from mho.nn.matrix import matrices
 
 
 def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = None) -> nn.Module:
@@ -41,6 +42,8 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
         WrongSetting: A pattern in ``hw.digital`` matches nothing; an encoding that does not give weights back.
     """
     hw = Hardware.of(hw)
+    if any(isinstance(module, AnalogLayer) for module in model.modules()):
+        raise WrongSetting("this network is converted already", "give the digital one: mho.to_digital(net)")
     check_encoding(hw)
     decisions = _decisions(model, hw)
     if not any(decision.analog for decision in decisions.values()):
@@ -69,6 +72,8 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
 
 def to_digital(net: nn.Module) -> nn.Module:
     """The digital network again, with the weights as they are now. `net` is not touched."""
+    if any(getattr(matrix.source, "folded", False) for matrix in matrices(net)):
+        raise WrongSetting("norms of this network are folded into its arrays", "give the network that was not fused")
     net = copy.deepcopy(net)
     restored: dict[int, nn.Module] = {}
     for path, module in list(net.named_modules(remove_duplicate=False)):

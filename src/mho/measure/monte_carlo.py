@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from mho import __version__
-from mho.errors import WrongSetting
+from mho.errors import BadInput, WrongSetting
 from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
 from mho.measure.in_place import definitions_in_place, hardware_in_place
@@ -164,7 +165,10 @@ def drift(
 def digital_measurement(net: nn.Module, data: TestData, *, task: Named | None = None) -> Measurement:
     """The same network with its weights in digital form."""
     with digitally(net):
-        return measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
+        found = measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
+    if not math.isfinite(found.loss):
+        raise BadInput("the digital network's loss is not finite", "check its inputs and its weights", path="data")
+    return found
 
 
 def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:

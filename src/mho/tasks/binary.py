@@ -61,7 +61,7 @@ class Binary(Task):
         """See `Task`."""
         y, labels = _counted(output, target)
         positive, right = self.positive(y), labels.bool()
-        scores = {"accuracy": (positive == right) & y.isfinite(), "loss": self.cross_entropy(y, labels.float())}
+        scores = {"accuracy": (positive == right) & ~y.isnan(), "loss": self.cross_entropy(y, labels.float())}
         return Scored(scores, positive.long(), right.long())
 
     def loss(self, output: Any, target: Tensor) -> Tensor:

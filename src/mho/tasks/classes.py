@@ -52,7 +52,7 @@ class Classes(Task):
         scores, labels = self.logits(output, target)
         predicted = scores.argmax(-1)
         loss = F.cross_entropy(scores.float(), labels, reduction="none")
-        return Scored({"accuracy": (predicted == labels) & scores.isfinite().all(-1), "loss": loss}, predicted, labels)
+        return Scored({"accuracy": (predicted == labels) & ~scores.isnan().any(-1), "loss": loss}, predicted, labels)
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         """See `Task`; without a look at the values, which a GPU would have to be waited for."""
