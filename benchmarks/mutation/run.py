@@ -36,6 +36,7 @@ FOLDERS = ("crossbar", "nn", "chip")
 TESTS = (
     "tests/crossbar", "tests/nn", "tests/chip", "tests/calibration", "tests/convert", "tests/recalibration",
     "tests/training/test_hwa.py", "tests/training/test_injections.py", "tests/training/test_ranking.py",
+    "tests/sketches", "tests/test_answers.py",
 )  # fmt: skip
 """Where the tests of those folders stand; of these, the ones that reach a mutant's statement are run on it."""
 TIMED_OUT = 86
