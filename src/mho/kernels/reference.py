@@ -57,8 +57,9 @@ def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None, axis: i
     if half_steps is None:
         return x / reach
     scaled = x * (half_steps / reach)
-    if _differentiated(scaled):
-        return _ClipRound.apply(scaled, half_steps)[0] * (1 / half_steps)
+    rounding = _rounding(scaled)
+    if rounding is not None:
+        return rounding.apply(scaled, half_steps)[0] * (1 / half_steps)
     return _clip_(scaled.round_(), half_steps).mul_(1 / half_steps)
 
 
@@ -77,12 +78,13 @@ def _clip_(codes: Tensor, half_steps: float) -> Tensor:
     return codes.clamp_(-half_steps, half_steps)
 
 
-def _differentiated(x: Tensor) -> bool:
-    """True where rounding must pass gradients, backwards or forwards (`torch.func.jvp`)."""
+def _rounding(x: Tensor) -> type[_ClipRound] | None:
+    """What rounds `x` where gradients must pass, backwards or forwards (`torch.func.jvp`); None where nothing is asked."""
     if torch.compiler.is_compiling():
-        return torch.is_grad_enabled() and x.requires_grad
-    forwards = torch._C._functorch.is_gradtrackingtensor(x) or torch.autograd.forward_ad._current_level >= 0
-    return (torch.is_grad_enabled() and x.requires_grad) or forwards
+        return _ClipRound if torch.is_grad_enabled() and x.requires_grad else None
+    if torch._C._functorch.is_gradtrackingtensor(x) or torch.autograd.forward_ad._current_level >= 0:
+        return _ClipRoundBothWays
+    return _ClipRound if torch.is_grad_enabled() and x.requires_grad else None
 
 
 class _ClipRound(torch.autograd.Function):
@@ -97,11 +99,19 @@ class _ClipRound(torch.autograd.Function):
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(output[1])
-        ctx.save_for_forward(output[1])
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         return grad * ctx.saved_tensors[0], None  # type: ignore[attr-defined]
+
+
+class _ClipRoundBothWays(_ClipRound):
+    """Of its own, for torch.compile takes no function that has a `jvp`."""
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
+        _ClipRound.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(output[1])
 
     @staticmethod
     def jvp(ctx: FunctionCtx, tangent: Tensor, _: None) -> tuple[Tensor, None]:  # type: ignore[override]
@@ -132,8 +142,9 @@ def read_out(
     scale, unit = steps(bound, half_steps)
     if half_steps is not None:
         scaled = y * scale
-        if _differentiated(scaled):
-            y = _ClipRound.apply(scaled, half_steps)[0]
+        rounding = _rounding(scaled)
+        if rounding is not None:
+            y = rounding.apply(scaled, half_steps)[0]
         else:
             y = _clip_(scaled.round_(), half_steps)
     part = y * per_column(factor * unit, axis)
