@@ -1,4 +1,4 @@
-"""`fuse`: a chip's network that is only evaluated, with its batch norms in the read-out and its images in rows.
+"""`fuse`: a chip's network that is only evaluated, with its batch norms in the read-out and its images in channels_last.
 
 y = (W x + b - µ) / sqrt(σ² + ε) γ + β is one scale and one shift a column, which the read-out applies anyway; the pass of
 the norm over memory falls away. It is the same arithmetic in another order. Where this is possible is read off the
@@ -28,7 +28,7 @@ def fuse(net: nn.Module, *, inplace: bool = False) -> nn.Module:
 
     Every batch norm that reads the output of one convolution, which nothing else reads, goes into the digital scale and shift
     of that matrix's columns and leaves an identity behind, as torch's own fusing does. Where no operation of the network minds
-    the layout of its images, convolutions answer in rows (channels_last).
+    the layout of its images, convolutions answer in channels_last.
 
     Args:
         net: What ``chip.at(t)`` returned, recalibrated or not; put into eval mode.

@@ -71,7 +71,6 @@ class Scheme:
         drawn_per_product: Weights are drawn anew for every product.
         noisy: Something is drawn for every product.
         lossless: Nothing between the layer's input and the digital sum loses or adds anything.
-        rounds: The encoding changes the weights themselves.
         needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
         needs_adc_range: An ADC's range comes from data.
         passes: Tensors of the size of the outputs that a conversion makes: products, and what noise and IR drop take.
@@ -89,7 +88,6 @@ class Scheme:
     drawn_per_product: bool
     noisy: bool
     lossless: bool
-    rounds: bool
     needs_input_range: bool
     needs_adc_range: bool
     passes: int
@@ -125,7 +123,7 @@ class Scheme:
         lossless = exact and not any(c.halvings for c in every)
         return cls(
             hw, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
-            noisy, lossless, hw.encoding.straight_through,
+            noisy, lossless,
             needs_input_range=not per_vector and not exact,
             needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),

@@ -79,10 +79,9 @@ class Spec(BaseModel):
     def digest(self) -> str:
         """Twelve hex digits that name this description."""
         text = json.dumps(self.as_dict(lasting=True), sort_keys=True)
-        own = [f"{name} {type(p).__module__}.{type(p).__qualname__}" for name, p in self if isinstance(p, Spec)]
-        text += "".join(
-            name for name in own if ".mho." not in f".{name.split()[1]}"
-        )  # another class is another hardware
+        for name, part in self:  # a part of somebody's own class is another part, even where it says the same of itself
+            if isinstance(part, Spec) and type(part).__module__.partition(".")[0] != "mho":
+                text += f"{name} {type(part).__module__}.{type(part).__qualname__}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_yaml(self, path: str | Path | None = None) -> str:

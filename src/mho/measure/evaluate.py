@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -48,8 +46,7 @@ def measure(
         data = TestData.of(data, task=task)
     columns: dict[str, list[Tensor]] = {}
     answers: list[tuple[Tensor, Tensor]] = []
-    # Every network that a chip gives is in eval mode: nothing to restore.
-    with evaluating(model) if any(map(attrgetter("training"), model.modules())) else nullcontext():
+    with evaluating(model):
         for i, (x, y) in enumerate(data.batches):
             with reads(*address, i):
                 output = model(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -117,10 +117,8 @@ def _multiply(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operato
     held = matrix.source.values(matrix, weight, operator)
     if isinstance(held, Tensor):
         return operator(x, held, bias)
-    scheme, input_range, adc_range = held.scheme, matrix.input_range, matrix.adc_range
-    if (scheme.needs_input_range and input_range is None) or (scheme.needs_adc_range and adc_range is None):
-        matrix.require_ranges(scheme)
-    y = product(held, operator, x, input_range, adc_range, bias)
+    matrix.require_ranges(held.scheme)
+    y = product(held, operator, x, matrix.input_range, matrix.adc_range, bias)
     device = y.device.type
     if device == "meta" or y.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return y
@@ -135,7 +133,7 @@ def matrices(net: nn.Module) -> list[AnalogMatrix]:
     return [module for module in net.modules() if isinstance(module, AnalogMatrix)]
 
 
-def digitally(net: nn.Module) -> Any:
+def digitally(net: nn.Module) -> AbstractContextManager[None]:
     """Context in which every matrix of a network is multiplied digitally; nothing for a digital network."""
     return sources(matrices(net), lambda matrix: Digital())
 

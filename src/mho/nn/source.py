@@ -122,9 +122,8 @@ class Injected(Source):
         found = ideal(self.scheme, weight, operator, self.change)
         if isinstance(found, Tensor):
             return found
-        inside = self.codes is not None and bool(
-            self.codes.hooks
-        )  # a layer called by itself answers in its input's layout
+        # A layer called by itself, outside of a pass of the whole network, answers in the layout of its input.
+        inside = self.codes is not None and bool(self.codes.hooks)
         return found._replace(
             straight_through=self.straight_through, codes=self.codes, channels_last=self.channels_last and inside
         )
@@ -132,7 +131,9 @@ class Injected(Source):
 
 def ideal(scheme: Scheme, weight: Tensor, operator: Operator, change: Change | None = None) -> Held | Tensor:
     """What ideal cells hold; a weight where the whole chain is one product."""
-    if scheme.lossless and change is None and scheme.hw.mapping.clip_sigma is None and not scheme.rounds:
+    hw = scheme.hw
+    as_it_is = change is None and hw.mapping.clip_sigma is None and not hw.encoding.straight_through
+    if scheme.lossless and as_it_is:
         return weight
     held = hold(ideal_cells(operator.to_matrix(weight), scheme, change), operator, scheme)
     return effective(held, operator) if scheme.lossless else held
