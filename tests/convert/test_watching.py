@@ -84,3 +84,15 @@ def test_sources_are_put_back_whatever_happens():
         assert [type(m.source) for m in matrices(net)] == [Exact, Digital]
         _ = 1 / 0
     assert [matrix.source for matrix in matrices(net)] == before
+
+
+def test_a_compiled_network_that_has_run_is_watched_all_the_same():
+    torch.manual_seed(0)
+    x, told = torch.randn(8, 4), []
+    net = to_analog(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), IDEAL).eval()
+    compiled = torch.compile(net, backend="eager")
+    with torch.no_grad():
+        expected = compiled(x)
+        with watched(compiled, lambda matrix, *_: told.append(matrix.path)):
+            assert torch.equal(compiled(x), expected)
+    assert told == ["0", "2"]
