@@ -14,6 +14,7 @@ import mho
 from mho.store.digest import digest
 from mho.training import HWA, Clip, Gaussian
 from mho.training.loop.fit import fit
+from mho.training.loop.processes import leave
 
 
 def network(kind: str) -> nn.Module:
@@ -117,8 +118,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     changes = {key: int(value) for key, value in (text.split("=") for text in given.set)}
     line, rank = run(given.out, kind=given.kind, die_at=given.die_at, **changes), os.environ.get("RANK", "0")
+    leave()
+    threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
     given.to.mkdir(exist_ok=True)
-    torch.save({"line": line, "net": run.net.state_dict()}, given.to / f"{rank}.pt")
+    torch.save({"line": line, "net": run.net.state_dict(), "threads": threads}, given.to / f"{rank}.pt")
 
 
 if __name__ == "__main__":

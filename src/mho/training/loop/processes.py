@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import os
 import sys
 from dataclasses import dataclass
@@ -73,6 +75,16 @@ def join(devices: int, device: torch.device) -> Processes:
     if devices == 1:
         return Processes(device)
     if not met:
+        # Its functions name the group that they find when they are first imported as their default, and so would keep it
+        # alive; torch's optimisers import them.
+        importlib.import_module("torch.distributed.nn")
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(dist.destroy_process_group)
+        atexit.register(leave)
     return Processes(device, dist.get_rank(), devices)
+
+
+def leave() -> None:
+    """End the group of processes and its threads, which now and then abort an interpreter that ends before them."""
+    if dist.is_initialized():
+        gc.collect()  # of the last training's DistributedDataParallel, which holds the group
+        dist.destroy_process_group()
