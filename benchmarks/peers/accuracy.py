@@ -30,8 +30,8 @@ from torch import Tensor, nn
 import mho
 from mho.chip import Programmed
 from mho.crossbar import Cells, hold
-from mho.crossbar.held import with_factors
 from mho.data import Dataset
+from mho.hardware import Correction
 from mho.rng import key
 from mho.units import seconds
 
@@ -85,8 +85,7 @@ def with_cells(net: nn.Module, analog: nn.Module) -> nn.Module:
             weight = torch.cat([tile.get_weights(apply_weight_scaling=False)[0] for tile in tiles], 1)
             scale = torch.stack([tile.get_scales().flatten() for tile in tiles])[:, None]
             factor = torch.stack([tile.alpha.flatten() for tile in tiles])[:, None]
-            held = hold(Cells(weight[None, None], scale), view.operator, scheme)
-            held = with_factors(held, [f.flatten() for f in factor])
+            held = hold(Cells(weight[None, None], scale), view.operator, scheme, Correction(factor[None]))
             view.matrix.source = Programmed(held, scheme, view.weight.detach())
     return net.eval()
 

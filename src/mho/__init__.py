@@ -60,7 +60,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
+        globals()[name] = getattr(importlib.import_module(_WHERE[name]), name)  # not asked again
+        return globals()[name]
     if name in _FOLDERS:
         return importlib.import_module(f"mho.{name}")
     raise AttributeError(f"module 'mho' has no attribute '{name}'")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mho.chip.arrays import program_matrix
 from mho.crossbar import Held, Operator, Scheme, columns, fused, hold, ideal_cells, product, reference, step
-from mho.crossbar.cells import scaled
+from mho.crossbar.scaling import scaled
 from mho.hardware import Hardware
 from mho.rng import Stream
 

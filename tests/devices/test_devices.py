@@ -14,8 +14,8 @@ from mho.devices.faults import draw_faults, lay_over
 from mho.devices.hermes import Hermes
 from mho.devices.ideal import IdealCell
 from mho.devices.levels import round_to_levels
-from mho.devices.one_over_f import spread_of_reading
 from mho.devices.pcm import PCM
+from mho.devices.phase_change import spread_of_reading
 from mho.devices.power_law import PowerLaw
 from mho.devices.reram_cmo import ReRAMCMO
 from mho.devices.reram_milo import ReRAMMilo

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import mho
 from mho.crossbar import Cells, Held, Operator, hold
-from mho.crossbar.cells import decode, scaled
+from mho.crossbar.cells import decode
+from mho.crossbar.scaling import scaled
 from mho.errors import NotYet
 from mho.nn import AnalogLayer, AnalogMatrix
 from mho.nn.matrix import matrices

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mho.crossbar import Operator, Scheme
-from mho.crossbar.scaling import normalise, weight_scale
+from mho.crossbar.scaling import scaled
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.rng import Stream
@@ -21,8 +21,7 @@ _CONV = Operator(2, (1, 1), (1, 1), (1, 1), 1)
 def _scope(weight, hw, operator=_CONV, *, strength=1.0, step=0):
     matrix = operator.to_matrix(weight)
     scheme = Scheme.of(operator, tuple(weight.shape), hw)
-    scale = weight_scale(matrix, scheme.plan, hw.mapping)
-    unit = normalise(matrix, scale, scheme.plan, clip=False)
+    unit, scale = scaled(matrix, scheme)
     return unit, Scope(scheme, scale, Stream(("test", step)), strength)
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from mho.calibration.draws import draws
 from mho.calibration.kept import Kept, squared
 from mho.calibration.search import smallest_error
-from mho.crossbar import columns, hold, ideal_cells
-from mho.crossbar.reference import convert
+from mho.crossbar import Conversion, columns, hold, ideal_cells
 from mho.nn import AnalogMatrix
 
 _VALUES = 1 << 18
@@ -28,19 +27,17 @@ class Columns:
         seen: What the converter meets, noise included, (positions, columns).
         clean: The same without the noise of products.
         factor: What the digital sum multiplies it with, broadcast against `seen`.
-        half_steps: Largest code of its converter.
-        unipolar: See `Conversion`.
+        conversion: Its converter.
     """
 
     seen: Tensor
     clean: Tensor
     factor: Tensor
-    half_steps: float
-    unipolar: bool
+    conversion: Conversion
 
     def error(self, bound: float) -> Tensor:
         """What conversion with this bound, and the noise, add to the digital sum, (positions, columns)."""
-        return (convert(self.seen, bound, self.half_steps, self.unipolar) - self.clean) * self.factor
+        return (self.conversion.convert(self.seen, bound) - self.clean) * self.factor
 
 
 def adc_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
@@ -117,13 +114,7 @@ def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
                 if scheme.per_vector:
                     assert isinstance(column.reach, Tensor)
                     factor = factor * _rows(column.reach.expand(clean.shape), operator.axis, step)
-                found = Columns(
-                    _rows(seen, operator.axis, step),
-                    _rows(clean, operator.axis, step),
-                    factor,
-                    c.half_steps,
-                    c.unipolar,
-                )
+                found = Columns(_rows(seen, operator.axis, step), _rows(clean, operator.axis, step), factor, c)
                 parts.setdefault((c.readout, c.block), []).append(found)
     readouts, blocks = range(len(scheme.readouts.columns)), range(len(scheme.plan.blocks))
     return [[_joined(parts[k, b]) for b in blocks] for k in readouts]
@@ -140,4 +131,4 @@ def _joined(parts: list[Columns]) -> Columns:
 
     first = parts[0]
     factor = first.factor if first.factor.dim() == 1 else cat("factor")
-    return Columns(cat("seen"), cat("clean"), factor.float(), first.half_steps, first.unipolar)
+    return Columns(cat("seen"), cat("clean"), factor.float(), first.conversion)

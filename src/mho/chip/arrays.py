@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -11,9 +10,8 @@ from torch import Tensor
 
 from mho.chip.programmed import Programmed
 from mho.crossbar import Cells, Operator, Scheme, effective, hold
-from mho.crossbar.cells import decode, product_variance, scaled, spread_of
-from mho.crossbar.held import with_factors
-from mho.crossbar.reference import convert
+from mho.crossbar.cells import decode, product_variance, spread_of
+from mho.crossbar.scaling import scaled
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
 from mho.devices.variation import deviate, deviate_weights
@@ -29,7 +27,6 @@ class Arrays:
     Attributes:
         scheme: The conversions of a product; names hardware and plan.
         draw: The address of everything random here.
-        targets: Target conductance of each plane, µS, (groups, columns, rows).
         states: What each plane's cells were programmed to, and their frozen properties.
         faults: Masks (stuck low, stuck high) of each plane, or None.
         weights: The weights in units of their scale, (groups, columns, rows).
@@ -39,7 +36,6 @@ class Arrays:
 
     scheme: Scheme
     draw: Stream
-    targets: tuple[Tensor, ...]
     states: tuple[State, ...]
     faults: tuple[tuple[Tensor, Tensor], ...] | None
     weights: Tensor
@@ -49,26 +45,26 @@ class Arrays:
     def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
         """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
         cells = self.cells(t_s, read)
-        held, correction = hold(cells, operator, self.scheme), self.correction(cells)
-        factor, shift = correction.factor, correction.shift
-        if factor is not None:
-            conversions = {c.operand: c for c in self.scheme.conversions if c.readout >= 0}
-            places = map(conversions.get, range(len(held.operands)))
-            held = with_factors(held, [None if c is None else factor[c.readout, c.block].flatten() for c in places])
-        if shift is not None:
-            held = held._replace(shift=shift.flatten())
-        whole = self.scheme.lossless and shift is None
+        held = hold(cells, operator, self.scheme, self.correction(cells))
+        whole = self.scheme.lossless and held.shift is None
         return Programmed(effective(held, operator) if whole else held, self.scheme, like)
+
+    @property
+    def targets(self) -> tuple[Tensor, ...]:
+        """Target conductance of each plane, µS, (groups, columns, rows): made of the weights, for few ask for them."""
+        return _targets(self.weights, self.scheme.hw)
 
     def conductances(self, t_s: float, read: int = 0) -> list[Tensor]:
         """Conductances (µS) of each plane as evaluation `read` at age `t_s` sees them."""
         hw, found = self.scheme.hw, []
-        on_cells = [(i, v) for i, v in enumerate(hw.variations) if v.redraw == "read" and not v.on_weights]
+        targets: tuple[Tensor, ...] = ()
         for p, state in enumerate(self.states):
             draw = self.draw / ("read", read, p)
             g = hw.cell.read(hw.cell.age(state, t_s), state, t_s, draw)
-            for i, variation in on_cells:
-                g = deviate(g, self.targets[p], variation, hw.cell, draw, f"variation {i}")
+            for i, variation in enumerate(hw.variations):
+                if variation.redraw == "read" and not variation.on_weights:
+                    targets = targets or self.targets
+                    g = deviate(g, targets[p], variation, hw.cell, draw, f"variation {i}")
             found.append(g if self.faults is None else lay_over(g, self.faults[p], hw.cell))
         return found
 
@@ -81,32 +77,36 @@ class Arrays:
                 draw = self.draw if variation.redraw == "program" else self.draw / ("read", read)
                 change = self._change(variation, draw, f"weight variation {i}")
                 weight = weight + torch.stack([change * share for share in readouts.shares])
+        if not self.scheme.drawn_per_product:
+            return Cells(weight, self.scale)
         return Cells(weight, self.scale, product_variance(weight, self.targets, self.weights, self.scheme))
 
     def correction(self, cells: Cells) -> Correction:
         """What the hardware's compensation makes of reading `cells`."""
-        compensation, plan = self.scheme.hw.compensation, self.scheme.plan
+        compensation = self.scheme.hw.compensation
         if not compensation.reads():
             return Correction()
-        now = self._read(cells, self.draw / "compensation now")
-        arrays = tuple([plan.array_index(block).to(now.device) for block in plan.blocks])
-        blocks = tuple([(block.start, block.stop) for block in plan.blocks])
-        factors = tuple([readout.factor for readout in self.scheme.readouts.columns])
-        return compensation.correct(Reading(now, self._reference, blocks, arrays, self.scale, factors))
+        return compensation.correct(replace(self._first, now=self._read(cells, "compensation now")))
 
     @cached_property
-    def _reference(self) -> Tensor:
+    def _first(self) -> Reading:
         """What the compensation measures later readings against; read once, as on a chip."""
         if self.scheme.hw.compensation.reference_is_ideal():
-            return decode(self.targets, self.scheme.readouts)
-        return self._read(self.cells(0.0), self.draw / "compensation reference")
+            reference = decode(self.targets, self.scheme.readouts)
+        else:
+            reference = self._read(self.cells(0.0), "compensation reference")
+        plan = self.scheme.plan
+        arrays = tuple([plan.array_index(block).to(reference.device) for block in plan.blocks])
+        blocks = tuple([(block.start, block.stop) for block in plan.blocks])
+        factors = tuple([readout.factor for readout in self.scheme.readouts.columns])
+        return Reading(reference, reference, blocks, arrays, self.scale, factors)
 
     def _change(self, variation: Variation, draw: Stream, purpose: str) -> Tensor:
         """What a variation adds to the weights."""
         std, largest = spread_of(self.weights), self.weights.abs().amax()
         return deviate_weights(self.weights, variation, draw, purpose, std, largest) - self.weights
 
-    def _read(self, cells: Cells, draw: Stream) -> Tensor:
+    def _read(self, cells: Cells, purpose: str) -> Tensor:
         """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC where the compensation reads
         the array; IR drop of a single cell's current is left out."""
         weight, hw = cells.weight, self.scheme.hw
@@ -114,20 +114,22 @@ class Arrays:
             return weight
         spread = hw.noise.input**2 * weight.square()
         spread = spread if cells.variance is None else spread + cells.variance
-        noise = draw.normal("noise", weight.shape, like=weight) if self.scheme.noisy else torch.zeros_like(weight)
+        noise = torch.zeros_like(weight)
+        if self.scheme.noisy:
+            noise = (self.draw / purpose).normal("noise", weight.shape, like=weight)
         seen = torch.empty_like(weight)
         for c in self.scheme.conversions:
             if c.readout >= 0:
                 block = self.scheme.plan.blocks[c.block]
                 at = (c.readout, ..., slice(block.start, block.stop))
                 y = weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
-                seen[at] = convert(y, c.range(self.adc_range, y.dtype), c.half_steps, c.unipolar)
+                seen[at] = c.convert(y, c.range(self.adc_range, y.dtype))
         return seen
 
 
 def program_arrays(
     weight: Tensor, operator: Operator, scheme: Scheme, draw: Stream, adc_range: Tensor | None, path: str,
-    rank: Tensor | None = None,
+    rank: Tensor | None = None, first: Stream | None = None,
 ) -> Arrays:  # fmt: skip
     """Write one matrix onto arrays.
 
@@ -140,6 +142,7 @@ def program_arrays(
         path: For messages.
         rank: Share of the network's weights that matter less than each, in the weight's layout, for selective
             write-verify.
+        first: The address of the first programming, whose faulty cells stay; None: this is it.
 
     Raises:
         BadInput: Weights that are not finite, all zero, or constant where their spread is a noise's reference.
@@ -156,42 +159,42 @@ def program_arrays(
                 "call mho.training.rank_weights(net, batches) first", path=path,
             )  # fmt: skip
         verified = operator.to_matrix(rank) >= 1 - hw.write_verify.share
-    return program_matrix(unit, scale, scheme, draw, adc_range, verified)
+    return program_matrix(unit, scale, scheme, draw, adc_range, verified, first)
 
 
 def program_matrix(
     unit: Tensor, scale: Tensor, scheme: Scheme, draw: Stream, adc_range: Tensor | None = None,
-    verified: Tensor | None = None,
+    verified: Tensor | None = None, first: Stream | None = None,
 ) -> Arrays:  # fmt: skip
     """Write weights in units of their scale, (groups, columns, rows), onto arrays; see `program_arrays`.
 
     `verified` says which weights are written until they fit; None: all of them.
     """
-    hw = scheme.hw
-    targets = tuple(hw.encoding.encode(unit, hw.cell))
-    if hw.cell.levels is not None:
-        targets = tuple([round_to_levels(target, hw.cell) for target in targets])
-    on_cells = [(i, v) for i, v in enumerate(hw.variations) if v.redraw == "program" and not v.on_weights]
-    states = []
+    hw, states, faults = scheme.hw, [], None
+    targets = _targets(unit, hw)
     for p, target in enumerate(targets):
         at = draw / ("program", p)
-        state = _write(target, hw, at, verified)
-        for i, variation in on_cells:
-            state["g"] = deviate(state["g"], target, variation, hw.cell, at, f"variation {i}")
+        state = dict(hw.cell.program(target, at))
+        if hw.write_verify.rounds > 1:
+            state = _write_again(state, target, hw, at, verified)
+        for i, variation in enumerate(hw.variations):
+            if variation.redraw == "program" and not variation.on_weights:
+                state["g"] = deviate(state["g"], target, variation, hw.cell, at, f"variation {i}")
         states.append(state)
-    return Arrays(scheme, draw, targets, tuple(states), faults_of(targets, hw, draw), unit, scale, adc_range)
+    if hw.faults:
+        born = draw if first is None else first
+        faults = tuple([draw_faults(t.shape, hw.faults, born / ("faults", p)) for p, t in enumerate(targets)])
+    return Arrays(scheme, draw, tuple(states), faults, unit, scale, adc_range)
 
 
-def faults_of(targets: Sequence[Tensor], hw: Hardware, draw: Stream) -> tuple[tuple[Tensor, Tensor], ...] | None:
-    """The faulty cells of each plane, at the address `draw`; None where the hardware has none."""
-    if not hw.faults:
-        return None
-    return tuple([draw_faults(target.shape, hw.faults, draw / ("faults", p)) for p, target in enumerate(targets)])
+def _targets(unit: Tensor, hw: Hardware) -> tuple[Tensor, ...]:
+    """Target conductance of each plane, µS, for weights in units of their scale."""
+    targets = hw.encoding.encode(unit, hw.cell)
+    return tuple(targets if hw.cell.levels is None else [round_to_levels(target, hw.cell) for target in targets])
 
 
-def _write(target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:
-    """The state of the cells of a plane after as many writes as they get; each write is a draw of its own."""
-    state = dict(hw.cell.program(target, draw))
+def _write_again(state: State, target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:
+    """The state of the cells of a plane after the writes that follow the first; each write is a draw of its own."""
     for again in range(1, hw.write_verify.rounds):
         other = hw.cell.program(target, draw / "again" / again)
         closer = (other["g"] - target).abs() < (state["g"] - target).abs()
@@ -209,10 +212,11 @@ def _check(matrix: Tensor, hw: Hardware, path: str) -> None:
         )
     if not bool(matrix.any()):
         raise BadInput("every weight is 0: there is nothing to program", "load or train the weights first", path=path)
-    needs_spread = any(variation.relative_to == "weight_std" and variation.sigma for variation in hw.variations)
-    if needs_spread and bool((matrix == matrix.flatten()[0]).all()):
-        raise BadInput(
-            "every weight is the same, so a variation relative to 'weight_std' would be nothing",
-            "use relative_to: weight_max, or keep the layer digital",
-            path=path,
-        )
+    for variation in hw.variations:
+        spread = variation.relative_to == "weight_std" and variation.sigma
+        if spread and bool((matrix == matrix.flatten()[0]).all()):
+            raise BadInput(
+                "every weight is the same, so a variation relative to 'weight_std' would be nothing",
+                "use relative_to: weight_max, or keep the layer digital",
+                path=path,
+            )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mho.chip.arrays import Arrays, faults_of, program_arrays
+from mho.chip.arrays import Arrays, program_arrays
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
@@ -33,7 +32,10 @@ class Chip:
 
     def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays], cycle: int = 0) -> None:
         self.seed, self.index, self.arrays, self.cycle = seed, index, arrays, cycle
-        self._net = _copy(net)
+        self._shared: list[Any] = [*_unread(net)]  # what copies of the network have in common: this, and descriptions
+        for programmed in arrays.values():
+            self._shared += [programmed.scheme, programmed.scheme.hw]
+        self._net = self._copy(net)
 
     @torch.no_grad()
     def at(self, time: str | float, *, read: int = 0) -> nn.Module:
@@ -50,11 +52,14 @@ class Chip:
             WrongSetting: A time before programming, or not a time.
         """
         t_s = seconds(time)
-        net = _copy(self._net)
+        net = self._copy(self._net)
         for _, view in _matrices(net):
             arrays = self.arrays[view.matrix.path]
             view.matrix.source = arrays.source(t_s, read, view.operator, view.weight.detach())
         return net.eval()
+
+    def _copy(self, net: nn.Module) -> nn.Module:
+        return copy.deepcopy(net, {id(part): part for part in self._shared})
 
     def __repr__(self) -> str:
         cycle = f", cycle={self.cycle}" if self.cycle else ""
@@ -88,31 +93,28 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
             )
         where, matrix, operator = view.matrix.path, view.matrix, view.operator
         scheme = matrix.scheme(view.weight, operator)
-        programmed = program_arrays(view.weight, operator, scheme, root / where, matrix.adc_range, where, matrix.rank)
-        if cycle:  # faulty cells are those of the first programming
-            programmed = replace(programmed, faults=faults_of(programmed.targets, matrix.hw, first / where))
-        arrays[where] = programmed
+        born = first / where if cycle else None
+        arrays[where] = program_arrays(
+            view.weight, operator, scheme, root / where, matrix.adc_range, where, matrix.rank, born
+        )
     if not arrays:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
     return Chip(net, seed, chip, arrays, cycle)
 
 
-def _copy(net: nn.Module) -> nn.Module:
-    """A copy that shares nothing but the digital form of the weights on arrays, which no chip reads."""
-    read = {
-        id(parameter)
-        for module in net.modules()
-        if not isinstance(module, AnalogLayer)
-        for parameter in module.parameters(recurse=False)
-    }
-    unread: dict[int, Any] = {}
-    for path, view in _matrices(net):
-        parameter = getattr(net.get_submodule(path), view.parameter)
-        if id(parameter) not in read:
-            unread[id(parameter)] = parameter
-        if view.matrix.rank is not None:
-            unread[id(view.matrix.rank)] = view.matrix.rank
-    return copy.deepcopy(net, unread)
+def _unread(net: nn.Module) -> list[Tensor]:
+    """The digital form of weights, and their ranks, that no layer but those on arrays reads: no chip does."""
+    on_arrays: list[Tensor] = []
+    read: set[int] = set()
+    for module in net.modules():
+        if not isinstance(module, AnalogLayer):
+            read.update(map(id, module.parameters(recurse=False)))
+            continue
+        for view in module.views():
+            on_arrays.append(getattr(module, view.parameter))
+            if view.matrix.rank is not None:
+                on_arrays.append(view.matrix.rank)
+    return [tensor for tensor in on_arrays if id(tensor) not in read]
 
 
 def _matrices(net: nn.Module) -> Iterator[tuple[str, MatrixView]]:

@@ -45,7 +45,8 @@ class _Drift(Compensation):
         """Mean |reading| at the reference over mean |reading| now, row block by row block."""
         factors = []
         for (start, stop), array in zip(reading.blocks, reading.arrays, strict=True):
-            size, before = (self._size(part[..., start:stop], array) for part in (reading.now, reading.reference))
+            size = self._size(reading.now[..., start:stop], array)
+            before = self._size(reading.reference[..., start:stop], array)
             factors.append(before.clamp(min=_SMALLEST) / size.clamp(min=_SMALLEST))
         return Correction(torch.stack(factors, dim=1))
 

@@ -8,10 +8,10 @@ network's graph, from symbolic tracing; a network that cannot be traced is compu
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mho.chip.graph import NORMS, blind_to_layout, norms_behind, trace
@@ -19,6 +19,7 @@ from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.matrix import matrices
+from mho.nn.modes import evaluating
 from mho.nn.own_forward import OwnForward
 from mho.nn.source import Digital, sources
 
@@ -43,25 +44,47 @@ def fuse(net: nn.Module, *, inplace: bool = False) -> nn.Module:
     if not isinstance(net, nn.Module) or not any(matrix.programmed for matrix in matrices(net)):
         raise WrongSetting("this network is no chip's", "pass what mho.program(net).at(t) returned")
     net = (net if inplace else copy.deepcopy(net)).eval()
-    worth = any(
-        type(m) in NORMS.values() or (isinstance(m, nn.Conv2d) and isinstance(m, AnalogLayer)) for m in net.modules()
-    )
-    graph = trace(net) if worth else None
-    if graph is not None:
-        _fold_norms(net, graph)
-        if blind_to_layout(net, graph):
+    Fusion.of(net).apply(net)
+    return net
+
+
+class Fusion(NamedTuple):
+    """What can be fused in networks of one structure; the same for every chip of a network, at every age.
+
+    Attributes:
+        norms: Path of each layer whose only reader is a batch norm, with the norm's path.
+        channels_last: No operation minds the layout of images.
+    """
+
+    norms: dict[str, str]
+    channels_last: bool
+
+    @classmethod
+    def of(cls, net: nn.Module) -> Fusion:
+        """What a trace of a network in eval mode says; nothing for one that cannot be traced, or need not be."""
+        for m in net.modules():
+            if type(m) in NORMS.values() or (isinstance(m, nn.Conv2d) and isinstance(m, AnalogLayer)):
+                with evaluating(net):
+                    graph = trace(net)
+                return cls({}, False) if graph is None else cls(norms_behind(net, graph), blind_to_layout(net, graph))
+        return cls({}, False)
+
+    def apply(self, net: nn.Module) -> None:
+        """Fuse a chip's network of this structure in place."""
+        if self.norms:
+            _fold_norms(net, self.norms)
+        if self.channels_last:
             for module in net.modules():
                 if isinstance(module, AnalogLayer) and isinstance(module, nn.Conv2d):
                     source = next(module.views()).matrix.source
                     if isinstance(source, Programmed):
                         source.channels_last = True
-    return net
 
 
 @torch.no_grad()
-def _fold_norms(net: nn.Module, graph: fx.Graph) -> None:
+def _fold_norms(net: nn.Module, norms: dict[str, str]) -> None:
     modules = dict(net.named_modules(remove_duplicate=False))
-    for path, norm_path in norms_behind(net, graph).items():
+    for path, norm_path in norms.items():
         layer, norm = modules[path], modules[norm_path]
         assert isinstance(layer, AnalogLayer) and isinstance(norm, _BatchNorm)
         if not _answers_with_its_matrix(layer) or norm.running_mean is None or _hooked(layer) or _hooked(norm):

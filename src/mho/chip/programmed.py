@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-
 from torch import Tensor
 
 from mho.crossbar import Held, Operand, Operator, Scheme, effective
-from mho.crossbar.held import with_factors
 from mho.nn import AnalogMatrix
 from mho.nn.source import Source
 
@@ -35,10 +32,13 @@ class Programmed(Source):
         self.scheme, self.channels_last, self.folded = scheme, False, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
-        self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]
-        names = (*itertools.chain(*self._names), "cells_shift", "factor")
-        values = (*itertools.chain(*held.operands), held.shift, recalibrated)
-        for name, value in zip(names, values, strict=True):
+        self._names: list[list[str]] = []
+        values = {"cells_shift": held.shift, "factor": recalibrated}
+        for i, operand in enumerate(held.operands):
+            named = {f"cells_{field}_{i}": value for field, value in zip(Operand._fields, operand, strict=True)}
+            self._names.append(list(named))
+            values |= named
+        for name, value in values.items():
             self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
@@ -81,9 +81,9 @@ class Programmed(Source):
             columns = factor.to(found).reshape(self.scheme.plan.groups, self.scheme.plan.columns, 1)
             changed = operator.to_weight(operator.to_matrix(found) * columns, self.scheme.kernel)
             return Programmed(changed, self.scheme, found, on_top)
-        held = with_factors(found, [factor.to(operand.gain) for operand in found.operands])
-        shift = None if held.shift is None else held.shift * factor.to(held.shift)
-        return Programmed(held._replace(shift=shift), self.scheme, found.operands[0].weight, on_top)
+        operands = tuple([o._replace(gain=o.gain * factor.to(o.gain)) for o in found.operands])
+        shift = None if found.shift is None else found.shift * factor.to(found.shift)
+        return Programmed(found._replace(operands=operands, shift=shift), self.scheme, operands[0].weight, on_top)
 
     def extra_repr(self) -> str:
         """How many conversions a product takes."""

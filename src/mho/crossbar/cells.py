@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mho.crossbar.plan import Plan
-from mho.crossbar.scaling import normalise, weight_scale
+from mho.crossbar.scaling import scaled
 from mho.crossbar.scheme import Scheme
 from mho.devices.variation import sigma_us
 from mho.hardware import Readouts
@@ -29,16 +29,20 @@ class Cells(NamedTuple):
     variance: Tensor | None = None
 
 
-def decode(planes: Sequence[Tensor], readouts: Readouts) -> Tensor:
-    """Conductances (µS) of the planes to what each readout multiplies with, (readouts, groups, columns, rows)."""
-    return _combined(planes, [readout.coefficients for readout in readouts.columns])
+def decode(planes: Sequence[Tensor], readouts: Readouts, *, squared: bool = False) -> Tensor:
+    """What each readout multiplies with, (readouts, groups, columns, rows), from the planes' conductances (µS).
 
-
-def _combined(planes: Sequence[Tensor], rows: Sequence[Sequence[float]]) -> Tensor:
+    `squared`: its variance, from those of the conductances (µS²).
+    """
     found = []
-    for coefficients in rows:
-        terms = [c * g for c, g in zip(coefficients, planes, strict=True) if c]
-        found.append(sum(terms[1:], terms[0]))
+    for readout in readouts.columns:
+        total: Tensor | None = None
+        for c, g in zip(readout.coefficients, planes, strict=True):
+            if c:
+                term = (c * c if squared else c) * g
+                total = term if total is None else total + term
+        assert total is not None
+        found.append(total)
     return torch.stack(found)
 
 
@@ -77,7 +81,7 @@ def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, sc
             on_weights = on_weights + (variation.sigma * reference).square()
         else:
             squares = [sigma_us(target.detach(), variation, hw.cell).square() for target in targets]
-            on_cells.append(_combined(squares, [[c * c for c in r.coefficients] for r in readouts.columns]))
+            on_cells.append(decode(squares, readouts, squared=True))
     shared = on_weights / sum(readout.factor**2 for readout in readouts.columns)
     return sum(on_cells, shared.expand_as(weight))
 
@@ -89,13 +93,6 @@ def spread_of(unit: Tensor) -> Tensor:
 
 Change = Callable[[Tensor, Tensor, Plan], Tensor]
 """Weights in units of their scale, (groups, columns, rows), and that scale and their plan, to other such weights."""
-
-
-def scaled(matrix: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """Weights in units of their scale, (groups, columns, rows), and the scale, (blocks, groups, columns)."""
-    mapping = scheme.hw.mapping
-    scale = weight_scale(matrix, scheme.plan, mapping)
-    return normalise(matrix, scale, scheme.plan, clip=mapping.clip_sigma is not None), scale
 
 
 def ideal_cells(matrix: Tensor, scheme: Scheme, change: Change | None = None) -> Cells:

@@ -45,7 +45,8 @@ def forward(
 
 def walk(
     held: Held, operator: Operator, x: Tensor, reach: Tensor | float, adc_range: Tensor | None, bias: Tensor | None,
-    out: Tensor | None = None, kept: list[Kept] | None = None, codes: bool = False,
+    out: Tensor | None = None, kept: list[Kept] | None = None,
+    coded: list[tuple[Kept, Tensor | float]] | None = None,
 ) -> Tensor:  # fmt: skip
     """The digital sum over the scheme's conversions, for one range of the inputs.
 
@@ -54,7 +55,7 @@ def walk(
         reach: Range of the DAC.
         out: Where the result may go.
         kept: Gets what the way back needs, one entry a conversion.
-        codes: Keep the converter's codes, too.
+        coded: Gets the converters' codes, too, and the range of each.
     """
     scheme, axis = held.scheme, operator.axis
     noise, drop_scale = scheme.hw.noise.input, scheme.hw.ir_drop.scale
@@ -80,8 +81,10 @@ def walk(
             if kept is None:
                 total = read_out(y, operand.gain * reach, *arguments, out)
             else:
-                total, found = read_out_kept(y, operand.gain * reach, *arguments, codes)
-                kept.append(found)
+                total, found = read_out_kept(y, operand.gain * reach, *arguments, coded is not None)
+                kept.append(Kept(found.mask, None, found.layout))
+                if coded is not None:
+                    coded.append((found, bound))
     assert total is not None
     return total
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from mho.crossbar.codes import Codes
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
 from mho.crossbar.scheme import Scheme
+from mho.hardware import Correction
 
 
 class Operand(NamedTuple):
@@ -54,32 +54,34 @@ class Held(NamedTuple):
     codes: Codes | None = None
 
 
-def hold(cells: Cells, operator: Operator, scheme: Scheme) -> Held:
-    """The operands of `cells`; differentiable in their weights."""
-    plan, drop, offset = scheme.plan, scheme.hw.ir_drop, scheme.readouts.offset
+def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correction | None = None) -> Held:
+    """The operands of `cells`; differentiable in their weights.
 
-    def part(matrix: Tensor, block: Block) -> Tensor:
-        return operator.part(matrix, block, plan, scheme.kernel)
-
+    Args:
+        cells: What the arrays hold.
+        operator: The operator that reads them.
+        scheme: The conversions of a product.
+        correction: What compensation makes of the outputs, or None.
+    """
+    plan, kernel, drop, offset = scheme.plan, scheme.kernel, scheme.hw.ir_drop, scheme.readouts.offset
+    factor, shift = (None, None) if correction is None else (correction.factor, correction.shift)
     found = []
     for b, block in enumerate(plan.blocks):
+        scale = cells.scale[b].flatten()
         for k, readout in enumerate(scheme.readouts.columns):
-            weight, size, placed = part(cells.weight[k], block), None, None
+            weight, size, placed, variance = operator.part(cells.weight[k], block, plan, kernel), None, None, None
             if drop.scale:
                 size = weight.abs() * (block.rows / drop.conductance_ratio)
-                placed = part(_placed(cells.weight[k], block), block)
-            variance = None if cells.variance is None else part(cells.variance[k], block)
-            found.append(Operand(weight, readout.factor * cells.scale[b].flatten(), variance, size, placed))
+                placed = operator.part(_placed(cells.weight[k], block), block, plan, kernel)
+            if cells.variance is not None:
+                variance = operator.part(cells.variance[k], block, plan, kernel)
+            gain = readout.factor * scale
+            gain = gain if factor is None else gain * factor[k, b].flatten()
+            found.append(Operand(weight, gain, variance, size, placed))
         if offset:
-            ones = part(torch.ones_like(cells.weight[0]), block)
-            found.append(Operand(ones, -offset * cells.scale[b].flatten()))
-    return Held(scheme, tuple(found))
-
-
-def with_factors(held: Held, factors: Sequence[Tensor | None]) -> Held:
-    """`held` with the digital factors of each operand, (columns,), multiplied; None leaves one as it is."""
-    pairs = zip(held.operands, factors, strict=True)
-    return held._replace(operands=tuple(o if f is None else o._replace(gain=o.gain * f) for o, f in pairs))
+            ones = operator.part(torch.ones_like(cells.weight[0]), block, plan, kernel)
+            found.append(Operand(ones, -offset * scale))
+    return Held(scheme, tuple(found), None if shift is None else shift.flatten())
 
 
 def effective(held: Held, operator: Operator) -> Tensor:

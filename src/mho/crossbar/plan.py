@@ -17,11 +17,11 @@ class Block:
 
     start: int
     stop: int
+    rows: int = field(init=False, compare=False)
+    """Their number."""
 
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return self.stop - self.start
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", self.stop - self.start)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Plan:
 
     Attributes:
         blocks: Row blocks, in order.
+        columns_per_array: Outputs that one array holds.
     """
 
     groups: int
@@ -50,9 +51,11 @@ class Plan:
     array: Array
     columns_per_weight: int = 1
     blocks: tuple[Block, ...] = field(init=False, compare=False)
+    columns_per_array: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", self._cut())
+        object.__setattr__(self, "columns_per_array", max(1, self.array.cols // self.columns_per_weight))
 
     def _cut(self) -> tuple[Block, ...]:
         height = self.array.rows // self.taps * self.taps
@@ -63,11 +66,6 @@ class Plan:
             stop = channel + self.taps
             cut += [Block(i, min(i + self.array.rows, stop)) for i in range(channel, stop, self.array.rows)]
         return tuple(cut)
-
-    @property
-    def columns_per_array(self) -> int:
-        """Outputs that one array holds."""
-        return max(1, self.array.cols // self.columns_per_weight)
 
     def groups_per_array(self, block: Block) -> int:
         """Groups that share one array along its diagonal."""
@@ -96,8 +94,8 @@ class Plan:
 
     def spread(self, per_block: Tensor) -> Tensor:
         """One value a block and column to one a cell: (…, blocks, groups, columns) -> (…, groups, columns, rows)."""
-        parts = [
-            per_block[..., b, :, :, None].expand(*per_block.shape[:-3], self.groups, self.columns, block.rows)
-            for b, block in enumerate(self.blocks)
-        ]
+        parts = []
+        for b, block in enumerate(self.blocks):
+            values = per_block[..., b, :, :, None]
+            parts.append(values.expand(*values.shape[:-1], block.rows))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)

@@ -8,7 +8,6 @@ from torch import Tensor
 from mho.crossbar.columns import Column, columns
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
-from mho.kernels import reference as kernels
 
 
 def compute(
@@ -39,18 +38,10 @@ def converted(column: Column, adc_range: Tensor | None, seen: Tensor | None = No
     """The outputs of a column's converter, in units of a full weight times a full input; `seen` is what it meets."""
     conversion, y = column.conversion, column.seen() if seen is None else seen
     bound = conversion.range(adc_range, y.dtype)
-    found = convert(y, bound, conversion.half_steps, conversion.unipolar)
+    found = conversion.convert(y, bound)
     if conversion.halvings:
         found = _halved(found, column, bound)
     return found
-
-
-def convert(y: Tensor, bound: Tensor | float, half_steps: float | None, unipolar: bool = False) -> Tensor:
-    """A uniform converter: b q(y/b), with codes -h … h, or 0 … h where it is unipolar."""
-    if half_steps is None:
-        return y
-    found = kernels.quantise(y, bound, half_steps)
-    return (found.clamp(min=0) if unipolar else found) * bound
 
 
 def _halved(y: Tensor, column: Column, bound: Tensor | float) -> Tensor:
@@ -59,8 +50,7 @@ def _halved(y: Tensor, column: Column, bound: Tensor | float) -> Tensor:
     for halving in range(1, column.conversion.halvings + 1):
         if _holds_numbers(clipped) and not bool(clipped.any()):
             break
-        weaker = column.seen_at(2.0**halving)
-        weaker = convert(weaker, bound, column.conversion.half_steps, column.conversion.unipolar)
+        weaker = column.conversion.convert(column.seen_at(2.0**halving), bound)
         y = torch.where(clipped, weaker * 2.0**halving, y)
         clipped = clipped & _clips(weaker, column, bound)
     return y

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mho.crossbar.plan import Plan
+from mho.crossbar.scheme import Scheme
 from mho.hardware import Mapping
 
 
@@ -34,10 +35,12 @@ def weight_scale(matrix: Tensor, plan: Plan, mapping: Mapping) -> Tensor:
     return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
-def normalise(matrix: Tensor, scale: Tensor, plan: Plan, *, clip: bool) -> Tensor:
-    """Weights in units of their scale, within [-1, 1]."""
-    unit = matrix / plan.spread(scale)
-    return unit.clamp(-1, 1) if clip else unit
+def scaled(matrix: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """Weights in units of their scale, within [-1, 1], (groups, columns, rows), and the scale; see `weight_scale`."""
+    mapping = scheme.hw.mapping
+    scale = weight_scale(matrix, scheme.plan, mapping)
+    unit = matrix / scheme.plan.spread(scale)
+    return unit if mapping.clip_sigma is None else unit.clamp(-1, 1), scale
 
 
 def _array_max(size: Tensor, plan: Plan, b: int) -> Tensor:

@@ -19,6 +19,7 @@ from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
 from mho.errors import NotYet
 from mho.hardware import ADC, DAC, Hardware, InputSlice, Readouts
+from mho.kernels.reference import quantise
 
 
 class Conversion(NamedTuple):
@@ -54,6 +55,13 @@ class Conversion(NamedTuple):
             return 1.0 if self.bound is None else self.bound
         return adc_range[self.readout, self.block].to(dtype)
 
+    def convert(self, y: Tensor, bound: Tensor | float) -> Tensor:
+        """A uniform converter of range b: b q(y/b), with codes -h … h, or 0 … h where it is unipolar."""
+        if self.half_steps is None:
+            return y
+        found = quantise(y, bound, self.half_steps)
+        return (found.clamp(min=0) if self.unipolar else found) * bound
+
 
 @dataclass(frozen=True, eq=False)
 class Scheme:
@@ -61,6 +69,7 @@ class Scheme:
 
     Attributes:
         hw: The hardware.
+        shape: Of the weight, in torch's layout.
         plan: Where the matrix stands on arrays.
         kernel: Spatial size of the kernel, () for a linear layer.
         readouts: How planes of cells are read.
@@ -73,11 +82,13 @@ class Scheme:
         lossless: Nothing between the layer's input and the digital sum loses or adds anything.
         needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
         needs_adc_range: An ADC's range comes from data.
+        fits_a_byte: One conversion says all of the output, in whole codes of a byte.
         passes: Tensors of the size of the outputs that a conversion makes: products, and what noise and IR drop take.
         only_by_reference: Why the fused executor cannot compute this product; empty where it can.
     """
 
     hw: Hardware
+    shape: tuple[int, ...]
     plan: Plan
     kernel: tuple[int, ...]
     readouts: Readouts
@@ -90,6 +101,7 @@ class Scheme:
     lossless: bool
     needs_input_range: bool
     needs_adc_range: bool
+    fits_a_byte: bool
     passes: int
     only_by_reference: str
 
@@ -122,10 +134,11 @@ class Scheme:
         exact = not (converted or noisy or hw.ir_drop.scale)
         lossless = exact and not any(c.halvings for c in every)
         return cls(
-            hw, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
+            hw, shape, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
             noisy, lossless,
             needs_input_range=not per_vector and not exact,
             needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
+            fits_a_byte=len(every) == 1 and (half := every[0].half_steps) is not None and half <= 127 and half == int(half),
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
             only_by_reference=_only_by_reference(every),
         )  # fmt: skip

@@ -49,8 +49,8 @@ def forward(
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     reach: Tensor | float = 1.0 if input_range is None else input_range.to(x.dtype)
-    codes = held.codes if held.codes is not None and held.codes.hooks and _fits_a_byte(held) else None
-    kept: list[Kept] = []
+    codes = held.codes if held.codes is not None and held.codes.hooks and held.scheme.fits_a_byte else None
+    coded: list[tuple[Kept, Tensor | float]] | None = None if codes is None else []
     y: Tensor = _Product.apply(
         x,
         reach,
@@ -58,16 +58,15 @@ def forward(
         held,
         operator,
         adc_range,
-        kept,
-        codes is not None,
+        coded,
         *[operand.weight for operand in held.operands],
     )  # type: ignore[no-untyped-call]
-    if codes is not None:
-        (conversion,), (operand,), half = held.scheme.conversions, held.operands, held.scheme.conversions[0].half_steps
+    if codes is not None and coded:
+        (kept, bound), (operand,), half = coded[0], held.operands, held.scheme.conversions[0].half_steps
         assert half is not None
-        factor = operand.gain * reach * (conversion.range(adc_range, x.dtype) / half)
+        factor = operand.gain * reach * (bound / half)
         shift = torch.zeros_like(factor) if bias is None else bias.detach()
-        codes.note(y, Single(kept[0], factor.detach(), shift))
+        codes.note(y, Single(kept, factor.detach(), shift))
     return y
 
 
@@ -75,16 +74,14 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, reach: Tensor | float, bias: Tensor | None, held: Held, operator: Operator,
-        adc_range: Tensor | None, kept: list[Kept], codes: bool, *weights: Tensor,
+        adc_range: Tensor | None, coded: list[tuple[Kept, Tensor | float]] | None, *weights: Tensor,
     ) -> Tensor:  # fmt: skip
-        total = walk(held, operator, x, reach, adc_range, bias, None, kept, codes)
-        learned = isinstance(reach, Tensor) and reach.requires_grad
-        ctx.scheme, ctx.operator, ctx.kept = held.scheme, operator, [Kept(k.mask, None, k.layout) for k in kept]
+        ctx.scheme, ctx.operator, ctx.kept = held.scheme, operator, []
         ctx.gains = [operand.gain for operand in held.operands]
-        ctx.reach = None if isinstance(reach, Tensor) else reach
-        ctx.save_for_backward(
-            x, reach if isinstance(reach, Tensor) else None, bias, total if learned else None, *weights
-        )
+        total = walk(held, operator, x, reach, adc_range, bias, None, ctx.kept, coded)
+        learned = reach if isinstance(reach, Tensor) and reach.requires_grad else None
+        ctx.reach = reach if learned is None else None
+        ctx.save_for_backward(x, learned, bias, None if learned is None else total, *weights)
         return total
 
     @staticmethod
@@ -94,12 +91,13 @@ class _Product(torch.autograd.Function):
         if torch.is_grad_enabled():  # somebody differentiates the gradient
             return _again(ctx, g, x, reach, bias, weights)
         learned, half, axis = out is not None, scheme.input_steps, -1 if operator.transposed else operator.axis
-        needs_x, needs_weights = ctx.needs_input_grad[0] or learned, any(ctx.needs_input_grad[8:])
+        needs_x, needs_weights = ctx.needs_input_grad[0] or learned, any(ctx.needs_input_grad[7:])
         parts, gradients = [], []
         for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-            raw, to_input = operator.take(x, block, scheme.plan), None
+            raw, to_input = x if len(scheme.blocks) == 1 else operator.take(x, block, scheme.plan), None
             u = quantise(raw, reach, half, axis, passing=True)
-            for at in (c.operand for c in conversions):
+            for conversion in conversions:
+                at = conversion.operand
                 to_y = read_out_back(g, ctx.gains[at] * reach, ctx.kept[at])
                 to_u, to_weight = operator.back(to_y, u, weights[at], needs_x, needs_weights)
                 to_input = to_u if to_input is None else to_input + to_u
@@ -114,7 +112,7 @@ class _Product(torch.autograd.Function):
             # r stands in front of the output and in the codes: ∂y/∂r = (y - b)/r - (∂y/∂x) x/r.
             inner = (g * out).sum() - (to_x * x).sum()
             to_reach = (inner if to_bias is None else inner - (to_bias * bias).sum()) / reach
-        return (to_x if ctx.needs_input_grad[0] else None, to_reach, to_bias, *[None] * 5, *gradients)
+        return (to_x if ctx.needs_input_grad[0] else None, to_reach, to_bias, *[None] * 4, *gradients)
 
 
 def _again(
@@ -133,10 +131,4 @@ def _again(
         total = total if bias is None else total + operator.per_column(bias)
         needed = [t for t in (x, reach, bias, *weights) if isinstance(t, Tensor) and t.requires_grad]
         found = dict(zip(map(id, needed), torch.autograd.grad(total, needed, g, create_graph=True), strict=True))
-    return (*(found.get(id(t)) for t in (x, reach, bias)), *[None] * 5, *(found.get(id(w)) for w in weights))
-
-
-def _fits_a_byte(held: Held) -> bool:
-    """True when one conversion says all of the output, in codes of a byte."""
-    half = held.scheme.conversions[0].half_steps
-    return len(held.operands) == 1 and half is not None and half <= 127 and half == int(half)
+    return (*(found.get(id(t)) for t in (x, reach, bias)), *[None] * 4, *(found.get(id(w)) for w in weights))

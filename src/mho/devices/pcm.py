@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from mho.devices.phase_change import PhaseChangeCell
-from mho.devices.polynomial import polynomial
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 
@@ -47,7 +46,8 @@ class PCM(PhaseChangeCell):
 
     def sigma_programming_us(self, r: Tensor) -> Tensor:
         """Quadratic in r, scaled with the range."""
-        return polynomial(r, PROGRAMMING_US) * (self.g_max_us / 25.0)
+        a, b, c = PROGRAMMING_US
+        return (a + r * (b + r * c)) * (self.g_max_us / 25.0)
 
     def nu_statistics(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """Of the fit, or `nu` and `nu_std`."""

@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mho.devices.one_over_f import spread_of_reading
 from mho.hardware.parts import Cell, State
 from mho.rng import Stream
 
@@ -17,6 +16,14 @@ from mho.rng import Stream
 def drifted(g: Tensor, nu: Tensor, t_s: float, t0_s: float) -> Tensor:
     """g ((t + t₀) / t₀)^-ν."""
     return g if t_s == 0 else g * torch.exp(-nu * math.log((t_s + t0_s) / t0_s))
+
+
+def spread_of_reading(t_s: float, t_read_s: float) -> float:
+    """sqrt(ln((t + t_r) / 2 t_r)): growth of 1/f noise between a reading of duration t_r and an age t.
+
+    Zero for t <= t_r, where the logarithm would be negative (Nandakumar et al., ICECS 2019).
+    """
+    return math.sqrt(math.log((t_s + t_read_s) / (2 * t_read_s))) if t_s > t_read_s else 0.0
 
 
 class PhaseChangeCell(Cell):
@@ -52,13 +59,12 @@ class PhaseChangeCell(Cell):
 
     def program(self, target: Tensor, draw: Stream) -> State:
         """State "g", "nu", "q"."""
-        r, g = target / self.g_max_us, target
+        r, g, nu = target / self.g_max_us, target, draw.normal("nu", target.shape, like=target)
         if self.programming_noise:
             noise = draw.normal("programming", target.shape, like=target)
             g = (target + self.programming_noise * self.sigma_programming_us(r) * noise).clamp(min=0)
         mean, std = self.nu_statistics(r)
-        nu = self.drift * (mean + std * draw.normal("nu", target.shape, like=target)).abs()
-        return {"g": g, "nu": nu, "q": self.reading(g / self.g_max_us)}
+        return {"g": g, "nu": self.drift * (mean + std * nu).abs(), "q": self.reading(g / self.g_max_us)}
 
     def age(self, state: State, t_s: float) -> Tensor:
         """Power law with the cell's own exponent."""

@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from mho.devices.one_over_f import spread_of_reading
-from mho.devices.phase_change import drifted
+from mho.devices.phase_change import drifted, spread_of_reading
 from mho.hardware.definition import Definition
 from mho.hardware.parts import Cell, State
 from mho.rng import Stream

@@ -56,12 +56,12 @@ class Form(NamedTuple):
     chunks: int
 
 
-def suits(*tensors: Tensor | None) -> bool:
-    """True when the fast kernels can take these tensors: float32 on the CPU, nothing traced or differentiated."""
+def suits(*given: Tensor | float | None) -> bool:
+    """True when the fast kernels can take the tensors among these: float32 on the CPU, nothing traced or differentiated."""
     if torch.compiler.is_compiling():
         return False
-    for x in tensors:
-        if x is None:
+    for x in given:
+        if not isinstance(x, Tensor):
             continue
         if type(x) not in (Tensor, torch.nn.Parameter) or x.dtype != torch.float32 or x.device.type != "cpu":
             return False
@@ -96,6 +96,19 @@ def form(y: Tensor, axis: int, *, planar: bool) -> Form | None:
         return None
     chunks = images * -(-columns * pixels // length)
     return Form(images, columns, pixels, length, layout, shape, axis, chunks)
+
+
+def fit(y: Tensor, at: Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None) -> bool:
+    """True when all tensors lie as `y` does, and the result can be written to `target`."""
+    alike = (spread,) if drop is None else (spread, drop.a, drop.placed)
+    for t in alike:
+        if t is not None and (t.shape != y.shape or t.stride() != y.stride()):
+            return False
+    if target is None:
+        return True
+    return target.shape == y.shape and (
+        target.is_contiguous() if at.layout == _ROWS_TO_PLANAR else target.stride() == y.stride()
+    )
 
 
 def _in_rows(x: Tensor, axis: int) -> bool:

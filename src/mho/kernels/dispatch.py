@@ -68,15 +68,14 @@ def read_out(
     The result goes to `out` where that is given and nothing is added to a total.
     """
     target = out if total is None else total
-    others = _others(spread, drop, bound)
-    if cpu.suits(y, factor, shift, target, *others):
+    if cpu.suits(y, factor, shift, target, spread, bound, *(drop or ())):
         at = cpu.form(y, axis, planar=planar)
-        if at is not None and _fit(y, at, target, spread, drop):
+        if at is not None and cpu.fit(y, at, target, spread, drop):
             return cpu.read_out(
                 y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
                 shift=shift, out=target, add=total is not None,
             )[0]  # fmt: skip
-    kernels: Any = gpu if gpu.suits(y, factor, shift, total, *others) else reference
+    kernels: Any = gpu if gpu.suits(y, factor, shift, total, spread, bound, *(drop or ())) else reference
     found: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar)
     return found if out is None or total is not None else out.copy_(found)
 
@@ -87,11 +86,12 @@ def read_out_kept(
     total: Tensor | None = None, planar: bool = False, codes: bool = False,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
     """See `reference.read_out_kept`. A fast kernel may reuse `y` and `total`."""
-    others = _others(spread, drop, bound)
     given = (axis, bound, half_steps, variance, spread, drop, shift, total, planar, codes)
-    at = cpu.form(y, axis, planar=planar) if cpu.suits(y, factor, shift, total, *others) else None
-    if at is None or not _fit(y, at, total, spread, drop):
-        kernels: Any = gpu if gpu.suits(y, factor, shift, total, *others) else reference
+    suited = cpu.suits(y, factor, shift, total, spread, bound, *(drop or ()))
+    at = cpu.form(y, axis, planar=planar) if suited else None
+    if at is None or not cpu.fit(y, at, total, spread, drop):
+        suited = gpu.suits(y, factor, shift, total, spread, bound, *(drop or ()))
+        kernels: Any = gpu if suited else reference
         found: tuple[Tensor, Kept] = kernels.read_out_kept(y, factor, *given)
         return found
     mask = None if half_steps is None else cpu.empty_mask(at)
@@ -125,20 +125,3 @@ def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     if isinstance(kept.layout, gpu.Form):
         return gpu.decode(kept, factor, shift)
     return reference.decode(kept, factor, shift)
-
-
-def _others(spread: Tensor | None, drop: Drop | None, bound: Tensor | float) -> tuple[Tensor | None, ...]:
-    """The tensors of a read-out that lie as the outputs do, and the range."""
-    taken = (None, None) if drop is None else (drop.a, drop.placed)
-    return (spread, *taken, bound if isinstance(bound, Tensor) else None)
-
-
-def _fit(y: Tensor, at: cpu.Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None) -> bool:
-    """True when all tensors lie as `y` does, and the result can be written to `target`."""
-    alike = (spread,) if drop is None else (spread, drop.a, drop.placed)
-    for t in alike:
-        if t is not None and (t.shape != y.shape or t.stride() != y.stride()):
-            return False
-    if target is None:
-        return True
-    return target.shape == y.shape and (target.is_contiguous() if at.layout == 2 else target.stride() == y.stride())

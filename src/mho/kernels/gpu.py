@@ -48,9 +48,9 @@ class Form(NamedTuple):
         return self.columns, *divisor(self.inner), *divisor(self.columns)
 
 
-def suits(*tensors: Tensor | None) -> bool:
-    """True when the kernels can take these tensors: on one CUDA device, nothing traced, captured or differentiated."""
-    found = [x for x in tensors if x is not None]
+def suits(*given: Tensor | float | None) -> bool:
+    """True when the kernels can take the tensors among these: on one CUDA device, nothing traced, captured or differentiated."""
+    found = [x for x in given if isinstance(x, Tensor)]
     if torch.compiler.is_compiling() or not found or not found[0].is_cuda:
         return False
     for x in found:

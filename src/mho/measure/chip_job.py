@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
 from mho.chip import fuse, program
+from mho.chip.fuse import Fusion
 from mho.measure.evaluate import measure
 from mho.measure.shared import parts, together
 from mho.measure.test_data import TestData
@@ -28,6 +29,7 @@ class ChipJob:
         seed: Root seed.
         recalibrations: What a chip goes through at each age, in order.
         refresh_s: Seconds after which it is programmed anew, again and again, or None.
+        fusion: What can be fused in its networks; None: each is looked at, for recalibrations may change them.
     """
 
     net: nn.Module
@@ -36,9 +38,10 @@ class ChipJob:
     seed: int
     recalibrations: tuple[Recalibration, ...] = ()
     refresh_s: float | None = None
+    fusion: Fusion | None = None
 
-    def __call__(self, index: int) -> list[Measurement]:
-        """Measurements at every age."""
+    def __call__(self, index: int, data: TestData | None = None) -> list[Measurement]:
+        """Measurements at every age, of other data than the job's where they are given."""
         chip = program(self.net, self.seed, chip=index)
         measured = []
         for age in self.ages:
@@ -51,8 +54,11 @@ class ChipJob:
             if self.recalibrations:
                 noise = partial(reads, "recalibrate", self.seed, index, repr(age))
                 net = recalibrated(chip.at(since, read=1), net, self.recalibrations, noise)
-            net = fuse(net, inplace=True)
-            measured.append(measure(net, self.data, chip=index, age_s=age, address=("read", self.seed, index)))
+            if self.fusion is None:
+                net = fuse(net, inplace=True)
+            else:
+                self.fusion.apply(net)
+            measured.append(measure(net, data or self.data, chip=index, age_s=age, address=("read", self.seed, index)))
         return measured
 
 
@@ -71,7 +77,7 @@ class PassJob:
     def __call__(self, first: int) -> list[Measurement]:
         """Measurements at every age, each of all chips together."""
         seen = [
-            [(m, where) for m in replace(self.one, data=part)(first + i)]
+            [(m, where) for m in self.one(first + i, part)]
             for i, (part, where) in enumerate(parts(self.one.data, self.share, "share", self.one.seed, first))
         ]
         return [together(at_one_age) for at_one_age in zip(*seen, strict=True)]

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mho import __version__
+from mho.chip.fuse import Fusion
 from mho.errors import BadInput, WrongSetting
 from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
@@ -134,7 +135,9 @@ def drift(
     if limit % share:
         raise WrongSetting(f"chips = {chips}", f"{share} chips share a pass: give a multiple of {share}", path="chips")
     recalibrations = _recalibrations(recalibrate)
-    job = ChipJob(net, test, tuple(ages), seed, recalibrations, None if refresh is None else _interval(refresh))
+    interval = None if refresh is None else _interval(refresh)
+    fusion = None if recalibrations else Fusion.of(net)
+    job = ChipJob(net, test, tuple(ages), seed, recalibrations, interval, fusion)
     header = _header(
         job, name=name or type(net).__name__, command=command, confidence=confidence, max_chips=limit,
         target_half_width=wanted, chips_per_pass=share,

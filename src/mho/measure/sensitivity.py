@@ -149,7 +149,7 @@ def weight_errors(aged: nn.Module) -> dict[str, Tensor]:
 
 def cells_of(chip: Chip, views: Sequence[MatrixView]) -> int:
     """Cells that the matrices take on a chip."""
-    return sum(g.numel() for view in views for g in chip.arrays[view.matrix.path].targets)
+    return sum(state["g"].numel() for view in views for state in chip.arrays[view.matrix.path].states)
 
 
 def _layers(net: nn.Module, *, programmed: bool = False) -> dict[str, list[MatrixView]]:

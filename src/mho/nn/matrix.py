@@ -41,7 +41,7 @@ class AnalogMatrix(nn.Module):
         super().__init__()
         self.hw, self.path = hw, path
         self.source = Ideal()
-        self._scheme: tuple[Hardware, tuple[int, ...], Scheme] | None = None
+        self._scheme: Scheme | None = None
         for name in _OPTIONAL:
             self.register_buffer(name, None)
 
@@ -59,11 +59,11 @@ class AnalogMatrix(nn.Module):
     def scheme(self, weight: Tensor, operator: Operator) -> Scheme:
         """The conversions of a product with this weight's shape; kept while neither it nor the hardware changes."""
         kept = self._scheme
-        if kept is not None and kept[0] is self.hw and kept[1] == weight.shape:
-            return kept[2]
+        if kept is not None and kept.hw is self.hw and kept.shape == weight.shape:
+            return kept
         made = Scheme.of(operator, tuple(weight.shape), self.hw, self.path)
         if not torch.compiler.is_compiling():
-            self._scheme = (self.hw, tuple(weight.shape), made)
+            self._scheme = made
         return made
 
     @property

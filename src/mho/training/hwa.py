@@ -145,6 +145,7 @@ class Session:
         self._before: list[tuple[AnalogMatrix, Source]] = [
             (view.matrix, view.matrix.source) for view, _ in self._views()
         ]
+        self._sources: dict[AnalogMatrix, Injected] = {}
         self._schemes: dict[tuple[str, float], Scheme] = {}
         self._codes = Codes()
         graph = trace(net)
@@ -181,7 +182,7 @@ class Session:
         if not self.attached:
             return
         self.attached = False
-        self._close()
+        self._leave()
         for matrix, source in self._before:
             if isinstance(matrix.source, Injected) and matrix.source.codes is self._codes:
                 matrix.source = source
@@ -217,15 +218,12 @@ class Session:
 
     def _enter(self, net: nn.Module, arguments: Any) -> None:
         """While the network runs, what autograd saves of the products' outputs is kept as codes."""
-        self._close()  # an interrupted pass (Ctrl-C) has not come to its end
+        self._leave()  # an interrupted pass (Ctrl-C) has not come to its end
         keep = self.attached and net.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         if keep and torch._C._functorch.peek_interpreter_stack() is None:
             self._codes.__enter__()
 
-    def _leave(self, net: nn.Module, arguments: Any, output: Any) -> None:
-        self._close()
-
-    def _close(self) -> None:
+    def _leave(self, *_: Any) -> None:
         while self._codes.hooks:
             self._codes.__exit__(None, None, None)
 
@@ -233,21 +231,25 @@ class Session:
         recipe, draw = self.recipe, Stream(("hwa", self.seed, self.done))
         strength = recipe.schedule.strength(min(1.0, self.done / max(1, self.steps - 1)))
         clean = recipe.clean > 0 and float(draw.uniform("clean", (1,))) < recipe.clean
-        through = recipe.gradient == "straight_through"
         for view, factor in self._views():
-            matrix, here, change = view.matrix, strength * factor, None
-            if recipe.weights and here and not clean:
-                scheme = matrix.scheme(view.weight, view.operator)
-                change = _Change(recipe.weights, scheme, draw / matrix.path, here)
-            scheme = self._with_noise(view, recipe.products * factor * round(strength * _LEVELS) / _LEVELS)
-            matrix.source = Injected(scheme, change, through, self._codes, self._channels_last)
+            matrix, here = view.matrix, strength * factor
+            scheme = matrix.scheme(view.weight, view.operator)
+            source = self._sources.get(matrix)
+            if source is None:
+                through = recipe.gradient == "straight_through"
+                source = self._sources[matrix] = Injected(scheme, None, through, self._codes, self._channels_last)
+            injected = recipe.weights and here and not clean
+            source.change = _Change(recipe.weights, scheme, draw / matrix.path, here) if injected else None
+            products = recipe.products * factor * round(strength * _LEVELS) / _LEVELS
+            source.scheme = scheme if products == 1 else self._with_noise(view, scheme, products)
+            matrix.source = source
 
-    def _with_noise(self, view: MatrixView, factor: float) -> Scheme:
+    def _with_noise(self, view: MatrixView, scheme: Scheme, factor: float) -> Scheme:
         """The scheme of a matrix on hardware with its noise of products and its IR drop times a factor."""
         matrix = view.matrix
         noise, drop = matrix.hw.noise, matrix.hw.ir_drop
-        if factor == 1 or not (noise.output or noise.input or noise.weight or drop.scale):
-            return matrix.scheme(view.weight, view.operator)
+        if not (noise.output or noise.input or noise.weight or drop.scale):
+            return scheme
         found = self._schemes.get((matrix.path, factor))
         if found is None:
             sizes = {name: getattr(noise, name) * factor for name in ("output", "input", "weight")}
