@@ -32,7 +32,7 @@ class _Plain(pickle.Unpickler):
 
 
 def read_pickle(content: bytes, *, path: str) -> dict[str, Any]:
-    """A dict of numbers, texts, lists and arrays, as Python 2 or 3 pickled it; its keys as text.
+    """A dict of numbers, texts, lists and arrays, as Python 2 or 3 pickled it (protocols up to 4); its keys as text.
 
     Raises:
         BadInput: The file is damaged, holds something else, or names objects that would run code.
