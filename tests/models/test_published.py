@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from mho.data import load
 from mho.errors import BadInput
 from mho.models import published, published_names, resolve
+from mho.models.published_table import NETWORKS
 
 needs_data = pytest.mark.skipif(
     "MHO_DATA" not in os.environ, reason="MHO_DATA is not set: published weights and data sets are not here"
@@ -99,29 +99,46 @@ def test_compressed_weights_keep_their_few_values():
     assert len(net.stem.weight.unique()) <= 256
 
 
-def test_without_the_folder_the_way_out_is_named(monkeypatch):
-    monkeypatch.delenv("MHO_DATA", raising=False)
-    with pytest.raises(BadInput, match="MHO_DATA is not set -> set it to the folder"):
-        published("stories260k")
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     (tmp_path / "weights").mkdir()
     monkeypatch.setenv("MHO_DATA", str(tmp_path))
-    entry = {"licence": "MIT", "source": "here", "measured": {"top1": 0.5}}
-    (tmp_path / "weights" / "index.json").write_text(json.dumps({"kws_dscnn_mlperf": entry}))
     return tmp_path / "weights"
 
 
-def test_incomplete_folders_are_refused(folder):
-    with pytest.raises(BadInput, match=r"kws_dscnn_mlperf\.safetensors' is missing from the folder"):
-        published("kws_dscnn_mlperf")
-    with pytest.raises(BadInput, match="no usable entry 'stories260k'"):
-        published("stories260k")
-    (folder / "index.json").write_text("{")
-    with pytest.raises(BadInput, match="no usable entry"):
-        published("kws_dscnn_mlperf")
+@pytest.mark.parametrize("name", published_names())
+def test_without_the_file_the_way_out_is_named(folder, monkeypatch, tmp_path, name):
+    with pytest.raises(BadInput, match=f"'weights/.*' is missing from .* -> mho data fetch {name}"):
+        published(name)
+    monkeypatch.delenv("MHO_DATA")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(BadInput, match=f"while MHO_DATA is not set -> mho data fetch {name}"):
+        published(name)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(
+    ("name", "factory"), [("cifar10_resnet32", "resnet32"), ("cifar10_resnet14b_crosssim", "resnet14b")]
+)
+def test_the_checkpoints_of_the_authors_are_read_as_they_are(folder, name, factory, wrapped):
+    entry = NETWORKS[name]
+    net = resolve(factory)
+    state = {key: value for key, value in net.state_dict().items() if not key.endswith("num_batches_tracked")}
+    for theirs, ours in entry.renamed:
+        state = {f"{theirs}{k.removeprefix(ours)}" if k.startswith(ours) else k: v for k, v in state.items()}
+    held = {"state_dict": {f"module.{k}": v for k, v in state.items()}, "best_prec1": 90.0} if wrapped else state
+    if wrapped and entry.renamed:
+        pytest.skip("these authors wrap nothing")
+    torch.save(held, folder / entry.checkpoint, _use_new_zipfile_serialization=not wrapped)
+    found, info = published(name)
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in found.state_dict().items())
+    assert entry.checkpoint in info.source
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(folder):
+    torch.save({"state_dict": print}, folder / NETWORKS["cifar10_resnet20"].checkpoint)
+    with pytest.raises(BadInput, match="reading those would run code"):
+        published("cifar10_resnet20")
 
 
 def test_weights_of_another_network_are_refused(folder):

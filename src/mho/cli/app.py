@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from mho.cli import advise, calibrate, demo, drift, hardware, info, study, train
+from mho.cli import advise, calibrate, data, demo, drift, hardware, info, study, train
 from mho.errors import MhoError
 
 _INTERRUPTED = 130
@@ -25,6 +25,7 @@ app.command("drift")(drift.drift)
 app.command("advise")(advise.advise)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
+app.add_typer(data.app, name="data")
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(study.app, name="study")
 app.command("info")(info.info)

@@ -1,4 +1,4 @@
-"""CIFAR-10 from lossless strips of 500 images one below the other."""
+"""CIFAR-10 and CIFAR-100: as their author publishes them; CIFAR-10 also from lossless strips of 500 images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from mho._optional import require
+from mho.data.cifar_files import CIFAR10, CIFAR100, SIDE, Layout, class_names, read_published
 from mho.data.dataset import Dataset, check_count
 from mho.data.preparation import IMAGES, choose
-from mho.data.root import data_file
+from mho.data.root import data_file, data_root, missing
 from mho.errors import BadInput
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_SIDE = 32
 _IN_STRIP = 500
 
 
@@ -25,20 +25,53 @@ def cifar10(*, split: str = "test", prep: str = "imagenet", n: int | None = None
     Args:
         split: ``"test"`` (10,000 images) or ``"train"`` (50,000).
         prep: Name of a preparation, see `mho.data.preparation.IMAGES`.
-        n: Only the first n; no more files are read than these need.
+        n: Only the first n; of strips, no more files are read than these need.
         batch: Samples in a batch.
 
     Raises:
-        BadInput: `MHO_DATA` is not set, or a file is missing or damaged.
+        BadInput: A file is missing or damaged.
     """
     choose(split, ("train", "test"), option="split", name="cifar10")
     choose(prep, IMAGES, option="prep", name="cifar10")
-    labels = torch.from_numpy(np.load(data_file("cifar10", f"{split}_labels.npy")).astype(np.int64))
+    if (data_root() / "cifar10" / f"{split}_labels.npy").is_file():
+        labels = torch.from_numpy(np.load(data_file("cifar10", f"{split}_labels.npy", name="cifar10")).astype(np.int64))
+        wanted = len(labels) if n is None else n
+        check_count(wanted, len(labels), name="cifar10")
+        strips = range(-(-wanted // _IN_STRIP))
+        files = [data_file("cifar10", f"{split}_{i:03d}.webp", name="cifar10") for i in strips]
+        images = torch.cat([_strip(file) for file in files])[:wanted]
+        return Dataset(f"cifar10/{split}", IMAGES[prep](images), labels[:wanted], CLASSES, batch)
+    return _published(CIFAR10, split, prep, n, batch, CLASSES)
+
+
+def cifar100(*, split: str = "test", prep: str = "imagenet", n: int | None = None, batch: int = 250) -> Dataset:
+    """Photographs of a hundred classes, (N, 3, 32, 32), in the original order, with the fine labels.
+
+    Args:
+        split: ``"test"`` (10,000 images) or ``"train"`` (50,000).
+        prep: Name of a preparation, see `mho.data.preparation.IMAGES`.
+        n: Only the first n.
+        batch: Samples in a batch.
+
+    Raises:
+        BadInput: A file is missing or damaged.
+    """
+    choose(split, ("train", "test"), option="split", name="cifar100")
+    choose(prep, IMAGES, option="prep", name="cifar100")
+    return _published(CIFAR100, split, prep, n, batch, class_names(CIFAR100))
+
+
+def _published(
+    layout: Layout, split: str, prep: str, n: int | None, batch: int, classes: tuple[str, ...] | None
+) -> Dataset:
+    found = read_published(layout, split)
+    if found is None:
+        raise missing(f"{layout.name}/{layout.python}/{layout.files[split][0]}", name=layout.name)
+    images, labels = found
     wanted = len(labels) if n is None else n
-    check_count(wanted, len(labels), name="cifar10")
-    strips = range(-(-wanted // _IN_STRIP))
-    images = torch.cat([_strip(data_file("cifar10", f"{split}_{i:03d}.webp")) for i in strips])[:wanted]
-    return Dataset(f"cifar10/{split}", IMAGES[prep](images), labels[:wanted], CLASSES, batch)
+    check_count(wanted, len(labels), name=layout.name)
+    names = classes or tuple(map(str, range(layout.classes)))
+    return Dataset(f"{layout.name}/{split}", IMAGES[prep](images[:wanted]), labels[:wanted], names, batch)
 
 
 def _strip(file: Path) -> Tensor:
@@ -49,10 +82,10 @@ def _strip(file: Path) -> Tensor:
             pixels = np.array(picture.convert("RGB"))
     except OSError as error:
         raise BadInput(f"is no image ({error})", "fetch it again", path=str(file)) from error
-    if pixels.shape != (_IN_STRIP * _SIDE, _SIDE, 3):
+    if pixels.shape != (_IN_STRIP * SIDE, SIDE, 3):
         raise BadInput(
-            f"has the shape {pixels.shape}, not {(_IN_STRIP * _SIDE, _SIDE, 3)}",
+            f"has the shape {pixels.shape}, not {(_IN_STRIP * SIDE, SIDE, 3)}",
             "fetch it again",
             path=str(file),
         )
-    return torch.from_numpy(pixels).view(_IN_STRIP, _SIDE, _SIDE, 3).permute(0, 3, 1, 2)
+    return torch.from_numpy(pixels).view(_IN_STRIP, SIDE, SIDE, 3).permute(0, 3, 1, 2)

@@ -25,11 +25,11 @@ def kws(*, split: str = "test", prep: str = "mfcc", n: int | None = None, batch:
         batch: Samples in a batch.
 
     Raises:
-        BadInput: `MHO_DATA` is not set, or the file is missing.
+        BadInput: The file is missing.
     """
     choose(split, ("test",), option="split", name="kws")
     choose(prep, ("mfcc", "int8"), option="prep", name="kws")
-    with np.load(data_file("kws01", "kws01_mfcc.npz")) as stored:
+    with np.load(data_file("kws01", "kws01_mfcc.npz", name="kws")) as stored:
         features, labels = stored["q"].astype(np.float32)[:, None], stored["y"].astype(np.int64)
     inputs = torch.from_numpy(features)
     if prep == "mfcc":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mho.data.cifar10 import cifar10
+from mho.data.cifar10 import cifar10, cifar100
 from mho.data.dataset import Dataset
 from mho.data.digits import digits
 from mho.data.kws import kws
-from mho.data.mnist import mnist
+from mho.data.mnist import fashion_mnist, mnist
 from mho.data.tinystories import tinystories, tinystories_self
 from mho.errors import BadInput, WrongSetting
 from mho.models.spec import Spec, call, find_factory
@@ -16,8 +16,10 @@ from mho.models.spec import Spec, call, find_factory
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "cifar10": cifar10,
-    "kws": kws,
+    "cifar100": cifar100,
     "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "kws": kws,
     "tinystories": tinystories,
     "tinystories-self": tinystories_self,
 }

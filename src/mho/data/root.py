@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mho.models.root import VARIABLE, data_file, data_root
+from mho.models.root import VARIABLE, Missing, data_file, data_root, folder, missing, user_folder
 
-__all__ = ["VARIABLE", "data_file", "data_root"]
+__all__ = ["VARIABLE", "Missing", "data_file", "data_root", "folder", "missing", "user_folder"]

@@ -25,10 +25,10 @@ def tinystories(*, n: int | None = None, batch: int = 1) -> Dataset:
         batch: Stories in a batch.
 
     Raises:
-        BadInput: `MHO_DATA` is not set, or a file is missing.
+        BadInput: A file is missing.
     """
     tokenizer = _tokenizer()
-    text = data_file("tinystories", "tinystories_sample.txt").read_text(encoding="utf8")
+    text = data_file("tinystories", "tinystories_sample.txt", name="tinystories").read_text(encoding="utf8")
     stories = [story.strip() for story in text.split(_SEPARATOR)]
     rows = [torch.tensor(tokenizer.encode(story)[:_LONGEST]) for story in stories if story]
     inputs = pad_sequence([row[:-1] for row in rows], batch_first=True)
@@ -44,14 +44,16 @@ def tinystories_self(*, n: int | None = None, batch: int = 50) -> Dataset:
         batch: Samples in a batch.
 
     Raises:
-        BadInput: `MHO_DATA` is not set, or a file is missing.
+        BadInput: A file is missing.
     """
-    rows = torch.from_numpy(np.load(data_file("tinystories", "self_samples.npy")).astype(np.int64))
+    rows = torch.from_numpy(
+        np.load(data_file("tinystories", "self_samples.npy", name="tinystories-self")).astype(np.int64)
+    )
     return _dataset("tinystories-self", rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), _tokenizer(), n, batch)
 
 
 def _tokenizer() -> Tokenizer:
-    return Tokenizer.read(data_file("tinystories", "tok512.bin"))
+    return Tokenizer.read(data_file("tinystories", "tok512.bin", name="tinystories"))
 
 
 def _dataset(name: str, inputs: Tensor, labels: Tensor, tokenizer: Tokenizer, n: int | None, batch: int) -> Dataset:

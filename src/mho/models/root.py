@@ -1,8 +1,9 @@
-"""The folder of data sets and trained weights, which `MHO_DATA` names."""
+"""The folder of data sets and trained weights: what `MHO_DATA` names, else a folder of the user."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from mho.errors import BadInput
@@ -10,35 +11,73 @@ from mho.errors import BadInput
 VARIABLE = "MHO_DATA"
 
 
+class Missing(BadInput):
+    """A data set, or a file of it, is not in the folder."""
+
+
+def user_folder() -> Path:
+    """Where a user's data lie when nothing else is said.
+
+    ``$XDG_DATA_HOME/mho`` where that variable holds an absolute path; else ``~/.local/share/mho`` on Linux,
+    ``~/Library/Application Support/mho`` on macOS, ``%LOCALAPPDATA%\\mho`` on Windows.
+    """
+    given = os.environ.get("XDG_DATA_HOME", "")
+    if Path(given).is_absolute():
+        return Path(given) / "mho"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "mho"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "mho"
+    return Path.home() / ".local" / "share" / "mho"
+
+
+def folder() -> Path:
+    """The folder that is meant, whether it is there or not."""
+    value = os.environ.get(VARIABLE)
+    return Path(value).expanduser() if value else user_folder()
+
+
 def data_root() -> Path:
-    """The folder that the environment variable `MHO_DATA` names.
+    """The folder that the environment variable `MHO_DATA` names; where it is not set, `user_folder`.
 
     Raises:
-        BadInput: It is not set, or names no folder.
+        BadInput: `MHO_DATA` names no folder.
     """
-    value = os.environ.get(VARIABLE)
-    if not value:
+    place = folder()
+    if os.environ.get(VARIABLE) and not place.is_dir():
         raise BadInput(
-            f"the environment variable {VARIABLE} is not set",
-            f"set it to the folder with the data sets and trained weights: export {VARIABLE}=/path/to/data",
+            f"{VARIABLE} names '{place}', which is no folder",
+            f"set it to the folder with the data sets, or leave it unset: 'mho data fetch' then fills {user_folder()}",
         )
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
-        raise BadInput(f"{VARIABLE} names '{value}', which is no folder", "set it to the folder with the data sets")
-    return folder
+    return place
 
 
-def data_file(*parts: str) -> Path:
+def data_file(*parts: str, name: str) -> Path:
     """A file below `data_root`.
 
+    Args:
+        parts: Its path there.
+        name: The data set or network that it belongs to, for messages.
+
     Raises:
-        BadInput: It is not there.
+        Missing: It is not there.
     """
     file = data_root().joinpath(*parts)
     if not file.is_file():
-        raise BadInput(
-            f"'{'/'.join(parts)}' is missing from the folder that {VARIABLE} names",
-            f"add it, or point {VARIABLE} at a complete folder",
-            path=str(file),
-        )
+        raise missing("/".join(parts), name=name)
     return file
+
+
+def missing(what: str, *, name: str) -> Missing:
+    """The error for something that is not in `data_root`.
+
+    Args:
+        what: The file, or what is looked for.
+        name: The data set or network that it belongs to.
+    """
+    why = f"which {VARIABLE} names" if os.environ.get(VARIABLE) else f"where data lie while {VARIABLE} is not set"
+    return Missing(
+        f"'{what}' is missing from {folder()}, {why}",
+        f"mho data fetch {name} (what that is: mho data list), or point {VARIABLE} at the folder that has it",
+        path=name,
+    )

@@ -1,0 +1,147 @@
+"""`mho data`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Data sets and published weights: what is known, what is here, and how to get the rest.", no_args_is_help=True
+)
+_LINE_S = 5.0
+"""Seconds between two lines of progress where no bar can be drawn."""
+
+
+@app.command("list")
+def list_known() -> None:
+    """Every known data set and network: address, licence, size, and where its checksum stands."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from mho.data.known import KNOWN
+
+    console = Console()
+    for weights, title in ((False, "data sets (--data NAME)"), (True, "networks (published:NAME)")):
+        console.print(f"[bold]{title}[/bold]", highlight=False)
+        for one in (each for each in KNOWN.values() if each.weights == weights):
+            size = f"{one.megabytes:.3g} MB" if one.megabytes else "not fetched"
+            console.print(Text.assemble("  ", (one.name, "bold"), f"  {one.what}; {size}"), soft_wrap=True)
+            rows = [("from", one.page), ("licence", one.licence), ("checked by", one.source)]
+            rows += [("by hand", one.otherwise)] if one.otherwise else []
+            for key, value in rows:
+                console.print(f"      {key}: {value}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        "'digits' comes with scikit-learn. DATA is also a folder of images by class, a .npz file, or module:factory.",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command("where")
+def where() -> None:
+    """The folder that data sets and weights are read from and fetched into."""
+    import os
+
+    from rich.console import Console
+
+    from mho.data.root import VARIABLE, folder
+
+    place = folder()
+    Console(soft_wrap=True).print(str(place), markup=False, highlight=False)
+    why = f"named by {VARIABLE}" if os.environ.get(VARIABLE) else f"the default: {VARIABLE} is not set"
+    there = "" if place.is_dir() else "; it is not there yet, 'mho data fetch' makes it"
+    Console(stderr=True, soft_wrap=True).print(f"({why}{there})", markup=False, highlight=False)
+
+
+@app.command("fetch")
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of 'mho data list'.")],
+) -> None:
+    """Download, verify and unpack; broken off, the same command goes on where it was."""
+    from rich.console import Console
+
+    from mho.data.check import check
+    from mho.data.fetch import fetch as get
+    from mho.data.known import known
+    from mho.data.root import folder
+
+    console = Console(soft_wrap=True)
+    for one in [known(name) for name in names]:
+        if one.files and folder().is_dir() and (found := check(one.name)).state == "right":
+            console.print(f"{one.name} is here already: {found.detail}", markup=False, highlight=False)
+            continue
+        with _progress() as show:
+            place = get(one.name, progress=show)
+        found = check(one.name)
+        console.print(f"{one.name}: {place}: {found.detail}", markup=False, highlight=False)
+        console.print(f"licence: {one.licence}", markup=False, highlight=False)
+
+
+@app.command("check")
+def check(
+    name: Annotated[str | None, typer.Argument(help="A name of 'mho data list'; default: all that is here.")] = None,
+) -> None:
+    """Compare with the published checksums and read all of it; ends with 1 where something is wrong."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from mho.data.check import check as look
+    from mho.data.check import unfinished
+    from mho.data.known import KNOWN, known
+    from mho.data.root import folder
+
+    console, states = Console(soft_wrap=True), []
+    console.print(f"in {folder()}", markup=False, highlight=False)
+    colours = {"right": "green", "partial": "yellow", "wrong": "red", "missing": "dim"}
+    for each in KNOWN if name is None else [known(name).name]:
+        found = look(each)
+        states.append(found.state)
+        if name is None and found.state == "missing":
+            continue
+        console.print(Text.assemble((f"{found.state:8}", colours[found.state]), f"{found.name}: {found.detail}"))
+    for part in unfinished():
+        console.print(f"unfinished: {part}", markup=False, highlight=False)
+    if name is None and (absent := states.count("missing")):
+        console.print(f"{absent} of {len(states)} known are not here: mho data list", markup=False, highlight=False)
+    if "wrong" in states or (name is not None and "missing" in states):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar on a terminal; elsewhere a line at the beginning, every few seconds, and at the end of a file."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=16), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        tasks: dict[str, int] = {}
+
+        def show(name: str, here: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=here, total=total)  # type: ignore[arg-type]
+
+        yield show
+
+
+def _lines(write: Callable[[str], None]) -> Callable[[str, int, int | None], None]:
+    last: dict[str, float] = {}
+
+    def show(name: str, here: int, total: int | None) -> None:
+        if here != total and time.monotonic() < last.get(name, float("-inf")) + _LINE_S:
+            return
+        last[name] = time.monotonic()
+        of = "" if total is None else f" of {total / 1e6:.1f} MB ({here / max(total, 1):.0%})"
+        write(f"{name}: {here / 1e6:.1f}{of or ' MB'}")
+
+    return show
