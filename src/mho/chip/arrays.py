@@ -14,6 +14,7 @@ from mho.crossbar import Cells, Operator, Scheme, effective, hold
 from mho.crossbar.cells import decode, product_variance, scaled, spread_of
 from mho.crossbar.held import with_factors
 from mho.crossbar.reference import convert
+from mho.crossbar.scaling import read_unit
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
 from mho.devices.variation import deviate, deviate_weights
@@ -109,11 +110,15 @@ class Arrays:
     def _read(self, cells: Cells, draw: Stream) -> Tensor:
         """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC where the compensation reads
         the array; IR drop of a single cell's current is left out."""
-        weight, hw = cells.weight, self.scheme.hw
+        hw = self.scheme.hw
         if not hw.compensation.measured():
-            return weight
+            return cells.weight
+        unit = read_unit(self.scale, self.scheme.plan, hw.mapping)
+        weight, drawn = cells.weight, cells.variance
+        if unit is not None:
+            weight, drawn = weight * unit, None if drawn is None else drawn * unit**2
         spread = hw.noise.input**2 * weight.square()
-        spread = spread if cells.variance is None else spread + cells.variance
+        spread = spread if drawn is None else spread + drawn
         noise = draw.normal("noise", weight.shape, like=weight) if self.scheme.noisy else torch.zeros_like(weight)
         seen = torch.empty_like(weight)
         for c in self.scheme.conversions:
@@ -122,7 +127,7 @@ class Arrays:
                 at = (c.readout, ..., slice(block.start, block.stop))
                 y = weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
                 seen[at] = convert(y, c.range(self.adc_range, y.dtype), c.half_steps, c.unipolar)
-        return seen
+        return seen if unit is None else seen / unit
 
 
 def program_arrays(

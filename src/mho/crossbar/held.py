@@ -13,6 +13,7 @@ from mho.crossbar.cells import Cells
 from mho.crossbar.codes import Codes
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
+from mho.crossbar.scaling import read_unit
 from mho.crossbar.scheme import Scheme
 
 
@@ -61,15 +62,19 @@ def hold(cells: Cells, operator: Operator, scheme: Scheme) -> Held:
     def part(matrix: Tensor, block: Block) -> Tensor:
         return operator.part(matrix, block, plan, scheme.kernel)
 
+    size_of, scale = cells.weight, cells.scale
+    if (unit := read_unit(cells.scale, plan, scheme.hw.mapping)) is not None:
+        variance = None if cells.variance is None else cells.variance * unit**2
+        cells, scale = cells._replace(weight=cells.weight * unit, variance=variance), torch.ones_like(cells.scale)
     found = []
     for b, block in enumerate(plan.blocks):
         for k, readout in enumerate(scheme.readouts.columns):
             weight, size, placed = part(cells.weight[k], block), None, None
             if drop.scale:
-                size = weight.abs() * (block.rows / drop.conductance_ratio)
+                size = part(size_of[k], block).abs() * (block.rows / drop.conductance_ratio)
                 placed = part(_placed(cells.weight[k], block), block)
-            variance = None if cells.variance is None else part(cells.variance[k], block)
-            found.append(Operand(weight, readout.factor * cells.scale[b].flatten(), variance, size, placed))
+            drawn = None if cells.variance is None else part(cells.variance[k], block)
+            found.append(Operand(weight, readout.factor * scale[b].flatten(), drawn, size, placed))
         if offset:
             ones = part(torch.ones_like(cells.weight[0]), block)
             found.append(Operand(ones, -offset * cells.scale[b].flatten()))

@@ -21,11 +21,13 @@ def show_age(t_s: float) -> str:
 
 
 def sentence(result: DriftResult, budget: float) -> str:
-    """What holds, for how long, and for which share of the chips.
+    """What holds, for how long, and for which share of the chips; or why nothing can be said.
 
     The yield is told at the first measured age after the mean has left the budget, and at the last age if
     it never does.
     """
+    if reason := result.at_chance(budget):
+        return f"{result.subject}: {reason}."
     life = result.lifetime(budget)
     ages = result.ages_s
     subject, score, limit = result.subject, result.score, result.score.show_budget(budget)
