@@ -49,13 +49,13 @@ class Programmed(Source):
         Raises:
             WrongSetting: The parameter was changed in place: the cells did not change with it.
         """
-        if isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference():
-            if weight._version:  # `Chip.at` gave it a new parameter
-                raise WrongSetting(
-                    "the weight of a programmed chip was changed, but its cells are as they were programmed",
-                    "change the network that to_analog returned (it shares these values), and program it again",
-                    path=matrix.path,
-                )
+        seen = isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference()
+        if seen and weight._version:  # `Chip.at` gave it a new parameter
+            raise WrongSetting(
+                "the weight of a programmed chip was changed, but its cells are as they were programmed",
+                "change the network that to_analog returned (it shares these values), and program it again",
+                path=matrix.path,
+            )
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]
