@@ -17,6 +17,7 @@ from mho.advice.result import Advice
 from mho.advice.trials import Trials
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
+from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
 from mho.rng import whole
 from mho.statistics.intervals import check_confidence
@@ -126,13 +127,13 @@ def advise(
     )
     trials = Trials(
         case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-        name=name or type(model).__name__, hardware=_expression(hw, described),
+        name=name or name_of_network(model), hardware=_expression(hw, described),
         max_seconds=max_seconds, progress=progress or (lambda _: None),
     )  # fmt: skip
     baseline, tried = trials.run(table(effort, remedies))
     notes = _notes(case, reporting, confirmed, trials, validation is None, calibration is None)
     return Advice(
-        subject=f"{name or type(model).__name__} on '{described.label}' with {test.info.name}",
+        subject=f"{name or name_of_network(model)} on '{described.label}' with {test.info.name}",
         budget=budget,
         ages_s=ages,
         digital=(trials.digital[0], trials.digital[1]),

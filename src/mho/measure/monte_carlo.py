@@ -19,6 +19,7 @@ from mho.errors import WrongSetting
 from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
 from mho.measure.in_place import definitions_in_place, hardware_in_place
+from mho.measure.names import name_of_network
 from mho.measure.result import DriftResult, narrow
 from mho.measure.shared import Images, chips_per_pass
 from mho.measure.test_data import TestData
@@ -136,7 +137,7 @@ def drift(
     recalibrations = _recalibrations(recalibrate)
     job = ChipJob(net, test, tuple(ages), seed, recalibrations, None if refresh is None else _interval(refresh))
     header = _header(
-        job, name=name or type(net).__name__, command=command, confidence=confidence, max_chips=limit,
+        job, name=name or name_of_network(net), command=command, confidence=confidence, max_chips=limit,
         target_half_width=wanted, chips_per_pass=share,
     )  # fmt: skip
     store = None if out is None else RunStore(out)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mho.errors import BadInput
+from mho.measure.names import name_of_data
 from mho.store import DataInfo
 from mho.store.digest import Digest
 from mho.tasks import Named, Task
@@ -76,7 +77,7 @@ class TestData:
                 "the data holds no labelled sample", "give at least one batch of (inputs, labels)", path="data"
             )
         classes, listed = _by_class(labels, getattr(batches, "classes", ()))
-        given = str(name or getattr(batches, "name", type(batches).__name__))
+        given = str(name or name_of_data(batches, samples))
         return cls(tuple(held), DataInfo(given, samples, Digest().values(*parts).value(), classes, listed), scored)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
