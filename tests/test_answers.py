@@ -41,7 +41,7 @@ def case(request) -> tuple[nn.Module, nn.Module, Tensor]:
         nn.init.normal_(norm.bias)
     for _ in range(5):
         model.train()(x)
-    net = mho.calibrate(mho.to_analog(model.eval(), "pcm", example=x), [x])
+    net = mho.calibrate(mho.to_analog(model.eval(), "pcm-cells", example=x), [x])
     return model, net if request.param == "converted" else mho.program(net).at("1 day"), x
 
 
@@ -112,7 +112,7 @@ def test_a_forward_that_reads_no_arrays_is_refused_wherever_it_runs(hw):
     for run in (
         lambda: net(x), lambda: chip(x), lambda: mho.fuse(chip)(x), lambda: mho.accuracy(chip, [(x, y)]),
         lambda: mho.drift(net, [(x, y)], times=["1 day"], chips=2),
-        lambda: mho.calibrate(mho.to_analog(model, "pcm"), [x]),
+        lambda: mho.calibrate(mho.to_analog(model, "pcm-cells"), [x]),
     ):  # fmt: skip
         with pytest.raises(NotYet, match=words):
             run()
@@ -142,7 +142,7 @@ class Mixture(nn.Module):
 def test_an_expert_that_never_runs_is_listed_and_everything_works(method):
     torch.manual_seed(0)
     model, x = Mixture().eval(), torch.randn(80, 6)
-    net = mho.to_analog(model, "pcm", example=x)
+    net = mho.to_analog(model, "pcm-cells", example=x)
     said = {w.path: w.reason for w in net.placement if w.placed == "analog"}
     assert [path for path, reason in said.items() if "does not reach it" in reason] == ["experts.2"]
     mho.calibrate(net, [x], method=method)
@@ -231,7 +231,7 @@ def test_layers_of_ones_own_are_recalibrated_too(fit, converted):
         Mixed(9, 4, False),
     )
     x = torch.randn(60, 3, 6, 6)
-    hw = mho.Hardware.preset("pcm").replace(
+    hw = mho.Hardware.preset("pcm-cells").replace(
         **{"cell.programming_noise": 0.0, "cell.read_noise": 0.0, "dac.bits": None, "adc.bits": None, "cell.nu": 0.06,
            "cell.nu_std": 0.0, "compensation": "none"}
     )  # fmt: skip
@@ -283,7 +283,7 @@ def test_forward_derivatives_are_those_of_the_way_back(aged):
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval(),
         torch.randn(2, 3, 6, 6),
     )
-    net = mho.calibrate(mho.to_analog(model, "pcm"), [x])
+    net = mho.calibrate(mho.to_analog(model, "pcm-cells"), [x])
     net = mho.program(net).at("1 h") if aged else net.eval()
     forwards = torch.func.jacfwd(lambda z: net(z[None])[0])(x[0])
     assert forwards.abs().sum() > 1
@@ -301,7 +301,7 @@ def test_an_expert_that_never_runs_has_no_part_in_the_sensitivity():
 
     torch.manual_seed(0)
     x, y = torch.randn(40, 6), torch.randint(0, 3, (40,))
-    net = mho.calibrate(mho.to_analog(Experts(), "pcm", example=x), [x])
+    net = mho.calibrate(mho.to_analog(Experts(), "pcm-cells", example=x), [x])
     found = mho.sensitivity(net, [(x, y)], chips=1)
     assert {layer.path: layer.estimate.quadratic == 0 for layer in found.layers} == {
         "a": False,
@@ -313,7 +313,7 @@ def test_an_expert_that_never_runs_has_no_part_in_the_sensitivity():
 def test_a_drift_of_inputs_that_are_not_finite_is_refused():
     torch.manual_seed(0)
     x, y = torch.randn(40, 6), torch.randint(0, 3, (40,))
-    net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(6, 3)), "pcm"), [x])
+    net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(6, 3)), "pcm-cells"), [x])
     spoiled = x.clone()
     spoiled[3, 2] = torch.nan
     with pytest.raises(BadInput, match="not finite"):

@@ -38,9 +38,27 @@ class Registry(Generic[T]):
         self._builtin = dict(builtin)
         self._registered: dict[str, T] = {}
 
-    def register(self, part: T, name: str | None = None) -> T:
-        """Add a part, under its ``kind`` where no name is given; also a class decorator. The latest of a name counts."""
-        self._registered[_kind(part) if name is None else name] = part
+    def register(self, part: T, name: str | None = None, *, replace: bool = False) -> T:
+        """Add a part, under its ``kind`` where no name is given; also a class decorator.
+
+        Args:
+            part: The part.
+            name: Under which it is found.
+            replace: Take the place of another part of that name.
+
+        Raises:
+            WrongSetting: The name is another part's (a subclass inherits its parent's kind). A class that is defined again
+                in the same place, as notebooks do, replaces itself.
+        """
+        name = _kind(part) if name is None else name
+        found = None if replace else self.get(name)
+        if found is not None and _place(found) != _place(part):
+            raise WrongSetting(
+                f"the {self.noun} '{name}' is there already ({'.'.join(_place(found))})",
+                f"give {getattr(part, '__name__', 'it')} a kind of its own, or say register(..., replace=True)",
+                path=name,
+            )
+        self._registered[name] = part
         return part
 
     def names(self) -> list[str]:
@@ -96,6 +114,12 @@ class Registry(Generic[T]):
                 f"give it a kind of its own, and register it under the entry point group '{self.group}'",
             )
         return part
+
+
+def _place(part: Any) -> tuple[str, str]:
+    """Module and name of where a class or function was written; of an object, those of its class and the object itself."""
+    found = part if hasattr(part, "__qualname__") else type(part)
+    return found.__module__, found.__qualname__
 
 
 def _kind(part: Any) -> str:

@@ -18,7 +18,7 @@ from mho.errors import BadInput, BadResults, NeverPossible, WrongSetting
 from mho.hardware import Hardware
 from mho.measure import TestData
 
-PCM = Hardware.preset("pcm").replace(cell__programming_noise=8.0)
+PCM = Hardware.preset("pcm-cells").replace(cell__programming_noise=8.0)
 TIMES = ["1 day", "1 year"]
 
 

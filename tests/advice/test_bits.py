@@ -16,7 +16,7 @@ from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.training import train
 
-PCM = Hardware.preset("pcm")
+PCM = Hardware.preset("pcm-cells")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_converted_network_does_and_stays_as_it_is(found, task):
     net = mho.to_analog(task[0], PCM)
     before = copy.deepcopy(net.state_dict())
     seen = []
-    again = smallest_bits(net, "pcm", *task[1:], budget=0.03, per_layer=False, progress=seen.append)
+    again = smallest_bits(net, "pcm-cells", *task[1:], budget=0.03, per_layer=False, progress=seen.append)
     assert net.state_dict().keys() == before.keys() and net[0].matrix.hw == PCM
     assert tuple(seen) == again.uniform and not again.layers and not again.by_layer
     assert [t.mean for t in again.uniform[:4]] == [t.mean for t in found.uniform[:4]]

@@ -17,7 +17,7 @@ from mho.measure.sensitivity import sensitivity
 from mho.measure.sensitivity_result import LayerSensitivity, SensitivityResult
 from mho.models import digits_cnn
 
-PCM = Hardware.preset("pcm")
+PCM = Hardware.preset("pcm-cells")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from mho.calibration.kept import Kept
 from mho.crossbar import Operator
 from mho.hardware import Hardware
 
-PCM = Hardware.preset("pcm", dac__bits=None)
+PCM = Hardware.preset("pcm-cells", dac__bits=None)
 V = np.linspace(-10, 10, 200_001)
 DENSITY = np.exp(-V * V / 2) / np.sqrt(2 * np.pi) * (V[1] - V[0])
 

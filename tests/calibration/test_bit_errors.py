@@ -14,7 +14,7 @@ from mho.calibration.bit_errors import bit_errors, with_bits
 from mho.errors import BadInput
 from mho.hardware import Hardware
 
-PCM = Hardware.preset("pcm")
+PCM = Hardware.preset("pcm-cells")
 
 
 def _model():

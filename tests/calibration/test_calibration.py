@@ -12,7 +12,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
 from mho.training import train
 
-PCM = Hardware.preset("pcm")
+PCM = Hardware.preset("pcm-cells")
 
 
 def _net(hw=PCM, **changes):

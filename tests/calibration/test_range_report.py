@@ -14,7 +14,7 @@ from mho.calibration.range_report import range_report
 from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
 
-PCM = Hardware.preset("pcm")
+PCM = Hardware.preset("pcm-cells")
 
 
 def _net(hw):

@@ -11,7 +11,7 @@ import mho
 from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
 
-IDEAL, PCM = Hardware.preset("ideal"), Hardware.preset("pcm")
+IDEAL, PCM = Hardware.preset("ideal"), Hardware.preset("pcm-cells")
 QUIET = {"cell.programming_noise": 0.0, "cell.read_noise": 0.0, "dac.bits": None, "adc.bits": None}
 
 
@@ -294,7 +294,7 @@ def test_programming_and_ageing_cost_little():
     from mho.models import published
 
     model, _ = published("cifar10_resnet20")
-    net = mho.calibrate(mho.to_analog(model, "pcm"), [torch.randn(16, 3, 32, 32)])
+    net = mho.calibrate(mho.to_analog(model, "pcm-cells"), [torch.randn(16, 3, 32, 32)])
     x = torch.randn(100, 3, 32, 32)
     with torch.no_grad():
         model(x)

@@ -13,7 +13,7 @@ from torch import nn
 import mho
 import mho.errors
 
-HW = mho.Hardware.of("pcm").replace(array__rows=40)
+HW = mho.Hardware.of("pcm-cells").replace(array__rows=40)
 
 
 def _trained(model: nn.Module, x: torch.Tensor) -> nn.Module:
@@ -238,7 +238,7 @@ def test_what_is_fused_has_no_way_back(case):
     with pytest.raises(mho.errors.WrongSetting, match="folded into its arrays"):
         mho.to_digital(mho.fuse(chip))
     with pytest.raises(mho.errors.WrongSetting, match="converted already"):
-        mho.to_analog(chip, "pcm")
+        mho.to_analog(chip, "pcm-cells")
     with pytest.raises(mho.errors.WrongSetting, match="no chip"):
         mho.fuse(mho.program(mho.calibrate(mho.to_analog(model, HW), [x])))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -18,7 +20,89 @@ def test_presets_survive_yaml_and_say_where_their_numbers_come_from(name, tmp_pa
 
 
 def test_every_preset_of_the_field_is_there():
-    assert {"ideal", "pcm", "hwa-standard", "hermes", "reram", "squeezenet-2022"} <= set(Hardware.presets())
+    assert set(Hardware.presets()) >= {
+        "ideal", "pcm", "pcm-cells", "hwa-standard", "hermes", "reram", "squeezenet-2022", "aihwkit-default", "aihwkit-scaled",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", Hardware.presets())
+def test_every_preset_says_in_its_first_line_what_it_leaves_out(name):
+    hw = Hardware.preset(name)
+    first = (files("mho.hardware") / "presets" / f"{name}.yaml").read_text().splitlines()[0]
+    assert first == f"# {hw.leaves_out()}" == str(hw).splitlines()[0]
+    for words, is_there in {"output noise": hw.noise.output, "IR drop": hw.ir_drop.scale, "stuck cells": bool(hw.faults),
+                            "input converters": hw.dac.half_steps, "output converters": hw.adc.half_steps}.items():  # fmt: skip
+        assert (words in first) != bool(is_there), words
+    assert "temperature" in first
+
+
+def test_what_is_left_out_follows_the_settings():
+    pcm, cells = Hardware.preset("pcm"), Hardware.preset("pcm-cells")
+    assert pcm.noise.output == 0.04 and cells == pcm.replace(name="pcm-cells", sources=cells.sources, noise__output=0.0)
+    assert "output noise" in cells.leaves_out() and "output noise" not in pcm.leaves_out()
+    assert "drift" in cells.replace(cell__drift=0.0).leaves_out() and "drift" not in cells.leaves_out()
+    assert "programming noise, drift, read noise" in Hardware.preset("ideal").leaves_out()
+
+
+def test_changed_settings_stand_behind_the_name(tmp_path):
+    pcm = Hardware.preset("pcm")
+    assert pcm.label == "pcm" and pcm.replace(name="mine", adc__bits=4).label == "mine"
+    changed = pcm.replace(adc__bits=4, noise__output=0.0, compensation="none", digital=["stem"], layers={"a": {"adc.bits": 3}},
+                          variations=[{"sigma": 0.1, "relative_to": "gmax"}])  # fmt: skip
+    assert changed.label == (
+        "pcm, adc.bits=4, noise.output=0, variations=[0.1 of gmax per program], compensation=none, digital=[stem], "
+        "1 layer on other hardware"
+    )
+    pcm.to_yaml(tmp_path / "copy.yaml")
+    (tmp_path / "edited.yaml").write_text((tmp_path / "copy.yaml").read_text().replace("output: 0.04", "output: 0.01"))
+    assert Hardware.from_yaml(tmp_path / "copy.yaml").label == "pcm"
+    assert Hardware.from_yaml(tmp_path / "edited.yaml").label == "pcm, noise.output=0.01"
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "twice.yaml").write_text("preset: pcm\nadc: {bits: 6}\nname: mine\nadc: {bits: 8}\n")
+    with pytest.raises(BadInput, match="the key 'adc' stands twice"):
+        Hardware.from_yaml(tmp_path / "twice.yaml")
+    (tmp_path / "inside.yaml").write_text("preset: pcm\nadc: {bits: 6, bits: 8}\n")
+    with pytest.raises(BadInput, match="the key 'bits' stands twice"):
+        Hardware.from_yaml(tmp_path / "inside.yaml")
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -float("inf")])
+def test_numbers_are_finite(value):
+    for changes in (
+        {"variations": [{"sigma": value, "relative_to": "gmax"}]},
+        {"noise.output": value},
+        {"adc.bound": value},
+    ):
+        with pytest.raises(WrongSetting, match="sigma|output|bound"):
+            Hardware.preset("hwa-standard").replace(**changes)
+
+
+def test_a_clip_that_would_have_no_effect_is_refused():
+    for more in ({"relative_to": "weight_max"}, {"relative_to": "gmax", "redraw": "mvm"}):
+        assert Variation(sigma=0.1, **more).clip == "none" == Variation(sigma=0.1, clip="none", **more).clip
+        for clip in ("positive", "range"):
+            with pytest.raises(WrongSetting, match=f"clip '{clip}' has no effect"):
+                Variation(sigma=0.1, clip=clip, **more)
+    assert Variation(sigma=0.1, relative_to="gmax").clip == "positive"
+    hw = Hardware.preset("pcm", variations=[{"sigma": 0.1, "relative_to": "weight_std"}])
+    assert Hardware.parse(hw.as_dict()) == hw
+
+
+def test_a_class_with_an_inherited_kind_does_not_replace_its_parent():
+    from mho.devices.pcm import PCM
+
+    class Mine(PCM):
+        pass
+
+    with pytest.raises(WrongSetting, match="the cell 'pcm' is there already .*PCM.* kind of its own"):
+        CELLS.register(Mine)
+    assert type(Hardware.preset("pcm").cell) is PCM and CELLS.register(PCM) is PCM
+    try:
+        assert CELLS.register(Mine, replace=True) is Mine and CELLS.find("pcm") is Mine
+    finally:
+        CELLS.register(PCM, replace=True)
 
 
 def test_the_printed_description_explains_every_sigma():
@@ -170,12 +254,12 @@ def test_more_pairs_hold_the_same_weight_with_smaller_errors():
 
 def test_digests_outlast_settings_that_come_later():
     """Those of stored results: the drift study's."""
-    assert Hardware.preset("pcm").digest() == "3d3191d002af"
-    assert "write_verify" in Hardware.preset("pcm").as_dict() and "pairs: 1" in str(Hardware.preset("pcm"))
+    assert Hardware.preset("pcm-cells").digest() == "9bde7168e820"
+    assert "write_verify" in Hardware.preset("pcm-cells").as_dict() and "pairs: 1" in str(Hardware.preset("pcm-cells"))
     for changes in (
         {"write_verify": {"rounds": 2}}, {"layers": {"x": {"adc.bits": 4}}}, {"encoding.pairs": 2}, {"noise.input": 0.1},
     ):  # fmt: skip
-        assert Hardware.preset("pcm", **changes).digest() != "3d3191d002af"
+        assert Hardware.preset("pcm-cells", **changes).digest() != "9bde7168e820"
 
 
 def test_a_converter_of_ones_own_is_kept_or_refused_but_never_lost():

@@ -74,7 +74,7 @@ def case(name: str) -> tuple[nn.Module, list[tuple[Any, Any]], Task | str]:
 def converted(name: str) -> tuple[nn.Module, list[tuple[Any, Any]], Task | str]:
     """On arrays, calibrated."""
     net, data, task = case(name)
-    analog = mho.to_analog(net, "pcm", example=data[0][0][:2] if name not in ("exits", "mean") else None)
+    analog = mho.to_analog(net, "pcm-cells", example=data[0][0][:2] if name not in ("exits", "mean") else None)
     return mho.calibrate(analog, data), data, task
 
 

@@ -21,7 +21,7 @@ from mho.measure.monte_carlo import MIN_CHIPS
 from mho.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
 from mho.store import RunHeader, StoreWarning
 
-PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
+PCM, IDEAL = Hardware.preset("pcm-cells"), Hardware.preset("ideal")
 
 
 class Data(list):
@@ -128,7 +128,7 @@ import sys; sys.path.insert(0, {here!r})
 from test_drift import make_data, make_net
 import mho
 data = make_data()
-mho.drift(make_net(mho.Hardware.preset("pcm"), data), data, ["1 h", "1 y"], chips=100000, out=sys.argv[1])
+mho.drift(make_net(mho.Hardware.preset("pcm-cells"), data), data, ["1 h", "1 y"], chips=100000, out=sys.argv[1])
 """
 
 

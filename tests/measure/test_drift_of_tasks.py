@@ -164,18 +164,18 @@ def test_automatic_runs_need_a_half_width_in_the_unit():
 
 def test_smallest_bits_of_a_regression():
     net, data, task = converted("regression")
-    found = smallest_bits(net, "pcm", data, data, budget=0.05, task=task, per_layer=False)
+    found = smallest_bits(net, "pcm-cells", data, data, budget=0.05, task=task, per_layer=False)
     assert found.dac is not None and found.score.label == "absolute error"
     assert found.uniform[0].at_most <= 0.05 and "V" in str(found) and "absolute error" in str(found)
     with pytest.raises(WrongSetting, match="budget"):
-        smallest_bits(net, "pcm", data, data, budget=0.0, task=task)
+        smallest_bits(net, "pcm-cells", data, data, budget=0.0, task=task)
 
 
 def test_advice_for_a_regression():
     net, data, task = converted("regression")
     names = ["norm recalibration", "output recalibration", "threshold recalibration", "compensation per column"]
     advice = mho.advise(
-        mho.to_digital(net), "pcm", data, calibration=[x for x, _ in data], task=task, effort="quick", times=["1 year"],
+        mho.to_digital(net), "pcm-cells", data, calibration=[x for x, _ in data], task=task, effort="quick", times=["1 year"],
         chips=3, remedies=names, budget=0.0,
     )  # fmt: skip
     reasons = {t.name: t.reason for t in advice.tried if t.result is None}

@@ -13,7 +13,7 @@ from mho.hardware import Hardware
 from mho.measure.in_place import hardware_in_place
 from mho.tasks.score import ACCURACY
 
-PCM = Hardware.preset("pcm")
+PCM = Hardware.preset("pcm-cells")
 BITS = {"0": {"dac.bits": 4, "adc.bits": 5}, "2": {"dac.bits": 6, "adc.bits": 7}}
 
 

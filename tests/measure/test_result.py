@@ -89,7 +89,8 @@ def test_sentence_between() -> None:
 def test_sentence_beyond_and_before() -> None:
     assert _result([[920, 919, 918, 917]] * 3).sentence() == (
         "toy with net on 'pcm' keeps its 1 % budget for at least 1 month, the last age measured; "
-        "100 % [44, 100] of chips are still inside then."
+        "100 % [44, 100] of chips are still inside then (up to 71 % of all chips may be worse than the 3 measured; 72 would "
+        "tell of one in twenty)."
     )
     assert _result([[900 - c] * 4 for c in range(4)]).sentence() == (
         "toy with net on 'pcm' is outside its 1 % budget from the first age measured, after 1 min: "

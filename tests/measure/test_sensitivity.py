@@ -19,7 +19,7 @@ from mho.measure.sensitivity import sensitivity, weight_errors
 from mho.measure.sensitivity_result import _ranks, _spearman
 from mho.models import digits_cnn
 
-PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
+PCM, IDEAL = Hardware.preset("pcm-cells"), Hardware.preset("ideal")
 
 
 @pytest.fixture(scope="module")

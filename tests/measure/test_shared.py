@@ -17,7 +17,7 @@ from mho.measure import DriftResult, TestData
 from mho.measure.shared import STOPPED, chips_per_pass, parts
 from mho.statistics import mean_interval, variance_split
 
-HW = Hardware.preset("pcm")
+HW = Hardware.preset("pcm-cells")
 
 
 class Data(list):

@@ -10,7 +10,7 @@ import mho
 
 
 def _net(layer, sigma, x, **changes):
-    hw = mho.Hardware.preset("pcm", dac={"bits": None}, adc={"bits": None}, noise={"input": sigma}, **changes)
+    hw = mho.Hardware.preset("pcm-cells", dac={"bits": None}, adc={"bits": None}, noise={"input": sigma}, **changes)
     net = mho.to_analog(layer, hw)
     return mho.calibrate(net, [x]).eval()
 

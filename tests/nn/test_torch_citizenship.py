@@ -75,7 +75,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 CONVOLUTIONS = ["conv2d", "conv3d", "conv_transpose", "depthwise", "own"]
 IDEAL = Hardware.preset("ideal").replace(array__rows=20)
 QUANTISED = IDEAL.replace(dac={"bits": 8}, adc={"bits": 8})
-PCM = Hardware.preset("pcm").replace(array__rows=20)
+PCM = Hardware.preset("pcm-cells").replace(array__rows=20)
 HARDWARE = {
     "ideal": IDEAL,
     "quantised": QUANTISED,

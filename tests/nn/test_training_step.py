@@ -16,7 +16,7 @@ from mho.crossbar.codes import Codes, Single
 from mho.nn.source import Injected
 from mho.rng import reads
 
-HW = mho.Hardware.of("pcm").replace(array__rows=40, array__cols=64)
+HW = mho.Hardware.of("pcm-cells").replace(array__rows=40, array__cols=64)
 CASES = {
     "linear": (lambda: nn.Linear(90, 13), (6, 90)),
     "linear one vector": (lambda: nn.Linear(20, 13), (20,)),

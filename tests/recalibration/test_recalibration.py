@@ -21,7 +21,7 @@ from mho.recalibration import (
     Recalibration,
 )
 
-PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
+PCM, IDEAL = Hardware.preset("pcm-cells"), Hardware.preset("ideal")
 
 
 def _x(n=120, seed=3):

@@ -12,7 +12,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
 from mho.recalibration import RecalibrateAffine
 
-PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
+PCM, IDEAL = Hardware.preset("pcm-cells"), Hardware.preset("ideal")
 UNIFORM = PCM.replace(
     **{"cell.programming_noise": 0.0, "cell.read_noise": 0.0, "dac.bits": None, "adc.bits": None, "cell.nu": 0.06,
        "cell.nu_std": 0.0, "compensation": "none"}

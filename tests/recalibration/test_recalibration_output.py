@@ -12,7 +12,7 @@ from mho.hardware import Hardware
 from mho.recalibration import RecalibrateAffine, RecalibrateOutput, RecalibrateThreshold
 from mho.recalibration.shift import class_shifts
 
-PCM, IDEAL = Hardware.preset("pcm"), Hardware.preset("ideal")
+PCM, IDEAL = Hardware.preset("pcm-cells"), Hardware.preset("ideal")
 
 
 def _x(n=300, seed=3):

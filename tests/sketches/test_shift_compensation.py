@@ -48,7 +48,7 @@ LAYERS = {
 def hardware(kind: str, encoding: str, **changes: object) -> mho.Hardware:
     bare = {"noise": {}, "ir_drop": {}, "dac": {"bits": None}, "adc": {"bits": None}}
     settings = {"compensation": {"kind": kind}, "encoding": ENCODINGS[encoding], "array__rows": 25, **bare, **changes}
-    return mho.Hardware.preset("pcm", **settings)
+    return mho.Hardware.preset("pcm-cells", **settings)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -140,7 +140,7 @@ def test_it_goes_the_way_of_every_encoding():
     x = torch.randn(120, 12)
     y = model(x).argmax(1)
     fine = ADC(bits=9)
-    hw = mho.Hardware.preset("pcm", encoding={"kind": "two_slices", "bits": 3, "high": fine}, array__rows=16)
+    hw = mho.Hardware.preset("pcm-cells", encoding={"kind": "two_slices", "bits": 3, "high": fine}, array__rows=16)
     net = mho.to_analog(model, hw, example=x)
     assert net.placement.rows
     mho.calibrate(net, [x])
@@ -159,7 +159,7 @@ def test_it_trains_straight_through():
     outputs.backward(y)
     digital(x).backward(y)
     torch.testing.assert_close(net[0].weight.grad, digital[0].weight.grad)  # as if nothing had been rounded
-    hw = mho.Hardware.preset("pcm", encoding={"kind": "two_slices"})
+    hw = mho.Hardware.preset("pcm-cells", encoding={"kind": "two_slices"})
     net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(10, 4)), hw), [x])
     before, target = net[0].weight.detach().clone(), x @ torch.randn(10, 4) / 3
     session = mho.HWA(weights=Gaussian(sigma=0.02)).attach(net, steps=60)

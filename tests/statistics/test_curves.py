@@ -105,3 +105,42 @@ def test_yield_between_ages() -> None:
 def test_refused(call) -> None:
     with pytest.raises(WrongSetting):
         call()
+
+
+def test_few_chips_say_nothing_about_a_tail() -> None:
+    """One chip in twenty falls at once; among eight it is mostly missed, and the lower bound says so."""
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(200):
+        slopes = np.where(rng.uniform(size=8) < 0.06, 0.2, 0.001)
+        found = lifetime(AGES, _falling(AGES, slopes), 0.85, statistic=5)
+        assert found.low_s == 0 and found.chips_wanted == 72
+        if found.beyond:
+            missed += 1
+            assert str(found) == "at least 11.6 days [tail not known; 72 chips would tell]"
+            inside = yield_at(AGES, _falling(AGES, slopes), 0.85, 1e6)
+            assert inside.tail.startswith("up to 37 % of all chips may be worse than the 8 measured; 72 would tell")
+    assert missed > 80
+    assert yield_at(AGES, _falling(AGES, np.full(72, 0.001)), 0.85, 1e6).tail == ""
+    assert yield_at(AGES, _falling(AGES, np.array([0.001, 0.2])), 0.85, 1e6).tail == ""
+
+
+@pytest.mark.parametrize(("chips", "statistic"), [(72, 5), (100, 5), (40, 20), (30, 50)])
+def test_the_interval_of_a_percentile_covers_whatever_the_distribution(chips: int, statistic: float) -> None:
+    rng, covered = np.random.default_rng(chips), 0
+    # the lifetime of slope s is 10^(0.05/s): heavy-tailed slopes, exponential above a floor
+    truth = 10 ** (0.05 / (0.01 - 0.01 * math.log(statistic / 100)))
+    for _ in range(400):
+        table = _falling((1.0, 1e2, 1e4, 1e6, 1e9), 0.01 + rng.exponential(0.01, chips))
+        found = lifetime((1.0, 1e2, 1e4, 1e6, 1e9), table, 0.85, statistic=statistic)
+        covered += found.low_s <= truth <= found.high_s
+        assert found.chips_wanted == 0 and found.low_s > 0
+    assert covered >= 0.93 * 400
+
+
+def test_the_numbers_of_the_literature() -> None:
+    from mho.statistics.tails import chips_to_see, ranks, unseen
+
+    assert chips_to_see(0.05, 0.90) == 59  # Wilks: 59 draws for 95 % one-sided
+    assert unseen(8) == pytest.approx(1 - 0.025 ** (1 / 8)) and unseen(72) < 0.05 < unseen(71)
+    assert ranks(71, 0.05)[0] == 0 and ranks(72, 0.05)[0] == 1
+    assert ranks(10, 0.5) == (2, 9)  # David and Nagaraja: between the 2nd and the 9th of ten, 97.9 %

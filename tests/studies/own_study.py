@@ -25,7 +25,7 @@ class CoarseConverters(Study):
 
     def run(self, arm: Arm, job: Job) -> None:
         on, bits = subject("digits"), int(arm.name.removeprefix("bits-"))
-        net = mho.to_analog(on.model, mho.Hardware.preset("pcm", **{"dac.bits": bits, "adc.bits": bits}))
+        net = mho.to_analog(on.model, mho.Hardware.preset("pcm-cells", **{"dac.bits": bits, "adc.bits": bits}))
         mho.calibrate(net, on.ranges)
         mho.drift(net, on.test, ["1 h", "1 day"], chips=self.chips[job.scale], out=job.out, workers=job.workers)
 

@@ -23,7 +23,7 @@ def network(kind: str) -> nn.Module:
     if kind == "digital":
         return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
     model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3))
-    net = mho.to_analog(model, mho.Hardware.preset("pcm").replace(noise__output=0.02))
+    net = mho.to_analog(model, mho.Hardware.preset("pcm-cells").replace(noise__output=0.02))
     return mho.calibrate(net, [samples()[0]])
 
 

@@ -157,7 +157,7 @@ def test_five_lines_of_ones_own_give_the_same_weights():
     for _ in range(2):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
-        nets.append(mho.calibrate(mho.to_analog(model, mho.Hardware.preset("pcm")), DATA))
+        nets.append(mho.calibrate(mho.to_analog(model, mho.Hardware.preset("pcm-cells")), DATA))
     recipe = HWA(weights=Gaussian(sigma=0.04))
     _fit(nets[0], schedule="constant", hwa=recipe)
 
@@ -294,7 +294,7 @@ def test_autocast_keeps_the_weights_in_float32():
 def test_optimizers_and_learned_ranges():
     net = _net()
     _fit(net, optimizer=lambda parameters: torch.optim.Adagrad(parameters, lr=0.1), lr=None)
-    net = mho.to_analog(_net(), mho.Hardware.preset("pcm").replace(dac__range="learned"))
+    net = mho.to_analog(_net(), mho.Hardware.preset("pcm-cells").replace(dac__range="learned"))
     mho.calibrate(net, DATA)
     before = float(net[0].matrix.input_range.detach())
     _fit(net, optimizer="adamw", weight_decay=0.5, lr=0.01)
@@ -438,7 +438,7 @@ def test_networks_that_cannot_be_trained_are_refused():
     with pytest.raises(BadInput, match="no parameters"):
         _fit(nn.Flatten())
     with pytest.raises(WrongSetting, match="calibrate"):
-        _fit(mho.to_analog(net, "pcm"))
+        _fit(mho.to_analog(net, "pcm-cells"))
 
 
 def test_more_processes_than_torchrun_started_are_refused(monkeypatch):

@@ -43,13 +43,13 @@ def _train(net, batches, session=None, lr=0.05):
 
 
 def _analog(hw=None, model=None):
-    net = mho.to_analog(model or _model(), hw or mho.Hardware.preset("pcm"))
+    net = mho.to_analog(model or _model(), hw or mho.Hardware.preset("pcm-cells"))
     return mho.calibrate(net, _batches(2))
 
 
 def test_without_any_noise_it_is_digital_training_bit_for_bit():
     model = _model()
-    hw = mho.Hardware.preset("pcm").ideal()
+    hw = mho.Hardware.preset("pcm-cells").ideal()
     net = mho.to_analog(model, hw)
     recipe = HWA(weights=(Gaussian(sigma=0.0), DropConnect(share=0.0)), clip=Clip(bound=1e6, relative_to="absolute"))
     bare = mho.to_analog(model, hw)
@@ -93,7 +93,7 @@ def test_a_session_changes_training_mode_only_and_leaves_nothing_behind():
 def test_noise_has_an_address_and_a_state_goes_on():
     batches, recipe = _batches(6), HWA(weights=(Gaussian(sigma=0.05), DropConnect(share=0.05)), clean=0.3,
                                        schedule=Schedule(warmup=0.3, end=0.5))  # fmt: skip
-    hw = mho.Hardware.preset("pcm")
+    hw = mho.Hardware.preset("pcm-cells")
     whole = _analog(hw)
     _train(whole, batches, recipe.attach(whole, steps=6, seed=3), lr=0.01)
     torch.randn(17)  # the default generator does not matter
@@ -201,7 +201,7 @@ def test_straight_through_is_close_to_the_full_gradient():
     assert float(a.norm() / b.norm()) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("preset", ["pcm", "hwa-standard"])
+@pytest.mark.parametrize("preset", ["pcm-cells", "hwa-standard"])
 def test_the_outputs_of_straight_through_and_full_training_are_the_same_in_distribution(preset):
     hw = mho.Hardware.preset(preset)
     x, found = torch.randn(400, 40), {}
@@ -228,7 +228,7 @@ def test_learned_dac_range_finds_the_optimum_of_a_gaussian():
         for r in torch.linspace(1.5, 4, 501).tolist()
     }
     optimum = min(error, key=error.get)
-    hw = mho.Hardware.preset("pcm", dac={"bits": bits, "range": "learned"}, adc={"bits": None})
+    hw = mho.Hardware.preset("pcm-cells", dac={"bits": bits, "range": "learned"}, adc={"bits": None})
     layer = nn.Linear(1, 1, bias=False)
     nn.init.ones_(layer.weight)
     net = mho.calibrate(mho.to_analog(layer, hw), [torch.full((4, 1), 8.0)])
@@ -256,7 +256,7 @@ def test_learned_adc_range_finds_the_optimum_of_a_gaussian():
         for r in torch.linspace(1.5, 4, 501).tolist()
     }
     optimum = min(error, key=error.get)
-    hw = mho.Hardware.preset("pcm", dac={"bits": None}, adc={"bits": bits, "range": "learned"})
+    hw = mho.Hardware.preset("pcm-cells", dac={"bits": None}, adc={"bits": bits, "range": "learned"})
     layer = nn.Linear(1, 1, bias=False)
     nn.init.ones_(layer.weight)
     net = mho.calibrate(mho.to_analog(layer, hw), [torch.full((4, 1), 1.0)])

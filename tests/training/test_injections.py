@@ -36,7 +36,7 @@ def _weight(seed=0, shape=(24, 40, 3, 3)):
 def test_gaussian_has_the_size_that_its_words_say(scale, relative_to, per):
     if relative_to == "weight" and per:
         pytest.skip("refused, see below")
-    hw = Hardware.preset("pcm", array={"rows": 128, "cols": 10}, mapping={"scale": scale})
+    hw = Hardware.preset("pcm-cells", array={"rows": 128, "cols": 10}, mapping={"scale": scale})
     weight = _weight()
     unit, scope = _scope(weight, hw)
     spread = scope.plan.spread(scope.scale)
@@ -74,7 +74,7 @@ def test_gaussian_has_the_size_that_its_words_say(scale, relative_to, per):
 
 
 def test_gradients_are_those_of_the_changed_weights():
-    hw = Hardware.preset("pcm")
+    hw = Hardware.preset("pcm-cells")
     unit, scope = _scope(_weight().double(), hw)
     for injection in (Gaussian(sigma=0.1), Gaussian(sigma=0.1, relative_to="weight"), DropConnect(share=0.3)):
         leaf = unit.clone().requires_grad_()
@@ -90,7 +90,7 @@ def test_gradients_are_those_of_the_changed_weights():
 
 
 def test_rounding_and_programming_pass_the_gradient_straight_through():
-    hw = Hardware.preset("pcm")
+    hw = Hardware.preset("pcm-cells")
     unit, scope = _scope(_weight(), hw)
     for injection in (Discretise(bits=4), Programming()):
         leaf = unit.clone().requires_grad_()
@@ -104,7 +104,7 @@ def test_rounding_and_programming_pass_the_gradient_straight_through():
 
 
 def test_rounding_gives_the_levels():
-    unit, scope = _scope(_weight(), Hardware.preset("pcm"))
+    unit, scope = _scope(_weight(), Hardware.preset("pcm-cells"))
     found = Discretise(bits=4)(unit, scope) * 7
     assert float((found - found.round()).abs().max()) < 1e-5
     assert float((found / 7 - unit).abs().max()) <= 0.5 / 7 + 1e-6
@@ -112,7 +112,7 @@ def test_rounding_gives_the_levels():
 
 
 def test_missing_weights_have_their_share_and_the_others_their_size():
-    unit, scope = _scope(_weight(), Hardware.preset("pcm"))
+    unit, scope = _scope(_weight(), Hardware.preset("pcm-cells"))
     found = DropConnect(share=0.2)(unit, scope)
     missing = found == 0
     assert float(missing.float().mean()) == pytest.approx(0.2, abs=5 * math.sqrt(0.16 / unit.numel()))
@@ -130,7 +130,7 @@ def test_missing_weights_have_their_share_and_the_others_their_size():
     ],
 )
 def test_programming_has_the_moments_of_the_cell(changes):
-    hw = Hardware.preset("pcm", **changes, **{"cell.read_noise": 0.0})
+    hw = Hardware.preset("pcm-cells", **changes, **{"cell.read_noise": 0.0})
     unit, scope = _scope(_weight(), hw)
     found = torch.stack(
         [Programming()(unit, Scope(scope.scheme, scope.scale, Stream(("p", i)), 1.0)) - unit for i in range(40)]
@@ -155,7 +155,7 @@ def test_programming_has_the_moments_of_the_cell(changes):
 
 
 def test_an_aged_chip_is_injected_with_its_drift_compensated():
-    hw = Hardware.preset("pcm")
+    hw = Hardware.preset("pcm-cells")
     unit, scope = _scope(_weight(), hw)
     fresh = Programming()(unit, scope) - unit
     month = Programming(time="1 month")(unit, scope) - unit
@@ -167,7 +167,7 @@ def test_an_aged_chip_is_injected_with_its_drift_compensated():
 
 
 def test_strength_multiplies_the_size_and_zero_changes_nothing():
-    hw = Hardware.preset("pcm")
+    hw = Hardware.preset("pcm-cells")
     for injection in (Gaussian(sigma=0.1), Programming(), DropConnect(share=0.5)):
         unit, scope = _scope(_weight(), hw, strength=0.0)
         assert injection(unit, scope) is unit

@@ -14,7 +14,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.training import rank_weights
 
 
-def _net(hw="pcm", **changes):
+def _net(hw="pcm-cells", **changes):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 4))
     return mho.to_analog(model, mho.Hardware.preset(hw, **changes))
@@ -37,14 +37,14 @@ def test_the_closest_of_several_writes_stays(rounds):
     torch.manual_seed(0)
     layer = nn.Linear(300, 40)
     one, many = (
-        _errors(mho.to_analog(layer, mho.Hardware.preset("pcm", write_verify={"rounds": r}))) for r in (1, rounds)
+        _errors(mho.to_analog(layer, mho.Hardware.preset("pcm-cells", write_verify={"rounds": r}))) for r in (1, rounds)
     )
     first, best = torch.cat([e.flatten() for e in one[""]]), torch.cat([e.flatten() for e in many[""]])
     assert bool((best.abs() <= first.abs() + 1e-6).all())
     # Targets at 0 are cut there; of the others, E[min of n |N|²] by quadrature of the survival function erfc^n.
     z = torch.linspace(0, 8, 80_001, dtype=torch.float64)
     expected = float(torch.trapezoid(2 * z * torch.erfc(z / math.sqrt(2)) ** rounds, z))
-    net = mho.to_analog(layer, mho.Hardware.preset("pcm", write_verify={"rounds": rounds}))
+    net = mho.to_analog(layer, mho.Hardware.preset("pcm-cells", write_verify={"rounds": rounds}))
     arrays = mho.program(net, 0).arrays[""]
     ratios = []
     for state, target in zip(arrays.states, arrays.targets, strict=True):
@@ -104,7 +104,7 @@ def test_attention_has_a_rank_for_each_of_its_matrices():
             return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
 
     torch.manual_seed(0)
-    net = mho.to_analog(Classifier(), mho.Hardware.preset("pcm", write_verify={"rounds": 2, "share": 0.5}))
+    net = mho.to_analog(Classifier(), mho.Hardware.preset("pcm-cells", write_verify={"rounds": 2, "share": 0.5}))
     rank_weights(net, [(torch.randn(16, 5, 8), torch.randint(3, (16,)))])
     ranks = torch.cat([m.rank.flatten() for m in net.modules() if getattr(m, "rank", None) is not None])
     assert len(ranks) == 4 * 64 + 24 and torch.allclose(ranks.sort().values, torch.arange(280) / 280)
@@ -119,4 +119,4 @@ def test_mistakes_are_named():
     with pytest.raises(WrongSetting, match="nobody knows which weights matter"):
         mho.program(_net(write_verify={"rounds": 3, "share": 0.1}), 0)
     with pytest.raises(WrongSetting, match="no effect with one write"):
-        mho.Hardware.preset("pcm", write_verify={"share": 0.1})
+        mho.Hardware.preset("pcm-cells", write_verify={"share": 0.1})

@@ -21,6 +21,7 @@ from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
 from mho.measure.sensitivity_result import Rank, SensitivityResult
 from mho.measure.test_data import TestData
+from mho.rng import whole
 from mho.statistics.intervals import Interval, mean_interval
 from mho.tasks import Named
 from mho.units import show_time
@@ -257,7 +258,7 @@ def best_placement(
     if len(given) != 1:
         raise WrongSetting(f"{len(given)} budgets are given", f"give one of {', '.join(budgets)}", path="digital")
     ((kind, share),) = given.items()
-    hw, test = Hardware.of(hw), TestData.of(data, task=task)
+    hw, test, seed = Hardware.of(hw), TestData.of(data, task=task), whole(seed)
     ranges = test.batches if calibration is None else list(calibration)
     example = test.batches[0][0][:2]
     net = calibrate(to_analog(model, hw, example=example), ranges)

@@ -17,7 +17,9 @@ from mho.advice.result import Advice
 from mho.advice.trials import Trials
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
+from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
+from mho.rng import whole
 from mho.statistics.intervals import check_confidence
 from mho.tasks import Named
 from mho.units import seconds
@@ -96,7 +98,7 @@ def advise(
         >>> advice = advise(model, "pcm", test, calibration=images, budget=0.01)   # doctest: +SKIP
         >>> print(advice)                                                          # doctest: +SKIP
     """
-    spent = Effort.of(effort)
+    spent, seed = Effort.of(effort), whole(seed)
     confirmed = spent.confirmed if chips is None else chips
     if isinstance(confirmed, bool) or not isinstance(confirmed, int) or confirmed < 2:
         raise WrongSetting(f"chips = {chips!r}", "an interval needs two chips at least", path="chips")
@@ -125,13 +127,13 @@ def advise(
     )
     trials = Trials(
         case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-        name=name or type(model).__name__, hardware=_expression(hw, described),
+        name=name or name_of_network(model), hardware=_expression(hw, described),
         max_seconds=max_seconds, progress=progress or (lambda _: None),
     )  # fmt: skip
     baseline, tried = trials.run(table(effort, remedies))
     notes = _notes(case, reporting, confirmed, trials, validation is None, calibration is None)
     return Advice(
-        subject=f"{name or type(model).__name__} on '{described.name}' with {test.info.name}",
+        subject=f"{name or name_of_network(model)} on '{described.label}' with {test.info.name}",
         budget=budget,
         ages_s=ages,
         digital=(trials.digital[0], trials.digital[1]),

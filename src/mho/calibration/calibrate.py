@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.tasks.items import check_batched, check_finite, tensors_of
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
@@ -34,7 +36,7 @@ def calibrate(
     sigmas: float | None = None,
     momentum: float | None = None,
     adc_method: Method | None = None,
-    max_batches: int = 8,
+    max_batches: int | None = None,
     progress: Progress | None = None,
 ) -> nn.Module:
     """Set the ranges of the DACs and the ADCs of a converted network.
@@ -56,15 +58,15 @@ def calibrate(
         sigmas: Standard deviations of std (3 by default; Rasch et al. 2023) and of moving_average.
         momentum: m of moving_average, in (0, 1]; None: 1/k, so that every batch counts alike.
         adc_method: Method of the ADCs where it is to be another one; options count for both where both take them.
-        max_batches: Batches looked at.
+        max_batches: Most batches looked at; None: all of them.
         progress: Called after each step with the steps done and in all.
 
     Returns:
         `net`.
 
     Raises:
-        BadInput: No batch, none that reached an array, a layer that was used without its arrays, or values that are not
-            finite.
+        BadInput: No batch, samples without batches, nothing but zeros, values that are not finite, no batch that reached
+            an array, or a layer that was used without its arrays.
         WrongSetting: `net` was not converted or holds a programmed chip, an unknown method, or an option that the
             methods do not take or that lies outside its range.
 
@@ -119,18 +121,27 @@ def arrays(net: nn.Module) -> list[AnalogMatrix]:
     return found
 
 
-def take(batches: Iterable[Any], most: int) -> list[Any]:
-    """The first batches.
+def take(batches: Iterable[Any], most: int | None = None) -> list[Any]:
+    """The batches, or the first of them, held in memory.
 
     Raises:
-        BadInput: There is none.
+        BadInput: There is none, one is a single sample, a value is not finite, or all are zero.
         WrongSetting: `most` asks for none.
     """
-    if most < 1:
-        raise WrongSetting(f"max_batches = {most}", "look at one batch at least", path="max_batches")
-    taken = [batch for batch, _ in zip(batches, range(most), strict=False)]
+    if most is not None and most < 1:
+        raise WrongSetting(f"max_batches = {most}", "look at one batch at least; None: at all", path="max_batches")
+    taken, items, zero = list(islice(batches, most)), 0, True
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
+    for i, batch in enumerate(taken):
+        check_batched(batch, i, "data")
+        inputs = arguments(batch)
+        check_finite(inputs, items, "data")
+        tensors = list(tensors_of(inputs))
+        items += len(tensors[0]) if tensors and tensors[0].dim() else 1
+        zero = zero and bool(tensors) and not any(not t.is_floating_point() or bool(t.any()) for t in tensors)
+    if zero:
+        raise BadInput("all inputs are zero: no range follows from them", "give inputs like those in use", path="data")
     return taken
 
 

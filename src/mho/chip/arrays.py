@@ -11,7 +11,7 @@ from torch import Tensor
 from mho.chip.programmed import Programmed
 from mho.crossbar import Cells, Operator, Scheme, effective, hold
 from mho.crossbar.cells import decode, product_variance, spread_of
-from mho.crossbar.scaling import scaled
+from mho.crossbar.scaling import read_unit, scaled
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
 from mho.devices.variation import deviate, deviate_weights
@@ -109,11 +109,15 @@ class Arrays:
     def _read(self, cells: Cells, purpose: str) -> Tensor:
         """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC where the compensation reads
         the array; IR drop of a single cell's current is left out."""
-        weight, hw = cells.weight, self.scheme.hw
+        hw = self.scheme.hw
         if not hw.compensation.measured():
-            return weight
+            return cells.weight
+        unit = read_unit(self.scale, self.scheme.plan, hw.mapping)
+        weight, drawn = cells.weight, cells.variance
+        if unit is not None:
+            weight, drawn = weight * unit, None if drawn is None else drawn * unit**2
         spread = hw.noise.input**2 * weight.square()
-        spread = spread if cells.variance is None else spread + cells.variance
+        spread = spread if drawn is None else spread + drawn
         noise = torch.zeros_like(weight)
         if self.scheme.noisy:
             noise = (self.draw / purpose).normal("noise", weight.shape, like=weight)
@@ -124,7 +128,7 @@ class Arrays:
                 at = (c.readout, ..., slice(block.start, block.stop))
                 y = weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
                 seen[at] = c.convert(y, c.range(self.adc_range, y.dtype))
-        return seen
+        return seen if unit is None else seen / unit
 
 
 def program_arrays(

@@ -13,7 +13,7 @@ from mho.chip.arrays import Arrays, program_arrays
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
-from mho.rng import Stream
+from mho.rng import Stream, whole
 from mho.units import seconds
 
 
@@ -51,11 +51,17 @@ class Chip:
         Raises:
             WrongSetting: A time before programming, or not a time.
         """
-        t_s = seconds(time)
+        t_s, read = seconds(time), whole(read, "read")
         net = self._copy(self._net)
-        for _, view in _matrices(net):
-            arrays = self.arrays[view.matrix.path]
+        own: dict[int, nn.Parameter] = {}
+        for path, view in _matrices(net):
+            arrays, layer = self.arrays[view.matrix.path], net.get_submodule(path)
             view.matrix.source = arrays.source(t_s, read, view.operator, view.weight.detach())
+            # The same values under a parameter of its own, so that a change of it is seen (`Programmed.values`).
+            shared = getattr(layer, view.parameter)
+            mine = own.setdefault(id(shared), nn.Parameter(shared.data, requires_grad=shared.requires_grad))
+            own[id(mine)] = mine
+            setattr(layer, view.parameter, mine)
         return net.eval()
 
     def _copy(self, net: nn.Module) -> nn.Module:
@@ -78,11 +84,10 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
             readings anew; faulty cells are the chip's own and stay.
 
     Raises:
-        WrongSetting: `net` was not converted, or is itself a chip's network; a negative or fractional cycle.
+        WrongSetting: `net` was not converted, or is itself a chip's network; a seed or number that is no whole number.
         BadInput: Weights that cannot be programmed.
     """
-    if isinstance(cycle, bool) or not isinstance(cycle, int) or cycle < 0:
-        raise WrongSetting(f"cycle = {cycle!r}", "a whole number; 0 is the first programming", path="cycle")
+    seed, chip, cycle = whole(seed), whole(chip, "chip"), whole(cycle, "cycle")
     arrays: dict[str, Arrays] = {}
     first = Stream(("chip", seed, chip))
     root = first if cycle == 0 else first / "cycle" / cycle

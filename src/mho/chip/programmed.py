@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mho.crossbar import Held, Operand, Operator, Scheme, effective
+from mho.errors import WrongSetting
 from mho.nn import AnalogMatrix
 from mho.nn.source import Source
 
@@ -42,7 +44,18 @@ class Programmed(Source):
             self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
-        """What the chip holds, whatever the layer's parameter has become: operands, or the one weight that they are."""
+        """What the chip holds: operands, or the one weight that they are.
+
+        Raises:
+            WrongSetting: The parameter was changed in place: the cells did not change with it.
+        """
+        seen = isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference()
+        if seen and weight._version:  # `Chip.at` gave it a new parameter
+            raise WrongSetting(
+                "the weight of a programmed chip was changed, but its cells are as they were programmed",
+                "change the network that to_analog returned (it shares these values), and program it again",
+                path=matrix.path,
+            )
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]

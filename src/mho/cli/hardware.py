@@ -16,13 +16,22 @@ def list_presets() -> None:
     from rich.table import Table
 
     from mho.hardware import Hardware
+    from mho.hardware.left_out import left_out
 
-    table = Table("preset", "cell", "encoding", "array", "DAC / ADC", "compensation", box=None)
+    table = Table("preset", "cell", "encoding", "array", "DAC / ADC", "compensation", "leaves out", box=None)
     for name in Hardware.presets():
         hw = Hardware.preset(name)
         dac, adc = (f"{c.bits} bit" if c.bits else f"{c.steps} steps" if c.steps else "none" for c in (hw.dac, hw.adc))
         array = f"{hw.array.rows} × {hw.array.cols}"
-        table.add_row(name, hw.cell.kind, hw.encoding.kind, array, f"{dac} / {adc}", hw.compensation.kind)
+        table.add_row(
+            name,
+            hw.cell.kind,
+            hw.encoding.kind,
+            array,
+            f"{dac} / {adc}",
+            hw.compensation.kind,
+            ", ".join(left_out(hw)) or "–",
+        )
     Console().print(table)
 
 

@@ -12,6 +12,7 @@ from mho.crossbar.cells import Cells
 from mho.crossbar.codes import Codes
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
+from mho.crossbar.scaling import read_unit
 from mho.crossbar.scheme import Scheme
 from mho.hardware import Correction
 
@@ -65,13 +66,17 @@ def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correctio
     """
     plan, kernel, drop, offset = scheme.plan, scheme.kernel, scheme.hw.ir_drop, scheme.readouts.offset
     factor, shift = (None, None) if correction is None else (correction.factor, correction.shift)
+    size_of, scales = cells.weight, cells.scale
+    if (unit := read_unit(scales, plan, scheme.hw.mapping)) is not None:
+        variance = None if cells.variance is None else cells.variance * unit**2
+        cells, scales = cells._replace(weight=cells.weight * unit, variance=variance), torch.ones_like(scales)
     found = []
     for b, block in enumerate(plan.blocks):
-        scale = cells.scale[b].flatten()
+        scale = scales[b].flatten()
         for k, readout in enumerate(scheme.readouts.columns):
             weight, size, placed, variance = operator.part(cells.weight[k], block, plan, kernel), None, None, None
             if drop.scale:
-                size = weight.abs() * (block.rows / drop.conductance_ratio)
+                size = operator.part(size_of[k], block, plan, kernel).abs() * (block.rows / drop.conductance_ratio)
                 placed = operator.part(_placed(cells.weight[k], block), block, plan, kernel)
             if cells.variance is not None:
                 variance = operator.part(cells.variance[k], block, plan, kernel)

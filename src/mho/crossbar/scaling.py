@@ -16,13 +16,13 @@ def weight_scale(matrix: Tensor, plan: Plan, mapping: Mapping) -> Tensor:
     Args:
         matrix: Weights, (groups, columns, rows).
         plan: Where they stand.
-        mapping: One scale a tensor, a column, an array, or a column of an array.
+        mapping: One scale a tensor, a column, an array (also where columns are read unscaled), or a column of an array.
 
     Returns:
         Positive scales, (blocks, groups, columns); all-zero columns get 1.
     """
     size = matrix.detach().abs()
-    if mapping.scale == "array":
+    if mapping.scale in ("array", "none"):
         scale = torch.stack([_array_max(size, plan, b) for b in range(len(plan.blocks))])
     elif mapping.scale == "column_of_array":
         scale = torch.stack([size[..., block.start : block.stop].amax(-1) for block in plan.blocks])
@@ -41,6 +41,14 @@ def scaled(matrix: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
     scale = weight_scale(matrix, scheme.plan, mapping)
     unit = matrix / scheme.plan.spread(scale)
     return unit if mapping.clip_sigma is None else unit.clamp(-1, 1), scale
+
+
+def read_unit(scale: Tensor, plan: Plan, mapping: Mapping) -> Tensor | None:
+    """What a full weight counts at the columns, in the unit of noise and converters; broadcast against weights.
+
+    None is 1; where nothing is scaled (`mapping.scale` 'none') it is the weight that a full weight stands for.
+    """
+    return plan.spread(scale) if mapping.scale == "none" else None
 
 
 def _array_max(size: Tensor, plan: Plan, b: int) -> Tensor:

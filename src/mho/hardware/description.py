@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
+from mho.hardware.label import label
+from mho.hardware.left_out import leaves_out
 from mho.hardware.parts import Cell, Compensation, Encoding
 from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise, WriteVerify
 from mho.hardware.spec import Spec, load_yaml
@@ -195,12 +197,21 @@ class Hardware(Spec):
             *self.noise.definitions(),
         ]
 
+    def leaves_out(self) -> str:
+        """What a real chip has and this description has not, in one line."""
+        return leaves_out(self)
+
+    @property
+    def label(self) -> str:
+        """The name with every setting that differs from the preset of that name: ``"pcm, adc.bits=4"``."""
+        return label(self)
+
     def meanings(self) -> list[tuple[str, str]]:
         """Every key of this description, dotted, with what it means."""
         return list(_meanings(self, ""))
 
     def __str__(self) -> str:
-        lines = [self.to_yaml().rstrip(), "# what each sigma means"]
+        lines = [f"# {self.leaves_out()}", self.to_yaml().rstrip(), "# what each sigma means"]
         lines += [f"#   {definition}" for definition in self.definitions()] or ["#   nothing is random"]
         return "\n".join(lines)
 

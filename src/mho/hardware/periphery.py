@@ -28,8 +28,10 @@ class Array(Spec):
 class Mapping(Spec):
     """How weights are scaled to the unit interval before they are encoded."""
 
-    scale: Literal["tensor", "column", "array", "column_of_array"] = "column"
-    """One scale for the matrix, for each output column, for each array, or for each column of each array."""
+    scale: Literal["tensor", "column", "array", "column_of_array", "none"] = "column"
+    """One scale for the matrix, for each output column, for each array, or for each column of each array. none: cells are
+    filled as for 'array', but the columns are read in units of a weight of 1: `noise.output` and `adc.bound` do not follow
+    the size of the weights (the default of AIHWKit, `weight_scaling_omega` = 0)."""
     clip_sigma: float | None = Field(default=None, gt=0)
     """Weights beyond this many standard deviations (of the tensor) are clipped; none: the largest weight is kept."""
 
@@ -126,7 +128,8 @@ class ProductNoise(Spec):
 
     later: ClassVar[tuple[str, ...]] = ("input",)
     output: float = Field(default=0.0, ge=0)
-    """Standard deviation at each column before the ADC, in units of one full weight times one full input."""
+    """Standard deviation at each column before the ADC, in units of one full weight (with mapping.scale 'none' of a weight
+    of 1) times one full input."""
     input: float = Field(default=0.0, ge=0)
     """Standard deviation at each row behind the DAC, in units of a full input; all columns see the same."""
     weight: float = Field(default=0.0, ge=0)

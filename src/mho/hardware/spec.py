@@ -27,7 +27,7 @@ class Spec(BaseModel):
     """A frozen piece of a hardware description; equal fields mean equal hardware."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, ser_json_inf_nan="strings"
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
 
     def __init__(self, **data: Any) -> None:
@@ -131,15 +131,30 @@ class Spec(BaseModel):
         return changed.model_copy(update=kept) if kept else changed
 
 
+class _Once(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: of the two the last would silently count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See yaml."""
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(source: str | Path) -> dict[str, Any]:
     """Read a YAML file that must hold one mapping.
 
     Raises:
-        BadInput: The file cannot be read or is not YAML.
+        BadInput: The file cannot be read, is not YAML, or gives a key twice.
     """
     path = Path(source)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
     except OSError as error:
         raise BadInput(f"cannot read it ({error.strerror})", "give the path of a YAML file", path=str(path)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

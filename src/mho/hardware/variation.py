@@ -34,7 +34,21 @@ class Variation(Spec):
     redraw: Literal["program", "read", "mvm"] = "program"
     """program: frozen per chip; read: new at each evaluation; mvm: new for each product."""
     clip: Literal["none", "positive", "range"] = "positive"
-    """Where the resulting conductance is cut off."""
+    """Where the resulting conductance is cut off. A variation of weights, or of single products, cuts nothing off: none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_cells(cls, data: object) -> object:
+        """`clip` is of conductances: nothing else has any."""
+        if not isinstance(data, dict):
+            return data
+        what = "of weights" if str(data.get("relative_to")).startswith("weight") else ""
+        what = "drawn per product" if data.get("redraw") == "mvm" else what
+        if what and data.get("clip", "none") != "none":
+            raise WrongSetting(
+                f"clip '{data['clip']}' has no effect on a variation {what}", "leave it out, or say clip: none"
+            )
+        return {**data, "clip": "none"} if what else data
 
     @model_validator(mode="after")
     def _possible(self) -> Variation:

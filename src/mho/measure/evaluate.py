@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from mho.errors import BadInput
 from mho.measure.test_data import TestData
 from mho.nn.modes import evaluating
-from mho.rng import reads
+from mho.rng import reads, whole
 from mho.store import Measurement
 from mho.tasks import Named
+from mho.units import show_time
 
 
 @torch.no_grad()
@@ -39,7 +40,7 @@ def measure(
         task: Another task than that of `data`: a name or a `mho.tasks.Task`.
 
     Raises:
-        BadInput: A label that the network has no output for, or an output of the wrong shape.
+        BadInput: A label that the network has no output for, an output of the wrong shape, or a score that is not finite.
         WrongSetting: The task does not fit the output.
     """
     if task is not None:
@@ -61,6 +62,7 @@ def measure(
     values: NDArray[Any] = np.empty(0)
     for name, parts in columns.items():
         joined = torch.cat(parts).cpu()
+        _finite(joined, name, chip, age_s)
         if len(joined) != samples:
             raise BadInput(
                 f"{len(joined)} values of '{name}' for {samples} samples", "check the task", path=data.task.kind
@@ -68,7 +70,7 @@ def measure(
         if name != score.name:
             scores[name] = float(joined.double().mean())
         else:
-            values = joined.numpy() if joined.dtype == torch.bool else score.finite(joined.float().numpy())
+            values = joined.numpy() if joined.dtype == torch.bool else joined.float().numpy()
     loss = float(values.mean(dtype=np.float64)) if score.name == "loss" else scores.pop("loss")
     if answers and (listed := len(data.info.classes)):
         predicted, labels = map(torch.cat, zip(*answers, strict=True))
@@ -76,6 +78,19 @@ def measure(
             by_class["predicted"] = torch.bincount(predicted, minlength=listed).tolist()
             by_class["correct_by_class"] = torch.bincount(labels[predicted == labels], minlength=listed).tolist()
     return Measurement(chip, age_s, samples, values, loss, **by_class, score=score.name, scores=scores)
+
+
+def _finite(values: Tensor, name: str, chip: int, age_s: float) -> None:
+    """Raises BadInput for a score that is not finite: a mean over samples would hide which one it is."""
+    wrong = (~torch.isfinite(values)).nonzero()
+    if len(wrong):
+        where = "the digital network" if chip < 0 else f"chip {chip} after {show_time(age_s)}"
+        raise BadInput(
+            f"sample {int(wrong[0])} has the {name} {float(values[wrong[0, 0]]):g} on {where}, {len(wrong)} of "
+            f"{len(values)} are not finite",
+            "check the weights, the inputs' preparation and the dtype: outputs must be finite",
+            path="data",
+        )
 
 
 def accuracy(
@@ -92,6 +107,7 @@ def accuracy(
     Raises:
         WrongSetting: The headline of the task is something else.
     """
+    seed = whole(seed)
     module = model if isinstance(model, nn.Module) else _Function(model)
     data = TestData.of(batches, task=task)
     return measure(module, data, chip=-1, age_s=0.0, address=("accuracy", seed)).accuracy

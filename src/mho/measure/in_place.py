@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
+from mho.hardware.label import differences
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
 
@@ -49,7 +50,7 @@ def hardware_in_place(net: nn.Module) -> Hardware:
         by_layer.setdefault(paths[matrix.path], []).append(matrix)
     for layer, held in by_layer.items():
         for path, hw in {(layer if _alike(held) else m.path): m.hw for m in held}.items():
-            if changes := dict(_differences(described, hw.as_dict())):
+            if changes := dict(differences(described, hw.as_dict(), without=_OF_THE_NETWORK)):
                 found[path] = changes
     return base.replace(layers=found)
 
@@ -66,15 +67,3 @@ def definitions_in_place(hw: Hardware) -> tuple[str, ...]:
         of_layer = hw.for_layer(pattern).definitions()
         whole += tuple(f"{pattern}: {text}" for text in map(str, of_layer) if text not in whole)
     return whole
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Dotted keys whose values differ, with the new ones; a part of another kind as a whole."""
-    found: list[tuple[str, Any]] = []
-    for key, value in after.items():
-        old = before.get(key)
-        if old == value or (not prefix and key in _OF_THE_NETWORK):
-            continue
-        same = isinstance(old, Mapping) and isinstance(value, Mapping) and old.get("kind") == value.get("kind")
-        found += _differences(old, value, f"{prefix}{key}.") if same else [(f"{prefix}{key}", value)]  # type: ignore[arg-type]
-    return found

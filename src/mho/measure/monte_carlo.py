@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,16 +16,18 @@ from torch import nn
 
 from mho import __version__
 from mho.chip.fuse import Fusion
-from mho.errors import BadInput, WrongSetting
+from mho.errors import WrongSetting
 from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
 from mho.measure.in_place import definitions_in_place, hardware_in_place
+from mho.measure.names import name_of_network
 from mho.measure.result import DriftResult, narrow
 from mho.measure.shared import Images, chips_per_pass
 from mho.measure.test_data import TestData
 from mho.measure.workers import in_order
 from mho.nn.matrix import digitally
 from mho.recalibration import Recalibration
+from mho.rng import whole
 from mho.store import Measurement, RunHeader, RunStore
 from mho.store.digest import Digest, digest_of_plain
 from mho.tasks import Named, Score
@@ -126,7 +127,7 @@ def drift(
         BadInput: Unusable data or weights; a directory that cannot be written.
         BadResults: `out` holds another run.
     """
-    ages = sorted(set(map(seconds, times)))
+    ages, seed = sorted(set(map(seconds, times))), whole(seed)
     _check(chips, max_chips, confidence, workers, ages)
     test = TestData.of(data, task=task)
     wanted = _half_width(ci, test.task.headline) if chips == "auto" else None
@@ -139,7 +140,7 @@ def drift(
     fusion = None if recalibrations else Fusion.of(net)
     job = ChipJob(net, test, tuple(ages), seed, recalibrations, interval, fusion)
     header = _header(
-        job, name=name or type(net).__name__, command=command, confidence=confidence, max_chips=limit,
+        job, name=name or name_of_network(net), command=command, confidence=confidence, max_chips=limit,
         target_half_width=wanted, chips_per_pass=share,
     )  # fmt: skip
     store = None if out is None else RunStore(out)
@@ -168,10 +169,7 @@ def drift(
 def digital_measurement(net: nn.Module, data: TestData, *, task: Named | None = None) -> Measurement:
     """The same network with its weights in digital form."""
     with digitally(net):
-        found = measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
-    if not math.isfinite(found.loss):
-        raise BadInput("the digital network's loss is not finite", "check its inputs and its weights", path="data")
-    return found
+        return measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
 
 
 def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
@@ -192,6 +190,7 @@ def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
         model_digest=weights.value(),
         recalibrations=tuple(map(Recalibration.record, job.recalibrations)),
         refresh_s=job.refresh_s,
+        constant=data.task.constant_score([y for _, y in data.batches]),
         task={} if data.task == Classes() else data.task.record(),
         **settings,
     )

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.errors import BadInput, BadResults, WrongSetting
+from mho.hardware.label import label_of
+from mho.measure.chance import at_chance
 from mho.measure.sentence import sentence
 from mho.measure.shared import STOPPED
 from mho.measure.summary import AgeSummary, ClassRecall, chance, corrected, recalls, summarise
@@ -149,10 +151,10 @@ class DriftResult:
                 path="images",
             )
 
-    @property
+    @cached_property
     def hardware_name(self) -> str:
-        """Name of the hardware, or its digest."""
-        return str(self.header.hardware.get("name") or self.header.hardware_digest)
+        """Name of the hardware with every setting that was changed in the preset of that name, or its digest."""
+        return label_of(self.header.hardware) or self.header.hardware_digest
 
     @property
     def subject(self) -> str:
@@ -203,6 +205,10 @@ class DriftResult:
             WrongSetting: It lies outside [0, 1), or is negative.
         """
         return self.digital_score - self.score.check_budget(budget)
+
+    def at_chance(self, budget: float = 0.01) -> str:
+        """Why nothing can be said, where the digital network is not better than chance; else empty. See `chance.at_chance`."""
+        return at_chance(self.header, self.digital, self.score.check_budget(budget))
 
     def lifetime(
         self, budget: float = 0.01, *, statistic: Statistic = "mean", confidence: float | None = None

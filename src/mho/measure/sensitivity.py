@@ -12,6 +12,7 @@ from mho.chip import Chip, program
 from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
 from mho.measure.evaluate import measure
+from mho.measure.in_place import hardware_in_place
 from mho.measure.linearised import Estimate, estimate
 from mho.measure.monte_carlo import digital_measurement
 from mho.measure.sensitivity_result import LayerSensitivity, SensitivityResult
@@ -19,6 +20,7 @@ from mho.measure.test_data import TestData
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
 from mho.nn.source import Digital, sources
+from mho.rng import whole
 from mho.store import Measurement
 from mho.tasks import Named
 from mho.units import seconds
@@ -73,7 +75,7 @@ def sensitivity(
         raise WrongSetting(f"mode {mode!r}", "'alone' or 'spared'", path="mode")
     if isinstance(chips, bool) or not isinstance(chips, int) or chips < 0 or (chips == 0 and not estimated):
         raise WrongSetting(f"chips = {chips!r}", "a whole number >= 1; 0 with estimated=True only", path="chips")
-    t_s, test = seconds(time), TestData.of(data, task=task)
+    t_s, test, seed = seconds(time), TestData.of(data, task=task), whole(seed)
     layers = _layers(net)
     digital = digital_measurement(net, test)
     full: list[Measurement] = []
@@ -100,7 +102,7 @@ def sensitivity(
             if progress is not None:
                 progress(path, number + 1, total)
     found = estimate(net, test, errors, samples=samples, seed=seed) if estimated else {}
-    macs, whole = _macs(net, test)
+    macs, every = _macs(net, test)
     score = test.task.headline
     rows = []
     for path, views in layers.items():
@@ -112,7 +114,7 @@ def sensitivity(
                 weights=sum(view.weight.numel() for view in views),
                 cells=cells[path],
                 macs=number,
-                mac_share=number / whole if whole else math.nan,
+                mac_share=number / every if every else math.nan,
                 losses=tuple(score.worth(b.mean) - score.worth(a.mean) for b, a in zip(before, after, strict=True)),
                 rises=tuple(a.loss - b.loss for b, a in zip(before, after, strict=True)),
                 estimate=_summed([found[view.matrix.path] for view in views]) if found else None,
@@ -128,7 +130,7 @@ def sensitivity(
         full=tuple(full),
         confidence=confidence,
         score=score,
-        subject=f"{test.info.name} on '{next(iter(layers.values()))[0].matrix.hw.name}'",
+        subject=f"{test.info.name} on '{hardware_in_place(net).label}'",
     )
 
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from mho.measure.summary import majority
+from mho.statistics.tails import TAIL, chips_to_see, unseen
 from mho.tasks.score import bracket, percent
 from mho.units import show_time
 
@@ -21,11 +22,13 @@ def show_age(t_s: float) -> str:
 
 
 def sentence(result: DriftResult, budget: float) -> str:
-    """What holds, for how long, and for which share of the chips.
+    """What holds, for how long, and for which share of the chips; or why nothing can be said.
 
     The yield is told at the first measured age after the mean has left the budget, and at the last age if
     it never does.
     """
+    if reason := result.at_chance(budget):
+        return f"{result.subject}: {reason}."
     life = result.lifetime(budget)
     ages = result.ages_s
     subject, score, limit = result.subject, result.score, result.score.show_budget(budget)
@@ -56,7 +59,8 @@ def sentence(result: DriftResult, budget: float) -> str:
     verb = "is" if inside.inside == 1 else "are"
     if life.before:
         return f"{head}; {inside} of chips {verb} inside then."
-    return f"{head}; {inside} of chips are still inside {then}."
+    rare = f" ({inside.tail})" if inside.tail else ""
+    return f"{head}; {inside} of chips are still inside {then}{rare}."
 
 
 def _moment(t_s: float) -> str:
@@ -77,6 +81,13 @@ def cautions(result: DriftResult) -> list[str]:
         count = f"{len(result.chips)} chips are" if len(result.chips) > 1 else "One chip is"
         found.append(f"{count} few: intervals are wide or unknown, and a yield is known only roughly.")
     last = result.summary()[-1]
+    wanted = chips_to_see(TAIL, result.header.confidence)
+    if not result.shared and 5 <= len(result.chips) < wanted:
+        share = unseen(len(result.chips), result.header.confidence)
+        found.append(
+            f"{len(result.chips)} chips say little about rare ones: up to {percent(share, 0)} of all chips may be worse than "
+            f"each of them. {wanted} chips would show one in twenty."
+        )
     top = max(result.digital.predicted, default=0) / result.digital.samples
     if last.top_share > top + 0.1:
         found.append(

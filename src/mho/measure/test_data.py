@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from mho.errors import BadInput
+from mho.measure.names import name_of_data
 from mho.store import DataInfo
 from mho.store.digest import Digest
 from mho.tasks import Named, Task
-from mho.tasks.items import length, tensors_of
+from mho.tasks.items import check_batched, check_finite, length, tensors_of
 
 MAX_LISTED_CLASSES = 1000
 """With more classes than this (a vocabulary), counts by class are not kept."""
@@ -43,8 +44,8 @@ class TestData:
             name: Of the data, in reports.
 
         Raises:
-            BadInput: No samples, a batch without targets, targets that the task refuses, or inputs and targets of different
-                lengths.
+            BadInput: No samples, samples without batches, a batch without targets, targets that the task refuses, inputs
+                that are not finite, or inputs and targets of different lengths.
         """
         if isinstance(batches, TestData):
             if task is None or Task.of(task) == batches.task:
@@ -54,16 +55,19 @@ class TestData:
         held: list[tuple[Any, Any]] = []
         parts: list[torch.Tensor] = []
         labels: list[torch.Tensor] = []
-        samples = 0
+        samples = items = 0
         for i, batch in enumerate(batches):
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise BadInput(f"batch {i} is not a pair", "give batches of (inputs, labels)", path="data")
+            check_batched(batch, i, "data")
             x, y = batch[0], scored.targets(batch[1], path=f"data, batch {i}")
             counts, known = scored.counts(y), scored.labels(y)
             if isinstance(x, torch.Tensor) and len(x) != len(counts):
                 raise BadInput(
                     f"batch {i} has {len(x)} inputs and {len(counts)} labels", "one label an input", path="data"
                 )
+            check_finite(x, items, "data")
+            items += len(counts)
             parts += [*tensors_of(x), *tensors_of(y)]
             labels += [] if known is None else [known]
             samples += int(counts.sum())
@@ -73,7 +77,7 @@ class TestData:
                 "the data holds no labelled sample", "give at least one batch of (inputs, labels)", path="data"
             )
         classes, listed = _by_class(labels, getattr(batches, "classes", ()))
-        given = str(name or getattr(batches, "name", type(batches).__name__))
+        given = str(name or name_of_data(batches, samples))
         return cls(tuple(held), DataInfo(given, samples, Digest().values(*parts).value(), classes, listed), scored)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from mho.crossbar import Operator, Scheme
+from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.nn.matrix import AnalogMatrix
 
@@ -66,6 +68,23 @@ class AnalogLayer(nn.Module):
     def views(self) -> Iterator[MatrixView]:
         """Every matrix of the layer, without those of its sub-modules."""
         raise NotImplementedError
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Other weights than the programmed ones are refused: no chip would compute with them."""
+        for view in self.views():
+            given, own = state_dict.get(prefix + view.parameter), getattr(self, view.parameter)
+            if given is None or not view.matrix.programmed or given.shape != own.shape:
+                continue
+            if not torch.equal(given.to(own), own):
+                raise WrongSetting(
+                    "other weights were to be loaded into a programmed chip, whose cells would not change",
+                    "load them into the network that to_analog returned, and program it again", path=view.matrix.path,
+                )  # fmt: skip
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        for view in self.views():
+            if view.matrix.programmed:  # the same values were copied: no change (`mho.chip.programmed`)
+                own = getattr(self, view.parameter)
+                setattr(self, view.parameter, nn.Parameter(own.data, requires_grad=own.requires_grad))
 
 
 def layer_paths(net: nn.Module) -> dict[str, str]:

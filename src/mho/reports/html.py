@@ -84,7 +84,6 @@ def _page(result: DriftResult, budget: float, plots: list[Any]) -> str:
 def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str]]:
     first, last = result.summary()[0], result.summary()[-1]
     data, level = result.header.data, f"{100 * result.header.confidence:g} %"
-    life, low = result.lifetime(budget), result.lifetime(budget, statistic=5)
     score = result.score
     numbers = [
         (f"Digital {score.label}", score.show(result.digital_score), f"{result.digital.samples:,} samples"),
@@ -96,9 +95,13 @@ def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str
     if len(result.ages_s) > 1:
         mean = score.bracket(last.mean, last.low, last.high)
         numbers.append((f"{_capital(score.label)} at {show_age(last.age_s)}", *_split(mean)))
-    numbers.append((f"Lifetime at {score.show_budget(budget)}", *_split(str(life))))
-    numbers.append(("Lifetime of 95 % of chips", *_split(str(low))))
-    numbers.append((f"Yield at {show_age(last.age_s)}", *_split(str(result.yield_at(last.age_s, budget)))))
+    if result.at_chance(budget):
+        numbers.append(("Verdict", "none", "the digital network is at chance"))
+    else:
+        life, low = result.lifetime(budget), result.lifetime(budget, statistic=5)
+        numbers.append((f"Lifetime at {score.show_budget(budget)}", *_split(str(life))))
+        numbers.append(("Lifetime of 95 % of chips", *_split(str(low))))
+        numbers.append((f"Yield at {show_age(last.age_s)}", *_split(str(result.yield_at(last.age_s, budget)))))
     half = (100 if score.share else 1) * result.half_width()
     unit = " points" if score.share else score.differs
     numbers.append(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mho.errors import WrongSetting
 from mho.statistics.intervals import t_quantile, wilson_interval
+from mho.statistics.tails import TAIL, chips_to_see, ranks, unseen
 from mho.units import show_time
 
 Floats = NDArray[np.float64]
@@ -31,6 +32,8 @@ class Lifetime:
         high_s: Upper bound; inf when that lies beyond the last measured age.
         beyond: Still inside at the last measured age: `t_s` is a lower bound.
         before: Already outside at the first measured age: `t_s` is an upper bound.
+        chips_wanted: Chips with which the lower bound of a percentile over chips would be known; 0 where it is, and for the
+            mean.
     """
 
     t_s: float
@@ -38,8 +41,12 @@ class Lifetime:
     high_s: float
     beyond: bool = False
     before: bool = False
+    chips_wanted: int = 0
 
     def __str__(self) -> str:
+        if self.chips_wanted and not self.before:
+            text = f"at least {show_time(self.t_s)}" if self.beyond else _roughly(self.t_s)
+            return f"{text} [tail not known; {self.chips_wanted} chips would tell]"
         if self.beyond:
             return f"at least {show_time(self.t_s)}"
         if self.before:
@@ -64,7 +71,17 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Yield:
-    """The share of chips inside the budget at an age, with its Wilson interval."""
+    """The share of chips inside the budget at an age, with its Wilson interval.
+
+    Args:
+        age_s: The age, s.
+        inside: Chips inside.
+        chips: Chips measured.
+        share: Their quotient.
+        low: Lower bound of its interval.
+        high: Upper bound.
+        confidence: Level of the interval.
+    """
 
     age_s: float
     inside: int
@@ -72,6 +89,18 @@ class Yield:
     share: float
     low: float
     high: float
+    confidence: float = 0.95
+
+    @property
+    def tail(self) -> str:
+        """What is not known of rare chips, in words; empty where one was seen outside, or as many as would show one in twenty."""
+        wanted = chips_to_see(TAIL, self.confidence)
+        if self.inside < self.chips or self.chips >= wanted:
+            return ""
+        return (
+            f"up to {100 * unseen(self.chips, self.confidence):.0f} % of all chips may be worse than the "
+            f"{self.chips} measured; {wanted} would tell of one in twenty"
+        )
 
     def __str__(self) -> str:
         return f"{100 * self.share:.0f} % [{100 * self.low:.0f}, {100 * self.high:.0f}]"
@@ -140,15 +169,11 @@ def _first_crossing(ages: list[float], curves: Floats, floor: float) -> Floats:
     return np.asarray(t)
 
 
-def _resampled(table: Floats, statistic: Statistic, rng: np.random.Generator) -> Floats:
-    """The statistic's curve (RESAMPLES, ages) over chips drawn with replacement."""
-    chips, ages = table.shape
-    if statistic == "mean":
-        counts = rng.multinomial(chips, np.full(chips, 1 / chips), size=RESAMPLES)
-        return np.asarray(counts @ table / chips)
-    drawn = rng.integers(chips, size=(RESAMPLES, chips))
-    columns = [np.percentile(table[:, age][drawn], statistic, axis=1) for age in range(ages)]
-    return np.stack(columns, axis=1)
+def _resampled(table: Floats, rng: np.random.Generator) -> Floats:
+    """The mean curve (RESAMPLES, ages) over chips drawn with replacement."""
+    chips = len(table)
+    counts = rng.multinomial(chips, np.full(chips, 1 / chips), size=RESAMPLES)
+    return np.asarray(counts @ table / chips)
 
 
 def lifetime(
@@ -162,10 +187,13 @@ def lifetime(
 ) -> Lifetime:
     """The age at which the mean accuracy, or a percentile over chips, first falls below `floor`.
 
-    Between measured ages accuracy is linear in ln t (`log_age`). The interval is a bootstrap over chips,
+    Between measured ages accuracy is linear in ln t (`log_age`). The interval of the mean is a bootstrap over chips,
     2,000 resamples, each a whole chip with all its ages: it holds for this test set. Its percentiles are
     the *expanded* ones, Φ(∓ t(confidence, C - 1)·sqrt(C/(C - 1))), because plain ones are too narrow for
     few chips. One chip gives [0, inf].
+
+    The interval of a percentile lies between two of the chips' own lifetimes in their order (`tails.ranks`), whatever their
+    distribution. Few chips say nothing about a tail: its lower bound is then 0, and `chips_wanted` how many would tell.
 
     Args:
         ages_s: Measured ages (A,) in seconds, increasing.
@@ -186,18 +214,24 @@ def lifetime(
     ages, table = _checked(ages_s, accuracy)
     _check_statistic(statistic)
     estimate = float(_first_crossing(ages, _statistic(table, statistic)[None], floor)[0])
-    chips = len(table)
-    if chips == 1:
+    chips, wanted = len(table), 0
+    if statistic != "mean":
+        own = np.sort(_first_crossing(ages, table, floor))
+        lower, upper = ranks(chips, statistic / 100, confidence)
+        low = float(own[lower - 1]) if lower else 0.0
+        high = float(own[upper - 1]) if upper <= chips else math.inf
+        wanted = 0 if lower or not 0 < statistic < 100 else chips_to_see(statistic / 100, confidence)
+    elif chips == 1:
         low, high = 0.0, math.inf
     else:
-        curves = _resampled(table, statistic, np.random.default_rng(abs(int(seed))))
+        curves = _resampled(table, np.random.default_rng(abs(int(seed))))
         crossings = np.sort(_first_crossing(ages, curves, floor))
         tail = float(ndtr(-t_quantile(confidence, chips - 1) * math.sqrt(chips / (chips - 1))))
         low = float(crossings[math.floor(tail * (RESAMPLES - 1))])
         high = float(crossings[math.ceil((1 - tail) * (RESAMPLES - 1))])
     beyond, before = math.isinf(estimate), bool(_statistic(table, statistic)[0] < floor - _EQUAL)
     t_s = ages[-1] if beyond else ages[0] if before else estimate
-    return Lifetime(t_s, min(low, t_s), max(high, t_s), beyond=beyond, before=before)
+    return Lifetime(t_s, min(low, t_s), max(high, t_s), beyond=beyond, before=before, chips_wanted=wanted)
 
 
 def accuracy_at(ages_s: Sequence[float], accuracy: ArrayLike, time_s: ArrayLike) -> Floats:
@@ -237,4 +271,4 @@ def yield_at(
     values = accuracy_at(ages_s, accuracy, time_s)[:, 0]
     inside = int(np.count_nonzero(values >= floor - _EQUAL))
     share = wilson_interval(inside, len(values), confidence)
-    return Yield(float(time_s), inside, len(values), share.value, share.low, share.high)
+    return Yield(float(time_s), inside, len(values), share.value, share.low, share.high, confidence)

@@ -68,6 +68,8 @@ class RunHeader:
         chips_per_pass: How many chips share a pass over the data (`mho.measure.shared`); a row is a pass.
         recalibrations: What each chip went through at each age before it was measured, in order, one record each.
         refresh_s: Seconds after which chips are programmed anew, again and again; None: never.
+        constant: Mean headline score of the best constant answer to these samples; None where it is not known, or follows
+            from the label counts.
         task: What was scored, as `mho.tasks.Task.record` has it; empty for `mho.tasks.classes.Classes`.
 
     Raises:
@@ -93,6 +95,7 @@ class RunHeader:
     recalibrations: tuple[str, ...] = ()
     refresh_s: float | None = None
     task: dict[str, Any] = field(default_factory=dict)
+    constant: float | None = None
 
     def __post_init__(self) -> None:
         times = tuple(map(float, self.times_s))
@@ -148,9 +151,18 @@ class RunHeader:
             raise BadResults(f"not the header of a run: {error}", "remove the run and measure it again") from error
 
 
-_USUAL = {"chips_per_pass": 1, "recalibrations": [], "refresh_s": None, "task": {}}
+_USUAL = {"chips_per_pass": 1, "recalibrations": [], "refresh_s": None, "task": {}, "constant": None}
 """Not written where a run has what runs without them have always meant."""
-_NOT_DECIDING = {"target_half_width", "max_chips", "confidence", "command", "versions", "placement", "definitions"}
+_NOT_DECIDING = {
+    "constant",
+    "target_half_width",
+    "max_chips",
+    "confidence",
+    "command",
+    "versions",
+    "placement",
+    "definitions",
+}
 
 
 def _plain(value: Any) -> Any:

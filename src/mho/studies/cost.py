@@ -25,7 +25,7 @@ class CostArm(Arm):
     """A network on a hardware."""
 
     network: str = "cifar10_resnet20"
-    hardware: str = "pcm"
+    hardware: str = "pcm-cells"
 
 
 Found = Results[CostArm, list[dict[str, Any]]]
@@ -58,9 +58,9 @@ class Cost(Study[CostArm, list[dict[str, Any]]]):
     def arms(self, scale: Scale) -> list[CostArm]:
         """Networks of the drift study."""
         if scale == "smoke":
-            return [CostArm("pcm-digits", "digits CNN on pcm", network="digits")]
-        cases = (("cifar10_resnet20", "pcm"), ("cifar10_resnet20", "hwa-standard"), ("cifar10_resnet56", "pcm"),
-                 ("cifar10_resnet8_mlperf", "pcm"), ("kws_dscnn_mlperf", "pcm"))  # fmt: skip
+            return [CostArm("pcm-cells-digits", "digits CNN on pcm-cells", network="digits")]
+        cases = (("cifar10_resnet20", "pcm-cells"), ("cifar10_resnet20", "hwa-standard"), ("cifar10_resnet56", "pcm-cells"),
+                 ("cifar10_resnet8_mlperf", "pcm-cells"), ("kws_dscnn_mlperf", "pcm-cells"))  # fmt: skip
         return [CostArm(f"{hw}-{net}", f"{net} on {hw}", network=net, hardware=hw) for net, hw in cases]
 
     def run(self, arm: CostArm, job: Job) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ class Ranges(Study[BitsArm, list[dict[str, Any]]]):
         "Which ranges of DAC and ADC lose least, by quantile, deviation or least error, and does it depend on the bits?"
     )
     protocol = (
-        "ResNet-20 on 'pcm' with ideal cells, the first 2,000 test images of CIFAR-10; ranges from 1,000 training images. "
+        "ResNet-20 on 'pcm-cells' with ideal cells, the first 2,000 test images of CIFAR-10; ranges from 1,000 training images. "
         "Wilson's 95 % intervals over images; the images are the same, so that differences are known better than they say."
     )
     sources = ("Le Gallo et al. 2023, notebook on the calibration of input ranges",)
@@ -87,7 +87,9 @@ class Ranges(Study[BitsArm, list[dict[str, Any]]]):
         samples = len(on.test.labels)
         for name, options in RANGES.items():
             job.progress(f"{name}, {arm.label}")
-            net = mho.to_analog(on.model, mho.Hardware.preset("pcm", **{"dac.bits": arm.bits, "adc.bits": arm.bits}))
+            net = mho.to_analog(
+                on.model, mho.Hardware.preset("pcm-cells", **{"dac.bits": arm.bits, "adc.bits": arm.bits})
+            )
             mho.calibrate(net, on.ranges, **options)
             right = round(samples * mho.accuracy(net, on.test))
             rows.append({"bits": arm.bits, "ranges": name, "right": right, "samples": samples})

@@ -15,6 +15,9 @@ from mho.errors import BadInput, WrongSetting
 from mho.tasks.score import ACCURACY, Score
 from mho.tasks.task import IGNORED, Scored, Task, no_tensor, whole_labels
 
+_ROUNDING = 1e-4
+"""How far a probability may lie outside [0, 1]."""
+
 
 @dataclass(frozen=True)
 class Binary(Task):
@@ -101,6 +104,17 @@ class Probability(Binary):
                 f"threshold {self.threshold}", "a probability lies between 0 and 1", path="task.threshold"
             )
 
+    def score(self, output: Any, target: Tensor) -> Scored:
+        """See `Task`; outputs that are no probabilities are refused."""
+        if isinstance(output, Tensor) and output.numel():
+            low, high = map(float, torch.aminmax(output.detach().float()))
+            if low < -_ROUNDING or high > 1 + _ROUNDING:
+                raise WrongSetting(
+                    f"the network's outputs run from {low:.4g} to {high:.4g}; a probability lies in [0, 1]",
+                    "for an output before the sigmoid say task='logit'", path="task",
+                )  # fmt: skip
+        return super().score(output, target)
+
     def logit(self, output: Tensor) -> Tensor:
         """See `Binary`; probabilities nearer than 1e-7 to 0 or 1 count as that near."""
         return torch.logit(output, eps=1e-7)
@@ -111,7 +125,7 @@ class Probability(Binary):
 
     def cross_entropy(self, output: Tensor, target: Tensor) -> Tensor:
         """See `Binary`; logarithms are never below -100."""
-        # torch refuses a batch with one number outside [0, 1], and a chip's noise may leave it; NaN has to stay visible.
+        # torch refuses a batch with one number outside [0, 1], which rounding may leave; NaN has to stay visible.
         each = F.binary_cross_entropy(output.nan_to_num(0.5).clamp(0, 1), target, reduction="none")
         return torch.where(output.isnan(), output, each)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Number
 from typing import Any
 
 import torch
@@ -66,3 +67,38 @@ def joined(batches: Sequence[Any]) -> Any:
             raise
         raise BadInput(f"batches cannot be joined: {error}", "give batches of one shape", path="data") from error
     raise BadInput(f"batches of {type(first).__name__} cannot be joined", "give tensors", path="data")
+
+
+def check_finite(batch: Any, first: int, path: str) -> None:
+    """Refuse inputs that are not finite.
+
+    Args:
+        batch: Inputs of some items.
+        first: Number of the first of them.
+        path: What to call the data in messages.
+
+    Raises:
+        BadInput: A number that is not finite; the message has the number of its item, from 0.
+    """
+    for t in tensors_of(batch):
+        if t.is_floating_point() and t.numel() and not all(bool(torch.isfinite(end)) for end in torch.aminmax(t)):
+            flat = t.reshape(len(t), -1) if t.dim() else t.reshape(1, 1)
+            item = int((~torch.isfinite(flat)).any(1).nonzero()[0])
+            value = float(flat[item][~torch.isfinite(flat[item])][0])
+            raise BadInput(f"sample {first + item} holds {value:g}", "leave it out, or mend its preparation", path=path)
+
+
+def check_batched(batch: Any, number: int, path: str) -> None:
+    """Refuse a single sample where a batch should be: a pair whose label is one number.
+
+    Raises:
+        BadInput: It is one.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[0], Tensor):
+        label = batch[1]
+        if (isinstance(label, Tensor) and label.dim() == 0) or isinstance(label, Number):
+            raise BadInput(
+                f"batch {number} is one sample with the label {label}",
+                "the data gives samples, not batches: wrap it in torch.utils.data.DataLoader(data, batch_size=100)",
+                path=path,
+            )

@@ -64,11 +64,6 @@ class Score:
             return math.exp(min(-worth, 700.0))
         return worth if self.form in ("share", "value") else -worth
 
-    def finite(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values where one that is not finite is float32's worst, so that means and lifetimes stay defined."""
-        worst = np.finfo(np.float32).max * (-1 if self.form == "value" else 1)
-        return np.where(np.isfinite(values), values, worst)
-
     def show(self, worth: float, digits: int = 1) -> str:
         """``Score("accuracy").show(0.9234) == '92.3 %'``; a dash for NaN. `digits` is of percents."""
         if math.isnan(worth):

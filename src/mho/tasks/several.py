@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -126,6 +126,15 @@ class Several(Task):
     def labels(self, target: dict[str, Any]) -> Tensor | None:
         """See `Task`: those of the part `result`."""
         return None if self.result is None else self._tasks[self.result].labels(target[self.result])
+
+    def constant_score(self, targets: Sequence[dict[str, Any]]) -> float | None:
+        """See `Task`: that of the part `result`, or the mean by weight where every part has one."""
+        names = self.parts if self.result is None else [self.result]
+        found = {name: self._tasks[name].constant_score([target[name] for target in targets]) for name in names}
+        if any(value is None for value in found.values()):
+            return None
+        shares = self._shares if self.result is None else {self.result: 1.0}
+        return sum(shares[name] * value for name, value in found.items() if value is not None)
 
     def own_loss(self, output: Any, target: dict[str, Any], draw: Stream) -> Tensor:
         """See `Task`: drawn for each part; the root of a weight makes the covariance that of the weighted loss."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -93,6 +93,16 @@ class Task(ABC):
 
     def labels(self, target: Any) -> Tensor | None:
         """Class numbers of the counted samples (n,); None where they cannot be counted by class."""
+        return None
+
+    def constant_score(self, targets: Sequence[Any]) -> float | None:
+        """Mean headline score of the best answer that is the same for every sample; None where it is not known.
+
+        Chance, for a task whose answers are not counted by class.
+
+        Args:
+            targets: What `targets` returned for each batch.
+        """
         return None
 
     def own_loss(self, output: Any, target: Any, draw: Stream) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from mho.errors import WrongSetting
@@ -41,6 +43,19 @@ class Tokens(Classes):
 
     def labels(self, target: Tensor) -> None:
         """None: see `Task`."""
+
+    def constant_score(self, targets: Sequence[Tensor]) -> float:
+        """See `Task`: each token's frequency among the others, or the share of the most frequent one.
+
+        A token that is there c times among N, of K different ones, has the probability c/(N - 1 + K): what the other tokens
+        say of it, each counted once more (Laplace).
+        """
+        found = torch.cat([super(Tokens, self).labels(target).flatten().cpu() for target in targets])  # type: ignore[union-attr]
+        counts = found.unique(return_counts=True)[1].double()
+        n, k = len(found), len(counts)
+        if self.result == "accuracy":
+            return float(counts.max()) / n
+        return float(-(counts * (counts / (n - 1 + k)).log()).sum() / n)
 
     def score(self, output: Any, target: Tensor) -> Scored:
         """See `Task`."""

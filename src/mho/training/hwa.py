@@ -19,7 +19,7 @@ from mho.hardware.spec import Spec
 from mho.nn import AnalogLayer, AnalogMatrix
 from mho.nn.layer import MatrixView, layer_paths
 from mho.nn.source import Injected, Source
-from mho.rng import Stream
+from mho.rng import Stream, whole
 from mho.training.clip import Clip
 from mho.training.injections import INJECTIONS, Injection, Scope
 from mho.training.schedule import Schedule
@@ -96,7 +96,7 @@ class HWA(Spec):
         if unused := [p for p in self.layers if not any(covers(p, path) for path in paths.values())]:
             known = ", ".join(list(paths.values())[:5])
             raise WrongSetting(f"no layer on arrays matches {unused}", f"paths look like {known}", path="layers")
-        return Session(self, net, steps, seed)
+        return Session(self, net, steps, whole(seed))
 
     def factor(self, path: str) -> float:
         """Product of the factors in `layers` that match a layer's path."""

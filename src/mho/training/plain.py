@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.errors import BadInput
-from mho.rng import key
+from mho.rng import key, whole
 
 
 def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 1e-2, seed: int = 0) -> nn.Module:
@@ -36,7 +36,7 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     steps = epochs * -(-len(x) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    generator = torch.Generator().manual_seed(key("train", seed))
+    generator = torch.Generator().manual_seed(key("train", whole(seed)))
     model.train()
     for epoch in range(epochs):
         for rows in torch.randperm(len(x), generator=generator).split(size):

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from mho.errors import BadInput, WrongSetting
+from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
-from mho.rng import reads
+from mho.rng import reads, whole
 from mho.store.digest import Digest, digest
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
@@ -120,15 +121,20 @@ def fit(
         progress: Show a bar, where there is a terminal.
 
     Raises:
-        WrongSetting: An unknown name, a number outside its range, or settings that contradict each other.
+        WrongSetting: An unknown name, a number outside its range, settings that contradict each other, or a network that
+            is a programmed chip.
         BadInput: No data, targets that the network has no output for, no labels and no teacher, a loss that is not finite,
             or a folder that cannot be written.
         BadResults: `out` holds another run, or a damaged one.
         MissingExtra: The package of a logger is not installed.
     """
-    task = Task.of(task)
-    whole = {"epochs": epochs, "batch": batch, "accumulate": accumulate, "devices": devices}
-    _check_numbers(whole, early_stop, val, save_every, max_seconds)
+    task, seed = Task.of(task), whole(seed)
+    if any(matrix.programmed for matrix in matrices(net)):
+        raise WrongSetting(
+            "this network is a programmed chip", "train the network that to_analog returned, and program that"
+        )
+    counts = {"epochs": epochs, "batch": batch, "accumulate": accumulate, "devices": devices}
+    _check_numbers(counts, early_stop, val, save_every, max_seconds)
     for name, value, valid in (("precision", precision, PRECISIONS), ("resume", resume, RESUME)):
         if value not in valid:
             raise WrongSetting(f"unknown {name} {value!r}", f"valid are {', '.join(valid)}", path=name)
@@ -159,7 +165,7 @@ def fit(
     if folder is not None:
         about = f"{name_of(net)}{sorted({repr(m.hw) for m in net.modules() if hasattr(m, 'hw')})}"
         settings = {
-            **whole, "data": digest(samples.inputs, samples.targets), "net": Digest().text(about).value(),
+            **counts, "data": digest(samples.inputs, samples.targets), "net": Digest().text(about).value(),
             "weights": digest(*net.state_dict().values()), "optimizer": name_of(optimizer),
             "lr": [float(group["lr"]) for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
             "momentum": momentum, "hwa": name_of(hwa), "distillation": distillation,
