@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ class Programmed(Source):
         self.scheme, self.channels_last, self.folded = scheme, False, False
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
+        self._version: int | None = 0  # of the parameter that `Chip.at` gives the layer; a copy of it counts anew
         self._names: list[list[str]] = []
         values = {"cells_shift": held.shift, "factor": recalibrated}
         for i, operand in enumerate(held.operands):
@@ -49,13 +52,14 @@ class Programmed(Source):
         Raises:
             WrongSetting: The parameter was changed in place: the cells did not change with it.
         """
-        seen = isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference()
-        if seen and weight._version:  # `Chip.at` gave it a new parameter
-            raise WrongSetting(
-                "the weight of a programmed chip was changed, but its cells are as they were programmed",
-                "change the network that to_analog returned (it shares these values), and program it again",
-                path=matrix.path,
-            )
+        if isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference():
+            self._version = weight._version if self._version is None else self._version
+            if weight._version != self._version:
+                raise WrongSetting(
+                    "the weight of a programmed chip was changed, but its cells are as they were programmed",
+                    "change the network that to_analog returned (it shares these values), and program it again",
+                    path=matrix.path,
+                )
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]
@@ -97,6 +101,9 @@ class Programmed(Source):
         operands = tuple([o._replace(gain=o.gain * factor.to(o.gain)) for o in found.operands])
         shift = None if found.shift is None else found.shift * factor.to(found.shift)
         return Programmed(found._replace(operands=operands, shift=shift), self.scheme, operands[0].weight, on_top)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_version": None}
 
     def extra_repr(self) -> str:
         """How many conversions a product takes."""
