@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 
 import pytest
 import torch
@@ -332,3 +333,18 @@ def test_weights_beyond_the_clip_are_programmed_at_the_clip():
     chip = mho.program(mho.to_analog(layer, hw)).at(0.0)
     held = chip.matrix.source.weight(next(chip.views()).operator)
     torch.testing.assert_close(held, layer.weight.detach().clamp(-bound, bound), rtol=1e-5, atol=1e-6)
+
+
+def test_copies_of_a_chip_share_what_the_chip_shares():
+    chip, x = mho.program(_net(PCM), seed=1), _x()
+    expected = chip.at("1 day")(x)
+    for other in (copy.deepcopy(chip), pickle.loads(pickle.dumps(chip))):
+        assert torch.equal(other.at("1 day")(x), expected)
+        assert other.at(0)[0].weight is other.at(0)[0].weight
+
+
+def test_targets_are_those_that_were_written():
+    hw = PCM.replace(cell__programming_noise=0.0, cell__levels=9)
+    for arrays in mho.program(_net(hw), seed=1).arrays.values():
+        for target, state in zip(arrays.targets, arrays.states, strict=True):
+            assert torch.equal(target, state["g"])

@@ -309,3 +309,19 @@ def test_mistakes_are_named():
         HWA(weights={"kind": "poly"})
     with pytest.raises(WrongSetting, match="unknown key 'noise'"):
         HWA(noise=3)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor"
+)  # torch looks at what stands at a break of a graph
+def test_steps_compile_nothing_anew():
+    x, y = torch.randn(8, 6), torch.randint(0, 4, (8,))
+    net = mho.calibrate(mho.to_analog(nn.Linear(6, 4), "pcm", example=x), [x])
+    session = mho.HWA(weights=Gaussian(sigma=0.1)).attach(net.train(), steps=10)
+    torch._dynamo.reset()
+    compiled, graphs = torch.compile(net, backend="eager"), []
+    for _ in range(4):
+        torch.nn.functional.cross_entropy(compiled(x), y).backward()
+        session.step()
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert graphs[0] > 0 and graphs[1:] == graphs[:-1]

@@ -110,15 +110,17 @@ class HWA(Spec):
         return [str(definition) for injection in self.weights for definition in injection.definitions()]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Change:
-    """The injections of one step into one matrix."""
+    """The injections into one matrix; each step has its own address of draws and its strength."""
 
     injections: tuple[Injection, ...]
     scheme: Scheme
     draw: Stream
     strength: float
 
+    # Draws have addresses that change with the step: a graph of them would serve one step.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, unit: Tensor, scale: Tensor, plan: Plan) -> Tensor:
         for i, injection in enumerate(self.injections):
             unit = injection(unit, Scope(self.scheme, scale, self.draw / i, self.strength))
@@ -145,7 +147,7 @@ class Session:
         self._before: list[tuple[AnalogMatrix, Source]] = [
             (view.matrix, view.matrix.source) for view, _ in self._views()
         ]
-        self._sources: dict[AnalogMatrix, Injected] = {}
+        self._sources: dict[AnalogMatrix, tuple[Injected, _Change]] = {}
         self._schemes: dict[tuple[str, float], Scheme] = {}
         self._codes = Codes()
         graph = trace(net)
@@ -234,12 +236,14 @@ class Session:
         for view, factor in self._views():
             matrix, here = view.matrix, strength * factor
             scheme = matrix.scheme(view.weight, view.operator)
-            source = self._sources.get(matrix)
-            if source is None:
+            if matrix not in self._sources:
                 through = recipe.gradient == "straight_through"
-                source = self._sources[matrix] = Injected(scheme, None, through, self._codes, self._channels_last)
-            injected = recipe.weights and here and not clean
-            source.change = _Change(recipe.weights, scheme, draw / matrix.path, here) if injected else None
+                source = Injected(scheme, None, through, self._codes, self._channels_last)
+                self._sources[matrix] = source, _Change(recipe.weights, scheme, draw, here)
+            source, source.change = self._sources[matrix][0], None
+            if recipe.weights and here and not clean:
+                source.change = change = self._sources[matrix][1]
+                change.scheme, change.draw, change.strength = scheme, draw / matrix.path, here
             products = recipe.products * factor * round(strength * _LEVELS) / _LEVELS
             source.scheme = scheme if products == 1 else self._with_noise(view, scheme, products)
             matrix.source = source
