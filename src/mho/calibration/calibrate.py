@@ -18,6 +18,7 @@ from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.tasks.batches import batches_of
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
@@ -128,7 +129,7 @@ def take(batches: Iterable[Any], most: int) -> list[Any]:
     """
     if most < 1:
         raise WrongSetting(f"max_batches = {most}", "look at one batch at least", path="max_batches")
-    taken = [batch for batch, _ in zip(batches, range(most), strict=False)]
+    taken = [batch for batch, _ in zip(batches_of(batches, path="batches"), range(most), strict=False)]
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
     return taken

@@ -91,7 +91,7 @@ def class_names(layout: Layout) -> tuple[str, ...] | None:
     for place in (data_root() / layout.name, data_root()):
         pickled, listed = place / layout.python / "meta", place / layout.binary / "fine_label_names.txt"
         if pickled.is_file():
-            names = read_pickle(pickled.read_bytes(), path=str(pickled)).get("fine_label_names", ())
+            names = list(read_pickle(pickled.read_bytes(), path=str(pickled)).get("fine_label_names", ()))
         elif listed.is_file():
             names = listed.read_text(encoding="utf8").split()
         else:
