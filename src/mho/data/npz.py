@@ -42,7 +42,7 @@ def npz(
         BadInput: The file is damaged, holds Python objects, or has no such arrays.
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             keys = list(stored.files)
             inputs = stored[_key(x, INPUTS, split, keys, "x", file)]
             targets = stored[_key(y, TARGETS, split, keys, "y", file)]

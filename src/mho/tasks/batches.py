@@ -38,7 +38,7 @@ class Batches:
         while hasattr(source, "dataset"):  # Loaders and subsets know only this of what they hold.
             source = source.dataset
         self.name = str(getattr(getattr(source, "info", None), "dataset_name", None) or type(source).__name__)
-        features = getattr(source, "features", None)
+        features: Any = getattr(source, "features", None)
         named = next((features[key] for key in LABELS if key in features), None) if _columns(source) else source
         self.classes: tuple[str, ...] = tuple(map(str, getattr(named, "names", getattr(named, "classes", None)) or ()))
 
