@@ -72,7 +72,7 @@ def test_loading_leaves_the_global_generators_alone():
     [
         (
             "imagenet",
-            "no data set is called 'imagenet' -> give package.module:factory, or one of digits, cifar10",
+            "no data set is called 'imagenet' -> give a folder .* package.module:factory, or one of digits, cifar10",
         ),
         ("digits?prep=unit", "digits: unknown option 'prep' -> valid options are split, n, batch"),
         ("digits?split=all", "unknown split 'all' -> valid are train, test"),
@@ -99,7 +99,7 @@ def test_a_users_own_data(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert len(load("data_of_this_test:pairs?n=3").labels) == 3
-    with pytest.raises(BadInput, match=r"returned a Counter -> return a mho\.data\.Dataset"):
+    with pytest.raises(BadInput, match=r"returned a Counter: .*or return a mho\.data\.Dataset"):
         load("collections:Counter")
 
 
@@ -107,10 +107,10 @@ def test_a_users_own_data(tmp_path, monkeypatch):
 def test_without_the_files_the_way_out_is_named(name, monkeypatch, tmp_path):
     monkeypatch.delenv("MHO_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    with pytest.raises(BadInput, match=f"is missing from .*while MHO_DATA is not set -> mho data fetch {name}"):
+    with pytest.raises(BadInput, match="is missing from .*while MHO_DATA is not set -> .*MHO_DATA"):
         load(name)
     monkeypatch.setenv("MHO_DATA", str(tmp_path))
-    with pytest.raises(BadInput, match=f"is missing from {tmp_path}, which MHO_DATA names -> mho data fetch {name}"):
+    with pytest.raises(BadInput, match=f"is missing from {tmp_path}, which MHO_DATA names -> "):
         load(name)
     monkeypatch.setenv("MHO_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(BadInput, match="which is no folder"):

@@ -39,6 +39,7 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["drift", "hwa", "ranges"])
 def test_data_that_is_missing_is_named(name, tmp_path, monkeypatch):
     monkeypatch.delenv("MHO_DATA", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(BadInput, match="MHO_DATA"):
         run(STUDIES.find(name)(), tmp_path, "cpu")
 

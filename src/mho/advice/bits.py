@@ -22,6 +22,7 @@ from mho.nn.layer import layer_paths
 from mho.statistics.intervals import check_confidence
 from mho.statistics.paired_answers import most_lost
 from mho.tasks import Named, Score
+from mho.tasks.batches import batches_of
 
 Bits = dict[tuple[str, Converter], int]
 
@@ -184,7 +185,7 @@ def smallest_bits(
     model = to_digital(model) if any(isinstance(m, AnalogMatrix) for m in model.modules()) else model
     data, batches = (
         TestData.of(test, task=task),
-        [batch for batch, _ in zip(calibration, range(max_batches), strict=False)],
+        [batch for batch, _ in zip(batches_of(calibration, path="calibration"), range(max_batches), strict=False)],
     )
     score = data.task.headline
     if not score.check_budget(budget) > 0:

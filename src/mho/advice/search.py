@@ -22,6 +22,7 @@ from mho.measure.test_data import TestData
 from mho.rng import whole
 from mho.statistics.intervals import check_confidence
 from mho.tasks import Named
+from mho.tasks.batches import batches_of
 from mho.units import seconds
 
 TIMES = ("1 day", "1 month", "1 year")
@@ -117,7 +118,7 @@ def advise(
         model=copy.deepcopy(model).eval(),
         hw=described,
         choosing=choosing,
-        calibration=choosing.batches if calibration is None else tuple(calibration),
+        calibration=choosing.batches if calibration is None else tuple(batches_of(calibration, path="calibration")),
         train=training,
         labelled=labelled,
         times_s=ages,
@@ -160,7 +161,8 @@ def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:
     """Training data that can be gone through again, and whether it has labels."""
     if train is None:
         return None, False
-    held = train if hasattr(train, "__len__") else list(train)
+    given = batches_of(train, path="train")
+    held = given if hasattr(train, "__len__") else list(given)
     first = next(iter(held), None)
     if first is None:
         raise WrongSetting("the training data is empty", "give batches, or leave it out", path="train")

@@ -19,6 +19,7 @@ from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, tensors_of
 
 RANGES = ("input_range", "adc_range")
@@ -130,7 +131,7 @@ def take(batches: Iterable[Any], most: int | None = None) -> list[Any]:
     """
     if most is not None and most < 1:
         raise WrongSetting(f"max_batches = {most}", "look at one batch at least; None: at all", path="max_batches")
-    taken, items, zero = list(islice(batches, most)), 0, True
+    taken, items, zero = list(islice(batches_of(batches, path="batches"), most)), 0, True
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
     for i, batch in enumerate(taken):

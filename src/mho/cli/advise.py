@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import TASK, described, share, trained
+from mho.cli.options import DATA, TASK, described, share, trained
 
 
 def advise(
@@ -19,7 +19,7 @@ def advise(
             help="package.module:factory[?key=value], a name of mho.models, published:NAME, or a .pt2 file."
         ),
     ],
-    data: Annotated[str, typer.Option("--data", help="Test data: a name of mho.data with ?options.")],
+    data: Annotated[str, typer.Option("--data", help=f"Test data. {DATA}")],
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
     budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",

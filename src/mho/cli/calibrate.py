@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mho.cli.options import TASK
+from mho.cli.options import DATA, TASK
 from mho.errors import WrongSetting
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def calibrate(
     ],
     data: Annotated[
         str,
-        typer.Option(
-            "--data", help="Data for the ranges (labels unused): a name of mho.data with ?options, or module:factory."
-        ),
+        typer.Option("--data", help=f"Data for the ranges (labels unused). {DATA}"),
     ],
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,

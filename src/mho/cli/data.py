@@ -94,9 +94,10 @@ def check(
     from mho.data.root import folder
 
     console, states = Console(soft_wrap=True), []
+    wanted = KNOWN if name is None else [known(name).name]
     console.print(f"in {folder()}", markup=False, highlight=False)
     colours = {"right": "green", "partial": "yellow", "wrong": "red", "missing": "dim"}
-    for each in KNOWN if name is None else [known(name).name]:
+    for each in wanted:
         found = look(each)
         states.append(found.state)
         if name is None and found.state == "missing":

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mho.cli.options import TASK, described, trained, whole
+from mho.cli.options import DATA, TASK, described, trained, whole
 
 
 def drift(
@@ -19,7 +19,7 @@ def drift(
             help="package.module:factory[?key=value], a name of mho.models, published:NAME, or a .pt2 file."
         ),
     ],
-    data: Annotated[str, typer.Option("--data", help="A name of mho.data with ?options, or module:factory.")],
+    data: Annotated[str, typer.Option("--data", help=f"Test data. {DATA}")],
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
     times: Annotated[str, typer.Option("--times", help="Ages, separated by commas.")] = "1h,1d,1mo,6mo,1y",

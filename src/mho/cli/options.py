@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from mho.hardware import Hardware
 
 
+DATA = (
+    "A name of 'mho data list' with ?options, a folder of images by class, a .npz file, or module:factory (a torch Dataset or "
+    "DataLoader, a Hugging Face dataset, batches)."
+)
+"""What every command says of ``--data``; `mho.data.load` reads it."""
 TASK = "What is scored: classes, probability, logit, tokens or regression."
 """Help of ``--task``; the names are those of `mho.tasks.TASKS`."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import TASK, described
+from mho.cli.options import DATA, TASK, described
 from mho.errors import WrongSetting
 
 WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
@@ -18,7 +18,7 @@ def train(
     model: Annotated[
         str, typer.Argument(help="package.module:factory[?key=value], a name of mho.models, or published:NAME.")
     ],
-    data: Annotated[str, typer.Option("--data", help="Training data: a name of mho.data with ?options.")],
+    data: Annotated[str, typer.Option("--data", help=f"Training data. {DATA}")],
     val: Annotated[str | None, typer.Option("--val", help="Data to measure on after every epoch.")] = None,
     hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
     weights: Annotated[

@@ -6,7 +6,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -91,7 +91,7 @@ def class_names(layout: Layout) -> tuple[str, ...] | None:
     for place in (data_root() / layout.name, data_root()):
         pickled, listed = place / layout.python / "meta", place / layout.binary / "fine_label_names.txt"
         if pickled.is_file():
-            names = read_pickle(pickled.read_bytes(), path=str(pickled)).get("fine_label_names", ())
+            names = list(read_pickle(pickled.read_bytes(), path=str(pickled)).get("fine_label_names", ()))
         elif listed.is_file():
             names = listed.read_text(encoding="utf8").split()
         else:
@@ -134,14 +134,11 @@ def _members(archive: Path, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
 
 def _pickled(layout: Layout, path: str, content: bytes) -> Images:
     stored = read_pickle(content, path=path)
-    pixels, labels = stored.get("data"), stored.get(layout.labels)
-    numbers = isinstance(labels, list) and bool(labels) and all(type(label) is int for label in labels)
-    if (
-        isinstance(pixels, np.ndarray)
-        and pixels.dtype == np.uint8
-        and numbers
-        and pixels.shape == (len(labels), PIXELS)
-    ):
+    pixels: Any = stored.get("data")
+    labels: Any = stored.get(layout.labels)
+    numbers = isinstance(labels, list) and all(type(label) is int for label in labels)
+    shape = (len(labels), PIXELS) if numbers and labels else None
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape == shape:
         return _checked(layout, path, torch.from_numpy(pixels.copy()), np.asarray(labels))
     raise BadInput(f"holds no 'data' of bytes (N, {PIXELS}) with as many '{layout.labels}'", _again(layout), path=path)
 

@@ -6,11 +6,14 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
+from mho.tasks.batches import batches_of
+from mho.tasks.items import joined, length, take, tensors_of
 
 IGNORED = -100
 """Label of positions that do not count (padding of language data)."""
@@ -32,9 +35,10 @@ class Dataset:
 
     Attributes:
         name: For reports.
-        inputs: (N, …), ready for the network.
-        labels: int64 class numbers (N,), or next tokens (N, T) with `IGNORED` where there is none.
-        classes: Names of the classes.
+        inputs: (N, …), ready for the network; or a dict or tuple of such.
+        labels: int64 class numbers (N,), or next tokens (N, T) with `IGNORED` where there is none; without classes, whatever
+            the task takes.
+        classes: Names of the classes; empty where there are none or they are not known.
         batch: Samples in a batch; the last one may have fewer.
 
     Raises:
@@ -44,9 +48,9 @@ class Dataset:
     """
 
     name: str
-    inputs: Tensor
-    labels: Tensor
-    classes: tuple[str, ...]
+    inputs: Any
+    labels: Any
+    classes: tuple[str, ...] = ()
     batch: int = 250
 
     def __post_init__(self) -> None:
@@ -54,14 +58,24 @@ class Dataset:
             raise WrongSetting(
                 f"batch is {self.batch!r}", "give the number of samples in a batch, at least 1", path="batch"
             )
-        if len(self.inputs) != len(self.labels):
+        if length(self.inputs) != length(self.labels):
             raise BadInput(
-                f"{len(self.inputs)} inputs but {len(self.labels)} labels",
+                f"{length(self.inputs)} inputs but {length(self.labels)} labels",
                 "give one label an input",
                 path=self.name,
             )
-        if self.labels.dtype != torch.int64:
-            raise BadInput(f"labels are {self.labels.dtype}", "give class numbers as int64", path=self.name)
+        if not length(self.labels):
+            raise BadInput("no labelled sample", "give at least one", path=self.name)
+        if self.classes:
+            self._check_classes()
+        for part in tensors_of(self.inputs):
+            if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+                raise BadInput("inputs have values that are not finite", "mend the data", path=self.name)
+
+    def _check_classes(self) -> None:
+        if not isinstance(self.labels, Tensor) or self.labels.dtype != torch.int64:
+            kind = getattr(self.labels, "dtype", type(self.labels).__name__)
+            raise BadInput(f"labels are {kind}", "give class numbers as int64", path=self.name)
         counted = self.labels[self.labels != IGNORED]
         if not counted.numel():
             raise BadInput("no labelled sample", "give at least one", path=self.name)
@@ -72,15 +86,40 @@ class Dataset:
                 f"labels are 0 … {len(self.classes) - 1}, or {IGNORED} to skip",
                 path=self.name,
             )
-        if self.inputs.is_floating_point() and not bool(torch.isfinite(self.inputs).all()):
-            raise BadInput("inputs have values that are not finite", "mend the data", path=self.name)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self.inputs.split(self.batch), self.labels.split(self.batch), strict=True)
+    @classmethod
+    def of(cls, data: Any, *, name: str | None = None, batch: int = 250) -> Dataset:
+        """Hold anything that `mho.tasks.batches.batches_of` takes.
+
+        Args:
+            data: Batches of (inputs, labels), a torch `Dataset` or `DataLoader`, or a Hugging Face dataset.
+            name: For reports.
+            batch: Samples in a batch.
+
+        Raises:
+            BadInput: It gives no batches of (inputs, labels), or they do not fit together.
+        """
+        if isinstance(data, Dataset):
+            return data
+        given = batches_of(data, path=name or "data", batch=batch)
+        held = list(given)
+        for i, each in enumerate(held):
+            if not isinstance(each, (tuple, list)) or len(each) != 2:
+                raise BadInput(f"batch {i} is no pair", "give batches of (inputs, labels)", path=name or "data")
+        if not held:
+            raise BadInput("gives no batch", "give at least one batch of (inputs, labels)", path=name or "data")
+        inputs, labels = joined([x for x, _ in held]), joined([y for _, y in held])
+        title = name or str(getattr(given, "name", type(data).__name__))
+        return cls(title, inputs, labels, tuple(getattr(given, "classes", ())), batch)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        for begin in range(0, length(self.labels), self.batch):
+            rows = slice(begin, begin + self.batch)
+            yield take(self.inputs, rows), take(self.labels, rows)
 
     def __len__(self) -> int:
         """Number of batches."""
-        return math.ceil(len(self.labels) / self.batch)
+        return math.ceil(length(self.labels) / self.batch)
 
     def subset(self, n: int) -> Dataset:
         """The first `n` samples.
@@ -88,13 +127,13 @@ class Dataset:
         Raises:
             WrongSetting: There are not so many.
         """
-        check_count(n, len(self.labels), name=self.name)
-        return replace(self, inputs=self.inputs[:n], labels=self.labels[:n])
+        check_count(n, length(self.labels), name=self.name)
+        return replace(self, inputs=take(self.inputs, slice(n)), labels=take(self.labels, slice(n)))
 
     def digest(self) -> str:
         """12 hexadecimal digits that change with any input or label."""
         sha = hashlib.sha256()
-        for part in (self.inputs, self.labels):
+        for part in (*tensors_of(self.inputs), *tensors_of(self.labels)):
             sha.update(f"{part.dtype}{tuple(part.shape)}".encode())
             sha.update(part.contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return sha.hexdigest()[:12]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mho.errors import WrongSetting
-from mho.models.published import FOLDER
+from mho.models.published import FOLDER, by_hand
 from mho.models.published_table import NETWORKS
 
 
@@ -190,8 +190,7 @@ def _network(name: str) -> Known:
     if entry.checkpoint is None:
         return Known(
             name, what, FOLDER, entry.source, entry.licence, "the repository; no checksum of these files is known",
-            otherwise=f"its authors' file has no reader here: put its weights as safetensors into {FOLDER}/{name}.safetensors, "
-            "under the names of the network's state dict",
+            otherwise=by_hand(name),
         )  # fmt: skip
     (repository, commit, folder), sha256, megabytes = _CHECKPOINTS[name]
     address = f"{_RAW}/{repository}/{commit}/{folder}/{entry.checkpoint}"

@@ -13,6 +13,7 @@ from mho.measure.names import name_of_data
 from mho.store import DataInfo
 from mho.store.digest import Digest
 from mho.tasks import Named, Task
+from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, length, tensors_of
 
 MAX_LISTED_CLASSES = 1000
@@ -36,10 +37,10 @@ class TestData:
 
     @classmethod
     def of(cls, batches: Iterable[Any], *, task: Named | None = None, name: str | None = None) -> TestData:
-        """Hold the batches of any iterable (a DataLoader, a `mho.data` set, a list).
+        """Hold the batches of anything that `batches_of` takes (a list, a `mho.data` set, a torch or Hugging Face dataset).
 
         Args:
-            batches: Pairs (inputs, targets).
+            batches: Pairs (inputs, targets), or samples of a dataset.
             task: What is scored: a name of `mho.tasks.TASKS` or a `Task`; by default that of `TestData`, else "classes".
             name: Of the data, in reports.
 
@@ -51,6 +52,7 @@ class TestData:
             if task is None or Task.of(task) == batches.task:
                 return batches
             return cls.of(NamedBatches(batches.batches, batches.info), task=task)
+        batches = batches_of(batches)
         scored = Task.of("classes" if task is None else task)
         held: list[tuple[Any, Any]] = []
         parts: list[torch.Tensor] = []

@@ -52,32 +52,34 @@ def data_root() -> Path:
     return place
 
 
-def data_file(*parts: str, name: str) -> Path:
+def data_file(*parts: str, name: str, by_hand: str = "") -> Path:
     """A file below `data_root`.
 
     Args:
         parts: Its path there.
         name: The data set or network that it belongs to, for messages.
+        by_hand: What to do where it cannot be fetched.
 
     Raises:
         Missing: It is not there.
     """
     file = data_root().joinpath(*parts)
     if not file.is_file():
-        raise missing("/".join(parts), name=name)
+        raise missing("/".join(parts), name=name, by_hand=by_hand)
     return file
 
 
-def missing(what: str, *, name: str) -> Missing:
+def missing(what: str, *, name: str, by_hand: str = "") -> Missing:
     """The error for something that is not in `data_root`.
 
     Args:
         what: The file, or what is looked for.
         name: The data set or network that it belongs to.
+        by_hand: What to do where it cannot be fetched.
     """
     why = f"which {VARIABLE} names" if os.environ.get(VARIABLE) else f"where data lie while {VARIABLE} is not set"
     return Missing(
         f"'{what}' is missing from {folder()}, {why}",
-        f"mho data fetch {name} (what that is: mho data list), or point {VARIABLE} at the folder that has it",
+        f"{by_hand or f'mho data fetch {name}'} (more of it: mho data list), or point {VARIABLE} at the folder that has it",
         path=name,
     )

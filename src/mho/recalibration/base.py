@@ -15,6 +15,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.nn.matrix import matrices
 from mho.registry import Registry
 from mho.store.digest import Digest
+from mho.tasks.batches import batches_of
 
 R = TypeVar("R", bound="Recalibration")
 
@@ -44,7 +45,7 @@ class Recalibration(ABC):
     def __post_init__(self) -> None:
         if isinstance(self.batches, Tensor):
             raise WrongSetting("one tensor is not a sequence of batches", "give [inputs]", path="batches")
-        held = tuple(self._held(batch) for batch in self.batches)
+        held = tuple(self._held(batch) for batch in batches_of(self.batches, path="batches"))
         if not held:
             raise BadInput("there is no batch to recalibrate with", "give at least one batch of inputs", path="batches")
         object.__setattr__(self, "batches", held)

@@ -11,6 +11,7 @@ from torch import nn
 
 from mho.errors import BadInput
 from mho.rng import key, whole
+from mho.tasks.batches import batches_of
 
 
 def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 1e-2, seed: int = 0) -> nn.Module:
@@ -29,7 +30,7 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
     Raises:
         BadInput: No batch, or a loss that is not finite.
     """
-    held = list(batches)
+    held = list(batches_of(batches, path="batches"))
     if not held:
         raise BadInput("there is no batch to train on", "give at least one batch of (inputs, labels)")
     x, y, size = torch.cat([b[0] for b in held]), torch.cat([b[1] for b in held]), len(held[0][0])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mho.convert import to_digital
 from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogLayer
+from mho.tasks.batches import batches_of
 
 
 def rank_weights(
@@ -56,7 +57,7 @@ def rank_weights(
     }
     total = {key: torch.zeros_like(parameter) for key, parameter in parameters.items()}
     groups = 0
-    for x, y in batches:
+    for x, y in batches_of(batches, path="batches"):
         for part, labels in zip(x.split(group), y.split(group), strict=True):
             found = torch.autograd.grad(loss(digital(part), labels), list(parameters.values()), allow_unused=True)
             groups += 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from mho.errors import BadInput
 from mho.rng import key
 from mho.tasks import Task
+from mho.tasks.batches import batches_of
 from mho.tasks.items import joined, length, take, tensors_of
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -70,7 +71,9 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     whole = (getattr(data, "inputs", None), getattr(data, "labels", None))
     xs: list[Any] = []
     ys: list[Any] = []
-    for i, batch in enumerate([whole] if all(isinstance(part, Tensor) for part in whole) else data):
+    for i, batch in enumerate(
+        [whole] if all(isinstance(part, Tensor) for part in whole) else batches_of(data, path=path)
+    ):
         x, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
         if not any(True for _ in tensors_of(x)):
             found, remedy = f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)"
