@@ -2,15 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint types check clean
 
 demo: $(VENV)/.installed
-	OMP_NUM_THREADS= $(BIN)/mho demo --out mho-demo
+	$(BIN)/mho demo --out mho-demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check src tests studies benchmarks

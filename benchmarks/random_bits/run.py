@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from mho.kernels import cpu_library
+from mho.kernels.build import FLAGS
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "src" / "mho" / "kernels" / "cpu.cpp"
@@ -34,7 +34,7 @@ LOW, HIGH = 1e-3, 1 - 1e-3
 def build(source: Path, work: Path) -> Path:
     """Compile the harness with the flags that the package compiles its kernels with."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or "c++"
-    flags = [flag for flag in cpu_library._FLAGS if flag not in ("-shared", "-fPIC")]
+    flags = [flag for flag in FLAGS if flag not in ("-shared", "-fPIC")]
     libraries = ["-ltestu01", "-ltestu01probdist", "-ltestu01mylib", "-lm"]
     target = work / "harness"
     define = f'-DMHO_SOURCE="{source.resolve()}"'

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -185,40 +182,3 @@ def test_loading_leaves_denormals_alone():
     """-ffast-math in a shared library would switch the whole process to flush-to-zero."""
     assert library() is not None
     assert float(torch.tensor(1e-40) * 1.0) > 0 and np.float32(1e-40) * np.float32(1) > 0
-
-
-SCRIPT = """
-import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-import torch
-from mho.kernels import active, quantise, reference
-x = torch.randn(1000)
-assert torch.equal(quantise(x, 1.0, 127.0), reference.quantise(x, 1.0, 127.0))
-print(active())
-"""
-
-
-@pytest.mark.parametrize(
-    ("environment", "told"),
-    [
-        pytest.param({"CXX": "/nowhere/compiler"}, 1, id="missing compiler"),
-        pytest.param({"CXX": sys.executable}, 1, id="broken compiler"),
-        pytest.param({"XDG_CACHE_HOME": "{file}"}, 1, id="unwritable cache"),
-        pytest.param({"MHO_KERNELS": "reference"}, 0, id="asked for"),
-    ],
-)
-def test_without_the_compiled_kernels_everything_runs(environment, told, tmp_path):
-    (tmp_path / "file").write_text("")
-    environment = {key: value.format(file=tmp_path / "file") for key, value in environment.items()}
-    outside = {key: value for key, value in os.environ.items() if key != "MHO_KERNELS"}
-    env = {**outside, "XDG_CACHE_HOME": str(tmp_path), **environment}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("reference")
-    assert done.stderr.count("fast CPU kernels are not available") == told
-
-
-@fast
-def test_with_a_compiler_the_compiled_kernels_run(tmp_path):
-    env = {key: value for key, value in os.environ.items() if key != "MHO_KERNELS"}
-    env |= {"XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
-    assert not done.stdout.startswith("reference") and any(tmp_path.rglob("*.so"))

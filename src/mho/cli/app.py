@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from mho.cli import advise, calibrate, data, demo, drift, hardware, info, study, train
+from mho.cli import advise, calibrate, data, demo, drift, hardware, info, study, terminal, train
 from mho.errors import MhoError
 
 _INTERRUPTED = 130
@@ -31,8 +32,26 @@ app.add_typer(study.app, name="study")
 app.command("info")(info.info)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from mho import __version__
+
+        typer.echo(f"mho {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line; mistakes of the user end in one message, not in a traceback."""
+    terminal.prepare()
     console = Console(stderr=True)
     try:
         app()

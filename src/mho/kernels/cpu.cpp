@@ -14,6 +14,10 @@
 #include <cstring>
 #include <vector>
 
+#ifndef MHO_STAMP
+#define MHO_STAMP ""
+#endif
+
 namespace {
 
 constexpr int LANES = 16;
@@ -210,6 +214,9 @@ inline void planes(int64_t start, int64_t count, int64_t columns, int64_t pixels
 }  // namespace
 
 extern "C" {
+
+// What this library was made of; see build.py.
+const char* mho_stamp() { return MHO_STAMP; }
 
 int64_t mho_chunk() { return CHUNK; }
 

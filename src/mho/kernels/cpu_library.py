@@ -1,27 +1,28 @@
-"""The C++ kernels as a library: compiled once at first use and kept in the user's cache.
+"""The C++ kernels as a library: compiled once at first use, kept in the user's cache, loaded where it fits.
 
-Without a compiler, or when anything goes wrong, one line is logged and the reference kernels run.
+Where they cannot be had, one line is logged with the reason, and the reference kernels run.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 import os
-import platform
-import shutil
-import subprocess
+import shlex
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-_FLAGS = (
-    "-O3", "-march=native", "-mprefer-vector-width=512", "-std=c++17", "-fno-math-errno", "-fno-trapping-math",
-    "-ffp-contract=off", "-shared", "-fPIC",
-)  # fmt: skip
+from mho.errors import WrongSetting
+from mho.kernels.build import CannotBuild, build, compiler, stamp, version
+from mho.kernels.cache import folder, keep, kept
+
 _log = logging.getLogger("mho")
+_first = threading.Lock()
 
 _i64, _u64, _f32, _int, _ptr = ctypes.c_int64, ctypes.c_uint64, ctypes.c_float, ctypes.c_int, ctypes.c_void_p
 _ARGUMENTS = {
@@ -43,49 +44,108 @@ _ARGUMENTS = {
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be had or ``MHO_KERNELS=reference`` asks for the plain ones."""
-    if os.environ.get("MHO_KERNELS", "") == "reference":
-        return None
+    """The compiled kernels, or None where they cannot be had or ``MHO_KERNELS=reference`` asks for the plain ones.
+
+    Raises:
+        WrongSetting: ``MHO_KERNELS`` says something else.
+    """
+    return _found()[0]
+
+
+def state() -> str:
+    """Which kernels run on the CPU, and why not the fast ones."""
+    found, why = _found()
+    return "fast CPU (compiled C++)" if found else f"reference (plain torch): {why}"
+
+
+def origin() -> str | None:
+    """Where the compiled kernels were loaded from, in words; None where they are not."""
+    found, where = _found()
+    return where if found else None
+
+
+def _found() -> tuple[ctypes.CDLL | None, str]:
+    with _first:  # threads that ask at once compile once
+        return _search()
+
+
+@cache
+def _search() -> tuple[ctypes.CDLL | None, str]:
+    """The library and where it lies, or None and why."""
+    asked = os.environ.get("MHO_KERNELS", "")
+    if asked == "reference":
+        return None, "MHO_KERNELS=reference asks for them"
+    if asked:
+        raise WrongSetting(f"there are no kernels {asked!r}", "unset it, or say reference", path="MHO_KERNELS")
+    made_of, words, reason = stamp(), None, ""
     try:
-        found = ctypes.CDLL(str(_compiled()))
-    except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-        _log.info("fast CPU kernels are not available (%s); the reference kernels run", error)
-        return None
+        words = compiler()
+    except CannotBuild as error:
+        reason = str(error)
+    for path in kept(made_of, version(words) if words else None):
+        try:
+            return _load(path, made_of), str(path)
+        except (OSError, AttributeError):  # of another system, which shares the cache; this one gets its own
+            continue
+    try:
+        if words:
+            return _compiled(words, made_of)
+    except (CannotBuild, OSError) as error:
+        reason = str(error)
+    _log.warning(
+        "the fast CPU kernels cannot be had (%s); the reference kernels in plain torch run, which take several times as long",
+        reason,
+    )
+    return None, reason
+
+
+def _compiled(words: list[str], made_of: str) -> tuple[ctypes.CDLL, str]:
+    """Compile, load and keep; a cache that cannot be written to costs every process its own compilation."""
+    began = time.monotonic()
+    _log.info("compiling kernels once for this machine, with %s …", shlex.join(words))
+    with _workplace() as (at, trouble):
+        built = at / "kernels.so"
+        build(words, built)
+        try:
+            found = _load(built, made_of)
+        except (OSError, AttributeError) as error:
+            raise CannotBuild(f"{shlex.join(words)} made a library that cannot be used: {error}") from error
+        if trouble:
+            where = f"memory, because {trouble}"
+            _log.warning("%s: the kernels are compiled for this process alone; XDG_CACHE_HOME moves the cache", trouble)
+        else:
+            where = str(keep(built, made_of, version(words)))
+    _log.info("… done in %.1f s", time.monotonic() - began)
+    return found, where
+
+
+@contextmanager
+def _workplace() -> Iterator[tuple[Path, str]]:
+    """A new folder in the cache, or elsewhere with a word why not there."""
+    trouble = ""
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(dir=folder(), ignore_cleanup_errors=True)
+    except OSError as error:
+        trouble = f"the cache {error.filename or ''} cannot be written to ({error.strerror or error})"
+        made = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with made as at:
+        yield Path(at), trouble
+
+
+def _load(path: Path, made_of: str) -> ctypes.CDLL:
+    """A library with its functions declared.
+
+    Raises:
+        OSError: It cannot be loaded, or has another stamp.
+        AttributeError: It lacks a function.
+    """
+    found = ctypes.CDLL(str(path))
+    found.mho_stamp.restype = ctypes.c_char_p
+    if found.mho_stamp() != made_of.encode():
+        raise OSError(f"{path} is stamped {found.mho_stamp()!r}, not {made_of!r}")
     for name, arguments in _ARGUMENTS.items():
         function = getattr(found, name)
         function.argtypes = arguments
         function.restype = _i64 if name in ("mho_chunk", "mho_read_out") else None
     return found
-
-
-def _compiled() -> Path:
-    """Path of the library in the cache, compiled if it is not there; its name says source, flags and processor."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        raise RuntimeError("no C++ compiler")
-    source = files("mho.kernels").joinpath("cpu.cpp").read_text(encoding="utf-8")
-    identity = "\n".join([source, " ".join(_FLAGS), compiler, platform.machine(), _processor()])
-    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mho"
-    target = folder / f"kernels-{name}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        (Path(place) / "cpu.cpp").write_text(source, encoding="utf-8")
-        built = Path(place) / "kernels.so"
-        command = [compiler, *_FLAGS, "-o", str(built), str(Path(place) / "cpu.cpp")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{compiler} failed: {done.stderr.strip().splitlines()[-1:]}")
-        built.replace(target)
-    return target
-
-
-def _processor() -> str:
-    """Instruction sets of this processor: a cache may be shared by machines that differ."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from mho.kernels import cpu, gpu, reference
-from mho.kernels.cpu_library import library
+from mho.kernels.cpu_library import state
 from mho.kernels.reference import Drop, Kept
 
 
 def active() -> str:
-    """The kernels that dense float32 tensors on the CPU meet, in words."""
-    on_cpu = "reference (plain torch)" if library() is None else "fast CPU (compiled C++)"
-    return f"{on_cpu} on the CPU, {gpu.active()} on CUDA devices" if torch.cuda.is_available() else on_cpu
+    """The kernels that dense float32 tensors on the CPU meet, in words, with the reason where they are not the fast ones."""
+    return f"{state()} on the CPU, {gpu.active()} on CUDA devices" if torch.cuda.is_available() else state()
 
 
 def fast(x: Tensor) -> bool:

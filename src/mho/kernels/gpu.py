@@ -73,7 +73,7 @@ def ready() -> bool:
         ones = torch.ones(8, device="cuda")
         return bool((quantise(ones, 1.0, 1.0) == ones).all())
     except Exception as error:  # no triton, no C compiler for its launcher, a device it does not know
-        _log.info("Triton kernels are not available (%s); the reference kernels run on CUDA devices", error)
+        _log.warning("the Triton kernels cannot be had (%s); the reference kernels run on CUDA devices", error)
         return False
 
 
