@@ -107,7 +107,7 @@ def _copy(net: nn.Module) -> nn.Module:
     }
     unread: dict[int, Any] = {}
     for path, view in _matrices(net):
-        parameter = getattr(net.get_submodule(path), view.parameter)
+        parameter = net.get_submodule(path).get_parameter(view.parameter)
         if id(parameter) not in read:
             unread[id(parameter)] = parameter
         if view.matrix.rank is not None:

@@ -1,0 +1,296 @@
+"""Modules that multiply with parameters in a forward of their own: `F.linear(x, self.weight)`, `x @ self.w`, `self.qkv.weight`
+read by the parent, experts in one parameter.
+
+Their `forward` runs as it is written; where it calls torch's operator with one of the parameters that were found
+(`mho.convert.reading`), the arrays answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from mho.crossbar import Operator
+from mho.hardware import Hardware
+from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.matrix import AnalogMatrix
+from mho.nn.own_forward import CONVOLUTIONS, convolution
+
+LINEAR = Operator()
+_PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__, torch.Tensor.__rmatmul__}
+_ADDED = {torch.addmm, Tensor.addmm}
+_BATCHED = {torch.bmm, Tensor.bmm}
+_GROUPED = {f for f in (getattr(torch, "_grouped_mm", None), getattr(F, "grouped_mm", None)) if f is not None}
+
+
+class Read(NamedTuple):
+    """How torch's operator reads a parameter.
+
+    Attributes:
+        operator: torch's operator on each matrix.
+        transposed: The parameter holds (rows, columns), as in `x @ w`.
+        parts: Matrices along its first axis (experts); 0 where it is one matrix.
+    """
+
+    operator: Operator
+    transposed: bool = False
+    parts: int = 0
+
+
+class Call(NamedTuple):
+    """A call of torch's that arrays can answer.
+
+    Attributes:
+        parameter: Name of the parameter.
+        read: How it is read.
+        part: Which of its matrices; None for all of them at once.
+        answer: From the map of one matrix (part, input, bias) to the call's result.
+    """
+
+    parameter: str
+    read: Read
+    part: int | None
+    answer: Callable[[Callable[[int, Tensor, Tensor | None], Tensor]], Tensor]
+
+
+def product_of(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], names: Mapping[int, str]
+) -> Call | None:
+    """The call as a product with a parameter, or None where it is none that arrays can answer.
+
+    Args:
+        func: A function of torch's.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        names: Names of the parameters that are looked for, by id.
+    """
+    if func is F.linear or func in CONVOLUTIONS:
+        return _layered(func, *args, names=names, **kwargs)
+    if kwargs or not all(isinstance(value, Tensor) for value in args[:2]):
+        return _grouped(args, kwargs, names) if func in _GROUPED else None
+    if func in _PRODUCTS and len(args) == 2:
+        return _multiplied(args[0], args[1], None, names)
+    if func in _ADDED and len(args) == 3:
+        return _multiplied(args[1], args[2], args[0], names)
+    if func in _BATCHED and len(args) == 2:
+        return _batched(args[0], args[1], names)
+    return _grouped(args, kwargs, names) if func in _GROUPED else None
+
+
+def _layered(
+    func: Any, input: Tensor, weight: Any, bias: Tensor | None = None, *args: Any, names: Mapping[int, str], **kwargs: Any
+) -> Call | None:
+    found = _held(weight, names)
+    if found is None:
+        return None
+    name, transposed, part, parts = found
+    if func is not F.linear:
+        if transposed or parts:
+            return None
+        operator = convolution(CONVOLUTIONS[func], *args, **kwargs)
+    elif weight.dim() != 2:
+        return None
+    else:
+        operator = LINEAR
+    return Call(name, Read(operator, transposed, parts), part, lambda answer: answer(part or 0, input, bias))
+
+
+def _multiplied(x: Tensor, weight: Tensor, bias: Tensor | None, names: Mapping[int, str]) -> Call | None:
+    found = _held(weight, names) if weight.dim() == 2 and (bias is None or bias.dim() == 1) else None
+    if found is None:
+        return None
+    name, transposed, part, parts = found
+    return Call(name, Read(LINEAR, not transposed, parts), part, lambda answer: answer(part or 0, x, bias))
+
+
+def _batched(x: Tensor, weight: Tensor, names: Mapping[int, str]) -> Call | None:
+    """(E, n, rows) with (E, rows, columns): matrix by matrix."""
+    found = _stack(weight, names)
+    if found is None:
+        return None
+    name, transposed = found
+
+    def answered(answer: Callable[[int, Tensor, Tensor | None], Tensor]) -> Tensor:
+        return torch.stack([answer(i, part, None) for i, part in enumerate(x)])
+
+    return Call(name, Read(LINEAR, not transposed, len(weight)), None, answered)
+
+
+def _grouped(args: tuple[Any, ...], kwargs: dict[str, Any], names: Mapping[int, str]) -> Call | None:
+    """(n, rows) with (E, rows, columns) and the ends of the groups of rows."""
+    x, weight = args[:2] if len(args) > 1 else (kwargs.get("input"), kwargs.get("mat2"))
+    ends = args[2] if len(args) > 2 else kwargs.get("offs")
+    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(ends, Tensor)) or x.dim() != 2:
+        return None
+    found = _stack(weight, names)
+    if found is None:
+        return None
+    name, transposed = found
+
+    def answered(answer: Callable[[int, Tensor, Tensor | None], Tensor]) -> Tensor:
+        y = x.new_zeros(len(x), weight.shape[-1])
+        begin = 0
+        pieces = []
+        for i, end in enumerate(ends.tolist()):
+            if end > begin:
+                pieces.append(answer(i, x[begin:end], None))
+            begin = max(begin, end)
+        pieces.append(y[begin:])
+        return torch.cat(pieces)
+
+    return Call(name, Read(LINEAR, not transposed, len(weight)), None, answered)
+
+
+def _held(weight: Any, names: Mapping[int, str]) -> tuple[str, bool, int | None, int] | None:
+    """Name of the parameter that a tensor is, or its transpose, or a matrix out of it: (name, transposed, part, parts)."""
+    if not isinstance(weight, Tensor):
+        return None
+    if id(weight) in names:
+        return names[id(weight)], False, None, 0
+    base = weight._base if weight._is_view() else None
+    if base is None or id(base) not in names:
+        return None
+    if base.dim() == 3 and weight.dim() == 2:
+        size = base.stride(0)
+        part, rest = divmod(weight.storage_offset() - base.storage_offset(), max(size, 1))
+        if rest or part >= len(base):
+            return None
+        turned = _turned(weight, base[0])
+        return None if turned is None else (names[id(base)], turned, part, len(base))
+    if weight.dim() != base.dim() or weight.storage_offset() != base.storage_offset():
+        return None
+    turned = _turned(weight, base)
+    return None if turned is None else (names[id(base)], turned, None, 0)
+
+
+def _stack(weight: Tensor, names: Mapping[int, str]) -> tuple[str, bool] | None:
+    """Name of the parameter that a stack of matrices is, and whether each is transposed."""
+    if weight.dim() != 3:
+        return None
+    base = weight if id(weight) in names else weight._base if weight._is_view() else None
+    if base is None or id(base) not in names or base.dim() != 3 or len(base) != len(weight):
+        return None
+    turned = _turned(weight[0], base[0])
+    return None if turned is None or weight.stride(0) != base.stride(0) else (names[id(base)], turned)
+
+
+def _turned(weight: Tensor, like: Tensor) -> bool | None:
+    """False for the matrix itself, True for its transpose, None for anything else."""
+    if weight.shape == like.shape and weight.stride() == like.stride():
+        return False
+    if like.dim() == 2 and weight.shape == like.T.shape and weight.stride() == like.T.stride():
+        return True
+    return None
+
+
+class _Answers(TorchFunctionMode):
+    """Sends products with the module's parameters to their arrays."""
+
+    def __init__(self, layer: Functional) -> None:
+        super().__init__()
+        self.layer = layer
+        self.names = {id(layer.get_parameter(name)): name for name in layer.reads}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        found = product_of(func, args, kwargs, self.names)
+        if found is None:
+            return func(*args, **kwargs)
+        return found.answer(lambda part, x, bias: self.layer.product(found.parameter, part, x, bias, found.read.operator))
+
+
+class Functional(AnalogLayer):
+    """Mixin for the classes that `functional` makes.
+
+    Attributes:
+        reads: How each parameter (a path below the module) is read.
+    """
+
+    reads: dict[str, Read]
+    written_as: ClassVar[type[nn.Module]]
+
+    def to_digital(self) -> nn.Module:
+        """See `AnalogLayer`."""
+        module = super().to_digital()
+        del module.__dict__["reads"]
+        return module
+
+    def build(self, path: str) -> None:
+        """One matrix a parameter, or one for each of its parts."""
+        self.matrices = nn.ModuleDict()
+        for name, read in self.reads.items():
+            where = f"{path}.{name}".lstrip(".")
+            for part in range(read.parts or 1):
+                self.matrices[_key(name, part)] = AnalogMatrix(self.hw, f"{where}.{part}" if read.parts else where)
+
+    def views(self) -> Iterator[MatrixView]:
+        """Every matrix. Padding and stride of convolutions are those of the first call that was seen."""
+        for name, read in self.reads.items():
+            for part in range(read.parts or 1):
+                matrix = self.matrices[_key(name, part)]
+                assert isinstance(matrix, AnalogMatrix)
+                yield MatrixView(name, matrix, self._weight(name, part), read.operator)
+
+    def product(self, name: str, part: int, x: Tensor, bias: Tensor | None, operator: Operator) -> Tensor:
+        """One matrix's answer."""
+        return self.matrices[_key(name, part)](x, self._weight(name, part), operator, bias)
+
+    def _weight(self, name: str, part: int) -> Tensor:
+        """One matrix in torch's layout. Under no_grad a view of a parameter would ask for gradients that it has no node for."""
+        read, weight = self.reads[name], self.get_parameter(name)
+        if read.parts or read.transposed:
+            weight = weight if torch.is_grad_enabled() else weight.detach()
+            weight = weight[part] if read.parts else weight
+            return weight.T if read.transposed else weight
+        return weight
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The module's own forward, with the arrays in place of the products with its parameters."""
+        with _Answers(self):
+            return super().forward(*args, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _empty, (type(self).written_as,), self.__getstate__()
+
+
+class Reads(NamedTuple):
+    """What stands for an analog class where the parameters that are read have been found by looking.
+
+    Attributes:
+        cls: The module's class.
+        reads: How each parameter is read, by its path below the module.
+    """
+
+    cls: type[nn.Module]
+    reads: dict[str, Read]
+
+    def from_digital(self, module: nn.Module, hw: Hardware, path: str) -> AnalogLayer:
+        """See `AnalogLayer`."""
+        return _class(self.cls).from_digital(module, hw, path, reads=self.reads)
+
+
+def _key(name: str, part: int) -> str:
+    return f"{name.replace('.', '/')}/{part}"
+
+
+_classes: dict[type[nn.Module], type[Functional]] = {}
+
+
+def _class(cls: type[nn.Module]) -> type[Functional]:
+    """The analog version of a module's class; the same one each time."""
+    if cls not in _classes:
+        members = {"__module__": __name__, "__doc__": cls.__doc__, "written_as": cls}
+        _classes[cls] = type(f"Analog{cls.__name__}", (Functional, cls), members)
+    return _classes[cls]
+
+
+def _empty(cls: type[nn.Module]) -> Functional:
+    analog = _class(cls)
+    return analog.__new__(analog)
