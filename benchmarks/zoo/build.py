@@ -12,7 +12,7 @@ VOCABULARY = 120
 TEXT = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
     "max_position_embeddings": 64, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-    "attn_implementation": "sdpa",
+    "use_cache": False,
 }  # fmt: skip
 """Sizes of a transformers config; a config that knows a size by another name gets it in its entry."""
 
@@ -73,7 +73,7 @@ def _built(entry: dict[str, Any]) -> tuple[nn.Module, Any]:
 def _transformers(entry: dict[str, Any], options: dict[str, Any]) -> tuple[nn.Module, Any]:
     transformers = load("transformers")
     known = transformers.AutoConfig.for_model(entry["name"])
-    small = {name: value for name, value in TEXT.items() if name in known.to_dict() or name == "attn_implementation"}
+    small = {name: value for name, value in TEXT.items() if name in known.to_dict()}
     config = transformers.AutoConfig.for_model(entry["name"], **{**small, **options})
     model = getattr(transformers, entry["head"]).from_config(config).eval()
     length = entry.get("length", 16)
@@ -82,12 +82,12 @@ def _transformers(entry: dict[str, Any], options: dict[str, Any]) -> tuple[nn.Mo
         return model, {"pixel_values": torch.randn(2, entry.get("channels", 3), size, size)}
     if entry.get("inputs") == "audio":
         return model, {"input_values": torch.randn(2, length)}
-    if entry.get("inputs") == "features":
-        return model, {"input_features": torch.randn(2, *entry["shape"])}
+    if entry.get("inputs") == "spectrogram":
+        return model, {"input_values": torch.randn(2, config.max_length, config.num_mel_bins)}
     tokens = torch.randint(3, VOCABULARY, (2, length))
+    if entry.get("plain"):  # takes no attention mask
+        return model, {"input_ids": tokens}
     example = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     if entry.get("inputs") == "text pair":
         example["decoder_input_ids"] = torch.randint(3, VOCABULARY, (2, length))
-    if entry.get("inputs") == "text and image":
-        example["pixel_values"] = torch.randn(2, 3, entry.get("size", 32), entry.get("size", 32))
     return model, example

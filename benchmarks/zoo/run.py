@@ -43,7 +43,11 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
         where = traceback.extract_tb(error.__traceback__)[-1]
         told = f"{type(error).__name__}: {error}"[:400]
         place = f"{Path(where.filename).name}:{where.lineno}"
-        return {**{k: entry[k] for k in ("library", "name", "family")}, "head": entry.get("head", ""), "failed": f"{told} ({place})"}
+        return {
+            **{k: entry[k] for k in ("library", "name", "family")},
+            "head": entry.get("head", ""),
+            "failed": f"{told} ({place})",
+        }
 
 
 def in_own_process(entry: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -81,8 +85,9 @@ def main() -> None:
         load(library)
     import one  # noqa: F401  # what the children would import each for itself
 
+    warnings.filterwarnings("ignore")
     rows = stored()
-    for entry in ENTRIES:
+    for entry in sorted(ENTRIES, key=lambda entry: entry["library"], reverse=True):  # small ones first
         name = key(entry)
         again = any(fnmatch.fnmatch(name, pattern) for pattern in given.again)
         if name in rows and not again:

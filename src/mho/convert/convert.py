@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     if any(isinstance(module, AnalogLayer) for module in model.modules()):
         raise WrongSetting("this network is converted already", "give the digital one: mho.to_digital(net)")
     check_encoding(hw)
+    example = dict(example) if isinstance(example, Mapping) else example
     given = None if example is None else example if isinstance(example, tuple) else (example,)
     decisions, seen = _decisions(model, hw, given)
     if not any(decision.analog for decision in decisions.values()):
@@ -113,7 +115,7 @@ def _decisions(model: nn.Module, hw: Hardware, example: tuple[Any, ...] | None) 
             kind = "module" if name == "digital" else "layer on arrays"
             raise WrongSetting(f"no {kind} matches {unused}", f"paths look like {', '.join(paths[1:6])}", path=name)
     if refused:
-        raise together(unborn or refused, analog)
+        raise together([*unborn] or refused, analog)
     return decisions, seen
 
 

@@ -22,7 +22,9 @@ UNREAD = "the example does not read it"
 Decisions = dict[str, Decision]
 
 
-def judge(model: nn.Module, decisions: Decisions, example: tuple[Any, ...] | None, refused: list[MhoError]) -> Seen | None:
+def judge(
+    model: nn.Module, decisions: Decisions, example: tuple[Any, ...] | None, refused: list[MhoError]
+) -> Seen | None:
     """Decide about the parameters of modules without a rule, and about those that are read around their module's forward.
 
     Args:
@@ -48,7 +50,11 @@ def judge(model: nn.Module, decisions: Decisions, example: tuple[Any, ...] | Non
     readers: dict[str, dict[str, Read]] = {}
     hidden: dict[str, list[str]] = {}
     for one in seen.multiplied:
-        if one.parameter.startswith(closed) or _is_covered(one, decisions, seen):
+        if (
+            model.get_parameter(one.parameter).dim() < 2
+            or one.parameter.startswith(closed)
+            or _is_covered(one, decisions, seen)
+        ):
             continue
         below = one.parameter.removeprefix(f"{one.reader}.") if one.reader else one.parameter
         inside = not one.reader or one.parameter.startswith(f"{one.reader}.")
@@ -75,7 +81,9 @@ def _give(model: nn.Module, decisions: Decisions, readers: dict[str, dict[str, R
         own = decisions[reader].analog
         if isinstance(own, type) and issubclass(own, OwnForward):
             reads = {"weight": Read(own.operator(module)), **reads}
-        decisions[reader] = Decision(Reads(type(module), reads), f"{name}: its own forward, {', '.join(reads)} on arrays")
+        decisions[reader] = Decision(
+            Reads(type(module), reads), f"{name}: its own forward, {', '.join(reads)} on arrays"
+        )
         for parameter in reads:
             owner, _, _ = parameter.rpartition(".")
             if owner and decisions[path := f"{reader}.{owner}".lstrip(".")].analog is not None:

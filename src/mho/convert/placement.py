@@ -209,7 +209,9 @@ def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
             arrays = sum(plan.arrays for plan in plans)
             used = sum(plan.utilisation * plan.arrays for plan in plans) / arrays
             size = (first.rows, first.columns, first.groups, len(first.blocks))
-            found.append(Placed(path, name, "analog", reasons.get(full, reasons.get(path, "")), shape, *size, arrays, used, tied))
+            found.append(
+                Placed(path, name, "analog", reasons.get(full, reasons.get(path, "")), shape, *size, arrays, used, tied)
+            )
     return Placement(tuple(found), hardware=hw)
 
 

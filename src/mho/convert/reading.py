@@ -72,7 +72,9 @@ def look(model: nn.Module, example: tuple[Any, ...], ruled: Callable[[str], bool
     twin = copy.deepcopy(model)
     names: dict[int, str] = {}
     for path, module in twin.named_modules():
-        names |= {id(p): f"{path}.{n}".lstrip(".") for n, p in module.named_parameters(recurse=False) if id(p) not in names}
+        names |= {
+            id(p): f"{path}.{n}".lstrip(".") for n, p in module.named_parameters(recurse=False) if id(p) not in names
+        }
     held = {names[id(p)]: p for p in twin.parameters()}
     places = _Modules(twin)
     by_rule = {name for name in held if ruled(name.rpartition(".")[0])}
@@ -82,7 +84,9 @@ def look(model: nn.Module, example: tuple[Any, ...], ruled: Callable[[str], bool
         try:
             trial(twin, *example)
         except Exception as error:  # whatever a user's forward raises
-            raise BadInput(f"the model does not run on the example ({error})", "give one batch of its inputs") from error
+            raise BadInput(
+                f"the model does not run on the example ({error})", "give one batch of its inputs"
+            ) from error
     return Seen(tuple(watch.found.values()), frozenset(watch.touched), watch.stored_macs)
 
 
@@ -102,7 +106,9 @@ class _Modules:
         """Inside the block the stack is kept."""
         with ExitStack() as handles:
             for path, module in self.net.named_modules():
-                if isinstance(module, torch.jit.ScriptModule):  # takes no hooks: its products are those of what calls it
+                if isinstance(
+                    module, torch.jit.ScriptModule
+                ):  # takes no hooks: its products are those of what calls it
                     continue
                 enter = module.register_forward_pre_hook(lambda _m, _a, path=path: self.stack.append(path))
                 leave = module.register_forward_hook(lambda _m, _a, _y: self.stack.pop() and None, always_call=True)
@@ -169,6 +175,10 @@ class _Look(MacCounter):
         stored = [s for s in sources if s]
         # A matrix of a rule times anything is what arrays answer; of two stored factors one is its input.
         answers = None in sources or any(s <= self.by_rule for s in stored)
+        constant = self.call is not None and frozenset() in sources and [frozenset([self.call[0]])] == stored
+        if constant:  # a table of positions goes through the arrays as activations do
+            self._found(next(iter(stored[0])))
+            return None
         if None in sources:
             for parameter in frozenset[str]().union(*stored):
                 self._found(parameter)

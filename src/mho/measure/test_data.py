@@ -12,6 +12,7 @@ from mho.errors import BadInput
 from mho.store import DataInfo
 from mho.store.digest import Digest
 from mho.tasks import Named, Task
+from mho.tasks.batches import split
 from mho.tasks.items import length, tensors_of
 
 MAX_LISTED_CLASSES = 1000
@@ -56,9 +57,8 @@ class TestData:
         labels: list[torch.Tensor] = []
         samples = 0
         for i, batch in enumerate(batches):
-            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                raise BadInput(f"batch {i} is not a pair", "give batches of (inputs, labels)", path="data")
-            x, y = batch[0], scored.targets(batch[1], path=f"data, batch {i}")
+            x, y = split(batch, shifted=scored.kind == "tokens", path=f"data, batch {i}")
+            y = scored.targets(y, path=f"data, batch {i}")
             counts, known = scored.counts(y), scored.labels(y)
             if isinstance(x, torch.Tensor) and len(x) != len(counts):
                 raise BadInput(

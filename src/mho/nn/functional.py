@@ -35,11 +35,15 @@ class Read(NamedTuple):
         operator: torch's operator on each matrix.
         transposed: The parameter holds (rows, columns), as in `x @ w`.
         parts: Matrices along its first axis (experts); 0 where it is one matrix.
+        columns: Axes that make the columns, in their order, where it is read by `einsum`; the rows' axes are `rows`.
+        rows: See `columns`.
     """
 
     operator: Operator
     transposed: bool = False
     parts: int = 0
+    columns: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 class Call(NamedTuple):
@@ -71,10 +75,12 @@ def product_of(
     """
     if func is F.linear or func in CONVOLUTIONS:
         return _layered(func, *args, names=names, **kwargs)
+    if func is torch.einsum and not kwargs:
+        return _summed(*args, names=names)
     if kwargs or not all(isinstance(value, Tensor) for value in args[:2]):
         return _grouped(args, kwargs, names) if func in _GROUPED else None
     if func in _PRODUCTS and len(args) == 2:
-        return _multiplied(args[0], args[1], None, names)
+        return _multiplied(args[0], args[1], None, names) or _from_left(args[0], args[1], names)
     if func in _ADDED and len(args) == 3:
         return _multiplied(args[1], args[2], args[0], names)
     if func in _BATCHED and len(args) == 2:
@@ -83,7 +89,13 @@ def product_of(
 
 
 def _layered(
-    func: Any, input: Tensor, weight: Any, bias: Tensor | None = None, *args: Any, names: Mapping[int, str], **kwargs: Any
+    func: Any,
+    input: Tensor,
+    weight: Any,
+    bias: Tensor | None = None,
+    *args: Any,
+    names: Mapping[int, str],
+    **kwargs: Any,
 ) -> Call | None:
     found = _held(weight, names)
     if found is None:
@@ -106,6 +118,41 @@ def _multiplied(x: Tensor, weight: Tensor, bias: Tensor | None, names: Mapping[i
         return None
     name, transposed, part, parts = found
     return Call(name, Read(LINEAR, not transposed, parts), part, lambda answer: answer(part or 0, x, bias))
+
+
+def _from_left(weight: Tensor, x: Tensor, names: Mapping[int, str]) -> Call | None:
+    """W x, with the vectors in the columns of x."""
+    found = _held(weight, names) if weight.dim() == 2 and x.dim() > 1 else None
+    if found is None:
+        return None
+    name, transposed, part, parts = found
+    return Call(name, Read(LINEAR, transposed, parts), part, lambda answer: answer(part or 0, x.mT, None).mT)
+
+
+def _summed(equation: str, *operands: Any, names: Mapping[int, str]) -> Call | None:
+    """`torch.einsum` of an activation with a parameter: axes of the parameter alone are columns, axes of both are summed over."""
+    tensors = operands[0] if len(operands) == 1 else operands
+    if not isinstance(equation, str) or "->" not in equation or "." in equation or len(tensors) != 2:
+        return None
+    terms, out = equation.replace(" ", "").split("->")
+    (a, b), (x, weight) = terms.split(","), tensors
+    if id(weight) not in names:
+        a, b, x, weight = b, a, weight, x
+    if id(weight) not in names or any(len(set(term)) < len(term) for term in (a, b, out)):
+        return None
+    rows, columns, left = [c for c in b if c in a], [c for c in b if c not in a], [c for c in a if c not in b]
+    if set(rows) & set(out) or set(out) != {*left, *columns} or not rows or not columns:
+        return None
+    sizes = [weight.shape[b.index(c)] for c in columns]
+    back = [[*left, *columns].index(c) for c in out]
+    vectors = [a.index(c) for c in (*left, *rows)]
+
+    def answered(answer: Callable[[int, Tensor, Tensor | None], Tensor]) -> Tensor:
+        given = x.permute(vectors).flatten(len(left))
+        return answer(0, given, None).unflatten(-1, sizes).permute(back)
+
+    axes = tuple(map(b.index, columns)), tuple(map(b.index, rows))
+    return Call(names[id(weight)], Read(LINEAR, False, 0, *axes), None, answered)
 
 
 def _batched(x: Tensor, weight: Tensor, names: Mapping[int, str]) -> Call | None:
@@ -157,7 +204,7 @@ def _held(weight: Any, names: Mapping[int, str]) -> tuple[str, bool, int | None,
         return None
     if base.dim() == 3 and weight.dim() == 2:
         size = base.stride(0)
-        part, rest = divmod(weight.storage_offset() - base.storage_offset(), max(size, 1))
+        part, rest = divmod(int(weight.storage_offset() - base.storage_offset()), max(int(size), 1))
         if rest or part >= len(base):
             return None
         turned = _turned(weight, base[0])
@@ -203,7 +250,9 @@ class _Answers(TorchFunctionMode):
         found = product_of(func, args, kwargs, self.names)
         if found is None:
             return func(*args, **kwargs)
-        return found.answer(lambda part, x, bias: self.layer.product(found.parameter, part, x, bias, found.read.operator))
+        return found.answer(
+            lambda part, x, bias: self.layer.product(found.parameter, part, x, bias, found.read.operator)
+        )
 
 
 class Functional(AnalogLayer):
@@ -244,9 +293,12 @@ class Functional(AnalogLayer):
 
     def _weight(self, name: str, part: int) -> Tensor:
         """One matrix in torch's layout. Under no_grad a view of a parameter would ask for gradients that it has no node for."""
-        read, weight = self.reads[name], self.get_parameter(name)
-        if read.parts or read.transposed:
+        read = self.reads[name]
+        weight: Tensor = self.get_parameter(name)
+        if read.parts or read.transposed or read.columns:
             weight = weight if torch.is_grad_enabled() else weight.detach()
+            if read.columns:
+                return weight.permute(*read.columns, *read.rows).flatten(len(read.columns)).flatten(0, -2)
             weight = weight[part] if read.parts else weight
             return weight.T if read.transposed else weight
         return weight

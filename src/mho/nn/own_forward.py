@@ -6,6 +6,7 @@ computed from it (weight-standardised convolutions), the arrays answer. They hol
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -130,8 +131,9 @@ class OwnForward(AnalogLayer):
         else:
             x = self.weight.new_full((1, self.weight.shape[1]), fill)
         try:
-            with _Catch(self.weight.shape):
-                super().forward(x)
+            twin = copy.deepcopy(self, {id(parameter): parameter for parameter in self.parameters()})
+            with _Catch(self.weight.shape):  # a forward may count its calls
+                super(OwnForward, twin).forward(x)
         except _Given as found:
             weight: Tensor = found.args[0]
             return weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from mho.errors import BadInput
 from mho.rng import key
 from mho.tasks import Task
+from mho.tasks.batches import LABELS, inputs_of, split
 from mho.tasks.items import joined, length, take, tensors_of
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -71,7 +72,7 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     xs: list[Any] = []
     ys: list[Any] = []
     for i, batch in enumerate([whole] if all(isinstance(part, Tensor) for part in whole) else data):
-        x, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+        x, y = _parts(batch, task)
         if not any(True for _ in tensors_of(x)):
             found, remedy = f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)"
             raise BadInput(found, remedy, path=path)
@@ -96,6 +97,15 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     if not int(counts.sum()):
         raise BadInput("no label counts", "give labels that are not all to be ignored", path=path)
     return Samples(x, y, counts)
+
+
+def _parts(batch: Any, task: Task | None) -> tuple[Any, Any]:
+    """Inputs and targets of a batch, or inputs alone."""
+    if isinstance(batch, Mapping) and LABELS in batch:
+        return split(batch, shifted=task is not None and task.kind == "tokens")
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return split(batch)
+    return inputs_of(batch) if isinstance(batch, Mapping) else batch, None
 
 
 def moved(batch: Any, device: torch.device) -> Any:

@@ -1,0 +1,73 @@
+"""Batches and answers in the forms that libraries give them: pairs, dicts with labels, data classes with several outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mho.errors import BadInput
+
+LABELS = "labels"
+"""Name of the targets in a dict batch."""
+_ANSWERS = ("logits", "out")
+"""Names under which networks of several outputs give the one that is scored (transformers; torchvision)."""
+
+
+def split(batch: Any, *, shifted: bool = False, path: str = "data") -> tuple[Any, Any]:
+    """Inputs and targets of a batch: a pair, or a dict with "labels".
+
+    A language model's dict often has labels that are the inputs themselves, for the model shifts them on its own. They are
+    shifted here: the label of a position is the token after it, and the last has none.
+
+    Args:
+        batch: As the data gives it.
+        shifted: The targets are to be next tokens.
+        path: What to call the batch in messages.
+
+    Raises:
+        BadInput: Neither.
+    """
+    if isinstance(batch, Mapping):
+        inputs = {str(name): value for name, value in batch.items()}
+        if LABELS not in inputs:
+            raise BadInput(
+                f"a dict without '{LABELS}': {', '.join(inputs)}", "add the targets under that name", path=path
+            )
+        targets = inputs.pop(LABELS)
+        return inputs, _next(inputs, targets) if shifted else targets
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise BadInput(
+            "this batch is not a pair", "give batches of (inputs, labels), or dicts with 'labels'", path=path
+        )
+    return (dict(batch[0]) if isinstance(batch[0], Mapping) else batch[0]), batch[1]
+
+
+def inputs_of(batch: Any) -> Any:
+    """The inputs of a batch whose labels, if there are any, nobody looks at: a dict without them, or the first of a pair."""
+    if isinstance(batch, Mapping):
+        return {str(name): value for name, value in batch.items() if name != LABELS}
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def answer(output: Any) -> Any:
+    """The tensor that is scored in what a network returned; the output itself where it has no such name."""
+    if isinstance(output, Tensor):
+        return output
+    for name in _ANSWERS:
+        found = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if isinstance(found, Tensor):
+            return found
+    return output
+
+
+def _next(inputs: dict[str, Any], targets: Any) -> Any:
+    tokens, targets = inputs.get("input_ids"), torch.as_tensor(targets)
+    if not isinstance(tokens, Tensor) or tokens.shape != targets.shape:
+        return targets
+    counted = targets >= 0
+    if not bool(counted.any()) or not bool((tokens == targets)[counted].all()):
+        return targets
+    return torch.cat([targets[..., 1:], torch.full_like(targets[..., :1], -100)], -1)
