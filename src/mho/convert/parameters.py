@@ -168,7 +168,7 @@ def together(refused: list[MhoError], analog: Collection[str]) -> MhoError:
     if len(refused) == 1:
         return refused[0]
     kinds = {type(error) for error in refused}
-    lines = "\n".join(f"  {error.path}: {error.problem}" for error in refused)
+    lines = "\n".join(f"  {error.path or '(the network)'}: {error.problem}" for error in refused)
     paths = [p for error in refused for p in _kept(error)]
     ways = list(dict.fromkeys(error.remedy.partition(", or keep it digital")[0].partition("keep it digital")[0].rstrip(", or")
                               for error in refused))  # fmt: skip

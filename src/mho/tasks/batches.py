@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput
+from mho.tasks.items import take
 
 LABELS = "labels"
 """Name of the targets in a dict batch."""
@@ -50,6 +51,11 @@ def inputs_of(batch: Any) -> Any:
     if isinstance(batch, Mapping):
         return {str(name): value for name, value in batch.items() if name != LABELS}
     return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def few(batch: Any, items: int = 2) -> Any:
+    """The inputs of the first items of a batch: what `to_analog` takes as an example."""
+    return take(inputs_of(batch), slice(items))
 
 
 def answer(output: Any) -> Any:
