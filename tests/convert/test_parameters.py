@@ -19,7 +19,7 @@ from mho.convert.parameters import ADDED, UNREAD, VECTOR, wildcards
 from mho.convert.rules import READS
 from mho.errors import MhoError, NotYet
 from mho.hardware import Hardware
-from mho.nn.functional import LINEAR, Read
+from mho.nn.calls import LINEAR, Read
 
 IDEAL = Hardware.preset("ideal", array__rows=20)
 W = 8

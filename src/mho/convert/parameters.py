@@ -12,7 +12,8 @@ from mho.convert.reading import Multiplied, Seen, look
 from mho.convert.rules import CHOSEN, NO_MATRIX, Decision
 from mho.errors import MhoError, NotYet
 from mho.hardware.description import covers
-from mho.nn.functional import Read, Reads
+from mho.nn.calls import Read
+from mho.nn.functional import Reads
 from mho.nn.own_forward import OwnForward
 
 VECTOR = "one vector, no matrix"

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from mho.convert.counting import MacCounter, factors
 from mho.convert.trial import trial
 from mho.errors import BadInput
-from mho.nn.functional import Read, product_of
+from mho.nn.calls import Read, product_of
 
 
 @dataclass

@@ -11,7 +11,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from mho.errors import NotYet, UseInstead
-from mho.nn.functional import LINEAR, Read, Reads
+from mho.nn.calls import LINEAR, Read
+from mho.nn.functional import Reads
 from mho.nn.layer import AnalogLayer
 from mho.nn.own_forward import analog_class
 from mho.registry import Registry

@@ -17,11 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 from mho.crossbar import Operator
 from mho.errors import NotYet
+from mho.nn.calls import CONVOLUTIONS, Read, convolution, product_of
 from mho.nn.layer import AnalogLayer, MatrixView
-
-CONVOLUTIONS: dict[Any, int] = {
-    F.conv1d: 1, F.conv2d: 2, F.conv3d: 3, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3,
-}  # fmt: skip
 
 
 class _Answer(TorchFunctionMode):
@@ -39,11 +36,18 @@ class _Answer(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        weight = args[1] if len(args) > 1 else kwargs.get("weight")
-        if (func in CONVOLUTIONS or func is F.linear) and self.layer.is_weight(weight):
+        layer = self.layer
+        if layer.computed:
+            weight = args[1] if len(args) > 1 else kwargs.get("weight")
+            if not (func in CONVOLUTIONS or func is F.linear) or not layer.is_weight(weight):
+                return func(*args, **kwargs)
             self.read = True
-            return _through_arrays(self.layer, func, *args, **kwargs)
-        return func(*args, **kwargs)
+            return _through_arrays(layer, func, *args, **kwargs)
+        found = product_of(func, args, kwargs, {id(layer.weight): "weight"})
+        if found is None or found.read != Read(found.read.operator):
+            return func(*args, **kwargs)
+        self.read = True
+        return found.answer(lambda _, x, bias: layer.matrix(x, layer.weight, found.read.operator, bias))
 
 
 class _Given(Exception):
@@ -72,15 +76,6 @@ def _through_arrays(
 ) -> Tensor:
     operator = Operator() if func is F.linear else convolution(CONVOLUTIONS[func], *args, **kwargs)
     return layer.matrix(input, weight, operator, bias)
-
-
-def convolution(dims: int, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Operator:
-    """The operator of a call of torch's convolution, with its arguments behind the bias."""
-
-    def wide(value: Any) -> Any:
-        return value if isinstance(value, str) else (value,) * dims if isinstance(value, int) else tuple(value)
-
-    return Operator(dims, wide(stride), wide(padding), wide(dilation), groups)
 
 
 class OwnForward(AnalogLayer):
@@ -118,9 +113,7 @@ class OwnForward(AnalogLayer):
         return module
 
     def is_weight(self, weight: Any) -> bool:
-        """True for the parameter itself, or for what the forward has computed from it."""
-        if not self.computed:
-            return weight is self.weight
+        """True for what the forward has computed from its parameter."""
         return isinstance(weight, Tensor) and not isinstance(weight, nn.Parameter) and weight.shape == self.weight.shape
 
     def _given(self, fill: float) -> Tensor | None:
