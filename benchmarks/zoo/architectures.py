@@ -47,9 +47,9 @@ ENTRIES: list[dict[str, Any]] = [
     *_timm("dense and branched", "densenet121", "dla34", "dpn68", "inception_v3", "inception_next_atto", "hrnet_w18_small",
            "selecsls42", "vovnet39a", "ese_vovnet19b_dw", "xception41", "rdnet_tiny", size=75),
     *_timm("plain", "darknet17", "cspresnet50", "regnetx_002", "regnety_002"),
-    *_timm("mobile", "mobilenetv2_050", "mobilenetv3_small_050", "mobilenetv4_conv_small_050", "mnasnet_small", "efficientnet_b0",
-           "efficientnet_lite0", "mixnet_s", "ghostnet_050", "lcnet_050", "rexnet_100", "tinynet_e", "fbnetc_100", "hardcorenas_a",
-           "semnasnet_075", "spnasnet_100", "starnet_s1", "fasternet_t0"),
+    *_timm("mobile", "mobilenetv2_050", "mobilenetv3_small_050", "mobilenetv4_conv_small_050", "mnasnet_small",
+           "efficientnet_b0", "efficientnet_lite0", "mixnet_s", "ghostnet_050", "lcnet_050", "rexnet_100", "tinynet_e", "fbnetc_100",
+           "hardcorenas_a", "semnasnet_075", "spnasnet_100", "starnet_s1", "fasternet_t0"),
     *_timm("re-parametrised", "repvgg_a0", "mobileone_s0", "repghostnet_050", "repvit_m0_9", "fastvit_t8"),
     *_timm("modern convolution", "convnext_atto", "convnextv2_atto", "convmixer_768_32", "focalnet_tiny_srf", "edgenext_xx_small",
            "mambaout_femto", "hgnet_tiny"),
@@ -65,8 +65,8 @@ ENTRIES: list[dict[str, Any]] = [
     *_timm("hierarchical transformer", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "davit_tiny",
            size=64, options={"depths": (1, 1, 1, 1)}),
     *_timm("hybrid", "levit_128s", "coatnet_nano_rw_224", "maxvit_tiny_rw_224", "mobilevit_xxs", "mobilevitv2_050",
-           "efficientformer_l1", "efficientformerv2_s0", "efficientvit_b0", "efficientvit_m0", "tiny_vit_5m_224", "visformer_tiny",
-           "nextvit_small", "swiftformer_xs", "shvit_s1", size=224, batch=1),
+           "efficientformer_l1", "efficientformerv2_s0", "efficientvit_b0", "efficientvit_m0", "tiny_vit_5m_224",
+           "visformer_tiny", "nextvit_small", "swiftformer_xs", "shvit_s1", size=224, batch=1),
     *_timm("hybrid", "poolformer_s12", "caformer_s18", "bat_resnext26ts", "botnet26t_256", "lambda_resnet26t",
            "sequencer2d_s", size=256, batch=1),
     *_timm("mixer", "mixer_s32_224", "gmixer_12_224", "resmlp_12_224", "gmlp_ti16_224", size=224, batch=1),
@@ -84,8 +84,8 @@ ENTRIES: list[dict[str, Any]] = [
     *_vision("segmentation", "lraspp_mobilenet_v3_large",
              options={"num_classes": 5, "weights_backbone": None}),
     *[_text("encoder", name, "AutoModelForSequenceClassification") for name in
-      ("bert", "roberta", "electra", "albert", "deberta-v2", "mpnet", "roformer", "nystromformer", "convbert", "ibert", "megatron-bert",
-       "modernbert")],
+      ("bert", "roberta", "electra", "albert", "deberta-v2", "mpnet", "roformer", "nystromformer", "convbert", "ibert",
+       "megatron-bert", "modernbert")],
     _text("encoder", "distilbert", "AutoModelForSequenceClassification", options={"dim": 32, "n_layers": 2, "n_heads": 4,
                                                                                "hidden_dim": 64}),
     _text("encoder", "bert", "AutoModelForMaskedLM"),
@@ -101,10 +101,11 @@ ENTRIES: list[dict[str, Any]] = [
     _text("decoder", "bloom", "AutoModelForCausalLM", options={"n_layer": 2, "n_head": 4}),
     _text("decoder", "opt", "AutoModelForCausalLM", options={"ffn_dim": 64, "word_embed_proj_dim": 32}),
     *[_text("decoder", name, "AutoModelForCausalLM") for name in
-      ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "phi3", "gpt_neox", "stablelm", "falcon", "olmo2", "granite", "smollm3",
-       "cohere", "starcoder2")],
+      ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "phi3", "gpt_neox", "stablelm", "falcon", "olmo2", "granite",
+       "smollm3", "cohere", "starcoder2")],
     _text("decoder", "gemma2", "AutoModelForCausalLM", options={"head_dim": 8}),
-    _text("decoder", "gpt_neo", "AutoModelForCausalLM", options={"num_layers": 2, "num_heads": 4, "attention_types": [[["global"], 2]]}),
+    _text("decoder", "gpt_neo", "AutoModelForCausalLM", options={
+        "num_layers": 2, "num_heads": 4, "attention_types": [[["global"], 2]]}),
     _text("encoder and decoder", "t5", "AutoModelForSeq2SeqLM", inputs="text pair", options=T5),
     _text("encoder and decoder", "mt5", "AutoModelForSeq2SeqLM", inputs="text pair", options=T5),
     *[_text("encoder and decoder", name, "AutoModelForSeq2SeqLM", inputs="text pair", options=BART)
@@ -115,10 +116,11 @@ ENTRIES: list[dict[str, Any]] = [
     _text("mixture of experts", "olmoe", "AutoModelForCausalLM", options=EXPERTS),
     _text("mixture of experts", "gpt_oss", "AutoModelForCausalLM", options={**EXPERTS, "head_dim": 8, "num_local_experts": 4}),
     _text("state space", "mamba", "AutoModelForCausalLM", options={"state_size": 8}),
-    _text("state space", "mamba2", "AutoModelForCausalLM", options={"state_size": 8, "head_dim": 16, "num_heads": 4, "n_groups": 1}),
+    _text("state space", "mamba2", "AutoModelForCausalLM", options={
+        "state_size": 8, "head_dim": 16, "num_heads": 4, "n_groups": 1}),
     _text("state space", "rwkv", "AutoModelForCausalLM", options={"context_length": 32, "attention_hidden_size": 32}, plain=True),
     *[_image("vision transformer", name, "AutoModelForImageClassification", options=SMALL_VIT) for name in
-      ("vit", "deit", "beit", "dinov2", "vit_msn", "ijepa")],
+      ("vit", "beit", "dinov2", "vit_msn", "ijepa")],
     _image("hierarchical transformer", "swin", "AutoModelForImageClassification", size=64, options={
         "image_size": 64, "embed_dim": 24, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8], "window_size": 2}),
     _image("modern convolution", "convnext", "AutoModelForImageClassification", size=64, options={
@@ -126,7 +128,7 @@ ENTRIES: list[dict[str, Any]] = [
     _image("residual", "resnet", "AutoModelForImageClassification", size=64, options={
         "embedding_size": 16, "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1]}),
     _image("segmentation", "segformer", "AutoModelForSemanticSegmentation", size=64, options={
-        "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1], "decoder_hidden_size": 32}),
+        "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1], "decoder_hidden_size": 32, "num_attention_heads": [1, 2, 4, 8]}),
     _image("masked images", "vit_mae", "AutoModelForPreTraining", options={
         **SMALL_VIT, "decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2,
         "decoder_intermediate_size": 32}),

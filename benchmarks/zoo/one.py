@@ -8,15 +8,12 @@ from typing import Any
 
 import torch
 from build import build
+from settings import AGE, HARDWARE, LARGEST
 from torch import Tensor, nn
 
 import mho
 from mho.convert.trial import trial
 from mho.errors import MhoError
-
-HARDWARE, AGE = "pcm", "1 month"
-LARGEST = 4_000_000
-"""Parameters above which no chip is programmed: the rows are to be made within minutes."""
 
 
 def measure(entry: dict[str, Any]) -> dict[str, Any]:
