@@ -151,7 +151,6 @@ def _two(second=None):
 
 # name: (model, changes of the hardware, example, error, its words)
 REFUSED = {
-    "a weight read around its layer": (Sneaky, {}, torch.randn(2, 4), NotYet, "second: never read"),
     "a matrix of no layer": (FunctionalHead, {}, None, NotYet, r"'head' \(3, 4\)"),
     "a layer without a rule": (
         lambda: _two(nn.Bilinear(2, 2, 2)), {}, None, NotYet, r"^1: no rule maps Bilinear.*digital=\['1'\]",

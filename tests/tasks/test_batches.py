@@ -123,18 +123,16 @@ def test_every_function_takes_it(kind):
         ({"train": [], "test": []}, r"a dict with 'train', 'test' -> give one of them"),
         (3, "a int gives no batches"),
         (Rows([{"x": [1.0], "text": "a"}]), r"column 'text' holds a str, not numbers -> .*remove_columns\('text'\)"),
-        (Rows([{"x": [1.0], "fine_label": 1}]), "'x', 'fine_label', none are called as targets are"),
+        (Rows([{"x": [1.0], "fine_label": 1}]), "'x', 'fine_label'.* none of these are called as targets are"),
         (Rows([{"x": [1.0], "label": 1, "y": 1}]), "2 are called as targets are"),
         (Rows([{"label": 1}]), "called as targets are"),
         (Rows([{"x": [1.0, 2.0], "label": 1}, {"x": [1.0], "label": 1}]), "make no batch"),
         (TensorDataset(X, X, Y), "a sample has 3 parts"),
-        (DataLoader([{"x": X}], batch_size=1), "called as targets are"),
+        (DataLoader([{"x": X}], batch_size=1), "none of these are called as targets are"),
     ],
 )
 def test_what_gives_no_batches_is_refused(data, match):
     with pytest.raises(BadInput, match=match):
-        list(batches_of(data))
-    with pytest.raises(BadInput):
         TestData.of(data)
 
 

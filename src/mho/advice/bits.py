@@ -23,6 +23,7 @@ from mho.statistics.intervals import check_confidence
 from mho.statistics.paired_answers import most_lost
 from mho.tasks import Named, Score
 from mho.tasks.batches import batches_of
+from mho.tasks.parts import few
 
 Bits = dict[tuple[str, Converter], int]
 
@@ -192,8 +193,10 @@ def smallest_bits(
         raise WrongSetting(f"budget = {budget}", "give what may be lost, more than 0", path="budget")
     options = {"method": "error", **ranges}
 
+    example = few(batches[0])
+
     def answers(dac: int | None, adc: int | None, bits: Bits | None = None) -> NDArray[Any]:
-        net = to_analog(model, with_bits(hw, dac, adc))
+        net = to_analog(model, with_bits(hw, dac, adc), example=example)
         for path, matrix in _matrices(net):
             chosen = (dac, adc) if bits is None else (bits[path, "dac"], bits[path, "adc"])
             matrix.hw = with_bits(matrix.hw, *chosen)
@@ -201,7 +204,7 @@ def smallest_bits(
         return score.signed(measure(net, data, chip=-1, age_s=0.0, address=("bits",)).values)
 
     reference = answers(None, None)
-    net = to_analog(model, with_bits(hw, highest, highest))
+    net = to_analog(model, with_bits(hw, highest, highest), example=example)
     errors = bit_errors(net, batches, range(lowest, highest + 1), at_output=True, max_batches=max_batches)
     level = (1 + confidence) / 2 if per_layer else confidence
 

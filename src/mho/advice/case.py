@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from mho.calibration import calibrate
 from mho.convert import to_analog
@@ -14,6 +14,8 @@ from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.measure.test_data import TestData
 from mho.tasks import Task
+from mho.tasks.items import length, take
+from mho.tasks.parts import few, inputs_of
 
 
 @dataclass(frozen=True)
@@ -146,24 +148,23 @@ class Case:
 
     @property
     def example(self) -> Any:
-        """Two inputs, for the conversion's self-test; None where inputs are no tensors."""
-        x = self.choosing.batches[0][0]
-        return x[:2] if isinstance(x, Tensor) else None
+        """Two inputs, for the conversion's look at the network and its self-test."""
+        return few(self.choosing.batches[0])
 
     def inputs(self) -> list[Any]:
         """Inputs of the calibration data, as many as the effort allows on each chip."""
         kept, left = [], self.effort.tuned
         for batch in self.calibration:
-            x = batch[0] if isinstance(batch, (tuple, list)) else batch
+            x = inputs_of(batch)
             if left <= 0:
                 break
-            kept.append(x[:left] if isinstance(x, Tensor) else x)
-            left -= len(kept[-1])
+            kept.append(take(x, slice(left)))
+            left -= length(kept[-1])
         return kept
 
     def tuned(self) -> int:
         """Number of `inputs`."""
-        return sum(len(x) for x in self.inputs())
+        return sum(map(length, self.inputs()))
 
 
 @dataclass(frozen=True, eq=False)

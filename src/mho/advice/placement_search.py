@@ -24,6 +24,7 @@ from mho.measure.test_data import TestData
 from mho.rng import whole
 from mho.statistics.intervals import Interval, mean_interval
 from mho.tasks import Named
+from mho.tasks.parts import few
 from mho.units import show_time
 
 Kind = Literal["digital", "cells", "verified"]
@@ -260,7 +261,7 @@ def best_placement(
     ((kind, share),) = given.items()
     hw, test, seed = Hardware.of(hw), TestData.of(data, task=task), whole(seed)
     ranges = test.batches if calibration is None else list(calibration)
-    example = test.batches[0][0][:2]
+    example = few(test.batches[0])
     net = calibrate(to_analog(model, hw, example=example), ranges)
     if found is None:
         found = sensitivity(net, test, time=times[-1], chips=0, seed=seed)

@@ -18,9 +18,12 @@ from mho.crossbar import Operator, Scheme
 from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
+from mho.nn.calling import call
 from mho.nn.layer import layer_paths
 from mho.nn.matrix import Watcher, digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.tasks.items import take as first
+from mho.tasks.parts import inputs_of
 
 Converter = Literal["dac", "adc"]
 _CONVERTERS: tuple[Converter, ...] = ("dac", "adc")
@@ -120,7 +123,8 @@ def _at_output(
     net: nn.Module, batch: Any, trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]]
 ) -> dict[Any, float]:
     """Squared error of the network's output for each trial; all other layers are digital."""
-    batch = tuple(x[:_ITEMS] if isinstance(x, Tensor) else x for x in arguments(batch))
+    batch = first(inputs_of(batch), slice(_ITEMS))
+    batch = (batch, None)
     wanted = _pass(net, [batch])
     if not isinstance(wanted, Tensor):
         raise BadInput(
@@ -148,5 +152,5 @@ def _pass(net: nn.Module, batches: list[Any], watcher: Watcher | None = None) ->
     watching = nullcontext() if watcher is None else watched(net, watcher)
     with torch.no_grad(), evaluating(net), digitally(net), watching:
         for batch in batches:
-            output = net(*arguments(batch))
+            output = call(net, *arguments(batch))
     return output  # type: ignore[no-any-return]

@@ -16,11 +16,13 @@ from mho.convert.self_test import around
 from mho.crossbar import Scheme
 from mho.errors import BadInput, WrongSetting
 from mho.nn import AnalogMatrix
+from mho.nn.calling import call
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, tensors_of
+from mho.tasks.parts import inputs_of
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
@@ -49,7 +51,7 @@ def calibrate(
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
-        batches: Batches of inputs, or of (inputs, labels); labels are not looked at.
+        batches: Batches of inputs, of (inputs, labels), or dicts; labels are not looked at.
         method: max: the largest |x|. quantile: a quantile of |x|. moving_average: r ← (1 - m) r + m r_k over the
             batches, with r_k a quantile of batch k or a number of its standard deviations. std: a number of standard
             deviations. error: the range of the smallest squared error at the layer's output, rounding and clipping
@@ -99,8 +101,8 @@ def calibrate(
 
 
 def arguments(batch: Any) -> tuple[Any, ...]:
-    """The positional arguments of the network in a batch: the batch, or its first element when labels follow."""
-    return (batch[0],) if isinstance(batch, (tuple, list)) else (batch,)
+    """The inputs of a batch, as one argument of `call`: the batch, or its part before the labels."""
+    return (inputs_of(batch),)
 
 
 def arrays(net: nn.Module) -> list[AnalogMatrix]:
@@ -191,7 +193,7 @@ def _watch(
 ) -> None:
     with digitally(net), watched(net, collect):
         for collect.batch, batch in enumerate(batches):
-            net(*arguments(batch))
+            call(net, *arguments(batch))
             count()
     wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
     missed = [matrix for matrix in wanted if not collect.reached(matrix)]

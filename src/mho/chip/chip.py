@@ -58,10 +58,12 @@ class Chip:
             arrays, layer = self.arrays[view.matrix.path], net.get_submodule(path)
             view.matrix.source = arrays.source(t_s, read, view.operator, view.weight.detach())
             # The same values under a parameter of its own, so that a change of it is seen (`Programmed.values`).
-            shared = getattr(layer, view.parameter)
+            owner, _, name = view.parameter.rpartition(".")
+            layer = layer.get_submodule(owner)
+            shared = layer.get_parameter(name)
             mine = own.setdefault(id(shared), nn.Parameter(shared.data, requires_grad=shared.requires_grad))
             own[id(mine)] = mine
-            setattr(layer, view.parameter, mine)
+            setattr(layer, name, mine)
         return net.eval()
 
     def _copy(self, net: nn.Module) -> nn.Module:
@@ -116,7 +118,7 @@ def _unread(net: nn.Module) -> list[Tensor]:
             read.update(map(id, module.parameters(recurse=False)))
             continue
         for view in module.views():
-            on_arrays.append(getattr(module, view.parameter))
+            on_arrays.append(module.get_parameter(view.parameter))
             if view.matrix.rank is not None:
                 on_arrays.append(view.matrix.rank)
     return [tensor for tensor in on_arrays if id(tensor) not in read]

@@ -81,6 +81,7 @@ def calibrate(
     from mho.calibration.range_report import range_report
     from mho.cli.options import described, share, trained
     from mho.data import load
+    from mho.tasks.parts import few
 
     allowed = share(budget)
     if bits and test is None:
@@ -92,7 +93,7 @@ def calibrate(
         "method": method, "adc_method": adc_method, "quantile": quantile, "sigmas": sigmas, "momentum": momentum,
     }  # fmt: skip
     console, found = Console(), None
-    net = mho.to_analog(network, hw, example=next(iter(given))[0][:2])
+    net = mho.to_analog(network, hw, example=few(next(iter(given))))
     if bits:
         from mho.advice.bits import smallest_bits
 

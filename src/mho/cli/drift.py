@@ -68,13 +68,13 @@ def drift(
     from mho.cli.progress import drift_bar
     from mho.data import load
     from mho.recalibration import RECALIBRATIONS
+    from mho.tasks.parts import few
 
     hw = described(hardware, changes)
     network = trained(model, weights)
     test = load(data)
     ranges = test if calibration is None else load(calibration)
-    first = next(iter(ranges))[0]
-    net = mho.to_analog(network, hw, example=first[:2])
+    net = mho.to_analog(network, hw, example=few(next(iter(ranges))))
     mho.calibrate(net, ranges)
     recalibrations = [RECALIBRATIONS.find(kind).of(ranges, net) for kind in recalibrate or []]
     with drift_bar() as progress:

@@ -70,6 +70,7 @@ def train(
     from mho.models import FACTORIES, resolve
     from mho.rng import reads
     from mho.tasks import Task
+    from mho.tasks.parts import few
     from mho.training.loop import fit
 
     scored = Task.of(task)
@@ -97,7 +98,7 @@ def train(
         console.print(f"digital: {digital.steps} steps: {digital.stopped}", markup=False, highlight=False)
         if digital.stopped == "out of time":
             return
-    net = mho.to_analog(network.cpu(), hw, example=next(iter(samples))[0][:2])
+    net = mho.to_analog(network.cpu(), hw, example=few(next(iter(samples))))
     mho.calibrate(net, samples)
     network, net = network.to(device), net.to(device)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from mho.convert.parameters import Decisions, judge, together
 from mho.convert.placement import place
-from mho.convert.rules import CHOSEN, NO_MATRIX, Decision, decide
+from mho.convert.reading import Seen
+from mho.convert.rules import CHOSEN, NO_MATRIX, decide
 from mho.convert.self_test import check_encoding, self_test
-from mho.errors import NeverPossible, WrongSetting
+from mho.errors import MhoError, NeverPossible, UseInstead, WrongSetting
 from mho.hardware import Hardware
 from mho.hardware.description import covers
 from mho.nn import AnalogLayer
@@ -21,16 +25,18 @@ from mho.nn.matrix import matrices
 def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = None) -> nn.Module:
     """A copy of `model` whose layers live on arrays. `model` itself is not touched.
 
-    Layers keep their parameter names; ``net.placement`` lists every weight, where it went and why. Weights that no rule
-    maps are refused by name. ``hw.digital`` names modules that stay digital, and single parameters of modules without a rule
-    (the position embeddings of a vision transformer).
+    Layers keep their parameter names; ``net.placement`` lists every weight, where it went and why. What computes a product
+    of a stored matrix with activations goes onto arrays or is refused by name, all of it at once. Parameters that no product
+    reads as a matrix (class tokens, position embeddings, layer scales, state matrices) stay digital. ``hw.digital`` names
+    modules that stay digital, and single parameters of modules without a rule.
 
     Args:
         model: Any module.
         hw: The hardware, or the name of a preset, or a YAML file.
-        example: One batch of inputs (a tensor, or a tuple of positional arguments). With it the conversion tests itself:
-            with every non-ideality off the outputs must equal the original's, and no layer may compute around its arrays.
-            The placement then says how many multiply-accumulates each weight takes.
+        example: One batch of inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments. One run of it
+            shows which parameters of modules without a rule are matrices; without it those that may be are refused. With it
+            the conversion tests itself, too: with every non-ideality off the outputs must equal the original's, and no
+            layer may compute around its arrays. The placement then says how many multiply-accumulates each weight takes.
 
     Returns:
         The converted network.
@@ -45,7 +51,9 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     if any(isinstance(module, AnalogLayer) for module in model.modules()):
         raise WrongSetting("this network is converted already", "give the digital one: mho.to_digital(net)")
     check_encoding(hw)
-    decisions = _decisions(model, hw)
+    example = dict(example) if isinstance(example, Mapping) else example
+    given = None if example is None else example if isinstance(example, tuple) else (example,)
+    decisions, seen = _decisions(model, hw, given)
     if not any(decision.analog for decision in decisions.values()):
         raise NeverPossible(
             f"{type(model).__name__} has no layer that goes onto arrays", "arrays hold the weights of linear and "
@@ -63,10 +71,10 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     _no_nested_tensors(net)
     reasons = {path: decision.reason for path, decision in decisions.items()}
     net.placement = place(net, reasons, hw)  # type: ignore[assignment]
-    if example is not None:
-        arguments = example if isinstance(example, tuple) else (example,)
-        self_test(model, net, *arguments)
-        net.placement = net.placement.counted(net, *arguments)  # type: ignore[operator,union-attr,assignment]
+    if given is not None and seen is not None:
+        self_test(model, net, *given)
+        placement = net.placement.counted(net, *given)  # type: ignore[operator,union-attr]
+        net.placement = replace(placement, stored_macs=seen.stored_macs)  # type: ignore[assignment]
     return net
 
 
@@ -85,20 +93,30 @@ def to_digital(net: nn.Module) -> nn.Module:
     return net
 
 
-def _decisions(model: nn.Module, hw: Hardware) -> dict[str, Decision]:
-    decisions: dict[str, Decision] = {}
+def _decisions(model: nn.Module, hw: Hardware, example: tuple[Any, ...] | None) -> tuple[Decisions, Seen | None]:
+    decisions: Decisions = {}
+    refused: list[MhoError] = []
     for path, module in model.named_modules(remove_duplicate=False):
-        below = {name: f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False)}
-        own = {n: full for n, full in below.items() if any(covers(pattern, full) for pattern in hw.digital)}
-        decisions[path] = decide(module, path, any(covers(pattern, path) for pattern in hw.digital), own)
+        try:
+            decisions[path] = decide(module, path, any(covers(pattern, path) for pattern in hw.digital))
+        except MhoError as error:
+            refused.append(error)
+            decisions[path] = NO_MATRIX
         if decisions[path] == NO_MATRIX:
-            decisions |= dict.fromkeys(own.values(), CHOSEN)
+            own = [f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False)]
+            decisions |= {n: CHOSEN for n in own if any(covers(pattern, n) for pattern in hw.digital)}
+    unborn = [error for error in refused if isinstance(error, UseInstead) and "digital=" not in error.remedy]
+    seen = None
+    if not unborn:
+        seen = judge(model, decisions, example, refused)
     analog = [path for path, decision in decisions.items() if decision.analog]
     for name, patterns, paths in (("digital", hw.digital, list(decisions)), ("layers", hw.layers, analog)):
         if unused := [pattern for pattern in patterns if not any(covers(pattern, path) for path in paths)]:
             kind = "module" if name == "digital" else "layer on arrays"
             raise WrongSetting(f"no {kind} matches {unused}", f"paths look like {', '.join(paths[1:6])}", path=name)
-    return decisions
+    if refused:
+        raise together([*unborn] or refused, analog)
+    return decisions, seen
 
 
 def _put(net: nn.Module, path: str, module: nn.Module) -> nn.Module:

@@ -78,7 +78,13 @@ class MacCounter(TorchDispatchMode):
             self.macs += macs
             if macs:
                 self.by_address.update(_reads(name, macs, args, kwargs))
+        self.saw(func, name, macs, result, args, kwargs)
         return result
+
+    def saw(
+        self, func: Any, name: str, macs: int | None, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Told of each operator that ran; `macs` is None where nobody can count it. For those that look closer."""
 
 
 def address(tensor: Tensor) -> int:
@@ -99,9 +105,14 @@ def _reads(name: str, macs: int, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         vectors = args[0].numel() // args[0].shape[-1]
         weights = [leaf for leaf in tree_leaves(args[1:]) if isinstance(leaf, Tensor) and leaf.dim() > 1]
         return {address(weight): vectors * weight.numel() for weight in weights}
-    first = int(name.startswith(("aten::add", "aten::badd")))  # What they add comes first.
-    last = 3 if "scaled_dot" in name else None  # An attention's mask comes fourth.
-    return {address(leaf): macs for leaf in tree_leaves((args[first:last], kwargs)) if isinstance(leaf, Tensor)}
+    return {address(leaf): macs for leaf in factors(name, args, kwargs)}
+
+
+def factors(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors that a product multiplies, without what it adds (first) and an attention's mask (fourth, or by name)."""
+    first = int(name.startswith(("aten::add", "aten::badd")))
+    read = (args[:3],) if "scaled_dot" in name else (args[first:], kwargs)
+    return [leaf for leaf in tree_leaves(read) if isinstance(leaf, Tensor)]
 
 
 def _name(func: Any) -> str:

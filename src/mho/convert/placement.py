@@ -19,6 +19,9 @@ from mho.hardware import Hardware
 from mho.nn import AnalogLayer, AnalogMatrix, MatrixView
 from mho.nn.matrix import digitally, matrices, watched
 
+BIAS = "bias, added digitally"
+COMPUTES = "the layer computes its weight with it"
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -64,6 +67,7 @@ class Placement:
         weights: One entry a weight.
         digital_macs: Multiply-accumulates of one example outside the arrays (products of activations among them).
         hardware: What was asked for, before the changes of single layers.
+        stored_macs: Multiply-accumulates of one example with a stored matrix, on arrays or digital.
         not_counted: Digital operators that may multiply matrices and that nobody knows how to count, with the number of
             calls ("mylib::op", 3). Where there is one, shares are upper bounds.
     """
@@ -72,6 +76,7 @@ class Placement:
     digital_macs: int | None = None
     hardware: Hardware | None = None
     not_counted: tuple[tuple[str, int], ...] = ()
+    stored_macs: int | None = None
 
     def __iter__(self) -> Iterator[Placed]:
         return iter(self.weights)
@@ -91,6 +96,14 @@ class Placement:
             return None
         analog = sum(weight.macs or 0 for weight in self.weights if weight.placed == "analog")
         return analog / max(analog + self.digital_macs, 1)
+
+    @property
+    def stored_share(self) -> float | None:
+        """Share of the multiply-accumulates with stored matrices that the arrays do; products of activations do not count."""
+        if self.stored_macs is None:
+            return None
+        analog = sum(weight.macs or 0 for weight in self.weights if weight.placed == "analog")
+        return analog / max(self.stored_macs, analog, 1)
 
     def rows(self) -> list[dict[str, Any]]:
         """Plain values, for tables and files; each operator that could not be counted is a row at the end."""
@@ -134,9 +147,10 @@ class Placement:
             elif digital > 0:
                 note = f"; read around its layer, too: {digital:,} multiply-accumulates are digital"
             weights.append(replace(weight, macs=number, mac_share=number / total, reason=weight.reason + note))
-        return Placement(
-            tuple(weights), max(counter.macs - analog, 0), self.hardware, tuple(counter.not_counted.items())
-        )
+        return replace(
+            self, weights=tuple(weights), digital_macs=max(counter.macs - analog, 0),
+            not_counted=tuple(counter.not_counted.items()),
+        )  # fmt: skip
 
     def __str__(self) -> str:
         head = f"{'weight':<34} {'placed':<8} {'shape':<18} {'arrays':>6} {'used':>6} {'MACs':>7}  why"
@@ -171,28 +185,33 @@ def place(net: nn.Module, reasons: dict[str, str], hw: Hardware) -> Placement:
     """
     owners: dict[int, str] = {}
     found: list[Placed] = []
+    analog: dict[str, list[MatrixView]] = {}
+    for path, module in net.named_modules():
+        if isinstance(module, AnalogLayer):
+            for view in module.views():
+                analog.setdefault(f"{path}.{view.parameter}".lstrip("."), []).append(view)
     for path, module in net.named_modules(remove_duplicate=True):
         if isinstance(module, AnalogMatrix):
             continue
-        analog: dict[str, list[MatrixView]] = {}
-        if isinstance(module, AnalogLayer):
-            for view in module.views():
-                analog.setdefault(view.parameter, []).append(view)
         for name, parameter in module.named_parameters(recurse=False):
             tied = owners.get(id(parameter))
-            owners.setdefault(id(parameter), f"{path}.{name}".lstrip("."))
+            full = f"{path}.{name}".lstrip(".")
+            owners.setdefault(id(parameter), full)
             shape = tuple(parameter.shape)
-            if name not in analog:
-                chosen = reasons.get(f"{path}.{name}".lstrip("."), reasons.get(path, "holds no matrix"))
-                reason = "bias, added digitally" if isinstance(module, AnalogLayer) else chosen
+            if full not in analog:
+                reason = reasons.get(full, reasons.get(path, "holds no matrix"))
+                if isinstance(module, AnalogLayer) and full not in reasons:
+                    reason = COMPUTES if getattr(module, "computed", False) and name != "bias" else BIAS
                 found.append(Placed(path, name, "digital", reason, shape, tied_to=tied))
                 continue
-            plans = [view.matrix.scheme(view.weight, view.operator).plan for view in analog[name]]
+            plans = [view.matrix.scheme(view.weight, view.operator).plan for view in analog[full]]
             first = plans[0]
             arrays = sum(plan.arrays for plan in plans)
             used = sum(plan.utilisation * plan.arrays for plan in plans) / arrays
             size = (first.rows, first.columns, first.groups, len(first.blocks))
-            found.append(Placed(path, name, "analog", reasons.get(path, ""), shape, *size, arrays, used, tied))
+            found.append(
+                Placed(path, name, "analog", reasons.get(full, reasons.get(path, "")), shape, *size, arrays, used, tied)
+            )
     return Placement(tuple(found), hardware=hw)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import NamedTuple
 
 from torch import nn
@@ -12,6 +11,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from mho.errors import NotYet, UseInstead
+from mho.nn.calls import LINEAR, Read
+from mho.nn.functional import Reads
 from mho.nn.layer import AnalogLayer
 from mho.nn.own_forward import analog_class
 from mho.registry import Registry
@@ -47,6 +48,12 @@ DIGITAL: dict[type[nn.Module], str] = {
 }
 """Classes whose weights stay digital by rule, with the reason."""
 
+READS: dict[str, dict[str, Read]] = {
+    "transformers.pytorch_utils.Conv1D": {"weight": Read(LINEAR, transposed=True)},
+    "transformers.modeling_utils.Conv1D": {"weight": Read(LINEAR, transposed=True)},
+}
+"""How modules of other libraries read their parameters, by the full name of the class, so that no example has to tell."""
+
 _OWN_FORWARD = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KEEP = "keep it digital: hw.replace(digital=['{}'])"
 _FORWARD = ("forward", "_conv_forward", "_sa_block", "_ff_block")
@@ -58,7 +65,7 @@ _HOOKS: tuple[type, ...] = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
 class Decision(NamedTuple):
     """What becomes of one module: the analog class, or None and the reason why it stays digital."""
 
-    analog: type[AnalogLayer] | None
+    analog: type[AnalogLayer] | Reads | None
     reason: str
 
 
@@ -75,40 +82,41 @@ def _name(cls: type[nn.Module]) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def decide(module: nn.Module, path: str, chosen: bool, parameters: Container[str] = ()) -> Decision:
+def decide(module: nn.Module, path: str, chosen: bool) -> Decision:
     """The rule for one module.
 
     Args:
         module: The module.
         path: Its path.
         chosen: The hardware description keeps it digital.
-        parameters: Names of its own parameters that the hardware description keeps digital, in a module without a rule.
+
+    Returns:
+        The rule; `NO_MATRIX` where there is none.
 
     Raises:
-        NotYet: The module holds a weight that no rule maps.
+        NotYet: A forward or a weight that the rule of its class does not cover.
         UseInstead: The module has no shape yet, or cannot be copied, or a parametrisation hides the weight.
     """
-    _copyable(module, path)
+    copyable(module, path)
     if chosen:
         return CHOSEN
     for base in type(module).__mro__:
-        if (analog := LAYERS.get(_name(base))) is not None:
+        name = _name(base)
+        if (analog := LAYERS.get(name)) is not None:
             return _analog(module, base, analog, path)
+        if name in READS:
+            return Decision(Reads(type(module), READS[name]), f"{base.__name__} on arrays")
         if base in DIGITAL:
             return Decision(None, DIGITAL[base])
-    held = {name: tuple(p.shape) for name, p in module.named_parameters(recurse=False) if p.dim() >= 2}
-    if left := {name: shape for name, shape in held.items() if name not in parameters}:
-        names = [path] if path and not list(module.children()) else [f"{path}.{name}".lstrip(".") for name in held]
-        raise NotYet(
-            f"no rule maps {type(module).__name__}, which holds {', '.join(f'{n!r} {shape}' for n, shape in left.items())}",
-            "write it with torch's own layers, register an analog version (mho.convert.register), or keep it digital: "
-            f"hw.replace(digital={names!r})",
-            path=path,
-        )
     return NO_MATRIX
 
 
-def _copyable(module: nn.Module, path: str) -> None:
+def copyable(module: nn.Module, path: str) -> None:
+    """Refuse what torch cannot copy or what has no weights yet.
+
+    Raises:
+        UseInstead: With what to do before.
+    """
     own = (*module._parameters.values(), *module._buffers.values())
     if any(tensor is not None and nn.parameter.is_lazy(tensor) for tensor in own):
         raise UseInstead(

@@ -18,6 +18,7 @@ from mho.crossbar.cells import decode, whole
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer, AnalogMatrix
+from mho.nn.functional import Functional
 from mho.nn.matrix import digitally, matrices
 from mho.nn.source import Digital, Effective, Exact, Source, sources
 
@@ -105,7 +106,12 @@ def around(net: nn.Module, unread: Collection[AnalogMatrix], examples: Iterable[
     layers = [(path, module) for path, module in net.named_modules() if isinstance(module, AnalogLayer)]
     weights = [(path, v.weight) for path, layer in layers for v in layer.views() if v.matrix in unread]
     ran: set[str] = set()
-    hooks = [layer.register_forward_pre_hook(lambda _l, _a, path=path: ran.add(path)) for path, layer in layers]
+    # Of what a forward multiplies with itself, it may skip some (experts).
+    hooks = [
+        layer.register_forward_pre_hook(lambda _l, _a, path=path: ran.add(path))
+        for path, layer in layers
+        if not isinstance(layer, Functional)
+    ]
     try:
         with digitally(net), torch.compiler.set_stance("force_eager"), _Reads() as reads:
             for example in examples:

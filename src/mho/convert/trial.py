@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from mho.nn.calling import call
+
 
 def trial(net: nn.Module, *example: Any) -> Any:
     """What `net` answers in eval mode, without gradients; puts it into that mode.
@@ -17,8 +19,9 @@ def trial(net: nn.Module, *example: Any) -> Any:
 
     Args:
         net: Any module.
-        example: Its positional arguments.
+        example: Its positional arguments; a dict alone gives keyword arguments.
     """
     gpus = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
     with torch.no_grad(), torch.random.fork_rng(list(gpus)):
-        return net.eval()(*tree_map_only(Tensor, torch.clone, example))
+        given = tree_map_only(Tensor, torch.clone, example)
+        return call(net.eval(), given[0]) if len(given) == 1 and isinstance(given[0], dict) else net.eval()(*given)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mho.errors import BadInput
 from mho.measure.test_data import TestData
+from mho.nn.calling import call
 from mho.nn.modes import evaluating
 from mho.rng import reads, whole
 from mho.store import Measurement
@@ -50,7 +51,7 @@ def measure(
     with evaluating(model):
         for i, (x, y) in enumerate(data.batches):
             with reads(*address, i):
-                output = model(x)
+                output = call(model, x)
             scored = data.task.score(output, y)
             for name, each in scored.scores.items():
                 columns.setdefault(name, []).append(each)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mho.crossbar import Operator
 from mho.measure.test_data import TestData
 from mho.nn import AnalogMatrix
+from mho.nn.calling import call
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
 from mho.nn.source import Source, sources
@@ -90,7 +91,7 @@ def estimate(
         for i, (x, y) in enumerate(_microbatches(data, samples)):
             for source in shifted.values():
                 source.shift = None
-            output = net(x)
+            output = call(net, x)
             losses = data.task.scores(output, y)["loss"]
             if not len(losses):
                 continue

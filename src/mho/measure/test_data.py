@@ -15,6 +15,7 @@ from mho.store.digest import Digest
 from mho.tasks import Named, Task
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, length, tensors_of
+from mho.tasks.parts import split
 
 MAX_LISTED_CLASSES = 1000
 """With more classes than this (a vocabulary), counts by class are not kept."""
@@ -59,10 +60,9 @@ class TestData:
         labels: list[torch.Tensor] = []
         samples = items = 0
         for i, batch in enumerate(batches):
-            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                raise BadInput(f"batch {i} is not a pair", "give batches of (inputs, labels)", path="data")
+            x, y = split(batch, shifted=scored.kind == "tokens", path=f"data, batch {i}")
             check_batched(batch, i, "data")
-            x, y = batch[0], scored.targets(batch[1], path=f"data, batch {i}")
+            y = scored.targets(y, path=f"data, batch {i}")
             counts, known = scored.counts(y), scored.labels(y)
             if isinstance(x, torch.Tensor) and len(x) != len(counts):
                 raise BadInput(

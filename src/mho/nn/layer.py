@@ -39,16 +39,17 @@ class AnalogLayer(nn.Module):
     digital_class: type[nn.Module]
 
     @classmethod
-    def from_digital(cls: type[L], module: nn.Module, hw: Hardware, path: str) -> L:
+    def from_digital(cls: type[L], module: nn.Module, hw: Hardware, path: str, **attributes: Any) -> L:
         """The same layer on arrays; parameters, buffers and hooks are shared with `module`, which stays as it is.
 
         Args:
             module: An instance of the class of torch that this one stands for.
             hw: The hardware.
             path: Dotted path in the network.
+            attributes: What else `build` needs.
         """
         layer = cls.__new__(cls)
-        layer.__dict__ = _shallow(module)
+        layer.__dict__ = _shallow(module) | attributes
         layer.hw, layer.digital_class = hw, type(module)
         layer.build(path)
         return layer

@@ -1,10 +1,12 @@
 """Layers of the user's that derive from torch's and compute in a `forward` of their own.
 
-Their `forward` runs as it is written; where it calls torch's operator with the layer's own weight, the arrays answer.
+Their `forward` runs as it is written; where it calls torch's operator with the layer's own weight, or with a weight that it has
+computed from it (weight-standardised convolutions), the arrays answer. They hold the weight that the operator is given.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -15,11 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 from mho.crossbar import Operator
 from mho.errors import NotYet
+from mho.nn.calls import CONVOLUTIONS, Read, convolution, product_of
 from mho.nn.layer import AnalogLayer, MatrixView
-
-_CONVOLUTIONS: dict[Any, int] = {
-    F.conv1d: 1, F.conv2d: 2, F.conv3d: 3, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3,
-}  # fmt: skip
 
 
 class _Answer(TorchFunctionMode):
@@ -37,32 +36,103 @@ class _Answer(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        weight = args[1] if len(args) > 1 else kwargs.get("weight")
-        if weight is self.layer.weight and (func in _CONVOLUTIONS or func is F.linear):
+        layer = self.layer
+        if layer.computed:
+            weight = args[1] if len(args) > 1 else kwargs.get("weight")
+            if not (func in CONVOLUTIONS or func is F.linear) or not layer.is_weight(weight):
+                return func(*args, **kwargs)
             self.read = True
-            return _through_arrays(self.layer, func, *args, **kwargs)
+            return _through_arrays(layer, func, *args, **kwargs)
+        found = product_of(func, args, kwargs, {id(layer.weight): "weight"})
+        if found is None or found.read != Read(found.read.operator):
+            return func(*args, **kwargs)
+        self.read = True
+        return found.answer(lambda _, x, bias: layer.matrix(x, layer.weight, found.read.operator, bias))
+
+
+class _Given(Exception):
+    """Carries the weight that a forward gives to torch's operator."""
+
+
+class _Catch(TorchFunctionMode):
+    """Ends a forward where it gives a weight of that shape to torch's operator."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        weight = args[1] if len(args) > 1 else kwargs.get("weight")
+        if (func in CONVOLUTIONS or func is F.linear) and isinstance(weight, Tensor) and weight.shape == self.shape:
+            raise _Given(weight)
         return func(*args, **kwargs)
 
 
 def _through_arrays(
     layer: OwnForward, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
 ) -> Tensor:
-    operator = Operator() if func is F.linear else _convolution(_CONVOLUTIONS[func], *args, **kwargs)
+    operator = Operator() if func is F.linear else convolution(CONVOLUTIONS[func], *args, **kwargs)
     return layer.matrix(input, weight, operator, bias)
 
 
-def _convolution(dims: int, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Operator:
-    def wide(value: Any) -> Any:
-        return value if isinstance(value, str) else (value,) * dims if isinstance(value, int) else tuple(value)
-
-    return Operator(dims, wide(stride), wide(padding), wide(dilation), groups)
-
-
 class OwnForward(AnalogLayer):
-    """Mixin for the classes that `analog_class` makes."""
+    """Mixin for the classes that `analog_class` makes.
+
+    Attributes:
+        computed: The forward computes the weight anew from the parameter each time.
+    """
 
     weight: Tensor
+    computed: bool
     written_as: ClassVar[type[nn.Module]]
+
+    def build(self, path: str) -> None:
+        """See `AnalogLayer`.
+
+        Raises:
+            NotYet: The weight depends on the input.
+        """
+        super().build(path)
+        with torch.no_grad():
+            given = [self._given(fill) for fill in (0.0, 1.0)]
+        self.computed = given[0] is not None and given[0] is not self.weight and not isinstance(given[0], nn.Parameter)
+        if self.computed and (given[1] is None or not torch.equal(given[0], given[1])):  # type: ignore[arg-type]
+            raise NotYet(
+                f"the forward of {type(self).written_as.__name__} computes another weight for each input",
+                f"keep it digital: hw.replace(digital=['{path}'])",
+                path=path,
+            )
+
+    def to_digital(self) -> nn.Module:
+        """See `AnalogLayer`."""
+        module = super().to_digital()
+        del module.__dict__["computed"]
+        return module
+
+    def is_weight(self, weight: Any) -> bool:
+        """True for what the forward has computed from its parameter."""
+        return isinstance(weight, Tensor) and not isinstance(weight, nn.Parameter) and weight.shape == self.weight.shape
+
+    def _given(self, fill: float) -> Tensor | None:
+        """The weight that the forward gives to torch's operator for an input of one value; None where it gives none."""
+        if isinstance(self, nn.modules.conv._ConvNd):
+            size = [d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+            x = self.weight.new_full((1, self.in_channels, *size), fill)
+        else:
+            x = self.weight.new_full((1, self.weight.shape[1]), fill)
+        try:
+            twin = copy.deepcopy(self, {id(parameter): parameter for parameter in self.parameters()})
+            with _Catch(self.weight.shape):  # a forward may count its calls
+                super(OwnForward, twin).forward(x)
+        except _Given as found:
+            weight: Tensor = found.args[0]
+            return weight
+        except Exception:  # a forward that needs other inputs than this one
+            return None
+        return None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The user's own forward, with the arrays in place of the operator on `weight`."""
@@ -80,13 +150,17 @@ class OwnForward(AnalogLayer):
 
     def views(self) -> Iterator[MatrixView]:
         """The one matrix. Padding and stride are those of the attributes; the forward may use others."""
-        if isinstance(self, nn.Linear):
-            operator = Operator()
-        else:
-            assert isinstance(self, nn.modules.conv._ConvNd)
-            dims = len(self.kernel_size)
-            operator = _convolution(dims, self.stride, 0, self.dilation, self.groups)
-        yield MatrixView("weight", self.matrix, self.weight, operator)
+        weight = self._given(0.0) if self.computed else self.weight
+        assert weight is not None
+        yield MatrixView("weight", self.matrix, weight, self.operator(self))
+
+    @staticmethod
+    def operator(module: nn.Module) -> Operator:
+        """The operator of torch's class that a module derives from, without padding."""
+        if isinstance(module, nn.Linear):
+            return Operator()
+        assert isinstance(module, nn.modules.conv._ConvNd)
+        return convolution(len(module.kernel_size), module.stride, 0, module.dilation, module.groups)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _empty, (type(self).written_as,), self.__getstate__()

@@ -17,6 +17,7 @@ from mho.crossbar import Operator
 from mho.errors import BadInput, MhoError, WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer
+from mho.nn.calling import call
 from mho.nn.layer import MatrixView
 from mho.recalibration.base import Recalibration
 from mho.recalibration.digital import natively, reference
@@ -96,7 +97,7 @@ class RecalibrateAffine(Recalibration):
                 return y * operator.per_column(scale).to(y) + operator.per_column(shift).to(y)
 
             with _watched(layers, correct):
-                net(x)
+                call(net, x)
         for path, layer in layers.items():
             if path in pooled and path not in spoiled:
                 _put(layer, *pooled[path].affine(self.fit), path)
@@ -129,7 +130,7 @@ class RecalibrateAffine(Recalibration):
         handles = [m.register_forward_hook(note(path, op)) for path, (m, op) in layers.items() if op is not None]
         try:
             with natively(self.digital_net):
-                self.digital_net(x)
+                call(self.digital_net, x)
         finally:
             for handle in handles:
                 handle.remove()

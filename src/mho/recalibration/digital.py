@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mho.errors import BadInput, WrongSetting
+from mho.nn.calling import call
 from mho.nn.matrix import digitally, matrices
+from mho.tasks.parts import answer
 
 
 def reference(net: nn.Module) -> nn.Module:
@@ -48,7 +50,7 @@ def outputs(net: nn.Module, inputs: Iterable[Any]) -> Tensor:
     found = []
     with torch.no_grad():
         for x in inputs:
-            y = net(x)
+            y = answer(call(net, x))
             if not isinstance(y, Tensor):
                 raise BadInput(
                     f"the network returns a {type(y).__name__}", "wrap it so that it returns the tensor of scores"

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mho.errors import BadInput, NotYet, WrongSetting
+from mho.nn.calling import call
 from mho.recalibration.base import Recalibration
 from mho.recalibration.digital import natively, reference
 from mho.recalibration.moments import Moments
@@ -157,7 +158,7 @@ class RecalibrateNorms(Recalibration):
         try:
             for k in range(len(self.inputs)):
                 try:
-                    net(self.inputs[k])
+                    call(net, self.inputs[k])
                 except _Enough:
                     continue
         finally:

@@ -129,11 +129,13 @@ def _tensor(key: str, value: Any, path: str) -> Tensor:
 
 
 def _pair(columns: dict[str, Any], path: str) -> Any:
-    """Inputs and targets; a single column of inputs stands alone, several stay a dict."""
+    """Inputs and targets; a single column of inputs stands alone, several stay a dict. Inputs alone stay one, too."""
     named = [key for key in LABELS if key in columns]
-    if len(named) != 1 or len(columns) < 2:
+    if not named:
+        return columns
+    if len(named) > 1 or len(columns) < 2:
         raise BadInput(
-            f"of the columns {', '.join(map(repr, columns))}, {len(named) or 'none'} are called as targets are",
+            f"of the columns {', '.join(map(repr, columns))}, {len(named)} are called as targets are",
             f"keep the inputs and one of {', '.join(LABELS)}: rename_column(…), remove_columns(…)",
             path=path,
         )

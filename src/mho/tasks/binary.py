@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
+from mho.tasks.parts import answer
 from mho.tasks.score import ACCURACY, Score
 from mho.tasks.task import IGNORED, Scored, Task, no_tensor, whole_labels
 
@@ -159,7 +160,8 @@ class Logit(Binary):
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
 
 
-def _flat(y: Any, target: Tensor) -> tuple[Tensor, Tensor]:
+def _flat(output: Any, target: Tensor) -> tuple[Tensor, Tensor]:
+    y = answer(output)
     if not isinstance(y, Tensor):
         raise no_tensor(y)
     if y.numel() != target.numel():

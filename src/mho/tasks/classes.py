@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
+from mho.tasks.parts import answer
 from mho.tasks.score import ACCURACY, Score
 from mho.tasks.task import IGNORED, Scored, Task, no_tensor, whole_labels
 
@@ -64,7 +65,8 @@ class Classes(Task):
         return target[target != IGNORED]
 
 
-def _score_a_class(y: Any, target: Tensor) -> Tensor:
+def _score_a_class(output: Any, target: Tensor) -> Tensor:
+    y = answer(output)
     if not isinstance(y, Tensor):
         raise no_tensor(y)
     if y.dim() < 2 or y.shape[-1] == 1:

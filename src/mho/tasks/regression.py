@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
 from mho.rng import Stream
+from mho.tasks.parts import answer
 from mho.tasks.score import Score
 from mho.tasks.task import Scored, Task, no_tensor
 
@@ -94,6 +95,7 @@ def _difference(output: Any, target: Tensor) -> Tensor:
 
 
 def _tensor(output: Any) -> Tensor:
-    if not isinstance(output, Tensor):
+    y = answer(output)
+    if not isinstance(y, Tensor):
         raise no_tensor(output)
-    return output
+    return y

@@ -156,6 +156,7 @@ TASKS: Registry[Task | Callable[[], Task]] = Registry(
         "probability": "mho.tasks.binary:Probability",
         "logit": "mho.tasks.binary:Logit",
         "tokens": "mho.tasks.tokens:Tokens",
+        "choices": "mho.tasks.choices:Choices",
         "regression": "mho.tasks.regression:Regression",
     },
 )

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mho.errors import BadInput, WrongSetting
+from mho.nn.calling import call
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
 from mho.rng import reads, whole
@@ -241,7 +242,7 @@ def _probe(net: nn.Module, task: Task, loss: Loss, device: torch.device, samples
     rows = [0] + [int(t.reshape(len(t), -1).amax(1).argmax()) for t in tensors_of(samples.targets)]
     inputs, targets = moved(take((samples.inputs, samples.targets), rows), device)
     with evaluating(net), torch.no_grad(), reads("fit", "probe"):
-        output = net(inputs)
+        output = call(net, inputs)
         if targets is not None:
             task.scores(output, targets)
         loss(output, inputs, targets)

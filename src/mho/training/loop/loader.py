@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from mho.errors import BadInput
 from mho.rng import key
 from mho.tasks import Task
-from mho.tasks.batches import batches_of
+from mho.tasks.batches import LABELS, batches_of
 from mho.tasks.items import joined, length, take, tensors_of
+from mho.tasks.parts import inputs_of, split
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """From a batch of inputs and a generator to a batch of inputs."""
@@ -71,10 +72,9 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     whole = (getattr(data, "inputs", None), getattr(data, "labels", None))
     xs: list[Any] = []
     ys: list[Any] = []
-    for i, batch in enumerate(
-        [whole] if all(isinstance(part, Tensor) for part in whole) else batches_of(data, path=path)
-    ):
-        x, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+    given = [whole] if all(isinstance(part, Tensor) for part in whole) else batches_of(data, path=path)
+    for i, batch in enumerate(given):
+        x, y = _parts(batch, task)
         if not any(True for _ in tensors_of(x)):
             found, remedy = f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)"
             raise BadInput(found, remedy, path=path)
@@ -99,6 +99,15 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     if not int(counts.sum()):
         raise BadInput("no label counts", "give labels that are not all to be ignored", path=path)
     return Samples(x, y, counts)
+
+
+def _parts(batch: Any, task: Task | None) -> tuple[Any, Any]:
+    """Inputs and targets of a batch, or inputs alone."""
+    if isinstance(batch, Mapping) and any(name in batch for name in LABELS):
+        return split(batch, shifted=task is not None and task.kind == "tokens")
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return split(batch)
+    return inputs_of(batch) if isinstance(batch, Mapping) else batch, None
 
 
 def moved(batch: Any, device: torch.device) -> Any:

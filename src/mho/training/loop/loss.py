@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.errors import BadInput, NotYet, WrongSetting
+from mho.nn.calling import call
 from mho.tasks import IGNORED, Task
 from mho.tasks.classes import Classes
+from mho.tasks.parts import answer
 
 Loss = Callable[[Any, Any, Any], Tensor]
 """From (output, inputs, targets) to the mean loss."""
@@ -56,7 +58,8 @@ class Distillation:
             BadInput: Labels are missing, or teacher and student answer in different shapes.
         """
         with torch.no_grad():
-            soft = self.teacher(inputs).detach()
+            soft = answer(call(self.teacher, inputs)).detach()
+        output = answer(output)
         if soft.shape != output.shape:
             found = f"the teacher answers {tuple(soft.shape)}, the network {tuple(output.shape)}"
             raise BadInput(found, "both must score the same classes", path="teacher")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mho.errors import BadInput
+from mho.nn.calling import call
 from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
@@ -96,7 +97,7 @@ class Run:
         seed(self.device, key("fit", "products", self.seed, self.state.epoch, part.place, self.processes.rank))
         inputs, targets = moved((part.inputs, part.targets), self.device)
         with self.autocast:
-            output = module(inputs)
+            output = call(module, inputs)
             if part.weight:
                 loss = self.loss(output, inputs, targets)
             else:  # nothing counts here: a gradient of 0, for which the other processes wait
@@ -171,7 +172,7 @@ class Run:
             inputs, targets = moved(part, self.device)
             seed(self.device, key("fit", "validation", self.seed, place))
             with self.autocast:
-                output = self.net(inputs)
+                output = call(self.net, inputs)
             scores = self.task.scores(output, targets)[headline.name]
             found += torch.stack([scores.double().sum(), found.new_tensor(len(scores))])
         self.net.train()

@@ -1,0 +1,198 @@
+"""Parameters that no rule of a class speaks of: which are matrices, who multiplies with them, which stay digital."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from torch import nn
+
+from mho.convert.reading import Multiplied, Seen, look
+from mho.convert.rules import CHOSEN, NO_MATRIX, Decision
+from mho.errors import MhoError, NotYet
+from mho.hardware.description import covers
+from mho.nn.calls import Read
+from mho.nn.functional import Reads
+from mho.nn.own_forward import OwnForward
+
+VECTOR = "one vector, no matrix"
+ADDED = "no product reads it as a matrix"
+UNREAD = "the example does not read it"
+
+Decisions = dict[str, Decision]
+
+
+def judge(
+    model: nn.Module, decisions: Decisions, example: tuple[Any, ...] | None, refused: list[MhoError]
+) -> Seen | None:
+    """Decide about the parameters of modules without a rule, and about those that are read around their module's forward.
+
+    Args:
+        model: The digital network.
+        decisions: By path of module or parameter; what is found is added.
+        example: Arguments of one run, or None.
+        refused: What cannot be mapped is added.
+
+    Returns:
+        What was seen in the run, where there is an example.
+    """
+    closed = tuple(f"{error.path}." for error in refused if error.path)
+    held = {name: parameter for name, parameter in _held(model, decisions).items() if not name.startswith(closed)}
+    if example is None:
+        for path, names in _by_module(held).items():
+            left = {name: held[name] for name in names if not _vector(held[name])}
+            decisions |= {name: Decision(None, VECTOR) for name in names if name not in left}
+            if left:
+                remedy = "give an example, which shows whether a product reads it"
+                refused.append(_refusal(model, path, left, "no rule maps", remedy))
+        return None
+    seen = look(model, example, lambda path: decisions[path].analog is not None)
+    readers: dict[str, dict[str, Read]] = {}
+    hidden: dict[str, list[str]] = {}
+    for one in seen.multiplied:
+        if (
+            model.get_parameter(one.parameter).dim() < 2
+            or one.parameter.startswith(closed)
+            or _is_covered(one, decisions, seen)
+        ):
+            continue
+        below = one.parameter.removeprefix(f"{one.reader}.") if one.reader else one.parameter
+        inside = not one.reader or one.parameter.startswith(f"{one.reader}.")
+        if inside and not one.hidden and len(one.reads) == 1 and _lone(one, seen):
+            readers.setdefault(one.reader, {})[below] = next(iter(one.reads))
+        elif one.parameter not in hidden.setdefault(_owner(one.parameter), []):
+            hidden[_owner(one.parameter)].append(one.parameter)
+    for path, names in hidden.items():
+        shapes = {name: model.get_parameter(name) for name in names}
+        refused.append(_refusal(model, path, shapes, "no rule maps", "write it with torch's own layers"))
+    _give(model, decisions, readers)
+    for name, parameter in held.items():
+        if name not in decisions:
+            reason = VECTOR if _vector(parameter) else ADDED if name in seen.touched else UNREAD
+            decisions[name] = Decision(None, reason)
+    return seen
+
+
+def _give(model: nn.Module, decisions: Decisions, readers: dict[str, dict[str, Read]]) -> None:
+    """Let readers have the arrays of what they read."""
+    for reader, reads in readers.items():
+        module = model.get_submodule(reader)
+        name = type(module).__name__
+        own = decisions[reader].analog
+        if isinstance(own, type) and issubclass(own, OwnForward):
+            reads = {"weight": Read(own.operator(module)), **reads}
+        decisions[reader] = Decision(
+            Reads(type(module), reads), f"{name}: its own forward, {', '.join(reads)} on arrays"
+        )
+        for parameter in reads:
+            owner, _, _ = parameter.rpartition(".")
+            if owner and decisions[path := f"{reader}.{owner}".lstrip(".")].analog is not None:
+                decisions[path] = Decision(None, f"on the arrays of {reader or 'the network'}, which reads it")
+            if owner:
+                decisions[f"{reader}.{parameter}".lstrip(".")] = decisions[reader]
+
+
+def _is_covered(one: Multiplied, decisions: Decisions, seen: Seen) -> bool:
+    """True where a rule, or the user's choice, speaks of these products already."""
+    owner = _owner(one.parameter)
+    rule = decisions[owner]
+    if rule == CHOSEN or decisions.get(one.parameter) == CHOSEN or decisions[one.reader] == CHOSEN:
+        return True
+    analog = decisions[one.reader].analog
+    own = isinstance(analog, type) and issubclass(analog, OwnForward)
+    if analog is not None and not own:
+        return True
+    if own and owner == one.reader:
+        # What the layer's weight is computed from is on its arrays; another product in its forward is not.
+        return one.parameter == f"{owner}.weight".lstrip(".") or one.hidden
+    if rule.analog is not None:
+        return any(other.parameter == one.parameter and other.reader == owner for other in seen.multiplied)
+    return False
+
+
+def _lone(one: Multiplied, seen: Seen) -> bool:
+    """True where nobody else multiplies with it."""
+    return sum(other.parameter == one.parameter for other in seen.multiplied) == 1
+
+
+def _held(model: nn.Module, decisions: Decisions) -> dict[str, nn.Parameter]:
+    """Parameters of two and more dimensions that no rule speaks of."""
+    found: dict[str, nn.Parameter] = {}
+    known: set[int] = set()
+    for path, module in model.named_modules():
+        rule = decisions.get(path)
+        own = rule is not None and isinstance(rule.analog, type) and issubclass(rule.analog, OwnForward)
+        for name, parameter in module.named_parameters(recurse=False):
+            full = f"{path}.{name}".lstrip(".")
+            free = rule == NO_MATRIX or (own and name != "weight")
+            if free and parameter.dim() > 1 and full not in decisions and id(parameter) not in known:
+                known.add(id(parameter))
+                found[full] = parameter
+    return found
+
+
+def _by_module(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_owner(name), []).append(name)
+    return found
+
+
+def _owner(parameter: str) -> str:
+    return parameter.rpartition(".")[0]
+
+
+def _vector(parameter: nn.Parameter) -> bool:
+    return sum(size > 1 for size in parameter.shape) < 2
+
+
+def _refusal(model: nn.Module, path: str, held: dict[str, nn.Parameter], problem: str, remedy: str) -> NotYet:
+    module = model.get_submodule(path)
+    names = ", ".join(f"{name.rpartition('.')[2]!r} {tuple(parameter.shape)}" for name, parameter in held.items())
+    whole = bool(path) and not list(module.children())
+    keep = [path] if whole else list(held)
+    return NotYet(
+        f"{problem} {type(module).__name__}, which holds {names}",
+        f"{remedy}, register an analog version (mho.convert.register), or keep it digital: hw.replace(digital={keep!r})",
+        path=path,
+    )
+
+
+def together(refused: list[MhoError], analog: Collection[str]) -> MhoError:
+    """One error for all that was refused, with the wildcards that cover it.
+
+    Args:
+        refused: At least one.
+        analog: Paths that go onto arrays, which no wildcard may cover.
+    """
+    if len(refused) == 1:
+        return refused[0]
+    kinds = {type(error) for error in refused}
+    lines = "\n".join(f"  {error.path or '(the network)'}: {error.problem}" for error in refused)
+    paths = [p for error in refused for p in _kept(error)]
+    ways = list(dict.fromkeys(error.remedy.partition(", or keep it digital")[0].partition("keep it digital")[0].rstrip(", or")
+                              for error in refused))  # fmt: skip
+    ways = [way for way in ways if way]
+    kept = wildcards(paths, analog)
+    keep = f"keep them digital: hw.replace(digital={kept!r})" if kept else ""
+    remedy = "; or ".join([*ways, keep] if keep else ways)
+    return (kinds.pop() if len(kinds) == 1 else NotYet)(f"{len(refused)} modules cannot be mapped:\n{lines}\n", remedy)
+
+
+def _kept(error: MhoError) -> list[str]:
+    """The paths that a refusal offers to keep digital."""
+    found = re.search(r"digital=\[(.*?)\]", error.remedy)
+    return re.findall(r"'([^']*)'", found[1]) if found else []
+
+
+def wildcards(paths: Iterable[str], others: Collection[str]) -> list[str]:
+    """Patterns for paths, with * for numbers where several differ by them alone and none of `others` is covered."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(".".join("*" if part.isdigit() else part for part in path.split(".")), []).append(path)
+    found: list[str] = []
+    for pattern, members in groups.items():
+        safe = len(members) > 1 and not any(covers(pattern, other) for other in others)
+        found += [pattern] if safe else members
+    return list(dict.fromkeys(found))
