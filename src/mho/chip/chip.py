@@ -60,6 +60,7 @@ class Chip:
             mine = own.setdefault(id(shared), nn.Parameter(shared.data, requires_grad=shared.requires_grad))
             own[id(mine)] = mine
             setattr(layer, view.parameter, mine)
+            view.matrix.source.version = mine._version
         return net.eval()
 
     def __repr__(self) -> str:

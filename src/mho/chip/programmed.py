@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ class Programmed(Source):
         scheme: The conversions of a product.
         channels_last: Images may be answered in that layout, whatever the layout of the input.
         folded: A norm of the network is in its factors (`mho.fuse`).
+        version: How often the layer's parameter has been changed in place, when this was last known to be nothing; None until
+            the first product (of a copy, too).
     """
 
     programmed = True
@@ -35,6 +38,7 @@ class Programmed(Source):
     def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, recalibrated: Tensor | None = None) -> None:
         super().__init__()
         self.scheme, self.channels_last, self.folded = scheme, False, False
+        self.version: int | None = None
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
         self._names = [[f"cells_{field}_{i}" for field in Operand._fields] for i in range(len(held.operands))]
@@ -43,19 +47,24 @@ class Programmed(Source):
         for name, value in zip(names, values, strict=True):
             self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins with a parameter of its own."""
+        return {**self.__dict__, "version": None}
+
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """What the chip holds: operands, or the one weight that they are.
 
         Raises:
             WrongSetting: The parameter was changed in place: the cells did not change with it.
         """
-        seen = isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference()
-        if seen and weight._version:  # `Chip.at` gave it a new parameter
-            raise WrongSetting(
-                "the weight of a programmed chip was changed, but its cells are as they were programmed",
-                "change the network that to_analog returned (it shares these values), and program it again",
-                path=matrix.path,
-            )
+        if isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference():
+            self.version = weight._version if self.version is None else self.version
+            if weight._version != self.version:
+                raise WrongSetting(
+                    "the weight of a programmed chip was changed, but its cells are as they were programmed",
+                    "change the network that to_analog returned (it shares these values), and program it again",
+                    path=matrix.path,
+                )
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]
