@@ -112,7 +112,7 @@ def networks(device: str, batch: int, repeats: int) -> dict[str, Any]:
     base = {"forward": seconds(forward(digital.eval()), device, repeats)}
     base["training step"] = seconds(step(digital.train()), device, repeats)
     found: dict[str, Any] = {"batch": batch, "digital [ms]": {name: 1e3 * t for name, t in base.items()}}
-    for preset in ("hwa-standard", "pcm"):
+    for preset in ("hwa-standard", "pcm-cells"):
         net = mho.to_analog(resnet20().to(device), mho.Hardware.preset(preset), example=x[:2])
         mho.calibrate(net, [x[:64]])
         chip = mho.program(net, seed=0).at("1 day")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mho.reports.svg import BLUE, INK, MUTED, RUST, STYLE, to_svg
 
-TITLES = {"pcm": "pcm", "pcm-output-noise": "pcm, output noise 0.04"}
+TITLES = {"pcm-cells": "pcm-cells", "pcm": "pcm (output noise 0.04)"}
 CHOSEN_ROW = ("10 chips share a pass", "from 8, 5 % wider")
 ROWS: list[tuple[str, str, str]] = [
     ("plain loop", "from 8", "plain loop: every chip, all images"),
@@ -88,5 +88,5 @@ def _coverage(ax: Any, arms: list[dict[tuple[str, str], dict[str, Any]]], studie
             ax.plot(shares, [y + shift] * len(shares), "o", color=_colour(design, rule), ms=3, alpha=0.6, mew=0)
     ax.set_xlim(89, 99)
     ax.set_title("coverage when it ends", loc="left", fontweight="bold", fontsize=10)
-    ax.set_xlabel("% of 95 % intervals, at five ages\n(upper: pcm, lower: output noise)")
+    ax.set_xlabel("% of 95 % intervals, at five ages\n(upper: pcm-cells, lower: pcm)")
     ax.tick_params(length=0)

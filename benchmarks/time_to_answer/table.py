@@ -15,7 +15,8 @@ from mho.data import load
 from mho.models import published
 from mho.rng import Stream
 
-ARMS: dict[str, dict[str, Any]] = {"pcm": {}, "pcm-output-noise": {"noise.output": 0.04}}
+ARMS = ("pcm-cells", "pcm")
+"""Presets: without output noise, and with one of 0.04."""
 NETWORK, DATA, NAME = "cifar10_resnet20", "cifar10?prep=imagenet&n=1000", "ResNet-20"
 COMMAND = "python benchmarks/time_to_answer/run.py table"
 
@@ -24,8 +25,7 @@ def network(arm: str) -> tuple[torch.nn.Module, Any]:
     """The converted network of an arm, and the test images."""
     model, _ = published(NETWORK)
     test = load(DATA)
-    hw = mho.Hardware.preset("pcm")
-    net = mho.to_analog(model, hw.replace(**ARMS[arm]) if ARMS[arm] else hw, example=test.inputs[:2])
+    net = mho.to_analog(model, arm, example=test.inputs[:2])
     return mho.calibrate(net, load(f"{DATA}&split=train")), test
 
 
@@ -41,7 +41,7 @@ def measure(folder: Path, chips: int) -> None:
 
 def negated(folder: Path, chips: int) -> None:
     """The same chips of the first arm with every normal draw of programming, drift and reading negated."""
-    arm = next(iter(ARMS))
+    arm = ARMS[0]
     net, test = network(arm)
     with _negated_draws():
         name = f"{NAME}, every normal draw negated"

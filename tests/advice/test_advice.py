@@ -12,7 +12,7 @@ from torch import nn
 import mho
 from mho.advice import Case, Effort, Plan, Remedy, advise, table
 from mho.advice.data import divide
-from mho.advice.gain import crossed, gain
+from mho.advice.gain import Enough, crossed, enough, gain
 from mho.advice.remedies import REMEDIES
 from mho.errors import BadInput, BadResults, NeverPossible, WrongSetting
 from mho.hardware import Hardware
@@ -343,3 +343,83 @@ def test_names_and_orders():
 def test_bad_arguments_are_named(model, test, training, wrong):
     with pytest.raises(WrongSetting):
         ask(model, test, training, [Nothing()], **wrong)
+
+
+def test_how_much_would_tell_a_gain_from_zero():
+    """With the numbers it names, the interval excludes zero about as often as a gain of that size should."""
+    rng, c, n, true = np.random.default_rng(0), 8, 400, 0.02
+
+    def result(chips, samples, shift):
+        answers = rng.normal(size=(1, samples)) * 0.3 + rng.normal(size=(chips, samples)) * 0.3
+        return Answers(answers + shift)
+
+    class Answers:
+        def __init__(self, values):
+            self.values = values
+            self.header, self.chips, self.ages_s = Same(), tuple(range(len(values))), (1.0,)
+            self.digital, self.score = Same(), Same()
+            self.digital.samples = values.shape[1]
+
+        def at(self, age):
+            return [Values(row) for row in self.values]
+
+    class Same:
+        task = ""
+
+        @staticmethod
+        def worth(table):
+            return table
+
+    class Values:
+        def __init__(self, values):
+            self.values = values
+
+    base = {size: Answers(np.zeros(size)) for size in [(c, n)]}
+    undecided = found = None
+    while undecided is None or not undecided.low <= 0 < undecided.value:
+        one = result(c, n, true)
+        undecided, found = gain(one, base[c, n], 0.95), enough(one, base[c, n], 0.95)
+    assert found.samples > n and (found.chips is None or found.chips > c) and "about" in str(found)
+    more, size = 0, round(1.3 * found.samples * (undecided.value / true) ** 2)
+    for _ in range(20):
+        more += gain(result(c, size, true), Answers(np.zeros((c, size)))).low > 0
+    assert more >= 10
+    assert enough(base[c, n], result(c, n, true), 0.95) == Enough(None, None)
+
+
+def test_undecided_is_not_known_not_to_help(model, test, training):
+    from dataclasses import replace
+
+    from mho.statistics.intervals import Interval
+
+    advice = ask(model, test, training, [quiet(0.1)])
+    (found,) = advice.tried
+    undecided = replace(found, gain=Interval(0.0285, -0.0014, 0.0584), enough=Enough(1200, 40))
+    told = replace(advice, tried=(undecided,)).sentence()
+    assert (
+        "undecided. quiet won +2.85 points [-0.14, +5.84]" in told and "neither known to help nor known not to" in told
+    )
+    assert "about 1,200 samples or about 40 chips would tell" in told
+    none = replace(found, gain=Interval(-0.001, -0.003, 0.001))
+    assert "nothing that was tried is known to help" in replace(advice, tried=(none,)).sentence()
+
+
+def test_the_surest_gain_is_confirmed_whatever_else_looks_better_at_the_worst_age(model, test, training):
+    """Margins at the worst age order many; the one whose screened interval is farthest above zero is measured again."""
+    rivals = [quiet(0.3 - 0.01 * i, f"rival {i}", slot="cells") for i in range(4)]
+    advice = ask(model, test, training, [*rivals, quiet(0.1, "sure", slot="writes")], budget=0.0, chips=4)
+    confirmed = {t.name for t in advice.tried if t.status == "confirmed"}
+    screened = [t for t in advice.tried if t.result is not None]
+    assert len(confirmed) >= 3 and screened
+    trials = [t for t in advice.tried if t.status == "screened"]
+    assert all(t.gain.low <= max(s.gain.high for s in advice.tried if s.status == "confirmed") for t in trials)
+
+
+def test_time_that_is_left_goes_into_more_confirmations(model, test, training):
+    remedies = [quiet(5.0 - 0.5 * i, f"quieter {i}") for i in range(6)]
+    agreed = ask(model, test, training, remedies, chips=2, budget=0.0)
+    longer = ask(model, test, training, remedies, chips=2, budget=0.0, max_seconds=600)
+    number = [sum(t.status == "confirmed" for t in one.tried) for one in (agreed, longer)]
+    gained = sum(t.gain is not None and t.status in ("screened", "confirmed") for t in longer.tried)
+    assert number[0] <= 3 < number[1] <= gained
+    assert longer.baseline.level == pytest.approx(1 - 0.05 / number[1])

@@ -74,3 +74,52 @@ def test_mistakes_are_named(arguments, named, weights, tmp_path):
     trained = [] if named == "random network" else ["--weights", weights]
     done = call(*arguments, *trained, "--out", tmp_path)
     assert done.exit_code != 0 and named in str(done.exception)
+
+
+RECOMMENDED = {
+    "norm recalibration": "mho drift",
+    "all layers in two pairs": "mho drift",
+    "refresh": "mho drift",
+    "ranges at the 0.9999 quantile": "python",
+    "hardware-aware distillation": "python",
+}
+
+
+@pytest.mark.parametrize("remedy", RECOMMENDED)
+def test_what_is_printed_runs_as_it_stands(remedy, weights, tmp_path, monkeypatch):
+    """The snippet in another process, and the command beside it, measure what the advice says."""
+    import shlex
+    import subprocess
+    import sys
+
+    from mho.advice.given import Given
+    from mho.advice.result import Advice
+    from mho.cli.app import app as commands
+
+    told = {}
+    monkeypatch.setattr(Advice, "recommended", property(lambda self: told.setdefault("advice", self).tried[0]))
+    given = Given(
+        "digits_cnn", "digits?n=100", "pcm", weights=weights, calibration="digits?split=train&n=100",
+        train="digits?split=train&n=200", changes=("cell.programming_noise=2.0",), times=("1d", "1y"),
+    )  # fmt: skip
+    done = call(
+        given.model, "--weights", weights, "--data", given.data, "--calibration", given.calibration, "--train", given.train,
+        "--effort", "quick", "--times", "1d,1y", "--chips", "2", "--budget", "0%", "--set", "cell.programming_noise=2.0",
+        "--remedies", remedy, "--out", tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    snippet, command = (tmp_path / "apply.py").read_text(), told["advice"].shell(tmp_path)
+    assert snippet.strip() in done.stdout and command in done.stdout and command.startswith(RECOMMENDED[remedy])
+    page = (tmp_path / "advice.html").read_text()
+    assert "From the shell" in page and "apply.py" in page
+    short = snippet.replace("mho.drift(net, test, times", "mho.drift(net, test, times, chips=1")
+    ran = subprocess.run([sys.executable, "-c", short], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(("1 day", "1 year"))]
+    assert len(lines) == 2
+    if command.startswith("mho"):
+        monkeypatch.chdir(tmp_path)
+        words = shlex.split(command)[1:]
+        drifted = CliRunner().invoke(commands, [*words, "--chips", "1"], catch_exceptions=False)
+        assert drifted.exit_code == 0
+        assert [line for line in drifted.stdout.splitlines() if line.startswith(("1 day", "1 year"))] == lines

@@ -14,7 +14,7 @@ from mho.studies.runner import results, run
 @pytest.mark.parametrize(
     ("name", "only"),
     [
-        ("drift", "pcm-digits-none"),
+        ("drift", "pcm-cells-digits-none"),
         ("hwa", "pcm-long-norms-seed1"),
         ("ranges", "4-bits"),
         pytest.param("cost", "", marks=pytest.mark.slow),

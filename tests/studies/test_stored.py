@@ -14,7 +14,7 @@ from mho.studies.runner import results, run
 
 FOLDER = Path(__file__).parents[2] / "studies"
 NAMES = ["drift", "hwa", "ranges", "cost"]
-RUNS = {"drift": 20, "hwa": 39, "ranges": 4, "cost": 5}
+RUNS = {"drift": 27, "hwa": 39, "ranges": 4, "cost": 5}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -220,7 +220,7 @@ class Plan:
         options = "".join(f", {key}={value!r}" for key, value in self.ranges.items())
         lines.append(f"net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration{options})")
         told = f", recalibrate=[{', '.join(self.recipes)}]" if self.recipes else ""
-        told += "" if self.refresh is None else f", refresh={self.refresh:g}"
+        told += "" if self.refresh is None else f", refresh={self.refresh!r}"
         lines.append(f"result = mho.drift(net, test, times{told})")
         return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,61 @@ def gain(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> Interval:
     Raises:
         WrongSetting: Another task, other chips, ages or numbers of samples.
     """
+    return crossed(_differences(a, b), confidence)
+
+
+@dataclass(frozen=True)
+class Enough:
+    """About how much measuring would decide a gain that is as large as it looks; None where no number would.
+
+    Attributes:
+        samples: Test samples, on as many chips as were measured.
+        chips: Chips, on as many samples.
+    """
+
+    samples: int | None
+    chips: int | None
+
+    def __str__(self) -> str:
+        ways = [f"{n:,} {what}" for n, what in ((self.samples, "samples"), (self.chips, "chips")) if n is not None]
+        return " or ".join(f"about {way}" for way in ways)
+
+
+def enough(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> Enough:
+    """With how many samples, or chips, the interval of this gain would not hold zero any more, were it as large as it looks.
+
+    The variance of the mean over C chips and N samples is σ_c²/C + σ_s²/N + σ_e²/(CN), with the three parts of `crossed`; a
+    gain g is told from zero where that is below (g/t)². Samples alone cannot help where the chips' part is above it already,
+    nor chips where the samples' is.
+
+    Raises:
+        WrongSetting: As `gain`.
+    """
+    table = _differences(a, b)
+    chip, sample, rest = _mean_squares(table)
+    c, n = table.shape
+    of_chip, of_sample = max(chip - rest, 0.0) / n, max(sample - rest, 0.0) / c
+    wanted = (float(table.mean()) / t_quantile(confidence, c - 1)) ** 2
+
+    def number(own: float, other: float, size: int) -> int | None:
+        left = wanted - other / size
+        return None if left <= 0 else _two_digits((own + rest / size) / left)
+
+    if table.mean() <= 0:
+        return Enough(None, None)
+    return Enough(number(of_sample, of_chip, c), number(of_chip, of_sample, n))
+
+
+def _two_digits(number: float) -> int | None:
+    """Rounded up to two digits; None for more than anyone measures."""
+    if not number < 1e9:
+        return None
+    step = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
+    return max(2, math.ceil(number / step) * step)
+
+
+def _differences(a: DriftResult, b: DriftResult) -> NDArray[np.float64]:
+    """Values of `a` less those of `b`, mean over ages, (chips, samples), as worths."""
     if a.header.task != b.header.task:
         raise WrongSetting("results of other tasks", "measure both alike", path="task")
     if a.chips != b.chips or a.ages_s != b.ages_s or a.digital.samples != b.digital.samples:
@@ -30,7 +86,7 @@ def gain(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> Interval:
     for age in a.ages_s:
         for row, one, other in zip(table, a.at(age), b.at(age), strict=True):
             row += one.values.astype(np.float64) - other.values
-    return crossed(a.score.worth(table) / len(a.ages_s), confidence)
+    return a.score.worth(table) / len(a.ages_s)
 
 
 def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
@@ -47,11 +103,7 @@ def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
     if c < 2 or n < 2:
         raise WrongSetting(f"a table of {c} chips and {n} samples", "measure two chips and two samples at least")
     mean = float(table.mean())
-    by_chip, by_sample = table.mean(axis=1), table.mean(axis=0)
-    chip = n * float(np.sum((by_chip - mean) ** 2)) / (c - 1)
-    sample = c * float(np.sum((by_sample - mean) ** 2)) / (n - 1)
-    whole = float(np.sum((table - mean) ** 2))
-    rest = max(whole - (c - 1) * chip - (n - 1) * sample, 0.0) / ((c - 1) * (n - 1))
+    chip, sample, rest = _mean_squares(table)
     total, least = chip + sample - rest, max(chip, sample)
     if least <= 0:
         return Interval(mean, mean, mean)
@@ -61,3 +113,14 @@ def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
         total, freedom = least, float(c - 1 if chip >= sample else n - 1)
     half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
     return Interval(mean, mean - half, mean + half)
+
+
+def _mean_squares(table: NDArray[np.float64]) -> tuple[float, float, float]:
+    """MS_chip, MS_sample and MS_e of a table of chips × samples, two at least of each."""
+    (c, n), mean = table.shape, float(table.mean())
+    by_chip, by_sample = table.mean(axis=1), table.mean(axis=0)
+    chip = n * float(np.sum((by_chip - mean) ** 2)) / (c - 1)
+    sample = c * float(np.sum((by_sample - mean) ** 2)) / (n - 1)
+    whole = float(np.sum((table - mean) ** 2))
+    rest = max(whole - (c - 1) * chip - (n - 1) * sample, 0.0) / ((c - 1) * (n - 1))
+    return chip, sample, rest

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mho.advice.case import Costs
+from mho.advice.gain import Enough
 from mho.errors import BadInput
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
@@ -37,6 +39,8 @@ class Tried:
         level: Confidence of the intervals of this one.
         costs: What it takes.
         code: Lines of Python that apply it.
+        enough: About how much measuring would decide it, where its gain is undecided.
+        shell: The command that measures it on chips, where a command can say it.
     """
 
     name: str
@@ -50,6 +54,13 @@ class Tried:
     level: float = 0.95
     costs: Costs = field(default_factory=Costs)
     code: str = ""
+    enough: Enough | None = None
+    shell: str | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it looks better, and the interval of its gain holds zero: neither known to help nor known not to."""
+        return self.gain is not None and self.gain.low <= 0 < self.gain.value
 
     @property
     def measured(self) -> DriftResult:
@@ -106,6 +117,7 @@ class Advice:
         notes: How it was done, and what to be wary of.
         command: What was typed.
         seconds: Time it took.
+        before: Lines of Python that make what `Tried.code` takes; empty where only the caller knows.
     """
 
     subject: str
@@ -120,6 +132,26 @@ class Advice:
     notes: tuple[str, ...]
     command: str = ""
     seconds: float = 0.0
+    before: tuple[str, ...] = ()
+
+    def snippet(self) -> str:
+        """Python that applies what is recommended and measures it; empty where nothing is. It runs as it stands where
+        `before` is known, else with the caller's own ``model``, ``hw``, ``test``, ``calibration`` and ``train``.
+        """
+        if self.recommended is None:
+            return ""
+        own = ["import mho", "", "# model, hw, test, calibration, train: as given to mho.advise",
+               "x = next(iter(calibration))[0][:2]", f"times = {list(self.ages_s)}"]  # fmt: skip
+        lines = [*(self.before or own), "", self.recommended.code, "print(result)"]
+        return "\n".join(["import copy\n"] * ("copy." in self.recommended.code) + lines)
+
+    def shell(self, folder: str | Path) -> str:
+        """The command for the same, with the snippet as ``apply.py`` in `folder` where no other can say it; empty where
+        nothing is recommended, or only the caller knows network and data.
+        """
+        if self.recommended is None or not self.before:
+            return ""
+        return self.recommended.shell or f"python {shlex.quote(str(Path(folder) / 'apply.py'))}"
 
     @property
     def score(self) -> Score:
@@ -133,7 +165,7 @@ class Advice:
         Of the confirmed remedies whose gain's interval excludes zero: the cheapest that meets the budget, or the one
         with the best worst age where none does.
         """
-        if self.baseline.met:
+        if self.baseline.met or self.baseline.measured.at_chance(self.budget):
             return None
         able = [t for t in self.tried if t.status == "confirmed" and t.better]
         inside = [t for t in able if t.met]
@@ -149,16 +181,14 @@ class Advice:
     def sentence(self) -> str:
         """The recommendation in words."""
         score, best = self.score, self.recommended
+        if reason := self.baseline.measured.at_chance(self.budget):
+            return f"{self.subject}: {reason}."
         limit = score.show_budget(self.budget) + ("" if score.name == "accuracy" else f" {score.label}")
         ages = " and ".join(filter(None, [", ".join(map(show_age, self.ages_s[:-1])), show_age(self.ages_s[-1])]))
         if self.baseline.met:
             return f"{self.subject}: nothing needs to be done. It keeps its {limit} budget after {ages}."
         if best is None:
-            confirmed = sum(t.status == "confirmed" for t in self.tried)
-            return (
-                f"{self.subject}: nothing that was tried is known to help. Of {confirmed} measured again on fresh chips "
-                "none gains more than noise does."
-            )
+            return f"{self.subject}: {self._nothing_known()}"
         assert best.gain is not None
         won = score.show_gain(best.gain.value, best.gain.low, best.gain.high)
         takes = f"It takes {best.costs}."
@@ -177,6 +207,30 @@ class Advice:
             f"{won} over the network as it is{short}. {takes}"
         )
 
+    def _nothing_known(self) -> str:
+        """Where nothing is recommended: what is undecided, and what would decide it; else how little can be gained at most."""
+        confirmed, score = [t for t in self.tried if t.status == "confirmed" and t.gain is not None], self.score
+        open_ = sorted((t for t in confirmed if t.undecided), key=lambda t: -t.gain.value)  # type: ignore[union-attr]
+        if open_:
+            first = open_[0]
+            assert first.gain is not None
+            won = score.show_gain(first.gain.value, first.gain.low, first.gain.high)
+            told = f", {first.enough} would tell" if first.enough is not None and str(first.enough) else ""
+            more = (
+                f"; so are {len(open_) - 1} more" if len(open_) > 2 else "; so is one more" if len(open_) == 2 else ""
+            )
+            return (
+                f"undecided. {first.name} won {won} over the network as it is on {self.chips[1]} fresh chips and "
+                f"{self.samples[1]:,} samples, which is neither known to help nor known not to{told}{more}."
+            )
+        if not confirmed:
+            return "nothing that was tried is known to help. Nothing looked better where it was tried."
+        most = max((t.gain for t in confirmed if t.gain is not None), key=lambda gain: gain.high)
+        return (
+            f"nothing that was tried is known to help. Of {len(confirmed)} measured again on fresh chips none looks better; "
+            f"the best may win {score.show_gain(most.value, most.low, most.high)}."
+        )
+
     def rows(self) -> list[dict[str, Any]]:
         """Tidy rows: one a remedy and age, one for each that was not measured."""
         rows, score, name = [], self.score, self.score.label
@@ -185,6 +239,8 @@ class Advice:
             if t.result is None:
                 rows.append(first)
                 continue
+            if t.enough is not None:
+                first |= {"samples_to_tell": t.enough.samples, "chips_to_tell": t.enough.chips}
             life, r = t.lifetime(), t.measured
             shared = {
                 "chips": len(r.chips), "samples": r.digital.samples, "floor": score.shown(t.floor), "lifetime": str(life),

@@ -11,6 +11,7 @@ from torch import nn
 
 from mho.advice.case import Case, Effort
 from mho.advice.data import divide
+from mho.advice.given import Given
 from mho.advice.remedies import table
 from mho.advice.remedy import Remedy
 from mho.advice.result import Advice
@@ -50,6 +51,7 @@ def advise(
     workers: int = 1,
     max_seconds: float | None = None,
     command: str = "",
+    given: Given | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Advice:
     """What can be done for a network that loses too much on a chip.
@@ -88,6 +90,7 @@ def advise(
         workers: Processes, one thread each.
         max_seconds: No trial is begun when the rest of the time is needed for the confirmation.
         command: What was typed.
+        given: The names of network, data and hardware, so that the advice can be run as it stands.
         progress: Told what is being done.
 
     Raises:
@@ -128,7 +131,8 @@ def advise(
     )
     trials = Trials(
         case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-        name=name or name_of_network(model), hardware=_expression(hw, described),
+        name=name or name_of_network(model), given=given,
+        hardware=_expression(hw, described) if given is None else given.described(),
         max_seconds=max_seconds, progress=progress or (lambda _: None),
     )  # fmt: skip
     baseline, tried = trials.run(table(effort, remedies))
@@ -146,6 +150,7 @@ def advise(
         notes=tuple(notes),
         command=command,
         seconds=trials.elapsed(),
+        before=() if given is None else tuple(given.before()),
     )
 
 

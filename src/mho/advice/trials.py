@@ -6,15 +6,18 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from mho.advice.case import Case, Plan
-from mho.advice.gain import gain
+from mho.advice.gain import enough, gain
+from mho.advice.given import Given
 from mho.advice.remedy import SLOTS, Remedy
 from mho.advice.result import AS_IT_IS, Status, Tried
 from mho.errors import BadResults, MhoError, NeverPossible
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
 from mho.measure.test_data import TestData
+from mho.statistics.intervals import Interval
 
 Parts = tuple[Remedy, ...]
 
@@ -31,19 +34,21 @@ class Trials:
         workers: Processes.
         name: Of the network.
         hardware: The hardware as a Python expression.
+        given: What was asked for in words, or None.
         max_seconds: Time for everything.
         progress: Told what is being done.
     """
 
     def __init__(
         self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
-        name: str, hardware: str, max_seconds: float | None, progress: Callable[[str], None],
+        name: str, hardware: str, given: Given | None, max_seconds: float | None, progress: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
         self.confidence, self.finalists = confidence, case.effort.finalists
         self.level = 1 - (1 - confidence) / self.finalists
-        self.workers, self.name, self.hardware, self.progress = workers, name, hardware, progress
+        self.workers, self.name, self.hardware, self.progress, self.given = workers, name, hardware, progress, given
         self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
+        self.confirming = 0.0
         self.digital = [0.0, 0.0]
         self.plans: dict[Parts, Plan] = {}
         self.pool: dict[Parts, Tried] = {}
@@ -57,8 +62,9 @@ class Trials:
     def run(self, remedies: Sequence[Remedy]) -> tuple[Tried, list[Tried]]:
         """The network as it is, confirmed, and everything that was tried or not, with the reason."""
         self.base = self._screen(())
-        stop = self._confirm(()).met if self.base.met else False
-        reason = "nothing needs to be done"
+        stop, reason = bool(self.base.measured.at_chance(self.budget)), "the digital network is not better than chance"
+        if not stop and self.base.met and self._confirm(()).met:
+            stop, reason = True, "nothing needs to be done"
         for tier in sorted({c.tier for c in remedies}):
             members = [c for c in remedies if c.tier == tier]
             for c in members:
@@ -74,7 +80,7 @@ class Trials:
             if not stop and self._together():
                 stop, reason = True, "something cheaper keeps the budget"
         baseline = self._confirm(())
-        if not baseline.met:
+        if not baseline.met and not baseline.measured.at_chance(self.budget):
             self._finals()
         self._widen()
         baseline = self.confirmed[()]
@@ -129,27 +135,48 @@ class Trials:
         return False
 
     def _finals(self) -> None:
-        """Measure again, as many as were agreed beforehand: the best, the best alone, the best of the cheapest, and on."""
+        """Measure again, as many as were agreed beforehand: the surest gain, the best at the worst age, the best alone, the
+        best of the cheapest, and on; then, while the time lasts, all others that gained. `_widen` counts those.
+
+        Who comes next follows from the screening alone, never from what a confirmation found.
+        """
         left = self.case.effort.finalists - len([p for p in self.confirmed if p])
         able = [p for p, t in self.pool.items() if p and p not in self.confirmed and t.gain and t.gain.value > 0]
+        surest = sorted(able, key=lambda p: -self._screened_gain(p).low)
         able.sort(key=lambda p: -self.pool[p].margin)
         single = [p for p in able if len(p) == 1]
         cheapest = min((self.pool[p].tier for p in single), default=0)
-        wanted = [*able[:1], *single[:1], *[p for p in single if self.pool[p].tier == cheapest][:1], *able]
-        for parts in list(dict.fromkeys(wanted))[: max(left, 0)]:
-            self._confirm(parts)
+        first = [*surest[:1], *able[:1], *single[:1], *[p for p in single if self.pool[p].tier == cheapest][:1]]
+        for i, parts in enumerate(dict.fromkeys([*first, *surest])):
+            if i < left or (self.max_seconds is not None and self.elapsed() + self.confirming < self.max_seconds):
+                self._confirm(parts)
+
+    def _screened_gain(self, parts: Parts) -> Interval:
+        found = self.pool[parts].gain
+        assert found is not None
+        return found
 
     def _widen(self) -> None:
-        """More finalists than were agreed beforehand: earlier calls that shared the folder looked at others. They count."""
+        """More finalists than were agreed beforehand: there was time for more, or earlier calls that shared the folder
+        looked at others. They count."""
         folder = None if self.case.folder is None else self.case.folder / "confirm"
         looked = len([f for f in folder.iterdir() if f.is_dir()]) - 1 if folder is not None and folder.is_dir() else 0
+        looked = max(looked, len(self.confirmed) - 1)
         if looked <= self.finalists:
             return
         self.finalists, self.level = looked, 1 - (1 - self.confidence) / looked
         base = self.confirmed[()]
         for parts, tried in self.confirmed.items():
-            again = gain(tried.measured, base.measured, self.level) if parts else None
-            self.confirmed[parts] = replace(tried, gain=again, level=self.level)
+            again = self._gain(parts, tried.measured, base.measured)
+            self.confirmed[parts] = replace(tried, **again, level=self.level)
+
+    def _gain(self, parts: Parts, result: DriftResult, base: DriftResult) -> dict[str, Any]:
+        """The gain of a confirmed one, and what would decide it where it is undecided."""
+        if not parts:
+            return {"gain": None}
+        found = gain(result, base, self.level)
+        undecided = found.low <= 0 < found.value
+        return {"gain": found, "enough": enough(result, base, self.level) if undecided else None}
 
     def _plan(self, parts: Parts) -> Plan:
         if parts not in self.plans:
@@ -164,13 +191,13 @@ class Trials:
 
     def _screen(self, parts: Parts) -> Tried:
         self.progress(f"trying {_name(parts)}")
+        plan = self._plan(parts)  # a training takes its time once: it is no part of what confirming will take
         begun = self.elapsed()
         result = self._measure(parts, "screen", self.case.choosing, self.case.effort.screened, self.case.seed)
         self.screening = max(self.screening, self.elapsed() - begun)  # what is read from the disk says nothing
         if not parts:
             self.digital[0] = result.digital_score
         won = gain(result, self.base.measured) if parts else None
-        plan = self._plan(parts)
         self.pool[parts] = Tried(
             name=_name(parts),
             parts=tuple(c.name for c in parts),
@@ -181,6 +208,7 @@ class Trials:
             floor=self.digital[0] - self.budget,
             costs=plan.costs,
             code=plan.code(self.hardware),
+            shell=None if self.given is None else self.given.shell(plan),
         )
         return self.pool[parts]
 
@@ -189,14 +217,16 @@ class Trials:
             return self.confirmed[parts]
         base = None if not parts else self._confirm(())
         self.progress(f"confirming {_name(parts)}")
+        begun = self.elapsed()
         result = self._measure(parts, "confirm", self.reporting, self.chips, self.case.seed + 1)
+        self.confirming = max(self.confirming, self.elapsed() - begun)
         if not parts:
             self.digital[1] = result.digital_score
         self.confirmed[parts] = replace(
             self.pool[parts],
             status="confirmed",
             result=result,
-            gain=None if base is None else gain(result, base.measured, self.level),
+            **self._gain(parts, result, result if base is None else base.measured),
             floor=self.digital[1] - self.budget,
             level=self.level,
         )

@@ -64,6 +64,7 @@ class Chip:
             mine = own.setdefault(id(shared), nn.Parameter(shared.data, requires_grad=shared.requires_grad))
             own[id(mine)] = mine
             setattr(layer, name, mine)
+            view.matrix.source.version = mine._version
         return net.eval()
 
     def _copy(self, net: nn.Module) -> nn.Module:

@@ -27,6 +27,8 @@ class Programmed(Source):
         scheme: The conversions of a product.
         channels_last: Images may be answered in that layout, whatever the layout of the input.
         folded: A norm of the network is in its factors (`mho.fuse`).
+        version: How often the layer's parameter has been changed in place, when this was last known to be nothing; None until
+            the first product (of a copy, too).
     """
 
     programmed = True
@@ -34,9 +36,9 @@ class Programmed(Source):
     def __init__(self, found: Held | Tensor, scheme: Scheme, like: Tensor, recalibrated: Tensor | None = None) -> None:
         super().__init__()
         self.scheme, self.channels_last, self.folded = scheme, False, False
+        self.version: int | None = None
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
-        self._version: int | None = 0  # of the parameter that `Chip.at` gives the layer; a copy of it counts anew
         self._names: list[list[str]] = []
         values = {"cells_shift": held.shift, "factor": recalibrated}
         for i, operand in enumerate(held.operands):
@@ -46,6 +48,10 @@ class Programmed(Source):
         for name, value in values.items():
             self.register_buffer(name, None if value is None else value.detach().to(like), persistent=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins with a parameter of its own."""
+        return {**self.__dict__, "version": None}
+
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """What the chip holds: operands, or the one weight that they are.
 
@@ -53,8 +59,8 @@ class Programmed(Source):
             WrongSetting: The parameter was changed in place: the cells did not change with it.
         """
         if isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference():
-            self._version = weight._version if self._version is None else self._version
-            if weight._version != self._version:
+            self.version = weight._version if self.version is None else self.version
+            if weight._version != self.version:
                 raise WrongSetting(
                     "the weight of a programmed chip was changed, but its cells are as they were programmed",
                     "change the network that to_analog returned (it shares these values), and program it again",
@@ -101,9 +107,6 @@ class Programmed(Source):
         operands = tuple([o._replace(gain=o.gain * factor.to(o.gain)) for o in found.operands])
         shift = None if found.shift is None else found.shift * factor.to(found.shift)
         return Programmed(found._replace(operands=operands, shift=shift), self.scheme, operands[0].weight, on_top)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_version": None}
 
     def extra_repr(self) -> str:
         """How many conversions a product takes."""

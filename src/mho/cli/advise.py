@@ -56,6 +56,7 @@ def advise(
     """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
     from rich.console import Console
 
+    from mho.advice.given import Given
     from mho.advice.remedies import REMEDIES
     from mho.advice.search import advise as search
     from mho.data import load
@@ -73,9 +74,14 @@ def advise(
         for key, value in (("calibration", calibration), ("validation", validation), ("train", train))
     }
     status = Console(stderr=True)
+    ages = tuple(part.strip() for part in times.split(",") if part.strip())
+    given = Given(
+        model, data, hardware, weights=weights, calibration=calibration, train=train, changes=tuple(changes or ()),
+        task=task, times=ages,
+    )  # fmt: skip
     advice = search(
         network.eval(), hw, test, **told,
-        budget=share(budget), times=[part for part in times.split(",") if part.strip()], effort=effort,
+        budget=share(budget), times=ages, given=given, effort=effort,
         remedies=None if remedies is None else [n.strip() for n in remedies.split(";") if n.strip()],
         chips=chips, holdout=holdout, confidence=confidence, seed=seed, task=task, name=model, out=out,
         workers=workers, max_seconds=max_seconds, command=shlex.join(["mho", *sys.argv[1:]]),
@@ -83,7 +89,7 @@ def advise(
     )  # fmt: skip
     console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
     if advice.recommended is not None:
-        console.print(f"\n{advice.recommended.code}\n", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"\n{advice.snippet()}\n\n{advice.shell(out)}\n", markup=False, highlight=False, soft_wrap=True)
     import mho
 
     console.print(f"report: {mho.report(advice, out)}", markup=False)

@@ -84,8 +84,7 @@ class AnalogLayer(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
         for view in self.views():
             if view.matrix.programmed:  # the same values were copied: no change (`mho.chip.programmed`)
-                own = getattr(self, view.parameter)
-                setattr(self, view.parameter, nn.Parameter(own.data, requires_grad=own.requires_grad))
+                view.matrix.source.version = None
 
 
 def layer_paths(net: nn.Module) -> dict[str, str]:

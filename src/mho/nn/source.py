@@ -28,9 +28,11 @@ class Source(nn.Module):
 
     Attributes:
         programmed: True where the weights are a chip's: changing the layer's parameter changes nothing.
+        version: Of the layer's parameter, where a change of it is to be seen.
     """
 
     programmed = False
+    version: int | None = None
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """What the product multiplies with.

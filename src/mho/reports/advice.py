@@ -23,7 +23,7 @@ MOST_LINES = 6
 
 
 def write_advice(advice: Advice, directory: str | Path) -> Path:
-    """Write ``advice.html`` and ``advice.csv`` into `directory`.
+    """Write ``advice.html`` and ``advice.csv`` into `directory`, and what applies the recommendation as ``apply.py``.
 
     Args:
         advice: What was found.
@@ -35,12 +35,15 @@ def write_advice(advice: Advice, directory: str | Path) -> Path:
     Raises:
         BadInput: The directory cannot be written.
     """
-    directory, page = Path(directory), _page(advice)
+    directory = Path(directory)
+    page = _page(advice, directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         advice.to_csv(directory / "advice.csv")
         path = directory / "advice.html"
         path.write_text(page, encoding="utf-8")
+        if advice.recommended is not None:
+            (directory / "apply.py").write_text(advice.snippet() + "\n", encoding="utf-8")
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
     return path
@@ -86,7 +89,7 @@ def score_by_remedy(advice: Advice) -> Plot:
     )
 
 
-def _page(advice: Advice) -> str:
+def _page(advice: Advice, directory: Path) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("mho.reports").joinpath("advice.html.j2").read_text(encoding="utf-8"))
     plot = score_by_remedy(advice)
@@ -103,6 +106,8 @@ def _page(advice: Advice) -> str:
         rows=[_row(t, advice) for t in advice.ranked()],
         others=[t for t in advice.tried if t.result is None],
         best=best,
+        snippet=advice.snippet(),
+        shell=advice.shell(directory),
         level=f"{100 * advice.confidence:g} %",
         budget=advice.score.show_budget(advice.budget),
     )
