@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from mho.cli import advise, calibrate, demo, drift, hardware, info, study, train
+from mho.cli import advise, calibrate, compare, demo, drift, hardware, info, study, train
 from mho.errors import MhoError
 
 _INTERRUPTED = 130
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("drift")(drift.drift)
 app.command("advise")(advise.advise)
+app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.add_typer(hardware.app, name="hardware")
