@@ -14,11 +14,13 @@ from mho.cli.options import share
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of 'mho drift --out', two or more; the first is what others are held against.")
+        list[Path],
+        typer.Argument(help="Folders of 'mho drift --out', two or more; the first is what others are held against."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Where the report goes.")] = Path("compare"),
     names: Annotated[
-        list[str] | None, typer.Option("--name", help="What a run is called, once for each, in order; default: its folder.")
+        list[str] | None,
+        typer.Option("--name", help="What a run is called, once for each, in order; default: its folder."),
     ] = None,
     budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",
     confidence: Annotated[float, typer.Option("--confidence", help="Of every interval, one at a time.")] = 0.95,

@@ -12,6 +12,6 @@ from mho.measure.test_data import TestData
 from mho.store import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader", "SensitivityResult",
-    "TestData", "accuracy", "compare", "digital_measurement", "drift", "measure", "paired", "sensitivity",
+    "AgeSummary", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader",
+    "SensitivityResult", "TestData", "accuracy", "compare", "digital_measurement", "drift", "measure", "paired", "sensitivity",
 ]  # fmt: skip

@@ -152,7 +152,9 @@ def compare(
     """
     check_confidence(confidence)
     if len(runs) < 2:
-        raise WrongSetting(f"{len(runs)} run{'s' if len(runs) != 1 else ''} to compare", "give two or more", path="runs")
+        raise WrongSetting(
+            f"{len(runs)} run{'s' if len(runs) != 1 else ''} to compare", "give two or more", path="runs"
+        )
     paths = [None if isinstance(run, DriftResult) else Path(run) for run in runs]
     given = [path.resolve() for path in paths if path is not None]
     for path in given:
@@ -162,7 +164,9 @@ def compare(
     first = results[0]
     called = _named(paths, results) if names is None else tuple(map(str, names))
     if len(called) != len(results) or len(set(called)) < len(called) or not all(map(str.strip, called)):
-        raise WrongSetting(f"names {list(called)} for {len(results)} runs", "give every run a name of its own", path="names")
+        raise WrongSetting(
+            f"names {list(called)} for {len(results)} runs", "give every run a name of its own", path="names"
+        )
     for name, result in zip(called, results, strict=True):
         if result.score.to_json() != first.score.to_json():
             raise WrongSetting(
@@ -181,5 +185,3 @@ def _named(paths: Sequence[Path | None], results: Sequence[DriftResult]) -> tupl
         if len(set(names)) == len(names):
             return names
     return tuple(f"run {i}" for i in range(1, len(results) + 1))
-
-

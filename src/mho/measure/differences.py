@@ -9,10 +9,7 @@ from typing import Any
 from mho.store.header import RunHeader
 from mho.units import show_time
 
-_MISSING = object()
-_MINOR = (
-    "data.digest", "hardware_digest", "model_digest", "max_chips", "target_half_width", "confidence", "versions", "name", "sources",
-)  # fmt: skip
+_MINOR = {"hardware_digest", "max_chips", "target_half_width", "confidence", "sources"}
 """Keys that follow from others, or only say how far a run went."""
 _SKIPPED = {"command", "placement", "definitions", "format", "data.classes", "data.label_counts"}
 
@@ -37,9 +34,9 @@ def differences(headers: Sequence[RunHeader]) -> list[Difference]:
     flat = [_flat(header) for header in headers]
     found = []
     for key in dict.fromkeys(key for values in flat for key in values):
-        values = [one.get(key, _MISSING) for one in flat]
-        if any(value != values[0] for value in values):
-            found.append(Difference(key, tuple(_shown(key, v) for v in values), key.startswith(_MINOR)))
+        values = tuple(_shown(key, one.get(key)) for one in flat)
+        if len(set(values)) > 1:
+            found.append(Difference(key, values, key in _MINOR or key.startswith("versions.")))
     return sorted(found, key=lambda d: d.minor)
 
 
@@ -48,6 +45,7 @@ def _flat(header: RunHeader) -> dict[str, Any]:
     hardware = plain.pop("hardware")
     found: dict[str, Any] = {}
     _walk(plain, "", found)
+    found["hardware"] = hardware.pop("name", None)
     _walk(hardware, "", found)
     return {key: value for key, value in found.items() if key not in _SKIPPED}
 
@@ -61,11 +59,17 @@ def _walk(value: Any, key: str, found: dict[str, Any]) -> None:
 
 
 def _shown(key: str, value: Any) -> str:
-    if value is _MISSING or value is None or value in ([], {}, ""):
+    if value is None or value in ([], {}, ""):
         return "–"
     if key == "times_s":
         return ", ".join(show_time(t) for t in value)
     if key == "refresh_s":
         return show_time(value)
-    text = ", ".join(map(str, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 160 else f"{text[:157]}…"
+    text = (
+        ", ".join(map(str, value))
+        if isinstance(value, list)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+    return text if len(text) <= 160 else f"{text[:110]} … {text[-46:]}"

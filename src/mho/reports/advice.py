@@ -11,7 +11,7 @@ from mho.measure.comparison import show_gain
 from mho.measure.sentence import show_age
 from mho.reports.comparison import on_axis, plot
 from mho.reports.figures import capital
-from mho.reports.page import Head, render, split, stacked
+from mho.reports.page import Cell, Head, render, split, stacked
 from mho.reports.plot import Plot
 from mho.reports.svg import plain
 from mho.reports.tables import Row
@@ -117,8 +117,9 @@ def _heads(advice: Advice) -> list[Head]:
 def _row(t: Tried, advice: Advice) -> Row:
     life = t.lifetime()
     look = "best" if t is advice.recommended else "off" if t.status == "screened" else ""
+    note = {"best": "recommended", "off": "for choosing only"}.get(look, "")
     return Row((
-        t.name,
+        Cell(t.name, note),
         "" if t.gain is None else stacked(show_gain(advice.score, t.gain, unit=False)),
         *map(stacked, t.shown()),
         stacked(str(life), math.inf if life.beyond else 0.0 if life.before else life.t_s),

@@ -11,6 +11,7 @@ from mho.statistics.curves import log_age
 from mho.units import show_time
 
 _NICE = (1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0, 7 * 86400.0, 30 * 86400.0, 365 * 86400.0, 3650 * 86400.0)
+_SHORT = {"month": "mo", "year": "y", "day": "d"}
 _LETTER = 0.075
 """Width of a letter of a label, in inches, with what must be free beside a label."""
 
@@ -54,7 +55,7 @@ def fewer(ages: Sequence[float], most: int) -> list[int]:
 
 def short_age(t_s: float) -> str:
     """An age for a narrow column: ``6 mo``."""
-    text = show_age(t_s)
-    for long, short in ((" months", " mo"), (" month", " mo"), (" years", " y"), (" year", " y"), (" days", " d"), (" day", " d")):
-        text = text.replace(long, short)
-    return "start" if t_s == 0 else text
+    if t_s == 0:
+        return "start"
+    number, unit = show_age(t_s).split(" ")
+    return f"{number} {_SHORT.get(unit.rstrip('s'), unit)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from mho.errors import BadInput
@@ -62,6 +63,7 @@ def _page(comparison: Comparison, budget: float, plots: list[Plot]) -> str:
         plots=plots,
         ages=_ages(comparison),
         gains=_gains(comparison),
+        how=[f"{name}: {gain.how}." for name, gain in zip(names[1:], comparison.gains, strict=True)],
         runs=_runs(comparison, budget),
     )
 
@@ -84,20 +86,22 @@ def _scores(comparison: Comparison) -> Plot:
         found = [Interval(s.mean, s.low, s.high) for s in result.summary()]
         series.append(Series(name, [_drawn(on_axis(score, i), score.share) for i in found], result.ages_s))
         values.append([score.bracket(i.value, i.low, i.high) for i in found])
-    digital = sorted({round(r.digital_score, 6) for r in comparison.results})
-    levels = [reference(f"digital: {score.show(d)}", score.on_axis(d)) for d in digital]
-    ages = comparison.ages_s
-    return plot(
-        Figure("compared", f"{capital(score.label)} over time", [*series, *levels], score.axis),
-        values,
-        alt=f"Line chart of the {score.label} of {len(series)} runs: "
-        + "; ".join(f"{s.label} {v[-1]} at {show_age(s.x[-1])}" for s, v in zip(series, values, strict=True)),
-        caption="Means over chips and their intervals over other chips, for the samples of each run.",
-        head=("run", *map(show_age, ages)),
-        rows=[
-            (s.label, *(dict(zip(s.x, v, strict=True)).get(t, "") for t in ages)) for s, v in zip(series, values, strict=True)
-        ],
-    )
+    of_level: dict[float, list[str]] = {}
+    for name, result in zip(comparison.names, comparison.results, strict=True):
+        of_level.setdefault(result.digital_score, []).append(name)
+    levels = [
+        reference(
+            f"digital{f', {_and(names)}' if len(of_level) > 1 else ''}: {score.show(worth)}", score.on_axis(worth)
+        )
+        for worth, names in of_level.items()
+    ]
+    figure = Figure("compared", f"{capital(score.label)} over time", [*series, *levels], score.axis)
+    caption = "Means over chips and their intervals over other chips, for the samples of each run."
+    return _over_ages(comparison, figure, series, values, caption)
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _gained(comparison: Comparison) -> Plot | None:
@@ -113,20 +117,31 @@ def _gained(comparison: Comparison) -> Plot | None:
         values.append([show_gain(score, i) for i in found])
     if not series:
         return None
-    ages, unit = comparison.ages_s, "points" if score.share else score.differs.strip()
+    unit = "points" if score.share else score.differs.strip()
+    axis = f"{score.label} won ({unit})" if unit else f"{score.label} won"
+    figure = Figure("gained", f"What each has over {base}", [*series, reference(f"as {base}", 0.0)], axis)
+    caption = (
+        "Above the dashed line is better. Bands hold for other chips and other samples; where one crosses the line, the two "
+        "cannot be told apart at that age."
+    )
+    return _over_ages(comparison, figure, series, values, caption, first=1)
+
+
+def _over_ages(
+    comparison: Comparison,
+    figure: Figure,
+    series: Sequence[Series],
+    values: Sequence[Sequence[str]],
+    caption: str,
+    first: int = 0,
+) -> Plot:
+    """The figure with its numbers as a table."""
+    ages, told = comparison.ages_s, [dict(zip(s.x, v, strict=True)) for s, v in zip(series, values, strict=True)]
+    ends = (f"{s.label} {v[-1]} at {show_age(s.x[-1])}" for s, v in zip(series, values, strict=True))
     return plot(
-        Figure(
-            "gains", f"What each has over {base}", [*series, reference(f"as {base}", 0.0)],
-            f"{score.label} won ({unit})" if unit else f"{score.label} won",
-        ),
-        values,
-        alt="Line chart of the gains: " + "; ".join(f"{s.label} {v[-1]} at {show_age(s.x[-1])}" for s, v in zip(series, values, strict=True)),
-        caption="Above the dashed line is better. Bands hold for other chips and other samples; where one crosses the line, the two "
-        "cannot be told apart at that age.",
+        figure, values, alt=f"Line chart, {figure.y_label}: {'; '.join(ends)}", caption=caption, first=first,
         head=("run", *map(show_age, ages)),
-        rows=[
-            (s.label, *(dict(zip(s.x, v, strict=True)).get(t, "") for t in ages)) for s, v in zip(series, values, strict=True)
-        ],
+        rows=[(s.label, *(found.get(t, "") for t in ages)) for s, found in zip(series, told, strict=True)],
     )  # fmt: skip
 
 
@@ -158,24 +173,22 @@ def _ages(comparison: Comparison) -> Table:
 
 
 def _gains(comparison: Comparison) -> Table:
-    score, rows = comparison.score, []
-    for name, gain in zip(comparison.names[1:], comparison.gains, strict=True):
-        for t, chips, both in zip(gain.ages_s, gain.over_chips, gain.over_both, strict=True):
-            brackets = (split(show_gain(score, i, unit=False)) for i in (chips, both))
-            (value, one), (_, other) = brackets
-            rows.append(Row((name, Cell(show_age(t), sort=t), Cell(value, sort=chips.value), one, other, gain.how)))
+    score, shown = comparison.score, []
+    for gain in comparison.gains:
+        cells = [stacked(show_gain(score, i, unit=False), i.value) for i in gain.widest()]
+        shown.append(dict(zip(gain.ages_s, cells, strict=True)))
+    ages = [t for t in comparison.ages_s if any(t in one for one in shown)]
+    rows = [Row((Cell(show_age(t), sort=t), *(one.get(t, "") for one in shown))) for t in ages]
     unit = ", in points" if score.share else ""
-    heads = [
-        Head("run", "wrap"), Head("age"), Head("gain"), Head("[chips]"), Head("[chips and samples]"), Head("how", "wrap"),
-    ]  # fmt: skip
     glossary = [
-        ("gain", f"mean {score.label} less that of {comparison.names[0]}, better is positive{unit}"),
-        ("[chips]", "its interval over other chips, for these samples"),
-        ("[chips and samples]", "its interval over other chips and other samples; what is concluded rests on it"),
-        ("paired", "both were measured on chips of the same draws and on the same samples, so that what these have in common "
-                   "drops out"),
-    ]  # fmt: skip
-    return Table(heads, rows, glossary)
+        ("gain", f"mean {score.label} less that of {comparison.names[0]}; positive is better{unit}"),
+        ("brackets", "its interval over other chips and other samples (over other chips alone, where that is wider)"),
+        (
+            "paired",
+            "both were measured on chips of the same draws and on the same samples: what these have in common drops out",
+        ),
+    ]
+    return Table([Head("age"), *map(Head, comparison.names[1:])], rows, glossary)
 
 
 def _runs(comparison: Comparison, budget: float) -> Table:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 from mho.measure.sentence import show_age
 from mho.reports.age_axis import age_axis
-from mho.reports.colours import COLOURS, INK, MARKERS, MUTED, PAPER
+from mho.reports.colours import COLOURS, INK, MARKERS, MUTED
 from mho.reports.plot import Line, Look, Plot
-from mho.reports.svg import DASHES, STYLE, axis_width, canvas, compose, label, legend, of_line, to_svg
+from mho.reports.svg import DASHES, DOT, STYLE, axis_width, canvas, compose, label, legend, of_line, to_svg
 from mho.statistics.curves import log_age
 from mho.statistics.intervals import Interval
 from mho.studies import Figure, Series
@@ -33,7 +33,9 @@ def draw(figure: Figure) -> str:
         if figure.legend:
             drawn.set_size_inches(8.4, 3.8 + legend(drawn, entries, wide=8.4))
         else:
-            ends = [(s.y[-1].value, label(e.label), e.colour) for s, e in zip(_ordered(figure), entries, strict=True) if s.x]
+            ends = [
+                (s.y[-1].value, label(e.label), e.colour) for s, e in zip(_ordered(figure), entries, strict=True) if s.x
+            ]
             _labels(ax, [end for end in ends if end[2] != INK])
         return to_svg(drawn)
 
@@ -46,6 +48,7 @@ def plot(
     caption: str,
     head: tuple[str, ...],
     rows: Sequence[tuple[str, ...]],
+    first: int = 0,
 ) -> Plot:
     """The figure for a page.
 
@@ -56,8 +59,9 @@ def plot(
         caption: How to read it.
         head: Heads of the columns of its data.
         rows: Its data, formatted.
+        first: Which colour the first line has.
     """
-    entries = lines_of(figure, values)
+    entries = lines_of(figure, values, first)
 
     def paint(ax: Axes, wide: bool) -> Sequence[float]:
         _paint(ax, figure, entries, width=axis_width(wide))
@@ -75,7 +79,7 @@ def on_axis(score: Score, found: Interval) -> Interval:
     return Interval(score.on_axis(found.value), *ends)
 
 
-def lines_of(figure: Figure, values: Sequence[Sequence[str]] = ()) -> list[Line]:
+def lines_of(figure: Figure, values: Sequence[Sequence[str]] = (), first: int = 0) -> list[Line]:
     """The legend: lines in their order, then levels."""
     found = []
     everywhere = _everywhere(figure)
@@ -85,10 +89,10 @@ def lines_of(figure: Figure, values: Sequence[Sequence[str]] = ()) -> list[Line]
             found.append(Line(series.label, colour, look))
             continue
         told = dict(zip(series.x, values[i], strict=True)) if i < len(values) else {}
-        quiet = series.style == "dashed"
+        colour, marker = COLOURS[(i + first) % len(COLOURS)], MARKERS[(i + first) % len(MARKERS)]
         found.append(
             Line(
-                series.label, COLOURS[i % len(COLOURS)], "dashed" if quiet else "solid", MARKERS[i % len(MARKERS)],
+                series.label, colour, "dashed" if series.style == "dashed" else "solid", marker,
                 band=any(v.low < v.high for v in series.y), values=[told.get(x, "") for x in everywhere] if told else (),
                 thick=True,
             )
@@ -119,7 +123,7 @@ def _paint(ax: Axes, figure: Figure, entries: Sequence[Line], *, width: float) -
     _axes(ax, figure, width)
 
 
-def _line(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, str]) -> None:
+def _line(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, Any]) -> None:
     """Draw a line, its band and what belongs to it."""
     x, colour = _places(figure, series.x), entry.colour
     values = [v.value for v in series.y]
@@ -128,15 +132,13 @@ def _line(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, 
         ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0, **gid)
     for place, single in zip(x, series.single, strict=False):
         ax.plot([place] * len(single), single, color=colour, linestyle="", marker="_", markersize=9, alpha=0.6, **gid)
-    ax.plot(
-        x, values, color=colour, linestyle=(0, (4, 2)) if entry.look == "dashed" else "solid", marker=entry.marker, markersize=4.5,
-        markeredgecolor=PAPER, markeredgewidth=0.8, **gid,
-    )  # fmt: skip
+    dashes: Any = (0, (4, 2)) if entry.look == "dashed" else "solid"
+    ax.plot(x, values, color=colour, linestyle=dashes, **{**DOT, "marker": entry.marker}, **gid)
     if series.base is not None:
         ax.axhline(series.base, color=colour, linewidth=0.9, linestyle=DASHES["dotted"], **gid)
 
 
-def _level(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, str]) -> None:
+def _level(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, Any]) -> None:
     """What the lines are held against: right across, or along the axis."""
     style: dict[str, Any] = {"color": entry.colour, "linewidth": 0.9, "linestyle": DASHES[entry.look], **gid}
     if series.x:
@@ -159,7 +161,9 @@ def _axes(ax: Axes, figure: Figure, width: float) -> None:
         return
     at = _everywhere(figure)
     for place, x in zip(_places(figure, at), at, strict=True):
-        values = [v.value for s in _ordered(figure) if s.style not in _LEVELS for t, v in zip(s.x, s.y, strict=True) if t == x]
+        values = [
+            v.value for s in _ordered(figure) if s.style not in _LEVELS for t, v in zip(s.x, s.y, strict=True) if t == x
+        ]
         if max(values) < figure.low:  # out of the picture: told in words
             ax.annotate(f"{min(values):.0f} to {max(values):.0f}", (place, figure.low), (0, 4), textcoords="offset points",
                         ha="right", fontsize=8, color=MUTED)  # fmt: skip
@@ -169,7 +173,7 @@ def _labels(ax: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Names beside the ends of the lines, moved apart as little as possible, each tied to its end."""
     bottom, top = ax.get_ylim()
     gap = (top - bottom) * 0.062
-    ends = sorted(((min(max(value, bottom), top), *rest) for value, *rest in ends), reverse=True)
+    ends = sorted(((min(max(value, bottom), top), text, colour) for value, text, colour in ends), reverse=True)
     for (value, text, colour), y in zip(ends, apart([end[0] for end in ends], gap, top, bottom), strict=True):
         right = ax.get_xlim()[1]
         ax.annotate(

@@ -127,7 +127,9 @@ def variance_shares(result: DriftResult) -> Plot:
     def paint(ax: Axes, wide: bool) -> Sequence[float]:
         left = np.zeros(len(ages))
         for k, colour in enumerate(colours):
-            bars = ax.barh(range(len(ages)), shares[:, k], left=left, height=0.62, color=colour, alpha=0.75, linewidth=0)
+            bars = ax.barh(
+                range(len(ages)), shares[:, k], left=left, height=0.62, color=colour, alpha=0.75, linewidth=0
+            )
             for bar in bars:
                 bar.set_gid(of_line(k)["gid"])
             left += shares[:, k]

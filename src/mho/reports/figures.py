@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -65,7 +66,9 @@ def score_over_time(result: DriftResult, budget: float) -> Plot:
             thin = of[next(count)]
             for row in shown:
                 ax.plot(x, row, color=BLUE, linewidth=0.6, alpha=0.35, solid_capstyle="butt", **thin)
-            low, high = ([score.on_axis(w) for w in ends] for ends in zip(*((s.low, s.high) for s in summary), strict=True))
+            low, high = (
+                [score.on_axis(w) for w in ends] for ends in zip(*((s.low, s.high) for s in summary), strict=True)
+            )
             ax.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, **mean)
         ax.plot(x, [score.on_axis(s.mean) for s in summary], color=BLUE, **DOT, **mean)
         ax.axhline(digital, color=INK, linewidth=0.9, linestyle=DASHES["dashed"], **of[next(count)])
@@ -101,6 +104,10 @@ def score_over_time(result: DriftResult, budget: float) -> Plot:
 
 def _limits(result: DriftResult, table: np.ndarray, digital: float, floor: float) -> tuple[float, float]:
     lowest, highest = min(table.min(), floor, digital), max(table.max(), floor, digital)
+    if len(table) > 1:  # the interval as well, where it is not far wider than all that was measured
+        ends = [result.score.on_axis(end) for s in result.summary() for end in (s.low, s.high)]
+        room = highest - lowest
+        lowest, highest = max(min(lowest, *ends), lowest - room), min(max(highest, *ends), highest + room)
     margin = 0.06 * (highest - lowest) or 0.1 * abs(highest) or 1.0
     if not result.score.share:
         return lowest - margin, highest + margin
@@ -119,7 +126,7 @@ def _range(result: DriftResult, place: int) -> str:
     return f"{result.score.show(column.min())} to {result.score.show(column.max())}"
 
 
-def _mark_lifetime(ax: Axes, result: DriftResult, budget: float, floor: float, gid: dict[str, str]) -> None:
+def _mark_lifetime(ax: Axes, result: DriftResult, budget: float, floor: float, gid: dict[str, Any]) -> None:
     life, ages, bottom = result.lifetime(budget), result.ages_s, ax.get_ylim()[0]
     low, at, high = (float(log_age(np.clip(t, ages[0], ages[-1]), ages)) for t in (life.low_s, life.t_s, life.high_s))
     if life.known:
@@ -139,7 +146,8 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
     shares = [wilson_interval(int(k), len(values), confidence) for k in inside]
     measured = [result.yield_at(t, budget) for t in ages]
     level_text, limit = f"{100 * confidence:g} %", result.score.show_budget(budget)
-    lines = [Line(f"chips inside the budget, with the {level_text} interval", GREEN, marker="o", band=True, values=list(map(str, measured)))]
+    name = f"chips inside the budget, with the {level_text} interval"
+    lines = [Line(name, GREEN, marker="o", band=True, values=list(map(str, measured)))]
 
     def paint(ax: Axes, wide: bool) -> Sequence[float]:
         low, high = [100 * s.low for s in shares], [100 * s.high for s in shares]

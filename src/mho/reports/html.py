@@ -104,7 +104,8 @@ def _key_numbers(result: DriftResult, budget: float) -> list[tuple[str, str, str
     numbers.append(("Lifetime of 95 % of chips", *split(str(low))))
     numbers.append((f"Yield at {show_age(last.age_s)}", *split(str(result.yield_at(last.age_s, budget)))))
     within = within_shown(result)
-    numbers.append(("Chips", str(len(result.chips)), f"mean within {within} at every age" if within else "too few for an interval"))
+    note = f"mean within {within} at every age" if within else "too few for an interval"
+    numbers.append(("Chips", str(len(result.chips)), note))
     if data.classes:
         numbers.append(
             (

@@ -161,7 +161,7 @@
   // The figure with its heading and the legend of what is shown, in the page's colours, as a file.
   async function picture(figure, plot, entries) {
     const root = getComputedStyle(document.documentElement), dpr = 2, pad = 24;
-    const inked = (text) => text.replace(/var\((--[\w-]+)\)/g, (_, name) => root.getPropertyValue(name).trim());
+    const inked = (text) => text.replace(/var\((--[\w-]+)\)/g, (_, name) => root.getPropertyValue(name).trim().replaceAll('"', "'"));
     const image = async (svg, width, height) => {
       const copy = svg.cloneNode(true);
       all(copy, ".gone").forEach((part) => part.remove());

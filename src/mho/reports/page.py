@@ -49,7 +49,11 @@ class Head:
 def render(template: str, **values: Any) -> str:
     """A page from a template of this folder."""
     style, script = _file("style.css"), _file("page.js")
-    return _environment().get_template(template).render(style=Markup(style), script=Markup(script), policy=policy(), **values)
+    return (
+        _environment()
+        .get_template(template)
+        .render(style=Markup(style), script=Markup(script), policy=policy(), **values)
+    )
 
 
 def policy() -> str:
@@ -69,7 +73,11 @@ def _file(name: str) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("mho.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("mho.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"unbroken": unbroken, "folded": folded, "cell": _cell}
     return environment

@@ -94,7 +94,7 @@ def _pane(kind: str, paint: Paint, size: tuple[float, float], along: Literal["x"
     places = paint(ax, kind == "wide")
     svg = to_svg(figure)  # lays the figure out: only now it is known where a place stands
     points = [(float(p), ax.get_ylim()[0]) if along == "x" else (ax.get_xlim()[0], float(p)) for p in places]
-    shares = figure.transFigure.inverted().transform(ax.transData.transform(points)) if points else []
+    shares: Any = figure.transFigure.inverted().transform(ax.transData.transform(points)) if points else []
     at = tuple(round(float(x if along == "x" else 1 - y), 4) for x, y in shares)
     return Pane(kind, svg, along, at)
 
@@ -128,7 +128,7 @@ def _handle(line: Line) -> Artist:
         return Patch(color=line.colour, alpha=0.75, linewidth=0)
     mark: dict[str, Any] = {"marker": line.marker, "markersize": 4.5, "markeredgecolor": PAPER} if line.marker else {}
     width = {"thin": 0.6, "level": 0.6, "dashed": 0.9, "dotted": 0.9}.get(line.look, 1.8) if not line.thick else 1.8
-    style = DASHES.get(line.look, "solid") if line.look != "dots" else ""
+    style: Any = DASHES.get(line.look, "solid") if line.look != "dots" else ""
     return Line2D([], [], color=line.colour, linestyle=style, linewidth=width, **mark)
 
 
@@ -142,7 +142,7 @@ def label(text: str) -> str:
     return plain(text).replace("$", r"\$")
 
 
-def of_line(i: int) -> dict[str, str]:
+def of_line(i: int) -> dict[str, Any]:
     """What an artist is told that belongs to line `i` of the legend; a page shows and hides it by that."""
     return {"gid": f"line{i}"}
 

@@ -76,7 +76,8 @@ def of_corrected(result: DriftResult) -> Table:
     ]  # fmt: skip
     glossary = (
         ("normalised", f"mean {result.score.label} divided by the digital network's (norm. in the terminal)"),
-        ("above chance, above majority", "1 at the digital network's, 0 at chance (1/classes) or at always the most frequent class"),
+        ("above chance, above majority",
+         "1 at the digital network's, 0 at chance (1/classes) or for always the most frequent class"),
         ("balanced", "mean of the classes' recalls"),
         ("top class", "share of a chip's predictions that go to the class it predicts most"),
         ("moved", "share of the predictions (net) that went to other classes than the digital network's: a bias can look "
@@ -90,15 +91,17 @@ def of_other_scores(result: DriftResult) -> Table:
     names = [*result.digital.scores, "loss"]
     lines = [(-1.0, {**result.digital.scores, "loss": result.digital.loss})]
     lines += [(s.age_s, {**s.scores, "loss": s.loss}) for s in result.summary()]
-    rows = [Row((_age(age), *(f"{values[name]:.4g}" for name in names)), "off" if age < 0 else "") for age, values in lines]
+    rows = [
+        Row((_age(age), *(f"{values[name]:.4g}" for name in names)), "off" if age < 0 else "") for age, values in lines
+    ]
     return Table([Head(name) for name in ("age", *names)], rows)
 
 
 def of_placement(placement: Iterable[dict[str, Any]]) -> Table:
     """Where weights went, and why."""
     heads = [
-        Head("weight", "wrap"), Head("placed", "text"), Head("shape"), Head("arrays"), Head("filled"), Head("MACs"), Head("share"),
-        Head("why", "wrap"),
+        Head("weight", "wrap"), Head("placed", "text"), Head("shape"), Head("arrays"), Head("filled"), Head("MACs"),
+        Head("share"), Head("why", "wrap"),
     ]  # fmt: skip
     return Table(heads, [_placed(row) for row in placement])
 
