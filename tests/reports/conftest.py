@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mho.advice.case import Costs
+from mho.advice.result import AS_IT_IS, Advice, Tried
 from mho.measure import DataInfo, DriftResult, Measurement, RunHeader
+from mho.statistics.intervals import Interval
 from mho.store import RunStore
 
 AGES = (0.0, 60.0, 3600.0, 86400.0, 2592000.0)
@@ -78,6 +83,30 @@ def stored() -> Callable[..., str]:
     return store
 
 
+def _advice(name: str = "norm recalibration") -> Advice:
+    """Two confirmed variants, one screened, one that does not apply."""
+    base, better = _result(lost=0.1, chips=4), _result(lost=0.01, chips=4)
+    floor = base.digital_score - 0.01
+    tried = [
+        Tried(name, (name,), 1, "confirmed", "", better, Interval(0.09, 0.05, 0.13), floor,
+              code=f"# {name}", costs=Costs(images=9)),
+        Tried(f"{name} + more", (name, "more"), 1, "screened", "", better, Interval(0.08, -9.0, 9.1), floor),
+        Tried("other", ("other",), 1, "does not apply", name),
+    ]  # fmt: skip
+    baseline = Tried(AS_IT_IS, (), 0, "confirmed", "", base, None, floor)
+    ages = base.ages_s
+    return Advice(
+        f"net on {name}", 0.01, ages, (0.9, base.digital_score), (100, 400), (3, 4), 0.95, baseline, tuple(tried), (name,),
+        f"mho advise {shlex.quote(name)} --data 'cifar10?prep=imagenet&n=4000' --budget 1%",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def advice_of() -> Callable[..., Advice]:
+    """Makes an advice out of nothing."""
+    return _advice
+
+
 class Page(HTMLParser):
     """Checks that tags nest, and keeps text, tags, ids, links, and what runs."""
 
@@ -120,6 +149,4 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def read() -> Callable[[object], Page]:
     """Reads a file as a page."""
-    from pathlib import Path
-
     return lambda path: Page(Path(str(path)).read_text(encoding="utf-8"))

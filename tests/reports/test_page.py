@@ -10,40 +10,20 @@ import shlex
 import pytest
 
 import mho
-from mho.advice.case import Costs
-from mho.advice.result import AS_IT_IS, Advice, Tried
 from mho.reports.page import folded, split, unbroken
-from mho.statistics.intervals import Interval
 
 HOSTILE = "a\"><img src=x onerror=alert(1)>'</script><script>alert(2)</script>{{ 7*7 }}${x} ]]>"
 
 
-def advice_of(result_of, name="norm recalibration") -> Advice:
-    """Two confirmed variants, one screened, one that does not apply."""
-    base, better = result_of(lost=0.1, chips=4), result_of(lost=0.01, chips=4)
-    floor = base.digital_score - 0.01
-    tried = [
-        Tried(name, (name,), 1, "confirmed", "", better, Interval(0.09, 0.05, 0.13), floor, code=f"# {name}", costs=Costs(images=9)),
-        Tried(f"{name} + more", (name, "more"), 1, "screened", "", better, Interval(0.08, -9.0, 9.1), floor),
-        Tried("other", ("other",), 1, "does not apply", name),
-    ]  # fmt: skip
-    baseline = Tried(AS_IT_IS, (), 0, "confirmed", "", base, None, floor)
-    ages = base.ages_s
-    return Advice(
-        f"net on {name}", 0.01, ages, (0.9, base.digital_score), (100, 400), (3, 4), 0.95, baseline, tuple(tried), (name,),
-        f"mho advise {shlex.quote(name)} --data 'cifar10?prep=imagenet&n=4000' --budget 1%",
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module", params=["drift", "advice", "comparison"])
-def page(request, result_of, read, tmp_path_factory):
+def page(request, result_of, advice_of, read, tmp_path_factory):
     out = tmp_path_factory.mktemp("pages") / request.param
     if request.param == "drift":
         thing = result_of(
             model=HOSTILE, classes=(HOSTILE, "b"), command=f"mho drift {HOSTILE}", hardware={"name": HOSTILE}
         )
     elif request.param == "advice":
-        thing = advice_of(result_of, HOSTILE)
+        thing = advice_of(HOSTILE)
     else:
         other = result_of(lost=0.05, hardware={"name": HOSTILE, HOSTILE: HOSTILE})
         thing = mho.compare(result_of(), other, names=["first", HOSTILE], command=HOSTILE)
@@ -86,13 +66,13 @@ def test_every_table_is_whole(page):
         assert {len(re.findall(r"<t[hd]\b", row)) for row in rows} == {len(heads)}
 
 
-def test_an_advice_is_told_whole(result_of, read, tmp_path):
-    advice = advice_of(result_of)
+def test_an_advice_is_told_whole(advice_of, read, tmp_path):
+    advice = advice_of()
     words = read(mho.report(advice, tmp_path)).words
     for text in (
-        advice.sentence(), "norm recalibration + more", "for choosing only", "recommended", "+8.00 [unknown]", "+9.00 [+5.00, +13.00]",
-        "does not apply: norm recalibration", "# norm recalibration", "--data 'cifar10?prep=imagenet&n=4000' \\ --budget 1%",
-        "less the budget of 1 %",
+        advice.sentence(), "norm recalibration + more", "for choosing only", "recommended", "+8.00 [unknown]",
+        "+9.00 [+5.00, +13.00]", "does not apply: norm recalibration", "# norm recalibration",
+        "--data 'cifar10?prep=imagenet&n=4000' \\ --budget 1%", "less the budget of 1 %",
     ):  # fmt: skip
         assert text in words, text
     assert (tmp_path / "advice.csv").is_file()

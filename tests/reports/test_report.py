@@ -133,7 +133,7 @@ def test_a_yield_that_never_changes_is_told_and_not_drawn(tmp_path, result_of, r
 def test_an_interval_wider_than_a_share_is_not_a_number(result_of):
     few = result_of(chips=2, ages=(3600.0,))
     assert re.fullmatch(r"±\d+(\.\d+)? points", within_shown(few)) and within_shown(result_of(chips=1)) == ""
-    wide = [m for m in few.measurements]
+    wide = list(few.measurements)
     wide[0] = type(wide[0])(0, 3600.0, 400, np.arange(400) < 130, 1.0)
     wide[1] = type(wide[1])(1, 3600.0, 400, np.arange(400) < 300, 1.0)
     assert within_shown(type(few)(few.header, few.digital, wide)) == ""  # ±270 points
