@@ -116,7 +116,13 @@ def legend(figure: Figure, lines: Sequence[Line], *, wide: float = WIDE) -> floa
     longest = max(len(part) for text in texts for part in text.split("\n"))
     columns = max(1, min(len(lines), int(wide * 13.5 / (longest + 7))))
     figure.legend(
-        [_handle(line) for line in lines], texts, loc="outside lower left", ncols=columns, frameon=False, fontsize=8
+        [_handle(line) for line in lines],
+        texts,
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        handlelength=3,
     )
     rows = [texts[i : i + -(-len(texts) // columns)] for i in range(0, len(texts), -(-len(texts) // columns))]
     return 0.12 + 0.17 * max(sum(text.count("\n") + 1 for text in column) for column in rows)

@@ -25,11 +25,7 @@ def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
     if c < 2 or n < 2:
         raise WrongSetting(f"a table of {c} chips and {n} samples", "measure two chips and two samples at least")
     mean = float(table.mean())
-    by_chip, by_sample = table.mean(axis=1), table.mean(axis=0)
-    chip = n * float(np.sum((by_chip - mean) ** 2)) / (c - 1)
-    sample = c * float(np.sum((by_sample - mean) ** 2)) / (n - 1)
-    whole = float(np.sum((table - mean) ** 2))
-    rest = max(whole - (c - 1) * chip - (n - 1) * sample, 0.0) / ((c - 1) * (n - 1))
+    chip, sample, rest = mean_squares(table)
     total, least = chip + sample - rest, max(chip, sample)
     if least <= 0:
         return Interval(mean, mean, mean)
@@ -39,3 +35,14 @@ def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
         total, freedom = least, float(c - 1 if chip >= sample else n - 1)
     half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
     return Interval(mean, mean - half, mean + half)
+
+
+def mean_squares(table: NDArray[np.float64]) -> tuple[float, float, float]:
+    """MS_chip, MS_sample and MS_e of a table of chips × samples, two at least of each."""
+    (c, n), mean = table.shape, float(table.mean())
+    by_chip, by_sample = table.mean(axis=1), table.mean(axis=0)
+    chip = n * float(np.sum((by_chip - mean) ** 2)) / (c - 1)
+    sample = c * float(np.sum((by_sample - mean) ** 2)) / (n - 1)
+    whole = float(np.sum((table - mean) ** 2))
+    rest = max(whole - (c - 1) * chip - (n - 1) * sample, 0.0) / ((c - 1) * (n - 1))
+    return chip, sample, rest
