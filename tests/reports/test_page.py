@@ -48,6 +48,8 @@ def test_nothing_is_fetched(page):
         r"fetch\(|XMLHttpRequest|import\(|eval\(|innerHTML|https?://(?!www\.w3\.org/2000/svg)", page.scripts[0]
     )
     assert len(page.ids) == len(set(page.ids))
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", outside)
+    assert len(headings) == len(set(headings)) > 3
     wanted = {link[1:] for link in page.links} | set(re.findall(r"url\(#([^)]*)\)", outside))
     assert wanted | set(re.findall(r'aria-(?:labelledby|describedby)="([^"]*)"', outside)) <= set(page.ids)
 

@@ -12,7 +12,7 @@ from mho.measure.sentence import show_age
 from mho.reports.age_axis import age_axis
 from mho.reports.colours import COLOURS, INK, MARKERS, MUTED
 from mho.reports.plot import Line, Look, Plot
-from mho.reports.svg import DASHES, DOT, STYLE, axis_width, canvas, compose, label, legend, of_line, to_svg
+from mho.reports.svg import DASHES, DOT, STYLE, axis_width, band, canvas, compose, label, legend, of_line, to_svg
 from mho.statistics.curves import log_age
 from mho.statistics.intervals import Interval
 from mho.studies import Figure, Series
@@ -129,7 +129,7 @@ def _line(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, 
     values = [v.value for v in series.y]
     if entry.band:
         low, high = [v.low for v in series.y], [v.high for v in series.y]
-        ax.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0, **gid)
+        band(ax, x, low, high, alpha=0.12, color=colour, **gid)
     for place, single in zip(x, series.single, strict=False):
         ax.plot([place] * len(single), single, color=colour, linestyle="", marker="_", markersize=9, alpha=0.6, **gid)
     dashes: Any = (0, (4, 2)) if entry.look == "dashed" else "solid"

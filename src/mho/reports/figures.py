@@ -16,7 +16,7 @@ from mho.reports.age_axis import age_axis
 from mho.reports.colours import BLUE, GREEN, INK, MUTED, RUST
 from mho.reports.diagnosis import prediction_balance, recall_by_class, variance_shares
 from mho.reports.plot import Line, Plot
-from mho.reports.svg import DASHES, DOT, axis_width, compose, of_line
+from mho.reports.svg import DASHES, DOT, axis_width, band, compose, of_line
 from mho.statistics.curves import accuracy_at, log_age
 from mho.statistics.intervals import wilson_interval
 
@@ -64,12 +64,13 @@ def score_over_time(result: DriftResult, budget: float) -> Plot:
         mean = of[next(count)]
         if several:
             thin = of[next(count)]
+            single: dict[str, Any] = {"marker": "_", "markersize": 16} if places == 1 else {}
             for row in shown:
-                ax.plot(x, row, color=BLUE, linewidth=0.6, alpha=0.35, solid_capstyle="butt", **thin)
+                ax.plot(x, row, color=BLUE, linewidth=0.6, alpha=0.35, solid_capstyle="butt", **single, **thin)
             low, high = (
                 [score.on_axis(w) for w in ends] for ends in zip(*((s.low, s.high) for s in summary), strict=True)
             )
-            ax.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, **mean)
+            band(ax, x, low, high, alpha=0.2, color=BLUE, **mean)
         ax.plot(x, [score.on_axis(s.mean) for s in summary], color=BLUE, **DOT, **mean)
         ax.axhline(digital, color=INK, linewidth=0.9, linestyle=DASHES["dashed"], **of[next(count)])
         ax.axhline(floor, color=RUST, linewidth=0.9, linestyle=DASHES["dotted"], **of[next(count)])
@@ -151,7 +152,7 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
 
     def paint(ax: Axes, wide: bool) -> Sequence[float]:
         low, high = [100 * s.low for s in shares], [100 * s.high for s in shares]
-        ax.fill_between(fine, low, high, color=GREEN, alpha=0.2, linewidth=0, **of_line(0))
+        band(ax, fine, low, high, alpha=0.2, color=GREEN, **of_line(0))
         ax.plot(fine, [100 * s.value for s in shares], color=GREEN, **of_line(0))
         dots = [100 * y.share for y in measured]
         ax.plot(x, dots, linestyle="none", color=GREEN, clip_on=False, zorder=5, **DOT, **of_line(0))

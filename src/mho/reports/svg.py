@@ -138,6 +138,14 @@ def _handle(line: Line) -> Artist:
     return Line2D([], [], color=line.colour, linestyle=style, linewidth=width, **mark)
 
 
+def band(ax: Axes, x: Any, low: Sequence[float], high: Sequence[float], *, alpha: float, **style: Any) -> None:
+    """An interval along a line; a bar where there is one place alone."""
+    if len(x) > 1:
+        ax.fill_between(x, low, high, alpha=alpha, linewidth=0, **style)
+    else:
+        ax.vlines(x, low, high, alpha=2 * alpha, linewidth=7, **style)
+
+
 def plain(text: str) -> str:
     """User text in one line: printable characters only."""
     return "".join(c if c.isprintable() else " " for c in text)
