@@ -9,7 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mho.reports.svg import BLUE, INK, MUTED, RUST, STYLE, to_svg
+from mho.reports.colours import BLUE, INK, MUTED, RUST
+from mho.reports.svg import STYLE, to_svg
 
 TITLES = {"pcm-cells": "pcm-cells", "pcm": "pcm (output noise 0.04)"}
 CHOSEN_ROW = ("10 chips share a pass", "from 8, 5 % wider")

@@ -25,6 +25,7 @@ _WHERE = {
     "accuracy": "mho.measure",
     "advise": "mho.advice",
     "calibrate": "mho.calibration",
+    "compare": "mho.measure",
     "drift": "mho.measure",
     "fit": "mho.training",
     "fuse": "mho.chip",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from mho.hardware import Hardware as Hardware
     from mho.measure import DriftResult as DriftResult
     from mho.measure import accuracy as accuracy
+    from mho.measure import compare as compare
     from mho.measure import drift as drift
     from mho.measure.sensitivity import sensitivity as sensitivity
     from mho.reports import report as report

@@ -208,7 +208,7 @@ def test_the_report_is_one_file(model, test, training, tmp_path):
     advice = ask(model, test, training, [quiet(0.1), Nothing()], command="mho advise <x>")
     path = mho.report(advice, tmp_path)
     page = path.read_text()
-    assert not re.search(r"(src|href)=\"(?!#)", page) and "http" not in page.replace("http://www.w3.org", "")
+    assert not re.search(r"(src|href)=\"(?!#)", page) and "://" not in page.replace("http://www.w3.org", "")
     assert "quiet" in page and "programming_noise" in page and "<svg" in page and "mho advise &lt;x&gt;" in page
     with (tmp_path / "advice.csv").open() as file:
         rows = list(csv.DictReader(file))

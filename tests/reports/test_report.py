@@ -1,10 +1,11 @@
+"""The page of a drift run: everything is there, nothing else is fetched or run, whatever a name holds."""
+
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib
@@ -13,114 +14,45 @@ import pytest
 
 import mho
 from mho.errors import BadInput, WrongSetting
-from mho.measure import DataInfo, DriftResult, Measurement, RunHeader
 from mho.reports.figures import draw
+from mho.reports.html import within_shown
 
-AGES = (0.0, 60.0, 3600.0, 86400.0, 2592000.0)
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-def _result(
-    chips: int = 6,
-    classes: tuple[str, ...] = ("cat", "dog", "<b>$x_1$", "猫"),
-    model: str = "net",
-    ages: tuple[float, ...] = AGES,
-) -> DriftResult:
-    rng, n, k = np.random.default_rng(0), 400, max(len(classes), 2)
-    labels = rng.integers(k, size=n)
-
-    def measure(chip: int, age_s: float, lost: float) -> Measurement:
-        correct = rng.random(n) < 0.9 - lost
-        predicted = np.where(correct, labels, 0)
-        counts = [tuple(np.bincount(x, minlength=k)) for x in (predicted, labels[correct])] if classes else [(), ()]
-        return Measurement(chip, age_s, n, correct, 0.3 + lost, *counts)
-
-    placement = (
-        {"path": "conv1", "placed": "digital", "reason": "first & <last>", "shape": (27, 16), "macs": 1000,
-         "mac_share": 0.1, "arrays": 0},
-        {"path": "conv2", "placed": "analog", "reason": "", "shape": (144, 16), "macs": 9000,
-         "mac_share": 0.9, "arrays": 2, "utilisation": 0.4},
-    )  # fmt: skip
-    header = RunHeader(
-        model, DataInfo("toy", n, "d", classes, tuple(np.bincount(labels, minlength=k)) if classes else ()),
-        {"name": "pcm", "array": {"rows": 512}}, "h", 5, ages,
-        definitions=("read noise: σ = 1 µS",), max_chips=9,
-        placement=placement, versions={"mho": "0"}, command="mho drift net --out 'a & b'",
-    )  # fmt: skip
-    rows = [measure(c, t, 0.02 * i * (1 + c / 6)) for c in range(chips) for i, t in enumerate(ages)]
-    return DriftResult(header, measure(-1, 0.0, 0.0), rows)
-
-
-class _Page(HTMLParser):
-    """Checks that tags nest, and keeps text, tags and ids."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.stack, self.text, self.tags, self.ids, self.links = [], "", [], [], []
-        self.feed(html)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [value for name, value in attrs if name == "id"]
-        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "data")]
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.stack.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+HOSTILE = "<script>alert('x')</script>"
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[DriftResult, Path]:
-    result = _result(model="<script>alert('x')</script>")
+def written(tmp_path_factory, result_of):
+    result = result_of(model=HOSTILE)
     return result, mho.report(result, tmp_path_factory.mktemp("report") / "new", budget=0.02)
 
 
-def test_page(written: tuple[DriftResult, Path]) -> None:
+def test_page(written, read):
     result, path = written
-    html = path.read_text(encoding="utf-8")
-    page = _Page(html)
-    words = page.text.replace("\u00a0", " ")
-    assert result.sentence(0.02) in words
+    page = read(path)
     for text in (
-        "What was mapped where", "1 of 2 weights are on 2 arrays and do 90.0 % of the multiplications.",
-        "first & <last>", "What each σ means", "read noise: σ = 1 µS", "rows: 512",
-        "mho drift net --out 'a & b'",
-        "DriftResult.load", "<b>$x_1$", "猫", result.header.digest(),
+        result.sentence(0.02), "What was mapped where", "1 of 3 weights are on 2 arrays and do 90.0 % of the multiplications.",
+        "first & <last>", "1 more that stay digital", "an addition", "What each σ means", "read noise: σ = 1 µS", "rows: 512",
+        "mho drift net --out 'a & b'", "DriftResult.load", "<b>$x_1$", "猫", result.header.digest(), HOSTILE,
+        f"digital: {result.score.show(result.digital_score)}", "mean over 6 chips and its 95 % interval",
     ):  # fmt: skip
-        assert text in words, text
-    assert "script" not in page.tags
-    assert page.tags.count("h1") == 1 and "main" in page.tags and '<html lang="en">' in html
-    assert page.tags.count("figure") == page.tags.count("figcaption") == page.tags.count("details") == 5
-    assert all(re.search(r'\sscope="', tag) for tag in re.findall(r"<th\b[^>]*>", html))
+        assert text in page.words, text
+    assert page.tags.count("h1") == 1 and "main" in page.tags and '<html lang="en">' in page.html
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 5
+    assert all(re.search(r'\sscope="', tag) for tag in re.findall(r"<th\b[^>]*>", page.html))
 
 
-def test_page_needs_no_network(written: tuple[DriftResult, Path]) -> None:
-    html = written[1].read_text(encoding="utf-8")
-    page = _Page(html)
-    assert all(link.startswith("#") for link in page.links)
-    assert not re.search(r"url\((?!#)|@import|https?://", html)
-    assert len(page.ids) == len(set(page.ids))
-    assert {link[1:] for link in page.links} | set(re.findall(r"url\(#([^)]*)\)", html)) <= set(page.ids)
+def test_every_term_is_explained(written, read):
+    for term in ("normalised", "norm. in the terminal", "top class", "moved", "σ seen", "σ of chips", "5th percentile"):
+        assert term in re.sub(r"<thead>.*?</thead>", "", read(written[1]).html, flags=re.DOTALL), term
 
 
-def test_page_follows_the_theme(written: tuple[DriftResult, Path]) -> None:
+def test_page_follows_the_theme(written):
     html = written[1].read_text(encoding="utf-8")
     figures = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
     assert "prefers-color-scheme: dark" in html
     assert not re.search(r"#[0-9a-f]{6}\b(?![^<]*\")", figures.replace("#ffffff", ""))
     assert "DejaVu" not in figures and "var(--ink)" in figures
-    assert figures.count('role="img"') == 5
+    assert figures.count('role="img"') == 2 * 5  # wide and narrow
 
 
 def _contrast(one: str, two: str) -> float:
@@ -133,16 +65,20 @@ def _contrast(one: str, two: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_contrast_is_sufficient(written: tuple[DriftResult, Path]) -> None:
+def test_contrast_is_sufficient(written):
     html = written[1].read_text(encoding="utf-8")
-    for block in re.findall(r":root \{(.*?)\}", html, flags=re.DOTALL)[:2]:
-        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block))
-        for text in ("ink", "muted", "blue", "rust", "green"):
+    names = ("ink", "muted", "blue", "rust", "green", "violet", "ochre", "teal", "plum", "olive")
+    blocks = re.findall(r":root \{(.*?)\}", html, flags=re.DOTALL)
+    assert len(blocks) == 3  # light, dark, print
+    for block in blocks:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6});", block))
+        colours = {name: value if len(value) == 7 else "#ffffff" for name, value in colours.items()}
+        for text in names:
             for ground in ("ground", "paper"):
                 assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
 
 
-def test_files(written: tuple[DriftResult, Path]) -> None:
+def test_files(written):
     folder = written[1].parent
     assert (folder / "rows.csv").read_text(encoding="utf-8").count("\n") == 1 + 6 * 5
     names = {path.stem for path in (folder / "figures").glob("*.svg")}
@@ -151,44 +87,70 @@ def test_files(written: tuple[DriftResult, Path]) -> None:
         root = ET.fromstring(path.read_text(encoding="utf-8"))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert "<text" in path.read_text(encoding="utf-8")
+    assert "digital: " in (folder / "figures" / "accuracy.svg").read_text(encoding="utf-8")  # a file has its legend
 
 
-def test_figures_are_the_same_bytes_and_leave_settings_alone() -> None:
+def test_figures_are_the_same_bytes_and_leave_settings_alone(result_of):
     before = dict(matplotlib.rcParams)
-    result = _result()
+    result = result_of(chips=2)
     assert [p.svg for p in draw(result, 0.01)] == [p.svg for p in draw(result, 0.01)]
     assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.parametrize("case", [
-    {"chips": 1}, {"chips": 2, "ages": (0.0,)}, {"chips": 2, "ages": (3600.0,)}, {"classes": ()},
-    {"classes": tuple(f"class {k}" for k in range(120))}, {"chips": 70},
-    {"ages": tuple(float(t) for t in np.geomspace(1, 3e7, 25))},
+def test_a_legend_says_what_is_drawn_and_every_place_has_its_value(result_of):
+    for plot in draw(result_of(), 0.02):
+        for pane in plot.panes:
+            drawn = set(map(int, re.findall(r'data-line="(\d+)"', pane.svg)))
+            assert drawn == set(range(len(plot.lines))), (plot.name, pane.kind)
+            assert len(pane.at) == len(plot.places) and list(pane.at) == sorted(pane.at)
+            assert all(0 < share < 1 for share in pane.at)
+        assert all(len(line.values) in (0, len(plot.places)) for line in plot.lines)
+        assert not re.search(r'id="line\d+"', plot.svg)
+
+
+@pytest.mark.parametrize(("case", "budget"), [
+    ({"chips": 1}, 0.0), ({"chips": 2, "ages": (0.0,)}, 0.9), ({"chips": 2, "ages": (3600.0,)}, 0.0), ({"classes": ()}, 0.9),
+    ({"classes": tuple(f"class {k}" for k in range(120))}, 0.03), ({"chips": 70}, 0.9),
+    ({"ages": tuple(float(t) for t in np.geomspace(1, 3e7, 25))}, 0.0),
 ], ids=str)  # fmt: skip
-@pytest.mark.parametrize("budget", [0.0, 0.03, 0.9])
-def test_unusual_results(tmp_path: Path, case: dict, budget: float) -> None:
-    result = _result(**case)
-    page = _Page(mho.report(result, tmp_path, budget=budget).read_text(encoding="utf-8"))
-    assert result.sentence(budget) in page.text.replace("\u00a0", " ")
+def test_unusual_results(tmp_path, case, budget, result_of, read):
+    result = result_of(**case)
+    page = read(mho.report(result, tmp_path, budget=budget))
+    assert result.sentence(budget) in page.words
     assert not re.search(r"\b(nan|inf|None)\b", page.text)
 
 
-def test_refused(tmp_path: Path) -> None:
+def test_a_yield_that_never_changes_is_told_and_not_drawn(tmp_path, result_of, read):
+    gone = read(mho.report(result_of(lost=0.3), tmp_path / "none", budget=0.01))
+    assert (
+        "None of the 6 chips are inside the budget at every age measured. Of other chips, 0 % [0, 39] would be"
+        in gone.words
+    )
+    assert gone.tags.count("figure") == 4 and (tmp_path / "none" / "figures" / "yield.svg").is_file()
+    assert "All of the 6 chips are inside" in read(mho.report(result_of(), tmp_path / "all", budget=0.9)).words
+
+
+def test_an_interval_wider_than_a_share_is_not_a_number(result_of):
+    few = result_of(chips=2, ages=(3600.0,))
+    assert re.fullmatch(r"±\d+(\.\d+)? points", within_shown(few)) and within_shown(result_of(chips=1)) == ""
+    wide = list(few.measurements)
+    wide[0] = type(wide[0])(0, 3600.0, 400, np.arange(400) < 130, 1.0)
+    wide[1] = type(wide[1])(1, 3600.0, 400, np.arange(400) < 300, 1.0)
+    assert within_shown(type(few)(few.header, few.digital, wide)) == ""  # ±270 points
+
+
+def test_refused(tmp_path, result_of):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
-        mho.report(_result(chips=2), tmp_path / "file" / "report")
+        mho.report(result_of(chips=2), tmp_path / "file" / "report")
     with pytest.raises(WrongSetting):
-        mho.report(_result(chips=2), tmp_path, budget=1.5)
+        mho.report(result_of(chips=2), tmp_path, budget=1.5)
 
 
-def test_no_pyplot() -> None:
+def test_no_pyplot():
     path = Path(__file__).parents[2] / "src"
     code = "import sys, mho.reports; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": str(path)},
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(path)}
     )
     assert done.stdout.strip() == "False", done.stderr

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mho.errors import WrongSetting
 from mho.measure.result import DriftResult
+from mho.statistics.crossed import crossed, mean_squares
 from mho.statistics.intervals import Interval, t_quantile
 
 
@@ -54,7 +55,7 @@ def enough(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> Enough:
         WrongSetting: As `gain`.
     """
     table = _differences(a, b)
-    chip, sample, rest = _mean_squares(table)
+    chip, sample, rest = mean_squares(table)
     c, n = table.shape
     of_chip, of_sample = max(chip - rest, 0.0) / n, max(sample - rest, 0.0) / c
     wanted = (float(table.mean()) / t_quantile(confidence, c - 1)) ** 2
@@ -87,40 +88,3 @@ def _differences(a: DriftResult, b: DriftResult) -> NDArray[np.float64]:
         for row, one, other in zip(table, a.at(age), b.at(age), strict=True):
             row += one.values.astype(np.float64) - other.values
     return a.score.worth(table) / len(a.ages_s)
-
-
-def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
-    """Mean of a table of C chips × N samples with Student's interval over both as random draws.
-
-    V = (MS_chip + MS_sample - MS_e)/(C·N) as in `VarianceSplit.interval`, but never less than MS_chip/(C·N) or
-    MS_sample/(C·N), and with the freedom of the larger of the two where that bound holds: where few chips say nothing,
-    the wider interval counts. Equal entries everywhere give an interval of width zero.
-
-    Raises:
-        WrongSetting: Fewer than two chips or two samples.
-    """
-    c, n = table.shape
-    if c < 2 or n < 2:
-        raise WrongSetting(f"a table of {c} chips and {n} samples", "measure two chips and two samples at least")
-    mean = float(table.mean())
-    chip, sample, rest = _mean_squares(table)
-    total, least = chip + sample - rest, max(chip, sample)
-    if least <= 0:
-        return Interval(mean, mean, mean)
-    if total > least:
-        freedom = total**2 / (chip**2 / (c - 1) + sample**2 / (n - 1) + rest**2 / ((c - 1) * (n - 1)))
-    else:
-        total, freedom = least, float(c - 1 if chip >= sample else n - 1)
-    half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
-    return Interval(mean, mean - half, mean + half)
-
-
-def _mean_squares(table: NDArray[np.float64]) -> tuple[float, float, float]:
-    """MS_chip, MS_sample and MS_e of a table of chips × samples, two at least of each."""
-    (c, n), mean = table.shape, float(table.mean())
-    by_chip, by_sample = table.mean(axis=1), table.mean(axis=0)
-    chip = n * float(np.sum((by_chip - mean) ** 2)) / (c - 1)
-    sample = c * float(np.sum((by_sample - mean) ** 2)) / (n - 1)
-    whole = float(np.sum((table - mean) ** 2))
-    rest = max(whole - (c - 1) * chip - (n - 1) * sample, 0.0) / ((c - 1) * (n - 1))
-    return chip, sample, rest

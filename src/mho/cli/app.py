@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mho.cli import advise, calibrate, data, demo, drift, hardware, info, study, terminal, train
+from mho.cli import advise, calibrate, compare, data, demo, drift, hardware, info, study, terminal, train
 from mho.errors import MhoError
 
 _INTERRUPTED = 130
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("drift")(drift.drift)
 app.command("advise")(advise.advise)
+app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.add_typer(data.app, name="data")

@@ -1,5 +1,6 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
+from mho.measure.comparison import Comparison, compare
 from mho.measure.evaluate import accuracy, measure
 from mho.measure.monte_carlo import Known, digital_measurement, drift
 from mho.measure.paired import paired
@@ -11,6 +12,6 @@ from mho.measure.test_data import TestData
 from mho.store import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "ClassRecall", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader", "SensitivityResult",
-    "TestData", "accuracy", "digital_measurement", "drift", "measure", "paired", "sensitivity",
+    "AgeSummary", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader",
+    "SensitivityResult", "TestData", "accuracy", "compare", "digital_measurement", "drift", "measure", "paired", "sensitivity",
 ]  # fmt: skip

@@ -31,7 +31,12 @@ def table(result: DriftResult) -> str:
     chips = f"{len(result.chips)} chip{'s' if len(result.chips) != 1 else ''}"
     share = f", {result.header.chips_per_pass} chips a pass" if result.shared else ""
     title = f"{result.subject}: {chips}, {digital.samples} samples{share}"
-    return "\n".join([title, *rows, result.sentence()])
+    terms = (
+        ["norm.: mean / digital. top class: share of a chip's predictions in its most-predicted class."]
+        if known
+        else []
+    )
+    return "\n".join([title, *rows, *terms, result.sentence()])
 
 
 def _numbers(scores: dict[str, float], names: Sequence[str]) -> list[str]:

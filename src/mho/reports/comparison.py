@@ -1,4 +1,4 @@
-"""Several lines in one picture: draws the `Figure` of a study."""
+"""Several lines in one picture: draws the `Figure` of a study, of an advice and of a comparison."""
 
 from __future__ import annotations
 
@@ -8,73 +8,150 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from mho.reports.figures import age_axis
-from mho.reports.svg import BLUE, GREEN, INK, MUTED, PAPER, RUST, STYLE, canvas, plain, to_svg
+from mho.measure.sentence import show_age
+from mho.reports.age_axis import age_axis
+from mho.reports.colours import COLOURS, INK, MARKERS, MUTED
+from mho.reports.plot import Line, Look, Plot
+from mho.reports.svg import DASHES, DOT, STYLE, axis_width, band, canvas, compose, label, legend, of_line, to_svg
 from mho.statistics.curves import log_age
+from mho.statistics.intervals import Interval
 from mho.studies import Figure, Series
+from mho.tasks.score import Score
 
-_COLOURS = (BLUE, RUST, GREEN, "#7a4fa3", "#b58900", "#3a8fa8", "#8c4a5a", "#4d5a1f")
-_MARKERS = "osD^vPX*"
-_LEVELS: dict[str, dict[str, Any]] = {
-    "reference": {"color": INK, "linewidth": 0.9, "linestyle": (0, (5, 3))},
-    "limit": {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (2, 2))},
-}
+_LEVELS: dict[str, tuple[str, Look]] = {"reference": (INK, "dashed"), "limit": (MUTED, "dotted")}
+_BESIDE = 3.0
+"""Inches that names at the ends of lines take, and the numbers of the other axis."""
 
 
 def draw(figure: Figure) -> str:
-    """The figure as an SVG document, the same bytes every time."""
+    """The figure as an SVG document, the same bytes every time; names stand at the ends of lines, or below the picture."""
     settings: Any = {**STYLE, "svg.hashsalt": figure.name}
     with matplotlib.rc_context(settings):
         drawn, ax = canvas(3.8, width=8.4)
-        lines = [series for series in figure.series if series.style not in _LEVELS]
-        ends = [_line(ax, figure, series, i) for i, series in enumerate(lines)]
-        for series in figure.series:
-            if series.style in _LEVELS:
-                _level(ax, figure, series)
-        _axes(ax, figure, lines)
+        entries = lines_of(figure)
+        _paint(ax, figure, entries, width=8.4 - (0.7 if figure.legend else _BESIDE))
         if figure.legend:
-            ax.legend(frameon=False, fontsize=8, loc="lower left", ncols=1 if figure.x == "age" else len(lines) + 1)
+            drawn.set_size_inches(8.4, 3.8 + legend(drawn, entries, wide=8.4))
         else:
-            _labels(ax, ends)
+            ends = [
+                (s.y[-1].value, label(e.label), e.colour) for s, e in zip(_ordered(figure), entries, strict=True) if s.x
+            ]
+            _labels(ax, [end for end in ends if end[2] != INK])
         return to_svg(drawn)
 
 
-def _places(figure: Figure, series: Series) -> Any:
-    """Where a series stands on the axis."""
-    return log_age(series.x, series.x) if figure.x == "age" else series.x
+def plot(
+    figure: Figure,
+    values: Sequence[Sequence[str]],
+    *,
+    alt: str,
+    caption: str,
+    head: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    first: int = 0,
+) -> Plot:
+    """The figure for a page.
+
+    Args:
+        figure: Its lines, over ages or names.
+        values: What each line shows at each of its places, as text; levels have none.
+        alt: What it shows, for those who cannot see it.
+        caption: How to read it.
+        head: Heads of the columns of its data.
+        rows: Its data, formatted.
+        first: Which colour the first line has.
+    """
+    entries = lines_of(figure, values, first)
+
+    def paint(ax: Axes, wide: bool) -> Sequence[float]:
+        _paint(ax, figure, entries, width=axis_width(wide))
+        return [float(place) for place in _places(figure, _everywhere(figure))]
+
+    svg, panes = compose(figure.name, paint, height=3.6, lines=entries)
+    at = _everywhere(figure)
+    names = tuple(show_age(t) for t in at) if figure.x == "age" else tuple(figure.x)
+    return Plot(figure.name, figure.title, alt, caption, head, rows, svg, panes, tuple(entries), names)
 
 
-def _line(ax: Axes, figure: Figure, series: Series, i: int) -> tuple[float, str, str]:
-    """Draw a line, its band and what belongs to it; where it ends, its name and its colour."""
-    x, colour, marker = _places(figure, series), _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+def on_axis(score: Score, found: Interval) -> Interval:
+    """An interval of worths where it stands on the axis."""
+    ends = sorted((score.on_axis(found.low), score.on_axis(found.high)))
+    return Interval(score.on_axis(found.value), *ends)
+
+
+def lines_of(figure: Figure, values: Sequence[Sequence[str]] = (), first: int = 0) -> list[Line]:
+    """The legend: lines in their order, then levels."""
+    found = []
+    everywhere = _everywhere(figure)
+    for i, series in enumerate(_ordered(figure)):
+        if series.style in _LEVELS:
+            colour, look = _LEVELS[series.style]
+            found.append(Line(series.label, colour, look))
+            continue
+        told = dict(zip(series.x, values[i], strict=True)) if i < len(values) else {}
+        colour, marker = COLOURS[(i + first) % len(COLOURS)], MARKERS[(i + first) % len(MARKERS)]
+        found.append(
+            Line(
+                series.label, colour, "dashed" if series.style == "dashed" else "solid", marker,
+                band=any(v.low < v.high for v in series.y), values=[told.get(x, "") for x in everywhere] if told else (),
+                thick=True,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _ordered(figure: Figure) -> list[Series]:
+    return sorted(figure.series, key=lambda series: series.style in _LEVELS)
+
+
+def _everywhere(figure: Figure) -> list[float]:
+    """All places that a line has a value at."""
+    return sorted({x for series in figure.series if series.style not in _LEVELS for x in series.x})
+
+
+def _places(figure: Figure, at: Sequence[float]) -> Any:
+    """Where values stand on the axis."""
+    return log_age(at, _everywhere(figure)) if figure.x == "age" else at
+
+
+def _paint(ax: Axes, figure: Figure, entries: Sequence[Line], *, width: float) -> None:
+    for i, (series, entry) in enumerate(zip(_ordered(figure), entries, strict=True)):
+        if series.style in _LEVELS:
+            _level(ax, figure, series, entry, of_line(i))
+        else:
+            _line(ax, figure, series, entry, of_line(i))
+    _axes(ax, figure, width)
+
+
+def _line(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, Any]) -> None:
+    """Draw a line, its band and what belongs to it."""
+    x, colour = _places(figure, series.x), entry.colour
     values = [v.value for v in series.y]
-    if any(v.low < v.high for v in series.y):
-        ax.fill_between(x, [v.low for v in series.y], [v.high for v in series.y], color=colour, alpha=0.12, linewidth=0)
+    if entry.band:
+        low, high = [v.low for v in series.y], [v.high for v in series.y]
+        band(ax, x, low, high, alpha=0.12, color=colour, **gid)
     for place, single in zip(x, series.single, strict=False):
-        ax.plot([place] * len(single), single, color=colour, linestyle="", marker="_", markersize=9, alpha=0.6)
-    ax.plot(
-        x, values, color=colour, linestyle=(0, (4, 2)) if series.style == "dashed" else "solid", marker=marker, markersize=4.5,
-        markeredgecolor=PAPER, markeredgewidth=0.8, label=plain(series.label),
-    )  # fmt: skip
+        ax.plot([place] * len(single), single, color=colour, linestyle="", marker="_", markersize=9, alpha=0.6, **gid)
+    dashes: Any = (0, (4, 2)) if entry.look == "dashed" else "solid"
+    ax.plot(x, values, color=colour, linestyle=dashes, **{**DOT, "marker": entry.marker}, **gid)
     if series.base is not None:
-        ax.axhline(series.base, color=colour, linewidth=0.9, linestyle=(0, (2, 2)))
-    return values[-1], plain(series.label), colour
+        ax.axhline(series.base, color=colour, linewidth=0.9, linestyle=DASHES["dotted"], **gid)
 
 
-def _level(ax: Axes, figure: Figure, series: Series) -> None:
+def _level(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, Any]) -> None:
     """What the lines are held against: right across, or along the axis."""
-    style = {**_LEVELS[series.style], "label": plain(series.label)}
+    style: dict[str, Any] = {"color": entry.colour, "linewidth": 0.9, "linestyle": DASHES[entry.look], **gid}
     if series.x:
-        ax.plot(_places(figure, series), [v.value for v in series.y], **style)
+        ax.plot(_places(figure, series.x), [v.value for v in series.y], **style)
     else:
         ax.axhline(series.y[0].value, **style)
 
 
-def _axes(ax: Axes, figure: Figure, lines: Sequence[Series]) -> None:
+def _axes(ax: Axes, figure: Figure, width: float) -> None:
     if figure.x == "age":
-        age_axis(ax, lines[0].x, apart=0.13)
+        age_axis(ax, _everywhere(figure), width=width)
     elif not isinstance(figure.x, str):
-        ax.set_xticks(range(len(figure.x)), [plain(name) for name in figure.x])
+        ax.set_xticks(range(len(figure.x)), [label(name) for name in figure.x])
     else:
         ax.set_xscale(figure.x)
     ax.set_xlabel(figure.x_label)
@@ -82,20 +159,38 @@ def _axes(ax: Axes, figure: Figure, lines: Sequence[Series]) -> None:
     ax.set_ylim(figure.low, figure.high)
     if figure.low is None:
         return
-    for place, *at_place in zip(_places(figure, lines[0]), *(series.y for series in lines), strict=True):
-        if max(values := [v.value for v in at_place]) < figure.low:  # out of the picture: told in words
+    at = _everywhere(figure)
+    for place, x in zip(_places(figure, at), at, strict=True):
+        values = [
+            v.value for s in _ordered(figure) if s.style not in _LEVELS for t, v in zip(s.x, s.y, strict=True) if t == x
+        ]
+        if max(values) < figure.low:  # out of the picture: told in words
             ax.annotate(f"{min(values):.0f} to {max(values):.0f}", (place, figure.low), (0, 4), textcoords="offset points",
                         ha="right", fontsize=8, color=MUTED)  # fmt: skip
 
 
 def _labels(ax: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Names at the ends of the lines, moved apart where they would overlap."""
+    """Names beside the ends of the lines, moved apart as little as possible, each tied to its end."""
     bottom, top = ax.get_ylim()
     gap = (top - bottom) * 0.062
-    placed: list[float] = []
-    for value, text, colour in sorted(ends, reverse=True):
-        y = value if not placed else min(value, placed[-1] - gap)
-        placed.append(y)
+    ends = sorted(((min(max(value, bottom), top), text, colour) for value, text, colour in ends), reverse=True)
+    for (value, text, colour), y in zip(ends, apart([end[0] for end in ends], gap, top, bottom), strict=True):
+        right = ax.get_xlim()[1]
         ax.annotate(
-            text, (1.01, y), xycoords=("axes fraction", "data"), color=colour, va="center", annotation_clip=False
-        )
+            text, (right, value), (1.035, y), xycoords="data", textcoords=("axes fraction", "data"), color=colour, va="center",
+            annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 1},
+        )  # fmt: skip
+
+
+def apart(values: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
+    """Heights for labels of falling `values`, at least `gap` apart and near their values, inside [bottom, top] where they fit."""
+    groups: list[list[float]] = []  # each: sum of the values less their offsets in the group, number of labels
+    for value in values:
+        groups.append([value, 1])
+        while len(groups) > 1 and groups[-2][0] / groups[-2][1] - gap * groups[-2][1] < groups[-1][0] / groups[-1][1]:
+            total, count = groups.pop()
+            groups[-1][0] += total + gap * groups[-1][1] * count
+            groups[-1][1] += count
+    found = [total / count - gap * i for total, count in groups for i in range(int(count))]
+    over, under = max(found[0] - top, 0.0) if found else 0.0, max(bottom - found[-1], 0.0) if found else 0.0
+    return [y - over + (under if not over else 0.0) for y in found]

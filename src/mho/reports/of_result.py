@@ -6,21 +6,22 @@ from pathlib import Path
 
 from mho.advice import Advice
 from mho.errors import WrongSetting
-from mho.measure import DriftResult
+from mho.measure import Comparison, DriftResult
 from mho.reports.advice import write_advice
+from mho.reports.compare import write_comparison
 from mho.reports.html import write
 
 
-def report(result: DriftResult | Advice, directory: str | Path, *, budget: float = 0.01) -> Path:
+def report(result: DriftResult | Advice | Comparison, directory: str | Path, *, budget: float = 0.01) -> Path:
     """Write what belongs to a result: one HTML file that opens without a network, its figures, and the rows as CSV.
 
     Args:
-        result: What `mho.drift` or `mho.advise` returned, or ``DriftResult.load(...)``.
+        result: What `mho.drift`, `mho.advise` or `mho.compare` returned, or ``DriftResult.load(...)``.
         directory: Made if it is not there.
         budget: What may be lost, see `DriftResult.floor`: of an accuracy as a share; an `Advice` has its own.
 
     Returns:
-        Path of the HTML file: ``report.html`` or ``advice.html``.
+        Path of the HTML file: ``report.html``, ``advice.html`` or ``compare.html``.
 
     Raises:
         BadInput: The directory cannot be written.
@@ -31,4 +32,8 @@ def report(result: DriftResult | Advice, directory: str | Path, *, budget: float
         return write_advice(result, directory)
     if isinstance(result, DriftResult):
         return write(result, directory, budget)
-    raise WrongSetting(f"no report belongs to a {type(result).__name__}", "give a DriftResult or an Advice")
+    if isinstance(result, Comparison):
+        return write_comparison(result, directory, budget)
+    raise WrongSetting(
+        f"no report belongs to a {type(result).__name__}", "give a DriftResult, an Advice or a Comparison"
+    )

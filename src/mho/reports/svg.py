@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-INK, MUTED, LINE, PAPER = "#1d1e22", "#5d616b", "#e2dfd8", "#fffefc"
-BLUE, RUST, GREEN = "#1f5fa8", "#b04a1f", "#2f7555"
-VARIABLES = {
-    INK: "--ink", MUTED: "--muted", LINE: "--line", PAPER: "--paper", BLUE: "--blue",
-    RUST: "--rust", GREEN: "--green",
-}  # fmt: skip
-"""Colours of figures, and the CSS variables that stand for them in a page."""
+from mho.reports.colours import INK, LINE, MUTED, PAPER
+from mho.reports.plot import Line, Look, Pane
+
+WIDE, NARROW = 7.6, 3.6
+"""Widths of a figure in inches of 72 points: on a screen and in a file, and on a telephone."""
+DOT: dict[str, Any] = {"marker": "o", "markersize": 4.5, "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+DASHES: dict[Look, Any] = {"solid": "solid", "level": "solid", "dashed": (0, (5, 3)), "dotted": (0, (2, 2))}
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
@@ -49,57 +52,113 @@ STYLE: dict[str, Any] = {
 }
 """Settings for `matplotlib.rc_context`; the user's own settings are left alone."""
 
+Paint = Callable[[Axes, bool], Sequence[float]]
+"""Draws on axes, wide or narrow, and returns where the places stand along the axis, in its unit."""
 
-@dataclass(frozen=True)
-class Plot:
-    """A figure of the report.
+
+def compose(
+    name: str,
+    paint: Paint,
+    *,
+    height: float,
+    lines: Sequence[Line] = (),
+    along: Literal["x", "y"] = "x",
+    low: float | None = None,
+) -> tuple[str, tuple[Pane, ...]]:
+    """One figure three times: as a file with its legend, and wide and narrow for a page that has the legend itself.
 
     Args:
-        name: Name of its file.
-        title: Heading.
-        alt: What the figure shows, for those who cannot see it.
-        caption: How to read it.
-        head: Heads of the columns of its data.
-        rows: Its data, formatted.
-        svg: The file.
+        name: Seeds the ids inside the SVG.
+        paint: Draws it.
+        height: In inches, without the legend.
+        lines: What its legend says.
+        along: The axis on which the places stand.
+        low: Height of the narrow one; by default four fifths.
     """
-
-    name: str
-    title: str
-    alt: str
-    caption: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    svg: str
-
-    @property
-    def inline(self) -> str:
-        """The figure as a piece of HTML: ids of its own, no fonts and colours but the page's."""
-        body = self.svg[self.svg.index("<svg") :]
-        body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
-        body = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", body).replace("xlink:href=", "href=")
-        body = re.sub(r'\bid="', f'id="{self.name}-', body)
-        body = re.sub(r'href="#', f'href="#{self.name}-', body).replace("url(#", f"url(#{self.name}-")
-        body = body.replace("'DejaVu Sans'", "var(--sans)")
-        for colour, variable in VARIABLES.items():
-            body = body.replace(colour, f"var({variable})")
-        view = re.search(r'viewBox="[^"]*"', body)
-        root = (
-            f'<svg {view[0] if view else ""} role="img" aria-label="{escape(self.alt, quote=True)}" '
-            'stroke-linejoin="round" focusable="false">'
+    settings: Any = {**STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
+        panes = tuple(
+            _pane(kind, paint, (width, high), along)
+            for kind, width, high in (("wide", WIDE, height), ("narrow", NARROW, low or 0.8 * height))
         )
-        return re.sub(r"<svg[^>]*>", lambda _: root, body, count=1)
+        if not lines:
+            return panes[0].svg, panes
+        figure, ax = canvas(height)
+        paint(ax, True)
+        figure.set_size_inches(WIDE, height + legend(figure, lines))
+        return to_svg(figure), panes
 
 
-def canvas(height: float = 3.5, *, width: float = 7.6) -> tuple[Figure, Axes]:
+def _pane(kind: str, paint: Paint, size: tuple[float, float], along: Literal["x", "y"]) -> Pane:
+    figure, ax = canvas(size[1], width=size[0])
+    places = paint(ax, kind == "wide")
+    svg = to_svg(figure)  # lays the figure out: only now it is known where a place stands
+    points = [(float(p), ax.get_ylim()[0]) if along == "x" else (ax.get_xlim()[0], float(p)) for p in places]
+    shares: Any = figure.transFigure.inverted().transform(ax.transData.transform(points)) if points else []
+    at = tuple(round(float(x if along == "x" else 1 - y), 4) for x, y in shares)
+    return Pane(kind, svg, along, at)
+
+
+def canvas(height: float = 3.5, *, width: float = WIDE) -> tuple[Figure, Axes]:
     """An empty figure, in inches of 72 points. Called under `STYLE`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
+def axis_width(wide: bool) -> float:
+    """Width of the axis of a figure, in inches: without the numbers beside it."""
+    return (WIDE if wide else NARROW) - 0.7
+
+
+def legend(figure: Figure, lines: Sequence[Line], *, wide: float = WIDE) -> float:
+    """Names of the lines below the picture, where they hide nothing; the height in inches that they take."""
+    texts = [textwrap.fill(label(line.label), 100) for line in lines]
+    longest = max(len(part) for text in texts for part in text.split("\n"))
+    columns = max(1, min(len(lines), int(wide * 13.5 / (longest + 7))))
+    figure.legend(
+        [_handle(line) for line in lines],
+        texts,
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        handlelength=3,
+    )
+    rows = [texts[i : i + -(-len(texts) // columns)] for i in range(0, len(texts), -(-len(texts) // columns))]
+    return 0.12 + 0.17 * max(sum(text.count("\n") + 1 for text in column) for column in rows)
+
+
+def _handle(line: Line) -> Artist:
+    """What stands before a name."""
+    if line.look == "bar":
+        return Patch(color=line.colour, alpha=0.75, linewidth=0)
+    mark: dict[str, Any] = {"marker": line.marker, "markersize": 4.5, "markeredgecolor": PAPER} if line.marker else {}
+    width = {"thin": 0.6, "level": 0.6, "dashed": 0.9, "dotted": 0.9}.get(line.look, 1.8) if not line.thick else 1.8
+    style: Any = DASHES.get(line.look, "solid") if line.look != "dots" else ""
+    return Line2D([], [], color=line.colour, linestyle=style, linewidth=width, **mark)
+
+
+def band(ax: Axes, x: Any, low: Sequence[float], high: Sequence[float], *, alpha: float, **style: Any) -> None:
+    """An interval along a line; a bar where there is one place alone."""
+    if len(x) > 1:
+        ax.fill_between(x, low, high, alpha=alpha, linewidth=0, **style)
+    else:
+        ax.vlines(x, low, high, alpha=2 * alpha, linewidth=7, **style)
+
+
 def plain(text: str) -> str:
-    """User text for a figure: printable characters only."""
+    """User text in one line: printable characters only."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def label(text: str) -> str:
+    """`plain` for matplotlib, which would read mathematics between two dollars."""
+    return plain(text).replace("$", r"\$")
+
+
+def of_line(i: int) -> dict[str, Any]:
+    """What an artist is told that belongs to line `i` of the legend; a page shows and hides it by that."""
+    return {"gid": f"line{i}"}
 
 
 def to_svg(figure: Figure) -> str:
@@ -108,5 +167,5 @@ def to_svg(figure: Figure) -> str:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the browser has the font
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    lines = buffer.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    text = re.sub(r'id="line(\d+)"', r'data-line="\1"', buffer.getvalue())
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

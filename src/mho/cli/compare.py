@@ -1,0 +1,38 @@
+"""`mho compare`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mho.cli.options import share
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of 'mho drift --out', two or more; the first is what others are held against."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where the report goes.")] = Path("compare"),
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="What a run is called, once for each, in order; default: its folder."),
+    ] = None,
+    budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",
+    confidence: Annotated[float, typer.Option("--confidence", help="Of every interval, one at a time.")] = 0.95,
+) -> None:
+    """Stored runs side by side: what differs in the settings, and what each has over the first. Measures nothing."""
+    from rich.console import Console
+
+    import mho
+
+    limit = share(budget)
+    found = mho.compare(*runs, names=names, confidence=confidence, command=shlex.join(["mho", *sys.argv[1:]]))
+    found.score.check_budget(limit)
+    console = Console()
+    console.print(str(found), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {mho.report(found, out, budget=limit)}", markup=False, highlight=False, soft_wrap=True)

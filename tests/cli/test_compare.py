@@ -1,0 +1,46 @@
+"""`mho compare` as it is typed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDY = Path(__file__).parents[2] / "studies" / "drift"
+RUNS = [str(STUDY / name) for name in ("pcm-cifar10_resnet20", "pcm-cifar10_resnet20-6-bit-converters")]
+
+
+def call(*words, **options):
+    command = [sys.executable, "-c", "from mho.cli import main; main()", "compare", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def test_stored_runs_of_a_study(tmp_path):
+    done = call(*RUNS, "--name", "8 bits", "--name", "6 bits", "--budget", "2%", "--out", "new/page", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "adc.bits: 8, 6" in done.stdout
+        and "6 bits is " in done.stdout
+        and " worse than 8 bits after 1 year." in done.stdout
+    )
+    assert "report: new/page/compare.html" in done.stdout
+    html = (tmp_path / "new" / "page" / "compare.html").read_text(encoding="utf-8")
+    assert "lifetime at 2\u00a0%" in html or "lifetime at 2 %" in html
+    assert "--name &#39;8 bits&#39;" in html  # the command that made it
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (RUNS[:1], "1 run to compare"), ([RUNS[0], RUNS[0]], "given twice"), ([RUNS[0], "no-such-run"], "no-such-run"),
+        ([*RUNS, "--name", "one"], "a name of its own"), ([*RUNS, "--budget", "much"], "--budget"),
+        ([*RUNS, "--budget", "200%"], "budget"), ([*RUNS, "--confidence", "95"], "confidence 95"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_mistakes_end_in_one_message(words, named, tmp_path):
+    done = call(*words, cwd=tmp_path)
+    assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
