@@ -98,18 +98,20 @@ def test_chips_are_drawn_until_the_interval_is_reached(net, data):
     seen = []
     result = mho.drift(net, data, ["1 h", "1 year"], ci=1.5, max_chips=60, progress=seen.append)
     assert MIN_CHIPS <= len(result.chips) < 60 and result.half_width() <= 0.015
-    assert [len(k.result.chips) for k in seen] == list(range(1, len(result.chips) + 1))
-    assert seen[-1].reached and not seen[-2].reached
+    assert [step.done for step in seen] == list(range(len(result.chips) + 1))
+    assert [len(step.result.chips) for step in seen[1:]] == list(range(1, len(result.chips) + 1))
+    assert seen[-1].share == 1 and seen[-2].share < 1 and "accuracy" in seen[-1].known
+    assert all(MIN_CHIPS <= step.total <= 60 for step in seen[2:])
     short = mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=3)
     assert len(short.chips) == 3
-    assert len(mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=50, max_seconds=0.0).chips) == 1
+    assert len(mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=50, max_seconds=1e-9).chips) == 1
 
 
 def test_an_interrupted_run_goes_on_where_it_was(net, data, tmp_path):
     whole = mho.drift(net, data, ["1 h", "1 y"], chips=4)
 
-    def stop(known):
-        if len(known.result.chips) == 2:
+    def stop(step):
+        if step.done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

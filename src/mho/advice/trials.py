@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mho.advice.case import Case, Plan
@@ -15,6 +15,7 @@ from mho.errors import BadResults, MhoError, NeverPossible
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
 from mho.measure.test_data import TestData
+from mho.progress import Meter, Step
 
 Parts = tuple[Remedy, ...]
 
@@ -32,17 +33,18 @@ class Trials:
         name: Of the network.
         hardware: The hardware as a Python expression.
         max_seconds: Time for everything.
-        progress: Told what is being done.
+        told: Told how far it is, in trials.
     """
 
     def __init__(
         self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
-        name: str, hardware: str, max_seconds: float | None, progress: Callable[[str], None],
+        name: str, hardware: str, max_seconds: float | None, told: Meter,
     ) -> None:  # fmt: skip
         self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
         self.confidence, self.finalists = confidence, case.effort.finalists
         self.level = 1 - (1 - confidence) / self.finalists
-        self.workers, self.name, self.hardware, self.progress = workers, name, hardware, progress
+        self.workers, self.name, self.hardware, self.told = workers, name, hardware, told
+        self.done, self.planned, self.doing = 0, 0, ""
         self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
         self.digital = [0.0, 0.0]
         self.plans: dict[Parts, Plan] = {}
@@ -56,6 +58,8 @@ class Trials:
 
     def run(self, remedies: Sequence[Remedy]) -> tuple[Tried, list[Tried]]:
         """The network as it is, confirmed, and everything that was tried or not, with the reason."""
+        # As it is, every remedy alone, and the finalists with their base on fresh chips; combinations come on top.
+        self.planned = 2 + sum(c.applies(self.case) is None for c in remedies) + self.finalists
         self.base = self._screen(())
         stop = self._confirm(()).met if self.base.met else False
         reason = "nothing needs to be done"
@@ -163,7 +167,7 @@ class Trials:
         return self.plans[parts]
 
     def _screen(self, parts: Parts) -> Tried:
-        self.progress(f"trying {_name(parts)}")
+        self.doing = f"trying {_name(parts)}"
         begun = self.elapsed()
         result = self._measure(parts, "screen", self.case.choosing, self.case.effort.screened, self.case.seed)
         self.screening = max(self.screening, self.elapsed() - begun)  # what is read from the disk says nothing
@@ -180,7 +184,7 @@ class Trials:
             gain=won,
             floor=self.digital[0] - self.budget,
             costs=plan.costs,
-            code=plan.code(self.hardware),
+            code=plan.code(self.hardware, self.case.ranges),
         )
         return self.pool[parts]
 
@@ -188,7 +192,7 @@ class Trials:
         if parts in self.confirmed:
             return self.confirmed[parts]
         base = None if not parts else self._confirm(())
-        self.progress(f"confirming {_name(parts)}")
+        self.doing = f"confirming {_name(parts)}"
         result = self._measure(parts, "confirm", self.reporting, self.chips, self.case.seed + 1)
         if not parts:
             self.digital[1] = result.digital_score
@@ -203,15 +207,25 @@ class Trials:
         return self.confirmed[parts]
 
     def _measure(self, parts: Parts, stage: str, data: TestData, chips: int, seed: int) -> DriftResult:
+        self.planned = max(self.planned, self.done + 1)
+        self.told(self.done, self.planned, known=self.doing)
         plan, folder = self._plan(parts), None
         if self.case.folder is not None:
             slug = re.sub(r"[^a-z0-9]+", "-", _name(parts).lower()).strip("-")
             # The header of a run knows one hardware; the digest tells apart those that differ in single layers.
             folder = self.case.folder / stage / f"{slug}-{plan.hardware(self.case).digest()[:8]}"
-        return drift(
+        result = drift(
             plan.network(self.case), data, self.case.times_s, chips=chips, seed=seed, out=folder,
-            workers=self.workers, name=self.name, **plan.settings(),
+            workers=self.workers, name=self.name, progress=self._within, **plan.settings(),
         )  # fmt: skip
+        self.done += 1
+        self.told(self.done, max(self.planned, self.done), known=self.doing)
+        return result
+
+    def _within(self, step: Step) -> None:
+        """A trial tells how far it is."""
+        about = f"{self.doing}: {step.known}" if step.known else self.doing
+        self.told(self.done + 0.99 * (step.share or 0.0), self.planned, known=about)
 
 
 def _name(parts: Parts) -> str:

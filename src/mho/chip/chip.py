@@ -12,6 +12,7 @@ from torch import nn
 
 from mho.chip.arrays import Arrays, faults_of, program_arrays
 from mho.errors import WrongSetting
+from mho.given import network, whole
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
 from mho.rng import Stream
@@ -49,7 +50,7 @@ class Chip:
         Raises:
             WrongSetting: A time before programming, or not a time.
         """
-        t_s = seconds(time)
+        t_s, read = seconds(time, "time"), whole(read, "read", least=0)
         net = _copy(self._net)
         for _, view in _matrices(net):
             arrays = self.arrays[view.matrix.path]
@@ -76,8 +77,9 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
         WrongSetting: `net` was not converted, or is itself a chip's network; a negative or fractional cycle.
         BadInput: Weights that cannot be programmed.
     """
-    if isinstance(cycle, bool) or not isinstance(cycle, int) or cycle < 0:
-        raise WrongSetting(f"cycle = {cycle!r}", "a whole number; 0 is the first programming", path="cycle")
+    network(net)
+    cycle = whole(cycle, "cycle", least=0, remedy="a whole number; 0 is the first programming")
+    chip = whole(chip, "chip", least=0)
     arrays: dict[str, Arrays] = {}
     first = Stream(("chip", seed, chip))
     root = first if cycle == 0 else first / "cycle" / cycle

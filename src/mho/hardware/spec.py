@@ -100,7 +100,8 @@ class Spec(BaseModel):
             6
         """
         data = self.as_dict()
-        for dotted, value in changes.items():
+        # Another kind first: what it is changed to has settings of its own, and those of the old one go.
+        for dotted, value in sorted(changes.items(), key=lambda change: not _names_kind(change[0])):
             *parents, last = dotted.replace("__", ".").split(".")
             node = data
             for part in parents:
@@ -109,6 +110,8 @@ class Spec(BaseModel):
                         f"there is no setting '{dotted}'", f"'{part}' must be one of {', '.join(node)}", path=dotted
                     )
                 node = node[part]
+            if last == "kind" and node.get("kind") != value:
+                node.clear()
             node[last] = value
         return self._with_own_parts(
             type(self).parse(data), {dotted.replace("__", "."): v for dotted, v in changes.items()}
@@ -131,19 +134,26 @@ class Spec(BaseModel):
         return changed.model_copy(update=kept) if kept else changed
 
 
+def _names_kind(dotted: str) -> bool:
+    return dotted.replace("__", ".").endswith(".kind")
+
+
 def load_yaml(source: str | Path) -> dict[str, Any]:
     """Read a YAML file that must hold one mapping.
 
     Raises:
         BadInput: The file cannot be read or is not YAML.
     """
+    if not isinstance(source, (str, Path)):
+        raise WrongSetting(f"{source!r} is no path", "give the path of a YAML file")
     path = Path(source)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"cannot read it ({error.strerror})", "give the path of a YAML file", path=str(path)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"not valid YAML ({error})", "compare with 'mho hardware show pcm'", path=str(path)) from None
+        found = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        raise BadInput(f"not valid YAML ({found})", "compare with 'mho hardware show pcm'", path=str(path)) from None
     if not isinstance(data, dict):
         raise BadInput("holds no mapping", "compare with 'mho hardware show pcm'", path=str(path))
     return data

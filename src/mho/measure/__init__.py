@@ -1,7 +1,9 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
+from mho.measure.asked import Asked
 from mho.measure.evaluate import accuracy, measure
-from mho.measure.monte_carlo import Known, digital_measurement, drift
+from mho.measure.known import Known
+from mho.measure.monte_carlo import digital_measurement, drift
 from mho.measure.paired import paired
 from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
@@ -11,6 +13,6 @@ from mho.measure.test_data import TestData
 from mho.store import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "ClassRecall", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader", "SensitivityResult",
+    "AgeSummary", "Asked", "ClassRecall", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader", "SensitivityResult",
     "TestData", "accuracy", "digital_measurement", "drift", "measure", "paired", "sensitivity",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mho.errors import BadInput
+from mho.given import network
 from mho.measure.test_data import TestData
 from mho.nn.modes import evaluating
 from mho.rng import reads
@@ -92,6 +93,8 @@ def accuracy(
     Raises:
         WrongSetting: The headline of the task is something else.
     """
+    if not callable(model):
+        network(model, "model")
     module = model if isinstance(model, nn.Module) else _Function(model)
     data = TestData.of(batches, task=task)
     return measure(module, data, chip=-1, age_s=0.0, address=("accuracy", seed)).accuracy

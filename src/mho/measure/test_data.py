@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mho.errors import BadInput
+from mho.given import batches as given_batches
 from mho.store import DataInfo
 from mho.store.digest import Digest
 from mho.tasks import Named, Task
@@ -51,6 +52,7 @@ class TestData:
                 return batches
             return cls.of(NamedBatches(batches.batches, batches.info), task=task)
         scored = Task.of("classes" if task is None else task)
+        given_batches(batches)
         held: list[tuple[Any, Any]] = []
         parts: list[torch.Tensor] = []
         labels: list[torch.Tensor] = []
@@ -64,6 +66,9 @@ class TestData:
                 raise BadInput(
                     f"batch {i} has {len(x)} inputs and {len(counts)} labels", "one label an input", path="data"
                 )
+            if not any(True for _ in tensors_of(x)):
+                found = f"the inputs of batch {i} are a {type(x).__name__} without a tensor"
+                raise BadInput(found, "give tensors: torch.as_tensor(...)", path="data")
             parts += [*tensors_of(x), *tensors_of(y)]
             labels += [] if known is None else [known]
             samples += int(counts.sum())

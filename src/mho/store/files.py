@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from mho.errors import BadInput, WrongSetting
 
 
 @contextmanager
@@ -32,6 +35,29 @@ def probe(directory: Path) -> None:
     file = directory / f".probe.{os.getpid()}"
     file.touch()
     file.unlink()
+
+
+def writable(directory: Any, path: str = "out") -> Path | None:
+    """A folder for results, made where it is not there and tried, before any work is done; None is none.
+
+    Args:
+        directory: What was given.
+        path: Name of the argument.
+
+    Raises:
+        WrongSetting: It is no path.
+        BadInput: It cannot be written.
+    """
+    if directory is None:
+        return None
+    if not isinstance(directory, (str, Path)) or not str(directory):
+        raise WrongSetting(f"{path} = {directory!r}", "give the path of a folder", path=path)
+    try:
+        probe(Path(directory))
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput(f"cannot write results: {reason}", f"give another {path}", path=str(directory)) from error
+    return Path(directory)
 
 
 def _sync(path: Path) -> None:

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.errors import BadInput
+from mho.given import batches as given_batches
+from mho.given import network, number, whole
 from mho.rng import key
 
 
+@torch.enable_grad()
 def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 1e-2, seed: int = 0) -> nn.Module:
     """Train a classifier in place with AdamW and a one-cycle schedule; samples are shuffled anew each epoch.
 
@@ -29,7 +32,9 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
     Raises:
         BadInput: No batch, or a loss that is not finite.
     """
-    held = list(batches)
+    network(model, "model")
+    epochs, lr = whole(epochs, "epochs"), number(lr, "lr", "give a number above 0", above=0)
+    held = list(given_batches(batches, "batches"))
     if not held:
         raise BadInput("there is no batch to train on", "give at least one batch of (inputs, labels)")
     x, y, size = torch.cat([b[0] for b in held]), torch.cat([b[1] for b in held]), len(held[0][0])

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from mho.convert import to_digital
 from mho.errors import BadInput, WrongSetting
+from mho.given import batches as given_batches
+from mho.given import network, whole
 from mho.nn import AnalogLayer
 
 
+@torch.enable_grad()
 def rank_weights(
     net: nn.Module,
     batches: Iterable[Any],
@@ -45,6 +48,9 @@ def rank_weights(
         LeCun et al. 1990, NeurIPS 2 (second derivatives as saliency); Yan, Hu, Shi 2022, DAC (SWIM: selective
         write-verify by second derivatives).
     """
+    network(net)
+    group = whole(group, "group")
+    given_batches(batches, "batches")
     layers = {path: module for path, module in net.named_modules() if isinstance(module, AnalogLayer)}
     if not layers:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput
+from mho.given import batches as given_batches
 from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.items import joined, length, take, tensors_of
@@ -67,6 +68,7 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     Raises:
         BadInput: No sample, batches that are neither, or targets that are none for the task.
     """
+    given_batches(data, path)
     whole = (getattr(data, "inputs", None), getattr(data, "labels", None))
     xs: list[Any] = []
     ys: list[Any] = []
@@ -148,6 +150,12 @@ class Loader:
         """Optimiser steps in a whole epoch."""
         self.total = int(samples.counts.sum())
         """Counts of a whole epoch."""
+
+    def sizes(self) -> set[int]:
+        """How many samples a process computes at a time, over all processes and parts."""
+        last = len(self.samples) - (self.parts - 1) * self.batch * self.world
+        wholes = {self.batch} if self.parts > 1 else set()
+        return wholes | {max(1, len(range(rank, last, self.world))) for rank in range(self.world)}
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Part]:
         """The parts of an epoch, from part `first` on."""

@@ -49,7 +49,7 @@ def hardware_in_place(net: nn.Module) -> Hardware:
         by_layer.setdefault(paths[matrix.path], []).append(matrix)
     for layer, held in by_layer.items():
         for path, hw in {(layer if _alike(held) else m.path): m.hw for m in held}.items():
-            if changes := dict(_differences(described, hw.as_dict())):
+            if changes := dict(differences(described, hw.as_dict())):
                 found[path] = changes
     return base.replace(layers=found)
 
@@ -68,7 +68,7 @@ def definitions_in_place(hw: Hardware) -> tuple[str, ...]:
     return whole
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Dotted keys whose values differ, with the new ones; a part of another kind as a whole."""
     found: list[tuple[str, Any]] = []
     for key, value in after.items():
@@ -76,5 +76,5 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: st
         if old == value or (not prefix and key in _OF_THE_NETWORK):
             continue
         same = isinstance(old, Mapping) and isinstance(value, Mapping) and old.get("kind") == value.get("kind")
-        found += _differences(old, value, f"{prefix}{key}.") if same else [(f"{prefix}{key}", value)]  # type: ignore[arg-type]
+        found += differences(old, value, f"{prefix}{key}.") if same else [(f"{prefix}{key}", value)]  # type: ignore[arg-type]
     return found
