@@ -130,8 +130,13 @@ class Spec(BaseModel):
                     f"{type(part).__name__} is not found again by what is written of it",
                     f"give a whole new {name}, or register the class under a kind of its own", path=name,
                 )  # fmt: skip
-        kept = {name: part for name, part in lost.items() if name not in changes}
+        other = {name for name, part in lost.items() if changes.get(f"{name}.kind", _kind(part)) != _kind(part)}
+        kept = {name: part for name, part in lost.items() if name not in changes and name not in other}
         return changed.model_copy(update=kept) if kept else changed
+
+
+def _kind(part: Spec) -> object:
+    return getattr(part, "kind", None)
 
 
 def _names_kind(dotted: str) -> bool:

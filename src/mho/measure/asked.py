@@ -92,7 +92,7 @@ class Asked:
             images=images,
             half_width=_half_width(ci, headline) if chips == "auto" else None,
             max_chips=whole(max_chips, "max_chips"),
-            max_seconds=None if max_seconds in (None, 0) else duration(max_seconds, "max_seconds"),
+            max_seconds=duration(max_seconds, "max_seconds"),
             confidence=check_confidence(confidence),
             recalibrate=_recalibrations(recalibrate),
             refresh_s=duration(refresh, "refresh"),

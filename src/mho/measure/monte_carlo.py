@@ -107,7 +107,7 @@ def drift(
     batches(data)
     asked = Asked.of(
         times=times, chips=chips, images=images, ci=ci, max_chips=max_chips, max_seconds=max_seconds,
-        confidence=confidence, recalibrate=recalibrate, refresh=refresh, workers=workers, task=task,
+        confidence=confidence, recalibrate=recalibrate, refresh=refresh, workers=workers, task=task, out=out,
         score=data.task.headline if isinstance(data, TestData) and task is None else None,
     )  # fmt: skip
     test = TestData.of(data, task=asked.task)

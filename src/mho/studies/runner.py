@@ -46,7 +46,7 @@ def run(
         BadInput: Data that is needed is not there, which the message names; the folder cannot be written.
     """
     one_of(scale, "scale", SCALES)
-    workers, device = whole(workers, "workers"), str(known_device(device))
+    workers = whole(workers, "workers")
     seeds = None if seeds is None else whole(seeds, "seeds")
     check_progress(progress)
     arms = study.arms(scale)
@@ -54,6 +54,7 @@ def run(
         raise WrongSetting(
             f"the study '{study.name}' trains nothing", "leave out seeds and device", path="seeds, device"
         )
+    device = str(known_device(device))
     arms = [arm if seeds is None or not arm.seeds else replace(arm, seeds=seeds) for arm in arms]
     wanted = [
         (arm, seed)

@@ -103,7 +103,7 @@ class Score:
         """
         way = f"give the {self.label} to lose as a share: 1% or 0.01 is one point"
         if not self.share:
-            way = f"give the {self.label} to lose as a number, 0 or more{f', in{self.differs}' if self.differs else ''}"
+            way = f"give the {self.label} to lose as a number, 0 or more{self.differs}"
         try:
             found = share(budget, "budget")
         except WrongSetting as error:
