@@ -43,6 +43,11 @@ def _split(text: str, what: str, units: dict[str, float], path: str | None = Non
         raise WrongSetting(f"'{match[1]}' in '{text}' is not a number", "write it as in '1.5e3 s'", path=path) from None
 
 
+def _plain(text: str) -> bool:
+    """Whether a text is a number without a unit."""
+    return re.fullmatch(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*", text, re.ASCII) is not None
+
+
 def _number(value: Any, problem: str, remedy: str, path: str | None) -> float:
     """A number of any library; no truth value, no text."""
     try:
@@ -57,13 +62,13 @@ def seconds(time: str | float, path: str | None = None) -> float:
     """Seconds after the end of programming.
 
     Args:
-        time: A number of seconds, or a string such as ``"1 h"``, ``"1 day"``, ``"6 months"``, ``"1y"``.
+        time: A number of seconds (a text of one, too), or a string such as ``"1 h"``, ``"1 day"``, ``"6 months"``, ``"1y"``.
         path: What to call it in messages.
 
     Raises:
         WrongSetting: Unknown unit, not a number, or a time before programming.
     """
-    if isinstance(time, str):
+    if isinstance(time, str) and not _plain(time):
         value, unit = _split(time, "time", _SECONDS, path)
         factor = _SECONDS.get(unit, _SECONDS.get(unit.removesuffix("s"), 0.0))
         if not factor:
@@ -73,7 +78,7 @@ def seconds(time: str | float, path: str | None = None) -> float:
         value *= factor
     else:
         remedy = "give a number of seconds, or a text such as '1 day'"
-        value = _number(time, f"{time!r} is not a time", remedy, path)
+        value = _number(float(time) if isinstance(time, str) else time, f"{time!r} is not a time", remedy, path)
     if not math.isfinite(value):
         raise WrongSetting(f"time {time!r} is not finite", "give a finite time, as in '1 year'", path=path)
     if value < 0:

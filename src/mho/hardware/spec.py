@@ -122,7 +122,9 @@ class Spec(BaseModel):
         lost = {
             name: part
             for name, part in self
-            if isinstance(part, Spec) and type(getattr(changed, name)) is not type(part)
+            if isinstance(part, Spec)
+            and type(getattr(changed, name)) is not type(part)
+            and changes.get(f"{name}.kind", _kind(part)) == _kind(part)  # else another kind is what is asked for
         }
         for name, part in lost.items():
             if any(key.startswith(f"{name}.") and not key.endswith(".kind") for key in changes):
@@ -130,8 +132,7 @@ class Spec(BaseModel):
                     f"{type(part).__name__} is not found again by what is written of it",
                     f"give a whole new {name}, or register the class under a kind of its own", path=name,
                 )  # fmt: skip
-        other = {name for name, part in lost.items() if changes.get(f"{name}.kind", _kind(part)) != _kind(part)}
-        kept = {name: part for name, part in lost.items() if name not in changes and name not in other}
+        kept = {name: part for name, part in lost.items() if name not in changes}
         return changed.model_copy(update=kept) if kept else changed
 
 

@@ -38,7 +38,7 @@ def probe(directory: Path) -> None:
 
 
 def writable(directory: Any, path: str = "out") -> Path | None:
-    """A folder for results, made where it is not there and tried, before any work is done; None is none.
+    """A folder for results, tried before any work is done; one that was not there is not there afterwards. None is none.
 
     Args:
         directory: What was given.
@@ -52,8 +52,11 @@ def writable(directory: Any, path: str = "out") -> Path | None:
         return None
     if not isinstance(directory, (str, Path)) or not str(directory):
         raise WrongSetting(f"{path} = {directory!r}", "give the path of a folder", path=path)
+    there = Path(directory).exists()
     try:
         probe(Path(directory))
+        if not there:  # what may be refused for another reason yet leaves no folder behind
+            Path(directory).rmdir()
     except OSError as error:
         reason = error.strerror or error
         raise BadInput(f"cannot write results: {reason}", f"give another {path}", path=str(directory)) from error
