@@ -63,7 +63,7 @@ def load_ranges(net: nn.Module, path: str | Path) -> nn.Module:
         found = "; ".join(f"{key} is {value!r} here" for key, value in other[:6])
         raise WrongSetting(
             f"the ranges are for the hardware '{described.name}', from which this one differs: {found}",
-            "give the hardware of the file (mho.calibration.hardware_of(file)), or calibrate anew",
+            "take the hardware of the file (leave out --hardware; mho.calibration.hardware_of(file)), or calibrate anew",
             path=str(file),
         )
     paths = {name: matrix for name, matrix in net.named_modules() if matrix in held}

@@ -131,7 +131,7 @@ def _table(rows: Sequence[LayerRanges]) -> Table:
     from rich.table import Table
 
     table = Table(caption="signal/error: at the layer's output, for ideal cells; more is better")
-    for name in ("matrix", "DAC range", "inputs clipped", "ADC ranges", "outputs clipped", "signal/error [dB]"):
+    for name in ("matrix", "DAC range", "inputs clipped", "ADC ranges", "outputs clipped", "signal/error, dB"):
         table.add_column(name, justify="left" if name == "matrix" else "right", no_wrap=name == "matrix")
     for row in rows:
         ends = sorted({f"{r:.4g}": r for r in row.adc_ranges}.items(), key=lambda pair: pair[1])

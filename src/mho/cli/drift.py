@@ -95,7 +95,7 @@ def drift(
         command=command(), progress=True,
     )  # fmt: skip
     console = Console()
-    console.print(str(result), markup=False, highlight=False)
+    console.print(str(result), markup=False, highlight=False, soft_wrap=True)
     if result.shared:
         console.print(f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False)
     else:
