@@ -18,8 +18,8 @@ from mho.errors import MhoError, MissingExtra, NotYet
 
 ROOT = Path(mho.__file__).parent
 ORDER = [
-    "units errors rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics",
-    "tasks", "store", "calibration", "recalibration", "training", "measure", "advice", "models", "data", "studies",
+    "units errors given progress rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip",
+    "statistics", "tasks", "store", "calibration", "recalibration", "training", "measure", "advice", "models", "data", "studies",
     "reports", "cli", "testing",
 ]  # fmt: skip
 FOLDERS = ORDER[1:]

@@ -86,9 +86,15 @@ class Registry(Generic[T]):
         if found is None:
             raise WrongSetting(
                 f"unknown {self.noun} '{name}'",
-                f"known: {', '.join(self.names())}; a new one is registered under the entry point group '{self.group}'",
+                f"known: {', '.join(self.names())}; {self._own}",
             )
         return found
+
+    @property
+    def _own(self) -> str:
+        """How to add a part, for messages."""
+        table = self.group.rpartition(".")[2].upper()
+        return f"add one of your own with {table}.register(part), or under the entry point group '{self.group}'"
 
     def parser(self) -> Callable[[Any], Any]:
         """Validator of a field that holds a part with a ``kind``: the part itself, its kind, or a mapping with a ``kind``."""
@@ -101,7 +107,7 @@ class Registry(Generic[T]):
                     return self._known(value)
             elif "kind" in value:
                 return self.find(str(value["kind"])).parse(value)  # type: ignore[attr-defined]
-            raise WrongSetting(f"a {self.noun} needs a 'kind'", f"one of {', '.join(self.names())}")
+            raise WrongSetting(f"a {self.noun} needs a 'kind'", f"one of {', '.join(self.names())}; {self._own}")
 
         return parse
 
@@ -111,7 +117,7 @@ class Registry(Generic[T]):
         if found is not None and found is not type(part):
             raise WrongSetting(
                 f"{type(part).__name__} has the kind '{part.kind}' of {found.__name__}",
-                f"give it a kind of its own, and register it under the entry point group '{self.group}'",
+                f"give it a kind of its own; {self._own}",
             )
         return part
 

@@ -11,35 +11,12 @@ default generator, which `reads` seeds from an address for the duration of a bat
 from __future__ import annotations
 
 import hashlib
-import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-
-from mho.errors import WrongSetting
-
-
-def whole(value: Any, name: str = "seed") -> int:
-    """A seed, or the number of a chip or reading, as a plain int: every integer type gives the same addresses.
-
-    Args:
-        value: An integer of Python, numpy or torch, 0 or more.
-        name: What it is called in messages.
-
-    Raises:
-        WrongSetting: A boolean, text, a fraction (1.0 too), or a negative number.
-    """
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < 0:
-        raise WrongSetting(f"{name} = {value!r}", "give a whole number, 0 or more", path=name)
-    return number
 
 
 def key(*address: int | str) -> int:

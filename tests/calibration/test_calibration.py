@@ -346,5 +346,5 @@ def test_one_value_that_is_not_finite_is_seen_by_every_method(options):
 def test_progress_ends_at_its_total():
     for options in ({}, {"method": "error"}):
         seen = []
-        mho.calibrate(_net()[1], _batches(), progress=lambda done, of, seen=seen: seen.append((done, of)), **options)
-        assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
+        mho.calibrate(_net()[1], _batches(), progress=seen.append, **options)
+        assert [step.done for step in seen] == list(range(int(seen[0].total) + 1))

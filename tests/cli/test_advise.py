@@ -8,9 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from mho.cli.advise import advise
-from mho.cli.options import share
 from mho.data import load
-from mho.errors import WrongSetting
 from mho.models import digits_cnn
 from mho.training import train
 
@@ -54,12 +52,6 @@ def test_it_measures_reports_and_resumes(weights, tmp_path):
 def test_the_remedies_are_listed():
     listed = call("x", "--data", "digits", "--remedies", "list").stdout
     assert "norm recalibration" in listed and "hardware-aware distillation" in listed
-
-
-def test_budgets_are_shares_or_percent():
-    assert share("1%") == share("1 %") == share("0.01") == 0.01
-    with pytest.raises(WrongSetting, match="--budget"):
-        share("one")
 
 
 @pytest.mark.parametrize(

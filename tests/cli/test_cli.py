@@ -108,16 +108,59 @@ def test_drift_with_recalibration_and_refresh(weights, tmp_path):
         (["drift", "digits_cnn", "--data", "digits", "--times", "1 moon"], "moon"),
         (["drift", "digits_cnn", "--data", "digits", "--set", "adc.bitz=3"], "bitz"),
         (["drift", "digits_cnn", "--data", "digits", "--set", "adc"], "--set"),
-        (["drift", "digits_cnn", "--data", "digits", "--chips", "some"], "--chips"),
+        (["drift", "digits_cnn", "--data", "digits", "--chips", "some"], "chips = 'some'"),
+        (["drift", "digits_cnn", "--data", "no_such_data", "--budget", "5"], "budget 5"),
+        (["drift", "digits_cnn", "--data", "no_such_data", "--confidence", "101%"], "confidence = 101%"),
+        (["drift", "digits_cnn", "--data", "no_such_data", "--ranges", "none"], "none: cannot read it"),
+        (["drift", "digits_cnn", "--data", "no_such_data", "--out", "/dev/null/x"], "/dev/null/x: cannot write"),
+        (["advise", "digits_cnn", "--data", "no_such_data", "--budget", "5"], "budget 5"),
+        (["advise", "digits_cnn", "--data", "no_such_data", "--holdout", "2"], "holdout = 2"),
+        (["calibrate", "digits_cnn", "--data", "no_such_data", "--budget", "5"], "budget 5"),
+        (["train", "digits_cnn", "--data", "no_such_data", "--device", "gpu"], "devices of this machine are cpu"),
+        (["train", "digits_cnn", "--data", "no_such_data", "--logger", "paper"], "paper"),
+        (["study", "run", "hwa", "--device", "gpu"], "devices of this machine are cpu"),
+        (["hardware", "check", "broken.yaml"], "broken.yaml: not valid YAML"),
         (["drift", "digits_cnn", "--data", "digits", "--weights", "none.safetensors"], "none.safetensors"),
         (["hardware", "show", "pcn"], "pcn"),
     ],
 )  # fmt: skip
 def test_mistakes_end_in_one_message(arguments, named, weights, tmp_path):
     trained = ["--weights", weights] if "digits_cnn" in arguments and "--weights" not in arguments else []
+    (tmp_path / "broken.yaml").write_text("preset: pcm\nadc: {bits: 6\n")
     done = call(*arguments, *trained, cwd=tmp_path)
     assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr
-    assert not list(Path(tmp_path).glob("**/rows.jsonl"))
+    assert "way out" in done.stderr and [path.name for path in Path(tmp_path).iterdir()] == ["broken.yaml"]
+
+
+def test_the_ranges_that_calibrate_writes_are_what_drift_takes(weights, tmp_path):
+    file, out = tmp_path / "r.safetensors", tmp_path / "run"
+    common = ["digits_cnn", "--weights", weights]
+    done = call("calibrate", *common, "--data", "digits?split=train&n=200", "--set", "adc.bits=7", "--out", str(file))
+    assert done.returncode == 0 and "signal/error, dB" in " ".join(done.stdout.split()), done.stderr
+    done = call("drift", *common, *QUICK, "--ranges", str(file), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert DriftResult.load(out).header.hardware["adc"]["bits"] == 7, "the hardware that the ranges are for"
+    from mho.calibration import load_ranges
+    from mho.data import load
+    from mho.models import resolve
+
+    hw = mho.Hardware.preset("pcm", adc__bits=7)
+    net = load_ranges(mho.to_analog(resolve("digits_cnn", weights), hw), file)
+    result = mho.drift(net, load("digits?n=200"), "1h,1y", chips=2)
+    assert [m.loss for m in result.measurements] == [m.loss for m in DriftResult.load(out).measurements]
+    other = call("drift", *common, *QUICK, "--ranges", str(file), "--hardware", "pcm", "--out", str(tmp_path / "other"))
+    assert other.returncode == 2 and "adc.bits is 8 here" in other.stderr and not (tmp_path / "other").exists()
+
+
+def test_piped_commands_say_in_lines_how_far_they_are(weights, tmp_path):
+    done = call(
+        "drift", "digits_cnn", "--weights", weights, "--data", "digits", "--chips", "100000", "--max-seconds", "6 s", "--times",
+        "1h", "--budget", "2%", "--out", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("drift: ")]
+    assert lines and all("of 100000 chips (" in line for line in lines), done.stderr
+    assert any("accuracy" in line and line.endswith(" left") for line in lines) and "2 % budget" in done.stdout
 
 
 def test_control_c_keeps_the_finished_chips(weights, tmp_path):
@@ -131,5 +174,8 @@ def test_control_c_keeps_the_finished_chips(weights, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, text = process.communicate(timeout=60)
-    assert process.returncode == 130 and "goes on from there" in text and "Traceback" not in text
+    assert process.returncode == 130 and "Traceback" not in text
+    assert (
+        "goes on from there" in text and "stopped during drift: " in text and f"kept: finished chips in {out} (" in text
+    )
     assert len(DriftResult.load(out).chips) >= 1

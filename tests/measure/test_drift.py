@@ -98,18 +98,20 @@ def test_chips_are_drawn_until_the_interval_is_reached(net, data):
     seen = []
     result = mho.drift(net, data, ["1 h", "1 year"], ci=1.5, max_chips=60, progress=seen.append)
     assert MIN_CHIPS <= len(result.chips) < 60 and result.half_width() <= 0.015
-    assert [len(k.result.chips) for k in seen] == list(range(1, len(result.chips) + 1))
-    assert seen[-1].reached and not seen[-2].reached
+    assert [step.done for step in seen] == list(range(len(result.chips) + 1))
+    assert [len(step.result.chips) for step in seen[1:]] == list(range(1, len(result.chips) + 1))
+    assert seen[-1].share == 1 and seen[-2].share < 1 and "accuracy" in seen[-1].known
+    assert all(MIN_CHIPS <= step.total <= 60 for step in seen[2:])
     short = mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=3)
     assert len(short.chips) == 3
-    assert len(mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=50, max_seconds=0.0).chips) == 1
+    assert len(mho.drift(net, data, ["1 h"], ci=1e-9, max_chips=50, max_seconds=1e-9).chips) == 1
 
 
 def test_an_interrupted_run_goes_on_where_it_was(net, data, tmp_path):
     whole = mho.drift(net, data, ["1 h", "1 y"], chips=4)
 
-    def stop(known):
-        if len(known.result.chips) == 2:
+    def stop(step):
+        if step.done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -121,6 +123,47 @@ def test_an_interrupted_run_goes_on_where_it_was(net, data, tmp_path):
     again = mho.drift(net, data, ["1 h", "1 y"], chips=6, out=tmp_path)
     assert _rows(again)[:8] == _rows(whole) and len(again.chips) == 6
     assert _rows(mho.DriftResult.load(tmp_path)) == _rows(again)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"refresh": "1 month"}, {"images": 50}, {"recalibrate": "output", "workers": 2}]
+)
+def test_runs_grow_by_ages_and_chips_as_if_all_had_been_asked_for_at_once(net, data, tmp_path, settings):
+    if "recalibrate" in settings:
+        settings = {**settings, "recalibrate": RecalibrateOutput(data, net)}
+    share = 8 if "images" in settings else 1
+    mho.drift(net, data, "1 h,1 y", chips=2 * share, out=tmp_path / "grown", **settings)
+    first = (tmp_path / "grown" / "rows.jsonl").read_bytes()
+    grown = mho.drift(net, data, ["1 h", "1 day", "1 y"], chips=3 * share, out=tmp_path / "grown", **settings)
+    whole = mho.drift(net, data, ["1 h", "1 day", "1 y"], chips=3 * share, out=tmp_path / "whole", **settings)
+    after = (tmp_path / "grown" / "rows.jsonl").read_bytes()
+    assert after.startswith(first) and len(after.splitlines()) == 9, "what was measured is not measured again"
+    assert sorted(after.splitlines()) == sorted((tmp_path / "whole" / "rows.jsonl").read_bytes().splitlines())
+    assert _rows(grown) == _rows(whole) == _rows(mho.DriftResult.load(tmp_path / "grown"))
+    fewer = mho.drift(net, data, "1 day", chips=2 * share, out=tmp_path / "grown", **settings)
+    assert (tmp_path / "grown" / "rows.jsonl").read_bytes() == after and fewer.ages_s == (86400.0,)
+    assert _rows(fewer) == [row for row in _rows(whole) if row[1] == 86400.0 and row[0] < 2 * share]
+    with pytest.raises(BadResults, match="seed was 0 and is 1"):
+        mho.drift(net, data, "1 day", chips=2 * share, seed=1, out=tmp_path / "grown", **settings)
+
+
+def test_an_interval_that_is_reached_at_some_ages_is_looked_at_again_for_others(net, data, tmp_path):
+    few = mho.drift(net, data, "1 h", ci=1.5, max_chips=60, out=tmp_path)
+    more = mho.drift(net, data, "1 h,1 year", ci=1.5, max_chips=60, out=tmp_path)
+    assert len(more.chips) >= len(few.chips) and more.half_width() <= 0.015
+    assert _rows(more) == _rows(mho.drift(net, data, "1 h,1 year", ci=1.5, max_chips=60))
+
+
+def test_data_in_another_order_or_other_batches_are_named(net, data, tmp_path):
+    mho.drift(net, data, "1 h", chips=1, out=tmp_path)
+    x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
+    for other in ([(x[order], y[order])], [(x[:7], y[:7]), (x[7:], y[7:])]):
+        with pytest.raises(BadResults, match="in another order, or in batches of another size"):
+            mho.drift(net, other, "1 h", chips=1, out=tmp_path)
+    with pytest.raises(BadResults) as caught:
+        mho.drift(net, [(x[:100], y[:100])], "1 h", chips=1, out=tmp_path)
+    assert "data.samples was" in str(caught.value) and "another order" not in str(caught.value)
 
 
 _KILLED = """

@@ -120,15 +120,51 @@ def test_cut_at_every_byte_of_the_last_chip(tmp_path: Path) -> None:
         with pytest.warns(StoreWarning, match="left out"):
             assert load(tmp_path)[2] == _chip(0)
         assert rows.stat().st_size == length
-        store = RunStore(tmp_path)
-        with pytest.warns(StoreWarning, match="removed"):
-            assert store.create_or_resume(HEADER, DIGITAL) == _chip(0)
-        assert rows.read_bytes() == kept
-    store.append(1, _chip(1))
-    assert rows.read_bytes() == whole
+        store, there = RunStore(tmp_path), whole[:length].count(b"\n") - len(AGES)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert store.create_or_resume(HEADER, DIGITAL) == _chip(0) + _chip(1)[:there]
+        assert bool(said) == (not whole[:length].endswith(b"\n")), "lines that are whole stay"
+        assert rows.read_bytes() == whole[: whole[:length].rfind(b"\n") + 1]
+        store.append(1, _chip(1)[there:])
+        assert rows.read_bytes() == whole
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load(tmp_path)[2] == _chip(0) + _chip(1)
+
+
+def test_ages_and_chips_are_added(tmp_path: Path) -> None:
+    few = dataclasses.replace(HEADER, times_s=AGES[::2])
+    store = RunStore(tmp_path)
+    assert store.create_or_resume(few, DIGITAL) == []
+    for chip in (0, 1):
+        store.append(chip, _chip(chip)[::2])
+    store = RunStore(tmp_path)
+    assert store.create_or_resume(HEADER, DIGITAL) == _chip(0)[::2] + _chip(1)[::2]
+    for chip, wrong in ((0, _chip(0)), (0, []), (0, _chip(1)[1:2]), (2, _chip(2)[::2])):
+        with pytest.raises(BadInput, match="does not continue"):
+            store.append(chip, wrong)
+    store.append(0, _chip(0)[1:2])
+    with pytest.warns(StoreWarning, match="chip 1 was cut off"):
+        assert load(tmp_path)[2] == _chip(0)
+    store.append(1, _chip(1)[1:2])
+    store.append(2, _chip(2))
+    assert load(tmp_path)[2] == _chip(0) + _chip(1) + _chip(2)
+    assert RunStore(tmp_path).create_or_resume(few, DIGITAL) == [m for c in range(3) for m in _chip(c)[::2]]
+    assert load(tmp_path)[0].times_s == AGES[::2] and load(tmp_path)[2] == [m for c in range(3) for m in _chip(c)[::2]]
+
+
+def test_a_line_that_is_missing_is_measured_again(tmp_path: Path) -> None:
+    _begun(tmp_path)
+    rows = tmp_path / "rows.jsonl"
+    lines = rows.read_bytes().splitlines(keepends=True)
+    rows.write_bytes(b"".join([lines[0], *lines[2:]]))
+    with pytest.warns(StoreWarning, match="chip 0 was cut off"):
+        assert load(tmp_path)[2] == _chip(1)
+    store = RunStore(tmp_path)
+    store.create_or_resume(HEADER, DIGITAL)
+    store.append(0, _chip(0)[1:2])
+    assert sorted(load(tmp_path)[2], key=lambda m: (m.chip, m.age_s)) == _chip(0) + _chip(1)
 
 
 def test_kill_9(tmp_path: Path) -> None:
@@ -171,8 +207,6 @@ def test_kill_9(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [
     lambda lines: [lines[0], b"{garbage", *lines[2:]],
     lambda lines: [lines[0], lines[1].replace(b'"loss":0.', b'"loss":1.'), *lines[2:]],
-    lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
-    lambda lines: [lines[0], *lines[2:]],
     lambda lines: [*lines[:3], *lines[:3]],
     lambda lines: [*lines[:5], b"\0" * 30],
     lambda lines: [b"[]", *lines[1:]],

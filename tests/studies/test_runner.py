@@ -80,7 +80,8 @@ def test_only(tmp_path):
     ("study", "options", "word"),
     [
         (Counted(), {"only": "nothing"}, "plain, tuned, run"),
-        (Counted(), {"seeds": 0}, "at least one"),
+        (Counted(), {"seeds": 0}, "at least 1"),
+        (Counted(), {"device": "gpu"}, "devices of this machine are cpu"),
         (Untrained(), {"seeds": 2}, "trains nothing"),
         (Untrained(), {"device": "cuda"}, "trains nothing"),
     ],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from mho.calibration import calibrate
 from mho.calibration.bit_errors import Converter, Errors, bit_errors, with_bits
 from mho.convert import to_analog, to_digital
 from mho.errors import WrongSetting
+from mho.given import check_mode, network, whole
 from mho.hardware import Hardware
 from mho.measure.evaluate import measure
 from mho.measure.test_data import TestData
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
+from mho.progress import Progress, telling
 from mho.statistics.intervals import check_confidence
 from mho.statistics.paired_answers import most_lost
 from mho.tasks import Named, Score
@@ -136,14 +139,14 @@ def smallest_bits(
     calibration: Iterable[Any],
     test: Iterable[Any],
     *,
-    budget: float = 0.005,
-    confidence: float = 0.95,
+    budget: float | str = 0.005,
+    confidence: float | str = 0.95,
     highest: int = 8,
     lowest: int = 2,
     per_layer: bool = True,
     task: Named | None = None,
     max_batches: int = 2,
-    progress: Callable[[BitsTried], None] | None = None,
+    progress: Progress = None,
     **ranges: Any,
 ) -> SmallestBits:
     """The fewest bits of DACs and ADCs that keep the score of converters of infinite resolution, less a budget.
@@ -170,7 +173,7 @@ def smallest_bits(
         per_layer: Look for bits by layer, too.
         task: What is scored, see `mho.drift`.
         max_batches: Batches of `calibration` looked at.
-        progress: Called with each choice that was measured.
+        progress: True for a bar, or told of each choice that was measured (`mho.progress.Step`; its `result` is it).
         ranges: Options of `calibrate`; method "error" by default.
 
     Raises:
@@ -181,7 +184,9 @@ def smallest_bits(
         >>> found = smallest_bits(model, "pcm", training_batches, test_batches)
         >>> print(found)
     """
-    _check(confidence, lowest, highest)
+    network(model, "model")
+    check_mode()
+    confidence = _check(confidence, lowest, highest)
     hw = Hardware.of(hw)
     model = to_digital(model) if any(isinstance(m, AnalogMatrix) for m in model.modules()) else model
     data, batches = (
@@ -189,7 +194,8 @@ def smallest_bits(
         [batch for batch, _ in zip(batches_of(calibration, path="calibration"), range(max_batches), strict=False)],
     )
     score = data.task.headline
-    if not score.check_budget(budget) > 0:
+    allowed = score.check_budget(budget)
+    if not allowed > 0:
         raise WrongSetting(f"budget = {budget}", "give what may be lost, more than 0", path="budget")
     options = {"method": "error", **ranges}
 
@@ -215,23 +221,24 @@ def smallest_bits(
             lost, at_most = most_lost(reference, right, level)
             means = [np.mean([b for (_, c), b in bits.items() if c == converter]) for converter in ("dac", "adc")]
             mean = float(right.mean())
-            tried = BitsTried(float(means[0]), float(means[1]), mean, lost, at_most, at_most <= budget, score)
+            tried = BitsTried(float(means[0]), float(means[1]), mean, lost, at_most, at_most <= allowed, score)
             seen.append(tried)
-            if progress is not None:
-                progress(tried)
+            known = f"DAC {tried.dac:.3g} bits, ADC {tried.adc:.3g} bits: {score.show(tried.mean, 2)}"
+            told(len(seen), known=known, result=partial(seen.__getitem__, len(seen) - 1))
             if not tried.accepted:
                 break
             accepted = bits
         return accepted, seen
 
-    alike, uniform = walk(_descent(errors, lowest, highest, together=True))
-    layered, by_layer = walk(_descent(errors, lowest, highest, together=False)) if per_layer else (None, [])
+    with telling(progress, "bits", "choices") as told:
+        alike, uniform = walk(_descent(errors, lowest, highest, together=True))
+        layered, by_layer = walk(_descent(errors, lowest, highest, together=False)) if per_layer else (None, [])
     layers: dict[str, dict[str, int]] = {}
     for (path, converter), b in (layered or {}).items():
         layers.setdefault(path, {})[f"{converter}.bits"] = b
     first = {converter: b for (_, converter), b in (alike or {}).items()}
     return SmallestBits(
-        first.get("dac"), first.get("adc"), layers, float(reference.mean()), len(reference), budget, confidence, score,
+        first.get("dac"), first.get("adc"), layers, float(reference.mean()), len(reference), allowed, confidence, score,
         tuple(uniform), tuple(by_layer),
     )  # fmt: skip
 
@@ -265,10 +272,11 @@ def _matrices(net: nn.Module) -> list[tuple[str, AnalogMatrix]]:
     return [(paths[m.path], m) for m in net.modules() if isinstance(m, AnalogMatrix)]
 
 
-def _check(confidence: float, lowest: int, highest: int) -> None:
-    check_confidence(confidence)
+def _check(confidence: float | str, lowest: int, highest: int) -> float:
+    lowest, highest = whole(lowest, "lowest"), whole(highest, "highest")
     if not 2 <= lowest <= highest <= 16:
         raise WrongSetting(f"bits from {lowest} to {highest}", "give 2 <= lowest <= highest <= 16", path="highest")
+    return check_confidence(confidence)
 
 
 def _amount(lost: float, score: Score) -> str:

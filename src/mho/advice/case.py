@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from mho.calibration import calibrate
+from mho.calibration import calibrate, load_ranges
 from mho.convert import to_analog
-from mho.errors import WrongSetting
+from mho.given import one_of
 from mho.hardware import Hardware
 from mho.measure.test_data import TestData
 from mho.tasks import Task
@@ -45,9 +45,7 @@ class Effort:
         Raises:
             WrongSetting: Unknown.
         """
-        if name not in EFFORTS:
-            raise WrongSetting(f"effort {name!r}", f"one of {', '.join(EFFORTS)}", path="effort")
-        return EFFORTS[name]
+        return EFFORTS[one_of(name, "effort", EFFORTS)]
 
 
 EFFORTS = {
@@ -128,6 +126,7 @@ class Case:
         seed: Root seed.
         effort: How much is spent.
         folder: Where trainings are kept, or None.
+        ranges: File with the converters' ranges, or None: they come from `calibration`.
     """
 
     model: nn.Module
@@ -140,6 +139,7 @@ class Case:
     seed: int
     effort: Effort
     folder: Path | None = None
+    ranges: Path | None = None
 
     @property
     def task(self) -> Task:
@@ -198,6 +198,8 @@ class Plan:
     def network(self, case: Case) -> nn.Module:
         """The network on arrays, calibrated."""
         net = to_analog(self.model, self.hardware(case), example=case.example)
+        if case.ranges is not None and not (self.ranges or self.changes or self.training):
+            return load_ranges(net, case.ranges)
         return calibrate(net, case.calibration, **self.ranges)
 
     def with_(self, *, costs: dict[str, Any] | None = None, **more: Any) -> Plan:
@@ -209,16 +211,20 @@ class Plan:
         told: dict[str, Any] = {"recalibrate": self.recalibrate} if self.recalibrate else {}
         return told if self.refresh is None else {**told, "refresh": self.refresh}
 
-    def code(self, hardware: str) -> str:
+    def code(self, hardware: str, file: Path | None = None) -> str:
         """Lines of Python that apply it to `model`, with `x` an input batch and `calibration` batches of inputs.
 
         Args:
             hardware: The hardware as an expression.
+            file: Where the converters' ranges are, see `Case`.
         """
         lines = [f"hw = {hardware}" + (f".replace(**{self.changes!r})" if self.changes else "")]
         lines += self.training
         options = "".join(f", {key}={value!r}" for key, value in self.ranges.items())
-        lines.append(f"net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration{options})")
+        if file is not None and not (self.ranges or self.changes or self.training):
+            lines.append(f"net = mho.calibration.load_ranges(mho.to_analog(model, hw, example=x), {str(file)!r})")
+        else:
+            lines.append(f"net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration{options})")
         told = f", recalibrate=[{', '.join(self.recipes)}]" if self.recipes else ""
         told += "" if self.refresh is None else f", refresh={self.refresh!r}"
         lines.append(f"result = mho.drift(net, test, times{told})")

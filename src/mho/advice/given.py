@@ -18,24 +18,26 @@ class Given:
     Attributes:
         model: MODEL.
         data: ``--data``.
-        hardware: ``--hardware``.
+        hardware: ``--hardware``, or None.
         weights: ``--weights``.
         calibration: ``--calibration``.
         train: ``--train``.
         changes: Each ``--set``.
         task: ``--task``.
         times: Ages.
+        ranges: ``--ranges``.
     """
 
     model: str
     data: str
-    hardware: str
+    hardware: str | None
     weights: str | None = None
     calibration: str | None = None
     train: str | None = None
     changes: tuple[str, ...] = ()
     task: str = "classes"
     times: tuple[str, ...] = ()
+    ranges: str | None = None
 
     def before(self) -> list[str]:
         """Lines of Python that make what a plan's code takes: ``model``, ``test``, ``calibration``, ``x``, ``times``."""
@@ -51,14 +53,25 @@ class Given:
         """The hardware as a Python expression."""
         pairs = [text.partition("=") for text in self.changes]
         changes = {key.strip(): yaml.safe_load(value) for key, _, value in pairs}
-        return f"mho.Hardware.of({self.hardware!r})" + (f".replace(**{changes!r})" if changes else "")
+        of_file = self.hardware is None and self.ranges is not None
+        named = (
+            f"mho.calibration.hardware_of({self.ranges!r})"
+            if of_file
+            else f"mho.Hardware.of({self.hardware or 'pcm'!r})"
+        )
+        return named + (f".replace(**{changes!r})" if changes else "")
 
     def shell(self, plan: Plan) -> str | None:
         """The `mho drift` that measures a plan; None for one with ranges or a training, which only Python can say."""
         if plan.ranges or plan.training:
             return None
-        words = ["mho", "drift", self.model, "--data", self.data, "--hardware", self.hardware]
-        for option, value in (("--weights", self.weights), ("--calibration", self.calibration)):
+        if plan.changes and self.hardware is None and self.ranges is not None:
+            return None  # the hardware stands in the file, whose ranges no longer fit
+        words, file = ["mho", "drift", self.model, "--data", self.data], None if plan.changes else self.ranges
+        options = {
+            "--hardware": self.hardware, "--ranges": file, "--weights": self.weights, "--calibration": self.calibration,
+        }  # fmt: skip
+        for option, value in options.items():
             words += [] if value is None else [option, value]
         words += ["--task", self.task] if self.task != "classes" else []
         for text in (*self.changes, *(f"{key}={json.dumps(value)}" for key, value in plan.changes.items())):

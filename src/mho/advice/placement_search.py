@@ -15,13 +15,13 @@ from torch import nn
 from mho.calibration import calibrate
 from mho.convert import to_analog
 from mho.errors import NeverPossible, WrongSetting
+from mho.given import whole
 from mho.hardware import Hardware
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
 from mho.measure.sensitivity_result import Rank, SensitivityResult
 from mho.measure.test_data import TestData
-from mho.rng import whole
 from mho.statistics.intervals import Interval, mean_interval
 from mho.tasks import Named
 from mho.tasks.parts import few
@@ -259,7 +259,7 @@ def best_placement(
     if len(given) != 1:
         raise WrongSetting(f"{len(given)} budgets are given", f"give one of {', '.join(budgets)}", path="digital")
     ((kind, share),) = given.items()
-    hw, test, seed = Hardware.of(hw), TestData.of(data, task=task), whole(seed)
+    hw, test, seed = Hardware.of(hw), TestData.of(data, task=task), whole(seed, "seed", least=0)
     ranges = test.batches if calibration is None else list(calibration)
     example = few(test.batches[0])
     net = calibrate(to_analog(model, hw, example=example), ranges)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from mho.advice.case import Case, Effort
+from mho.advice.asked import TIMES, Asked
+from mho.advice.case import Case
 from mho.advice.data import divide
 from mho.advice.given import Given
-from mho.advice.remedies import table
 from mho.advice.remedy import Remedy
 from mho.advice.result import Advice
 from mho.advice.trials import Trials
 from mho.errors import WrongSetting
+from mho.given import check_mode, network, whole
 from mho.hardware import Hardware
 from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
-from mho.rng import whole
-from mho.statistics.intervals import check_confidence
+from mho.progress import Progress, telling
 from mho.tasks import Named
 from mho.tasks.batches import batches_of
-from mho.units import seconds
-
-TIMES = ("1 day", "1 month", "1 year")
 
 
 def advise(
@@ -37,22 +34,23 @@ def advise(
     validation: Iterable[Any] | None = None,
     calibration: Iterable[Any] | None = None,
     train: Iterable[Any] | None = None,
-    budget: float = 0.01,
-    times: Sequence[str | float] = TIMES,
+    budget: float | str = 0.01,
+    times: str | float | Sequence[str | float] = TIMES,
     effort: str = "normal",
-    remedies: Sequence[str | Remedy] | None = None,
+    remedies: Sequence[str | Remedy] | str | None = None,
     chips: int | None = None,
-    holdout: float = 0.5,
-    confidence: float = 0.95,
+    holdout: float | str = 0.5,
+    confidence: float | str = 0.95,
     seed: int = 0,
     task: Named | None = None,
     name: str | None = None,
     out: str | Path | None = None,
     workers: int = 1,
-    max_seconds: float | None = None,
+    max_seconds: str | float | None = None,
+    ranges: str | Path | None = None,
     command: str = "",
     given: Given | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = None,
 ) -> Advice:
     """What can be done for a network that loses too much on a chip.
 
@@ -89,9 +87,11 @@ def advise(
         out: Folder for rows and trained weights; the same call goes on from what is there.
         workers: Processes, one thread each.
         max_seconds: No trial is begun when the rest of the time is needed for the confirmation.
+        ranges: File of `mho.calibration.save_ranges` (``mho calibrate``) with the converters' ranges; they serve the network
+            as it is and with remedies that change neither weights, hardware nor ranges.
         command: What was typed.
         given: The names of network, data and hardware, so that the advice can be run as it stands.
-        progress: Told what is being done.
+        progress: True for a bar, or told of each chip of each trial (`mho.progress.Step`).
 
     Raises:
         WrongSetting: Bad arguments.
@@ -102,16 +102,19 @@ def advise(
         >>> advice = advise(model, "pcm", test, calibration=images, budget=0.01)   # doctest: +SKIP
         >>> print(advice)                                                          # doctest: +SKIP
     """
-    spent, seed = Effort.of(effort), whole(seed)
-    confirmed = spent.confirmed if chips is None else chips
-    if isinstance(confirmed, bool) or not isinstance(confirmed, int) or confirmed < 2:
-        raise WrongSetting(f"chips = {chips!r}", "an interval needs two chips at least", path="chips")
-    ages = tuple(sorted({seconds(t) for t in times}))
-    if not ages:
-        raise WrongSetting("no age is asked for", "give times, as in times=['1 day', '1 year']", path="times")
-    check_confidence(confidence)
-    described, test = Hardware.of(hw), TestData.of(data, task=task)
-    test.task.headline.check_budget(budget)
+    network(model, "model")
+    check_mode()
+    for some, path in ((data, "data"), (validation, "validation"), (calibration, "calibration"), (train, "train")):
+        if some is not None or path == "data":
+            batches_of(some, path=path)
+    asked = Asked.of(
+        hw, budget=budget, times=times, effort=effort, remedies=remedies, chips=chips, holdout=holdout, out=out,
+        confidence=confidence, task=task, workers=workers, max_seconds=max_seconds, ranges=ranges, progress=progress,
+        score=data.task.headline if isinstance(data, TestData) and task is None else None,
+    )  # fmt: skip
+    spent, confirmed, ages, described, budget = asked.effort, asked.chips, asked.times_s, asked.hw, asked.budget
+    confidence, holdout, workers, max_seconds = asked.confidence, asked.holdout, asked.workers, asked.max_seconds
+    test, seed = TestData.of(data, task=task), whole(seed, "seed", least=0)
     if validation is None:
         choosing, reporting = divide(test, holdout, seed)
     else:
@@ -127,15 +130,17 @@ def advise(
         times_s=ages,
         seed=seed,
         effort=spent,
-        folder=None if out is None else Path(out),
+        folder=asked.out,
+        ranges=asked.ranges,
     )
-    trials = Trials(
-        case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-        name=name or name_of_network(model), given=given,
-        hardware=_expression(hw, described) if given is None else given.described(),
-        max_seconds=max_seconds, progress=progress or (lambda _: None),
-    )  # fmt: skip
-    baseline, tried = trials.run(table(effort, remedies))
+    with telling(progress, "advise", "trials") as told:
+        trials = Trials(
+            case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
+            name=name or name_of_network(model), given=given,
+            hardware=_expression(hw, described) if given is None else given.described(),
+            max_seconds=max_seconds, told=told,
+        )  # fmt: skip
+        baseline, tried = trials.run(asked.remedies)
     notes = _notes(case, reporting, confirmed, trials, validation is None, calibration is None)
     return Advice(
         subject=f"{name or name_of_network(model)} on '{described.label}' with {test.info.name}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from mho.errors import BadResults, MhoError, NeverPossible
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
 from mho.measure.test_data import TestData
+from mho.progress import Meter, Step
 from mho.statistics.intervals import Interval
 
 Parts = tuple[Remedy, ...]
@@ -36,17 +37,18 @@ class Trials:
         hardware: The hardware as a Python expression.
         given: What was asked for in words, or None.
         max_seconds: Time for everything.
-        progress: Told what is being done.
+        told: Told how far it is, in trials.
     """
 
     def __init__(
         self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
-        name: str, hardware: str, given: Given | None, max_seconds: float | None, progress: Callable[[str], None],
+        name: str, hardware: str, given: Given | None, max_seconds: float | None, told: Meter,
     ) -> None:  # fmt: skip
         self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
         self.confidence, self.finalists = confidence, case.effort.finalists
         self.level = 1 - (1 - confidence) / self.finalists
-        self.workers, self.name, self.hardware, self.progress, self.given = workers, name, hardware, progress, given
+        self.workers, self.name, self.hardware, self.told, self.given = workers, name, hardware, told, given
+        self.done, self.planned, self.doing = 0, 0, ""
         self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
         self.confirming = 0.0
         self.digital = [0.0, 0.0]
@@ -61,6 +63,8 @@ class Trials:
 
     def run(self, remedies: Sequence[Remedy]) -> tuple[Tried, list[Tried]]:
         """The network as it is, confirmed, and everything that was tried or not, with the reason."""
+        # As it is, every remedy alone, and the finalists with their base on fresh chips; combinations come on top.
+        self.planned = 2 + sum(c.applies(self.case) is None for c in remedies) + self.finalists
         self.base = self._screen(())
         stop, reason = bool(self.base.measured.at_chance(self.budget)), "the digital network is not better than chance"
         if not stop and self.base.met and self._confirm(()).met:
@@ -190,7 +194,7 @@ class Trials:
         return self.plans[parts]
 
     def _screen(self, parts: Parts) -> Tried:
-        self.progress(f"trying {_name(parts)}")
+        self.doing = f"trying {_name(parts)}"
         plan = self._plan(parts)  # a training takes its time once: it is no part of what confirming will take
         begun = self.elapsed()
         result = self._measure(parts, "screen", self.case.choosing, self.case.effort.screened, self.case.seed)
@@ -207,7 +211,7 @@ class Trials:
             gain=won,
             floor=self.digital[0] - self.budget,
             costs=plan.costs,
-            code=plan.code(self.hardware),
+            code=plan.code(self.hardware, self.case.ranges),
             shell=None if self.given is None else self.given.shell(plan),
         )
         return self.pool[parts]
@@ -216,7 +220,7 @@ class Trials:
         if parts in self.confirmed:
             return self.confirmed[parts]
         base = None if not parts else self._confirm(())
-        self.progress(f"confirming {_name(parts)}")
+        self.doing = f"confirming {_name(parts)}"
         begun = self.elapsed()
         result = self._measure(parts, "confirm", self.reporting, self.chips, self.case.seed + 1)
         self.confirming = max(self.confirming, self.elapsed() - begun)
@@ -233,15 +237,25 @@ class Trials:
         return self.confirmed[parts]
 
     def _measure(self, parts: Parts, stage: str, data: TestData, chips: int, seed: int) -> DriftResult:
+        self.planned = max(self.planned, self.done + 1)
+        self.told(self.done, self.planned, known=self.doing)
         plan, folder = self._plan(parts), None
         if self.case.folder is not None:
             slug = re.sub(r"[^a-z0-9]+", "-", _name(parts).lower()).strip("-")
             # The header of a run knows one hardware; the digest tells apart those that differ in single layers.
             folder = self.case.folder / stage / f"{slug}-{plan.hardware(self.case).digest()[:8]}"
-        return drift(
+        result = drift(
             plan.network(self.case), data, self.case.times_s, chips=chips, seed=seed, out=folder,
-            workers=self.workers, name=self.name, **plan.settings(),
+            workers=self.workers, name=self.name, progress=self._within, **plan.settings(),
         )  # fmt: skip
+        self.done += 1
+        self.told(self.done, max(self.planned, self.done), known=self.doing)
+        return result
+
+    def _within(self, step: Step) -> None:
+        """A trial tells how far it is."""
+        about = f"{self.doing}: {step.known}" if step.known else self.doing
+        self.told(self.done + 0.99 * (step.share or 0.0), self.planned, known=about)
 
 
 def _name(parts: Parts) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,19 +14,19 @@ from mho.calibration.ranges import Method, rules
 from mho.convert.self_test import around
 from mho.crossbar import Scheme
 from mho.errors import BadInput, WrongSetting
+from mho.given import check_mode, network, whole
 from mho.nn import AnalogMatrix
 from mho.nn.calling import call
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.progress import Meter, Progress, check_progress, telling
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, tensors_of
 from mho.tasks.parts import inputs_of
 
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
-Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
 
 
 def calibrate(
@@ -40,7 +39,7 @@ def calibrate(
     momentum: float | None = None,
     adc_method: Method | None = None,
     max_batches: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> nn.Module:
     """Set the ranges of the DACs and the ADCs of a converted network.
 
@@ -62,7 +61,7 @@ def calibrate(
         momentum: m of moving_average, in (0, 1]; None: 1/k, so that every batch counts alike.
         adc_method: Method of the ADCs where it is to be another one; options count for both where both take them.
         max_batches: Most batches looked at; None: all of them.
-        progress: Called after each step with the steps done and in all.
+        progress: True for a bar, or told of each step (`mho.progress.Step`).
 
     Returns:
         `net`.
@@ -77,26 +76,29 @@ def calibrate(
         >>> net = calibrate(net, batches, method="error")
     """
     for_dacs, for_adcs = rules(method, adc_method, quantile, sigmas, momentum)
+    network(net)
+    check_mode()
+    check_progress(progress)
     found = schemes(net, arrays(net))
     taken = take(batches, max_batches)
     inputs, outputs = Inputs(for_dacs, for_adcs), Outputs(for_adcs)
     passes = [any(map(inputs.wanted, found.values()))]
     passes += [for_adcs.method != "error" and any(map(outputs.wanted, found.values()))]
-    count = _Count(progress, len(taken) * sum(passes) + 2 * len(found))
-    with torch.no_grad(), evaluating(net):
+    with telling(progress, "ranges", "steps") as told, torch.no_grad(), evaluating(net):
+        count = _Count(told, len(taken) * sum(passes) + 2 * len(found))
         if passes[0]:
             _watch(net, taken, found, inputs, count)
         for matrix, scheme in found.items():
             if scheme.needs_input_range and inputs.reached(matrix):
                 _set(matrix, "input_range", inputs.input_range(matrix))
-            count()
+            count(matrix.path)
         if passes[1]:
             _watch(net, taken, found, outputs, count)
         for matrix, scheme in found.items():
             seen = outputs if passes[1] else inputs
             if scheme.needs_adc_range and seen.reached(matrix):
                 _set(matrix, "adc_range", seen.adc_range(matrix))
-            count()
+            count(matrix.path)
     return net
 
 
@@ -131,9 +133,13 @@ def take(batches: Iterable[Any], most: int | None = None) -> list[Any]:
         BadInput: There is none, one is a single sample, a value is not finite, or all are zero.
         WrongSetting: `most` asks for none.
     """
-    if most is not None and most < 1:
-        raise WrongSetting(f"max_batches = {most}", "look at one batch at least; None: at all", path="max_batches")
+    if most is not None:
+        whole(most, "max_batches", remedy="look at one batch at least; None: at all")
     taken, items, zero = list(islice(batches_of(batches, path="batches"), most)), 0, True
+    for i, batch in enumerate(taken):
+        if not any(True for _ in tensors_of(inputs_of(batch))):
+            held = type(batch).__name__
+            raise BadInput(f"batch {i} is a {held} without a tensor", "give batches of inputs", path="batches")
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
     for i, batch in enumerate(taken):
@@ -154,38 +160,18 @@ def ranges_of(net: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in net.state_dict().items() if name in names}
 
 
-def save_ranges(net: nn.Module, path: str | Path) -> Path:
-    """Write the ranges to a safetensors file; ``net.load_state_dict(load_file(path), strict=False)`` sets them again.
-
-    Raises:
-        WrongSetting: No range is set.
-        BadInput: The file cannot be written.
-    """
-    found, file = ranges_of(net), Path(path)
-    if not found:
-        raise WrongSetting("no range is set", "call mho.calibrate(net, batches) first")
-    from safetensors.torch import save_file
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.detach().cpu().contiguous() for name, value in found.items()}, file)
-    except OSError as error:
-        raise BadInput(f"cannot write it ({error})", "choose another path", path=str(file)) from None
-    return file
-
-
 def _has(module: nn.Module, name: str) -> bool:
     return isinstance(module, AnalogMatrix) and getattr(module, name) is not None
 
 
 class _Count:
-    def __init__(self, progress: Progress | None, steps: int) -> None:
-        self.progress, self.done, self.steps = progress, 0, steps
+    def __init__(self, told: Meter, steps: int) -> None:
+        self.told, self.done, self.steps = told, 0, steps
+        told(0, steps)
 
-    def __call__(self) -> None:
+    def __call__(self, path: str = "") -> None:
         self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.steps)
+        self.told(self.done, self.steps, known=path)
 
 
 def _watch(

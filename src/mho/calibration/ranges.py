@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from mho.errors import WrongSetting
+from mho.given import number
+from mho.units import share
 
 Method = Literal["max", "quantile", "moving_average", "std", "error"]
 
@@ -68,9 +70,7 @@ class Rule:
         return _quantile([part for batch in batches for part in values.sizes(batch)], 1.0)
 
 
-def rules(
-    method: Method, adc_method: Method | None, quantile: float | None, sigmas: float | None, momentum: float | None
-) -> tuple[Rule, Rule]:
+def rules(method: Method, adc_method: Method | None, quantile: Any, sigmas: Any, momentum: Any) -> tuple[Rule, Rule]:
     """The rules of the DACs and of the ADCs; an option counts for each of the two methods that takes it.
 
     Raises:
@@ -80,6 +80,9 @@ def rules(
     for name in methods:
         if name not in get_args(Method):
             raise WrongSetting(f"unknown method {name!r}", f"one of {', '.join(get_args(Method))}", path="method")
+    quantile = None if quantile is None else share(quantile, "quantile")
+    sigmas = None if sigmas is None else number(sigmas, "sigmas", "3 is a usual choice")
+    momentum = None if momentum is None else share(momentum, "momentum")
     options = {"quantile": quantile, "sigmas": sigmas, "momentum": momentum}
     for option, value in options.items():
         if value is not None and not any(option in _TAKES[name] for name in methods):

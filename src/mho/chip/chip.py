@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from mho.chip.arrays import Arrays, program_arrays
 from mho.errors import WrongSetting
+from mho.given import network, whole
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
-from mho.rng import Stream, whole
+from mho.rng import Stream
 from mho.units import seconds
 
 
@@ -51,7 +52,7 @@ class Chip:
         Raises:
             WrongSetting: A time before programming, or not a time.
         """
-        t_s, read = seconds(time), whole(read, "read")
+        t_s, read = seconds(time, "time"), whole(read, "read", least=0)
         net = self._copy(self._net)
         own: dict[int, nn.Parameter] = {}
         for path, view in _matrices(net):
@@ -90,7 +91,9 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
         WrongSetting: `net` was not converted, or is itself a chip's network; a seed or number that is no whole number.
         BadInput: Weights that cannot be programmed.
     """
-    seed, chip, cycle = whole(seed), whole(chip, "chip"), whole(cycle, "cycle")
+    network(net)
+    seed, chip = whole(seed, "seed", least=0), whole(chip, "chip", least=0)
+    cycle = whole(cycle, "cycle", least=0, remedy="a whole number; 0 is the first programming")
     arrays: dict[str, Arrays] = {}
     first = Stream(("chip", seed, chip))
     root = first if cycle == 0 else first / "cycle" / cycle

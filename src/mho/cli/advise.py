@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import DATA, TASK, described, share, trained
+from mho.cli.interruption import command, keeps
+from mho.cli.options import DATA, RANGES, TASK, described, trained
 
 
 def advise(
@@ -20,7 +19,7 @@ def advise(
         ),
     ],
     data: Annotated[str, typer.Option("--data", help=f"Test data. {DATA}")],
-    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+    hardware: Annotated[str | None, typer.Option("--hardware", help="A preset or a YAML file; default: pcm.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
     budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",
     times: Annotated[str, typer.Option("--times", help="Ages at which it is to be kept.")] = "1d,1mo,1y",
@@ -38,11 +37,12 @@ def advise(
         typer.Option("--remedies", help="Names of those to try, separated by semicolons; 'list' shows them."),
     ] = None,
     chips: Annotated[int | None, typer.Option("--chips", help="Fresh chips to confirm on.")] = None,
-    holdout: Annotated[float, typer.Option("--holdout", help="Share of --data that is reported on.")] = 0.5,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of the finalists' intervals together.")] = 0.95,
+    holdout: Annotated[str, typer.Option("--holdout", help="Share of --data that is reported on: 50% or 0.5.")] = "50%",
+    confidence: Annotated[str, typer.Option("--confidence", help="Of the finalists' intervals together.")] = "95%",
     max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", help="Begin nothing that leaves no time to confirm.")
+        str | None, typer.Option("--max-seconds", help="Begin nothing that leaves no time to confirm: 10min, or 600s.")
     ] = None,
+    ranges: Annotated[Path | None, typer.Option("--ranges", help=RANGES)] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
     ] = None,
@@ -56,6 +56,7 @@ def advise(
     """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
     from rich.console import Console
 
+    from mho.advice.asked import Asked
     from mho.advice.given import Given
     from mho.advice.remedies import REMEDIES
     from mho.advice.search import advise as search
@@ -66,26 +67,27 @@ def advise(
         for known in REMEDIES.names():
             console.print(known, markup=False, highlight=False)
         return
-    hw = described(hardware, changes)
+    hw = described(hardware, changes, ranges)
+    settings: dict[str, Any] = {
+        "budget": budget, "times": times, "effort": effort, "remedies": remedies, "chips": chips, "holdout": holdout,
+        "confidence": confidence, "task": task, "out": out, "workers": workers, "max_seconds": max_seconds, "ranges": ranges,
+    }  # fmt: skip
+    Asked.of(hw, **settings)  # before the network and the data are loaded
     network = trained(model, weights)
     test = load(data)
     told: dict[str, Any] = {
         key: None if value is None else load(value)
         for key, value in (("calibration", calibration), ("validation", validation), ("train", train))
     }
-    status = Console(stderr=True)
-    ages = tuple(part.strip() for part in times.split(",") if part.strip())
+    keeps("finished measurements and trainings", out)
     given = Given(
         model, data, hardware, weights=weights, calibration=calibration, train=train, changes=tuple(changes or ()),
-        task=task, times=ages,
+        task=task, times=tuple(part.strip() for part in times.split(",") if part.strip()),
+        ranges=None if ranges is None else str(ranges),
     )  # fmt: skip
     advice = search(
-        network.eval(), hw, test, **told,
-        budget=share(budget), times=ages, given=given, effort=effort,
-        remedies=None if remedies is None else [n.strip() for n in remedies.split(";") if n.strip()],
-        chips=chips, holdout=holdout, confidence=confidence, seed=seed, task=task, name=model, out=out,
-        workers=workers, max_seconds=max_seconds, command=shlex.join(["mho", *sys.argv[1:]]),
-        progress=lambda text: status.print(text, markup=False, highlight=False, soft_wrap=True),
+        network.eval(), hw, test, **told, **settings,
+        seed=seed, name=model, given=given, command=command(), progress=True,
     )  # fmt: skip
     console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
     if advice.recommended is not None:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from mho.cli import advise, calibrate, compare, data, demo, drift, hardware, info, study, terminal, train
+from mho.cli.interruption import message
 from mho.errors import MhoError
 
 _INTERRUPTED = 130
@@ -59,13 +60,11 @@ def main() -> None:
     except MhoError as error:
         where = f"{error.path}: " if error.path else ""
         console.print("[bold red]error[/bold red]", end=" ")
-        console.print(f"{where}{error.problem}", markup=False, highlight=False)
+        console.print(f"{where}{error.problem}", markup=False, highlight=False, soft_wrap=True)
         console.print("[bold]way out[/bold]", end=" ")
-        console.print(error.remedy, markup=False, highlight=False)
+        console.print(error.remedy, markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            console.print(
-                "\nstopped; finished chips are kept where --out was given, and the same command goes on from there"
-            )
+            console.print(f"\n{message()}", markup=False, highlight=False, soft_wrap=True)
         raise

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +12,6 @@ from mho.cli.options import DATA, TASK
 from mho.errors import WrongSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.table import Table
 
     from mho.calibration.range_report import LayerRanges
@@ -43,7 +40,7 @@ def calibrate(
         str | None, typer.Option("--adc-method", help="Method of the ADCs; default: --method.")
     ] = None,
     quantile: Annotated[
-        float | None, typer.Option("--quantile", help="Share of the values covered; default 1.")
+        str | None, typer.Option("--quantile", help="Share of the values covered: 99.9% or 0.999; default 1.")
     ] = None,
     sigmas: Annotated[
         float | None, typer.Option("--sigmas", help="Standard deviations; std takes 3 by default.")
@@ -64,7 +61,7 @@ def calibrate(
     budget: Annotated[
         str, typer.Option("--budget", help="What --bits may lose: of an accuracy as 0.5% or 0.005.")
     ] = "0.5%",
-    confidence: Annotated[float, typer.Option("--confidence", help="Of what --bits finds.")] = 0.95,
+    confidence: Annotated[str, typer.Option("--confidence", help="Of what --bits finds: 95% or 0.95.")] = "95%",
     highest: Annotated[int, typer.Option("--highest", help="Bits that --bits starts from.")] = 8,
     per_layer: Annotated[bool, typer.Option(help="Let --bits look by layer, too.")] = True,
     task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
@@ -72,44 +69,48 @@ def calibrate(
 ) -> None:
     """Set the ranges of the converters from data, show what they clip and cost, and write them to a file.
 
-    net.load_state_dict(safetensors.torch.load_file(FILE), strict=False) sets them again.
+    'mho drift', 'mho advise' and 'mho train' take it: --ranges FILE; in Python, mho.calibration.load_ranges(net, FILE).
     """
     from rich.console import Console
 
     import mho
     from mho.calibration import ranges_of, save_ranges
     from mho.calibration.range_report import range_report
-    from mho.cli.options import described, share, trained
+    from mho.calibration.ranges import rules as check_options
+    from mho.cli.options import described, trained
     from mho.data import load
+    from mho.statistics.intervals import check_confidence
+    from mho.store.files import writable
+    from mho.tasks import Task
     from mho.tasks.parts import few
+    from mho.units import share
 
-    allowed = share(budget)
+    options: dict[str, Any] = {
+        "method": method, "adc_method": adc_method, "quantile": None if quantile is None else share(quantile, "quantile"),
+        "sigmas": sigmas, "momentum": momentum,
+    }  # fmt: skip
     if bits and test is None:
         raise WrongSetting("--bits measures accuracy", "give --test DATA, other than --data", path="--test")
+    scored, level = Task.of(task), check_confidence(confidence)
+    allowed = scored.headline.check_budget(budget)
+    check_options(**options)
     hw = described(hardware, changes)
+    writable(out.parent)
     network, given = trained(model, weights), load(data)
     measured = None if test is None else load(test)
-    options: dict[str, Any] = {
-        "method": method, "adc_method": adc_method, "quantile": quantile, "sigmas": sigmas, "momentum": momentum,
-    }  # fmt: skip
     console, found = Console(), None
     net = mho.to_analog(network, hw, example=few(next(iter(given))))
     if bits:
         from mho.advice.bits import smallest_bits
 
-        with _bar("bits") as show:
-            found = smallest_bits(
-                network, hw, given, measured or (), budget=allowed, confidence=confidence, highest=highest,
-                per_layer=per_layer, task=task, max_batches=batches, **options,
-                progress=lambda tried: show(
-                    None, None, f"DAC {tried.dac:.3g} bits, ADC {tried.adc:.3g} bits: {tried.score.show(tried.mean, 2)}"
-                ),
-            )  # fmt: skip
+        found = smallest_bits(
+            network, hw, given, measured or (), budget=allowed, confidence=level, highest=highest,
+            per_layer=per_layer, task=scored, max_batches=batches, progress=True, **options,
+        )  # fmt: skip
         console.print(str(found), markup=False, highlight=False, soft_wrap=True)
         if found.dac is not None or found.layers:
             found.apply(net)
-    with _bar("ranges") as show:
-        mho.calibrate(net, given, max_batches=batches, progress=show, **options)
+    mho.calibrate(net, given, max_batches=batches, progress=True, **options)
     if ranges_of(net):
         console.print(_table(range_report(net, given)))
         console.print(f"ranges: {save_ranges(net, out)}", markup=False, highlight=False, soft_wrap=True)
@@ -128,8 +129,8 @@ def calibrate(
 def _table(rows: Sequence[LayerRanges]) -> Table:
     from rich.table import Table
 
-    table = Table(caption="error: signal over error at the layer's output, for ideal cells")
-    for name in ("matrix", "DAC range", "inputs clipped", "ADC ranges", "outputs clipped", "error [dB]"):
+    table = Table(caption="signal/error: at the layer's output, for ideal cells; more is better")
+    for name in ("matrix", "DAC range", "inputs clipped", "ADC ranges", "outputs clipped", "signal/error, dB"):
         table.add_column(name, justify="left" if name == "matrix" else "right", no_wrap=name == "matrix")
     for row in rows:
         ends = sorted({f"{r:.4g}": r for r in row.adc_ranges}.items(), key=lambda pair: pair[1])
@@ -139,20 +140,3 @@ def _table(rows: Sequence[LayerRanges]) -> Table:
             row.path, reach, f"{row.inputs_clipped:.3%}", bounds, f"{row.outputs_clipped:.3%}", f"{row.decibels:.1f}"
         )
     return table
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[..., None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=16), TimeElapsedColumn(), TextColumn("{task.fields[known]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None, known="")
-
-        def show(done: int | None, steps: int | None, known: str = "") -> None:
-            bar.update(task, completed=done, total=steps, known=known)
-
-        yield show

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from mho.cli.options import share
-
 
 def compare(
     runs: Annotated[
@@ -30,9 +28,8 @@ def compare(
 
     import mho
 
-    limit = share(budget)
     found = mho.compare(*runs, names=names, confidence=confidence, command=shlex.join(["mho", *sys.argv[1:]]))
-    found.score.check_budget(limit)
+    limit = found.score.check_budget(budget)
     console = Console()
     console.print(str(found), markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {mho.report(found, out, budget=limit)}", markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,6 @@ def demo(
     from rich.console import Console
 
     import mho
-    from mho.cli.progress import drift_bar
     from mho.data import load
     from mho.models import digits_cnn
     from mho.training import train
@@ -36,10 +35,9 @@ def demo(
     net = mho.to_analog(model, hardware, example=test.inputs[:2])
     mho.calibrate(net, training)
     console.print(str(net.placement), markup=False, highlight=False, soft_wrap=True)
-    with drift_bar() as progress:
-        result = mho.drift(
-            net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], ci=0.25, max_chips=40, seed=seed, out=out,
-            name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=progress,
-        )  # fmt: skip
+    result = mho.drift(
+        net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], ci=0.25, max_chips=40, seed=seed, out=out,
+        name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=True,
+    )  # fmt: skip
     console.print(str(result), markup=False, highlight=False)
     console.print(f"open {mho.report(result, out, budget=0.01)}", markup=False)

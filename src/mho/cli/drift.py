@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import DATA, TASK, described, trained, whole
+from mho.cli.interruption import command, keeps
+from mho.cli.options import DATA, RANGES, TASK, described, number_or_word, trained
 
 
 def drift(
@@ -20,7 +19,7 @@ def drift(
         ),
     ],
     data: Annotated[str, typer.Option("--data", help=f"Test data. {DATA}")],
-    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+    hardware: Annotated[str | None, typer.Option("--hardware", help="A preset or a YAML file; default: pcm.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="safetensors, or a weights_only checkpoint.")] = None,
     times: Annotated[str, typer.Option("--times", help="Ages, separated by commas.")] = "1h,1d,1mo,6mo,1y",
     chips: Annotated[str, typer.Option("--chips", help="A number, or 'auto'.")] = "auto",
@@ -38,12 +37,16 @@ def drift(
         ),
     ] = None,
     max_chips: Annotated[int, typer.Option("--max-chips", help="Most chips of an automatic run.")] = 100,
-    confidence: Annotated[float, typer.Option("--confidence", help="Of every interval.")] = 0.95,
-    budget: Annotated[float, typer.Option("--budget", help="What may be lost: of an accuracy as a fraction.")] = 0.01,
+    confidence: Annotated[str, typer.Option("--confidence", help="Of every interval: 95% or 0.95.")] = "95%",
+    max_seconds: Annotated[
+        str | None, typer.Option("--max-seconds", help="No chip is begun after this time: 10min, or 600s.")
+    ] = None,
+    budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",
     calibration: Annotated[
         str | None,
         typer.Option("--calibration", help="Data for ranges and --recalibrate (labels unused); default: --data."),
     ] = None,
+    ranges: Annotated[Path | None, typer.Option("--ranges", help=RANGES)] = None,
     recalibrate: Annotated[
         list[str] | None,
         typer.Option("--recalibrate", help="norms, affine, output or threshold on the aged chip; may be repeated."),
@@ -65,29 +68,34 @@ def drift(
     from rich.console import Console
 
     import mho
-    from mho.cli.progress import drift_bar
+    from mho.calibration import load_ranges
     from mho.data import load
+    from mho.measure import Asked
     from mho.recalibration import RECALIBRATIONS
     from mho.tasks.parts import few
 
-    hw = described(hardware, changes)
+    settings: dict[str, Any] = {
+        "times": times, "chips": number_or_word(chips), "images": number_or_word(images), "ci": ci, "max_chips": max_chips,
+        "max_seconds": max_seconds, "confidence": confidence, "refresh": refresh, "workers": workers, "task": task, "out": out,
+    }  # fmt: skip
+    hw = described(hardware, changes, ranges)
+    kinds = [RECALIBRATIONS.find(kind) for kind in recalibrate or []]
+    Asked.of(**settings, budget=budget)  # before the network and the data are loaded
     network = trained(model, weights)
     test = load(data)
-    ranges = test if calibration is None else load(calibration)
-    net = mho.to_analog(network, hw, example=few(next(iter(ranges))))
-    mho.calibrate(net, ranges)
-    recalibrations = [RECALIBRATIONS.find(kind).of(ranges, net) for kind in recalibrate or []]
-    with drift_bar() as progress:
-        result = mho.drift(
-            net, test, [part for part in times.split(",") if part.strip()],
-            chips="auto" if chips == "auto" else whole(chips, "--chips"),
-            images=images if images in ("all", "auto") else whole(images, "--images"),  # type: ignore[arg-type]
-            ci=ci, max_chips=max_chips, confidence=confidence, seed=seed, out=out, workers=workers,
-            task=task, name=model, recalibrate=recalibrations, refresh=refresh,
-            command=shlex.join(["mho", *sys.argv[1:]]), progress=progress,
-        )  # fmt: skip
+    inputs = test if calibration is None else load(calibration)
+    keeps("finished chips", out)
+    net = mho.to_analog(network, hw, example=few(next(iter(inputs))))
+    if ranges is None:
+        mho.calibrate(net, inputs, progress=True)
+    else:
+        load_ranges(net, ranges)
+    result = mho.drift(
+        net, test, **settings, seed=seed, name=model, recalibrate=[kind.of(inputs, net) for kind in kinds],
+        command=command(), progress=True,
+    )  # fmt: skip
     console = Console()
-    console.print(str(result), markup=False, highlight=False)
+    console.print(str(result), markup=False, highlight=False, soft_wrap=True)
     if result.shared:
         console.print(f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False)
     else:

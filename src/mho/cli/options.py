@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from mho.errors import WrongSetting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from mho.hardware import Hardware
@@ -21,11 +23,20 @@ TASK = "What is scored: classes, probability, logit, tokens or regression."
 """Help of ``--task``; the names are those of `mho.tasks.TASKS`."""
 
 
-def described(hardware: str, changes: list[str] | None) -> Hardware:
-    """A preset or YAML file with the changes of ``--set``."""
+RANGES = "The converters' ranges, a file of 'mho calibrate'; without --hardware, also the hardware that they are for."
+"""Help of ``--ranges``."""
+
+
+def described(hardware: str | None, changes: list[str] | None, ranges: Path | None = None) -> Hardware:
+    """A preset or YAML file with the changes of ``--set``; by default the hardware of a file of ranges, else `pcm`."""
     from mho.hardware import Hardware
 
-    hw = Hardware.of(hardware)
+    if hardware is None and ranges is not None:
+        from mho.calibration import hardware_of
+
+        hw = hardware_of(ranges)
+    else:
+        hw = Hardware.of(hardware or "pcm")
     return hw.replace(**dict(change(text) for text in changes)) if changes else hw
 
 
@@ -60,28 +71,6 @@ def change(text: str) -> tuple[str, Any]:
     return key.strip(), yaml.safe_load(value)
 
 
-def whole(text: str, option: str) -> int:
-    """A whole number.
-
-    Raises:
-        WrongSetting: It is none.
-    """
-    try:
-        return int(text)
-    except ValueError:
-        raise WrongSetting(
-            f"{option} {text!r}", "give a whole number, or a word that --help names", path=option
-        ) from None
-
-
-def share(text: str) -> float:
-    """'1%', '1 %' or '0.01' as a share.
-
-    Raises:
-        WrongSetting: It is none.
-    """
-    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        return float(number) / 100 if percent else float(number)
-    except ValueError:
-        raise WrongSetting(f"--budget {text!r} is no share", "write it as 1% or 0.01", path="--budget") from None
+def number_or_word(text: str) -> int | str:
+    """A whole number, or the word itself where it is none: the library knows which words there are."""
+    return int(text) if text.strip().lstrip("+-").isdigit() else text

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mho.cli.interruption import keeps
+
 app = typer.Typer(
     help="The studies: list them, measure their arms, or draw what is stored of them.", no_args_is_help=True
 )
@@ -46,19 +48,17 @@ def run(
     device: Annotated[str, typer.Option("--device", help="Where to train.")] = "cpu",
 ) -> None:
     """Measure what is missing of a study, then draw it; killed, the same command goes on."""
-    from rich.console import Console
-
     from mho.errors import WrongSetting
     from mho.studies import SCALES, STUDIES
     from mho.studies import runner as studies
 
     if scale not in SCALES:
         raise WrongSetting(f"unknown scale '{scale}'", f"one of {', '.join(SCALES)}", path="--scale")
-    study, console = STUDIES.find(name)(), Console()
-    folder = out or Path("studies") / (name if scale == "cpu" else f"{name}-{scale}")
+    study = STUDIES.find(name)()
+    keeps("finished arms and chips", folder := out or Path("studies") / (name if scale == "cpu" else f"{name}-{scale}"))
     studies.run(
         study, folder, scale, only=only, seeds=seeds, workers=workers, device=device,  # type: ignore[arg-type]
-        progress=lambda text: console.print(text, markup=False, highlight=False),
+        progress=True,
     )  # fmt: skip
     _draw(study, folder)
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mho.cli.options import DATA, TASK, described
+from mho.cli.interruption import keeps
+from mho.cli.options import DATA, RANGES, TASK, described
 from mho.errors import WrongSetting
 
 WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
@@ -20,7 +21,8 @@ def train(
     ],
     data: Annotated[str, typer.Option("--data", help=f"Training data. {DATA}")],
     val: Annotated[str | None, typer.Option("--val", help="Data to measure on after every epoch.")] = None,
-    hardware: Annotated[str, typer.Option("--hardware", help="A preset or a YAML file.")] = "pcm",
+    hardware: Annotated[str | None, typer.Option("--hardware", help="A preset or a YAML file; default: pcm.")] = None,
+    ranges: Annotated[Path | None, typer.Option("--ranges", help=RANGES)] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", help="To begin with; without them say --pretrain.")
     ] = None,
@@ -33,10 +35,10 @@ def train(
     schedule: Annotated[str, typer.Option("--schedule", help="cosine, constant or onecycle.")] = "cosine",
     weight_decay: Annotated[float, typer.Option("--weight-decay", help="As the optimiser has it.")] = 0.0,
     noise: Annotated[
-        float, typer.Option("--noise", help="Sigma of the noise on weights, as a share of a layer's largest; 0: none.")
-    ] = 0.04,
+        str, typer.Option("--noise", help="Sigma of the noise on weights, as a share of a layer's largest; 0: none.")
+    ] = "4%",
     distil: Annotated[
-        float | None, typer.Option("--distil", help="Share of the digital network's answers in the loss, 0 to 1.")
+        str | None, typer.Option("--distil", help="Share of the digital network's answers in the loss: 90% or 0.9.")
     ] = None,
     temperature: Annotated[float, typer.Option("--temperature", help="Of --distil.")] = 4.0,
     augment: Annotated[bool, typer.Option("--augment", help="Random crops and flips of images.")] = False,
@@ -52,7 +54,7 @@ def train(
         list[str] | None, typer.Option("--logger", help="csv, tensorboard, wandb or mlflow; may be repeated.")
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", help="Stop then; the same command goes on.")
+        str | None, typer.Option("--max-seconds", help="Stop then (10min, or 600s); the same command goes on.")
     ] = None,
     task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
     seed: Annotated[int, typer.Option("--seed", help="Root seed.")] = 0,
@@ -63,17 +65,27 @@ def train(
     from rich.console import Console
 
     import mho
+    from mho.calibration import load_ranges
     from mho.data import load
     from mho.data.augment import crop_and_flip
+    from mho.given import device as known_device
     from mho.measure.evaluate import measure
     from mho.measure.test_data import TestData
     from mho.models import FACTORIES, resolve
     from mho.rng import reads
+    from mho.store.files import writable
     from mho.tasks import Task
     from mho.tasks.parts import few
     from mho.training.loop import fit
+    from mho.training.loop.loss import check_distillation
+    from mho.training.loop.settings import Settings
+    from mho.units import share
 
-    scored = Task.of(task)
+    scored, recipe, place = Task.of(task), _recipe(share(noise, "--noise")), known_device(device, "--device")
+    share_of_teacher = None if distil is None else (temperature, share(distil, "--distil"))
+    if ranges is not None and pretrain:
+        remedy = "pretrain first, calibrate its weights, and train with --weights and --ranges"
+        raise WrongSetting("--ranges of a network that is still to be pretrained", remedy, path="--ranges")
     if weights is None and not pretrain and model.partition("?")[0] in FACTORIES:
         raise WrongSetting(
             f"'{model}' without weights is a random network, whose values say nothing about the converters' ranges",
@@ -82,30 +94,37 @@ def train(
         )
     if pretrain < 0:
         raise WrongSetting(f"--pretrain {pretrain}", "give 0 or more epochs", path="--pretrain")
-    hw = described(hardware, changes)
-    recipe = _recipe(noise)
+    hw = described(hardware, changes, ranges)
+    common: dict[str, Any] = {
+        "batch": batch, "accumulate": accumulate, "optimizer": optimizer, "lr": lr, "schedule": schedule,
+        "weight_decay": weight_decay, "precision": precision, "augment": crop_and_flip if augment else None,
+        "task": scored, "max_seconds": max_seconds, "loggers": loggers or (), "resume": resume,
+    }  # fmt: skip
+    Settings.of(epochs=epochs, early_stop=early_stop, val=val, hwa=recipe, out=out, **common)
+    check_distillation(share_of_teacher)
+    writable(out)  # all this before the network and the data are loaded
+    keeps("the last checkpoints", out)
     with reads("train", "weights", seed):
         network = resolve(model, weights)
     samples, test = load(data), None if val is None else load(val)
     console = Console()
-    common: dict[str, Any] = {
-        "batch": batch, "accumulate": accumulate, "optimizer": optimizer, "lr": lr, "schedule": schedule,
-        "weight_decay": weight_decay, "val": test, "precision": precision, "augment": crop_and_flip if augment else None,
-        "task": scored, "seed": seed, "max_seconds": max_seconds, "loggers": loggers or (), "resume": resume,
-    }  # fmt: skip
+    common |= {"val": test, "seed": seed}
     if pretrain:
-        digital = fit(network.to(device), samples, epochs=pretrain, out=out / "digital", **common)
+        digital = fit(network.to(place), samples, epochs=pretrain, out=out / "digital", **common)
         console.print(f"digital: {digital.steps} steps: {digital.stopped}", markup=False, highlight=False)
         if digital.stopped == "out of time":
             return
     net = mho.to_analog(network.cpu(), hw, example=few(next(iter(samples))))
-    mho.calibrate(net, samples)
-    network, net = network.to(device), net.to(device)
+    if ranges is None:
+        mho.calibrate(net, samples, progress=True)
+    else:
+        load_ranges(net, ranges)
+    network, net = network.to(place), net.to(place)
 
     def show(when: str, digital: Any) -> None:
         if test is None:
             return
-        held = TestData.of([(x.to(device), y.to(device)) for x, y in test], task=scored)
+        held = TestData.of([(x.to(place), y.to(place)) for x, y in test], task=scored)
         found = [measure(one, held, chip=-1, age_s=0.0, address=("accuracy", 0)).mean for one in (digital, net)]
         first, second = (scored.headline.show(scored.headline.worth(mean), 2) for mean in found)
         console.print(f"{when}: digital {first}, analog {second}", markup=False, highlight=False)
@@ -113,7 +132,7 @@ def train(
     show("before", network)
     result = fit(
         net, samples, epochs=epochs, hwa=recipe, teacher=None if distil is None else copy.deepcopy(network),
-        distillation=None if distil is None else (temperature, distil), early_stop=early_stop, out=out, **common,
+        distillation=share_of_teacher, early_stop=early_stop, out=out, **common,
     )  # fmt: skip
     show("after", mho.to_digital(net))
     last = f", loss {result.history[-1]['loss']:.4g}" if result.history else ""

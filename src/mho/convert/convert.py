@@ -15,7 +15,9 @@ from mho.convert.placement import place
 from mho.convert.reading import Seen
 from mho.convert.rules import CHOSEN, NO_MATRIX, decide
 from mho.convert.self_test import check_encoding, self_test
+from mho.convert.weights import check_weights
 from mho.errors import MhoError, NeverPossible, UseInstead, WrongSetting
+from mho.given import check_mode, network
 from mho.hardware import Hardware
 from mho.hardware.description import covers
 from mho.nn import AnalogLayer
@@ -45,11 +47,15 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
         NotYet: A layer cannot be mapped; the message has its path and the ways out.
         UseInstead: A module has no shape yet, cannot be copied, or computes its weight from other parameters.
         NeverPossible: Nothing in the model can be mapped.
+        BadInput: Weights that are not finite, or not there.
         WrongSetting: A pattern in ``hw.digital`` matches nothing; an encoding that does not give weights back.
     """
+    network(model, "model")
     hw = Hardware.of(hw)
     if any(isinstance(module, AnalogLayer) for module in model.modules()):
         raise WrongSetting("this network is converted already", "give the digital one: mho.to_digital(net)")
+    check_mode()
+    check_weights(model)
     check_encoding(hw)
     example = dict(example) if isinstance(example, Mapping) else example
     given = None if example is None else example if isinstance(example, tuple) else (example,)
@@ -80,6 +86,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
 
 def to_digital(net: nn.Module) -> nn.Module:
     """The digital network again, with the weights as they are now. `net` is not touched."""
+    network(net)
     if any(getattr(matrix.source, "folded", False) for matrix in matrices(net)):
         raise WrongSetting("norms of this network are folded into its arrays", "give the network that was not fused")
     net = copy.deepcopy(net)

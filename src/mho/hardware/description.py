@@ -156,6 +156,15 @@ class Hardware(Spec):
         """A `Hardware` from itself, the name of a preset, or a YAML file."""
         if isinstance(source, Hardware):
             return source
+        if isinstance(source, dict):
+            raise WrongSetting("the hardware is a dict", "read it with mho.Hardware.parse(...)", path="hw")
+        if not isinstance(source, (str, Path)):
+            known = ", ".join(cls.presets())
+            raise WrongSetting(
+                f"the hardware is a {type(source).__name__}",
+                f"give one of {known}, a YAML file, or a Hardware",
+                path="hw",
+            )
         if str(source) in cls.presets():
             return cls.preset(str(source))
         if Path(source).suffix in {".yaml", ".yml"}:

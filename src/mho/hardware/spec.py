@@ -100,7 +100,8 @@ class Spec(BaseModel):
             6
         """
         data = self.as_dict()
-        for dotted, value in changes.items():
+        # Another kind first: what it is changed to has settings of its own, and those of the old one go.
+        for dotted, value in sorted(changes.items(), key=lambda change: not _names_kind(change[0])):
             *parents, last = dotted.replace("__", ".").split(".")
             node = data
             for part in parents:
@@ -109,6 +110,8 @@ class Spec(BaseModel):
                         f"there is no setting '{dotted}'", f"'{part}' must be one of {', '.join(node)}", path=dotted
                     )
                 node = node[part]
+            if last == "kind" and node.get("kind") != value:
+                node.clear()
             node[last] = value
         return self._with_own_parts(
             type(self).parse(data), {dotted.replace("__", "."): v for dotted, v in changes.items()}
@@ -119,7 +122,9 @@ class Spec(BaseModel):
         lost = {
             name: part
             for name, part in self
-            if isinstance(part, Spec) and type(getattr(changed, name)) is not type(part)
+            if isinstance(part, Spec)
+            and type(getattr(changed, name)) is not type(part)
+            and changes.get(f"{name}.kind", _kind(part)) == _kind(part)  # else another kind is what is asked for
         }
         for name, part in lost.items():
             if any(key.startswith(f"{name}.") and not key.endswith(".kind") for key in changes):
@@ -146,19 +151,30 @@ class _Once(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _kind(part: Spec) -> object:
+    return getattr(part, "kind", None)
+
+
+def _names_kind(dotted: str) -> bool:
+    return dotted.replace("__", ".").endswith(".kind")
+
+
 def load_yaml(source: str | Path) -> dict[str, Any]:
     """Read a YAML file that must hold one mapping.
 
     Raises:
         BadInput: The file cannot be read, is not YAML, or gives a key twice.
     """
+    if not isinstance(source, (str, Path)):
+        raise WrongSetting(f"{source!r} is no path", "give the path of a YAML file")
     path = Path(source)
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
     except OSError as error:
         raise BadInput(f"cannot read it ({error.strerror})", "give the path of a YAML file", path=str(path)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"not valid YAML ({error})", "compare with 'mho hardware show pcm'", path=str(path)) from None
+        found = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        raise BadInput(f"not valid YAML ({found})", "compare with 'mho hardware show pcm'", path=str(path)) from None
     if not isinstance(data, dict):
         raise BadInput("holds no mapping", "compare with 'mho hardware show pcm'", path=str(path))
     return data

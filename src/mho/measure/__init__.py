@@ -1,8 +1,10 @@
 """Monte Carlo over chips and ages: what is left of the accuracy, for how long, and how sure we are."""
 
+from mho.measure.asked import Asked
 from mho.measure.comparison import Comparison, compare
 from mho.measure.evaluate import accuracy, measure
-from mho.measure.monte_carlo import Known, digital_measurement, drift
+from mho.measure.known import Known
+from mho.measure.monte_carlo import digital_measurement, drift
 from mho.measure.paired import paired
 from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
@@ -12,6 +14,6 @@ from mho.measure.test_data import TestData
 from mho.store import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader",
+    "AgeSummary", "Asked", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader",
     "SensitivityResult", "TestData", "accuracy", "compare", "digital_measurement", "drift", "measure", "paired", "sensitivity",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`ChipJob`, `PassJob`: one chip, or the chips of one pass, measured at every age."""
+"""`ChipJob`, `PassJob`: one chip, or the chips of one pass, measured at some ages."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from mho.recalibration import Recalibration, recalibrated
 from mho.rng import reads
 from mho.store import Measurement
 
+Wanted = tuple[int, tuple[float, ...]]
+"""Number of a chip (the first of a pass), and ages."""
+
 
 @dataclass(frozen=True)
 class ChipJob:
-    """Called with the number of a chip it programs, ages and measures it; picklable, so that workers can.
+    """Called with the number of a chip and ages it programs, ages and measures it; picklable, so that workers can.
+
+    What is measured at an age does not depend on the other ages.
 
     Attributes:
         net: The converted network.
         data: The test data.
-        ages: In seconds, increasing.
         seed: Root seed.
         recalibrations: What a chip goes through at each age, in order.
         refresh_s: Seconds after which it is programmed anew, again and again, or None.
@@ -34,17 +38,17 @@ class ChipJob:
 
     net: nn.Module
     data: TestData
-    ages: tuple[float, ...]
     seed: int
     recalibrations: tuple[Recalibration, ...] = ()
     refresh_s: float | None = None
     fusion: Fusion | None = None
 
-    def __call__(self, index: int, data: TestData | None = None) -> list[Measurement]:
-        """Measurements at every age, of other data than the job's where they are given."""
+    def __call__(self, wanted: Wanted, data: TestData | None = None) -> list[Measurement]:
+        """Measurements of a chip at ages, in seconds, increasing; of other data than the job's where they are given."""
+        index, ages = wanted
         chip = program(self.net, self.seed, chip=index)
         measured = []
-        for age in self.ages:
+        for age in ages:
             since = age
             if self.refresh_s is not None:
                 cycle, since = last_programming(age, self.refresh_s)
@@ -64,7 +68,7 @@ class ChipJob:
 
 @dataclass(frozen=True)
 class PassJob:
-    """Called with the number of the first of `share` chips it measures a pass over the data that they share.
+    """Called with the number of the first of `share` chips, and ages, it measures a pass over the data that they share.
 
     Attributes:
         one: How one chip is measured.
@@ -74,10 +78,11 @@ class PassJob:
     one: ChipJob
     share: int
 
-    def __call__(self, first: int) -> list[Measurement]:
-        """Measurements at every age, each of all chips together."""
+    def __call__(self, wanted: Wanted) -> list[Measurement]:
+        """Measurements at ages, each of all chips together."""
+        first, ages = wanted
         seen = [
-            [(m, where) for m in self.one(first + i, part)]
+            [(m, where) for m in self.one((first + i, ages), part)]
             for i, (part, where) in enumerate(parts(self.one.data, self.share, "share", self.one.seed, first))
         ]
         return [together(at_one_age) for at_one_age in zip(*seen, strict=True)]

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mho.errors import BadInput
+from mho.given import network, whole
 from mho.measure.test_data import TestData
 from mho.nn.calling import call
 from mho.nn.modes import evaluating
-from mho.rng import reads, whole
+from mho.rng import reads
 from mho.store import Measurement
 from mho.tasks import Named
 from mho.units import show_time
@@ -108,7 +109,9 @@ def accuracy(
     Raises:
         WrongSetting: The headline of the task is something else.
     """
-    seed = whole(seed)
+    seed = whole(seed, "seed", least=0)
+    if not callable(model):
+        network(model, "model")
     module = model if isinstance(model, nn.Module) else _Function(model)
     data = TestData.of(batches, task=task)
     return measure(module, data, chip=-1, age_s=0.0, address=("accuracy", seed)).accuracy

@@ -50,6 +50,7 @@ class _Shifted(Source):
         return weight.detach() + self.shift
 
 
+@torch.enable_grad()
 def estimate(
     net: nn.Module,
     data: TestData,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -17,63 +15,39 @@ from torch import nn
 from mho import __version__
 from mho.chip.fuse import Fusion
 from mho.errors import WrongSetting
+from mho.given import network, whole
+from mho.hardware import Hardware
+from mho.measure.asked import TIMES, Asked
 from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
-from mho.measure.in_place import definitions_in_place, hardware_in_place
+from mho.measure.known import MIN_CHIPS, Known, expected
 from mho.measure.names import name_of_network
 from mho.measure.result import DriftResult, narrow
 from mho.measure.shared import Images, chips_per_pass
 from mho.measure.test_data import TestData
 from mho.measure.workers import in_order
+from mho.nn.in_place import definitions_in_place, hardware_in_place
+from mho.nn.layer import check_calibrated
 from mho.nn.matrix import digitally
+from mho.progress import Progress, telling
 from mho.recalibration import Recalibration
-from mho.rng import whole
 from mho.store import Measurement, RunHeader, RunStore
 from mho.store.digest import Digest, digest_of_plain
-from mho.tasks import Named, Score
+from mho.tasks import Named
 from mho.tasks.classes import Classes
-from mho.units import seconds
-
-TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")
-MIN_CHIPS = 8
-"""Fewest chips, or shared passes, of an automatic run: a spread estimated from fewer stops too early too often."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known after another chip, for progress bars.
-
-    Attributes:
-        header: What is run.
-        digital: The digital network.
-        measurements: Every chip so far.
-        wanted: Chips at which the run ends for sure.
-        reached: The interval asked for is reached.
-    """
-
-    header: RunHeader
-    digital: Measurement
-    measurements: tuple[Measurement, ...]
-    wanted: int
-    reached: bool
-
-    @cached_property
-    def result(self) -> DriftResult:
-        """Everything so far."""
-        return DriftResult(self.header, self.digital, self.measurements)
 
 
 def drift(
     net: nn.Module,
     data: Iterable[Any],
-    times: Sequence[str | float] = TIMES,
+    times: str | float | Sequence[str | float] = TIMES,
     *,
     chips: int | Literal["auto"] = "auto",
     images: Images = "all",
     ci: float | None = None,
     max_chips: int = 100,
-    max_seconds: float | None = None,
-    confidence: float = 0.95,
+    max_seconds: str | float | None = None,
+    confidence: float | str = 0.95,
     seed: int = 0,
     recalibrate: Recalibration | Sequence[Recalibration] = (),
     refresh: str | float | None = None,
@@ -82,7 +56,7 @@ def drift(
     task: Named | None = None,
     name: str | None = None,
     command: str = "",
-    progress: Callable[[Known], None] | None = None,
+    progress: Progress = None,
 ) -> DriftResult:
     """Accuracy, or what a task scores, over time of a converted network, by Monte Carlo over chips.
 
@@ -98,14 +72,14 @@ def drift(
     Args:
         net: What `to_analog` returned, calibrated.
         data: Test data: batches of (inputs, targets).
-        times: Ages, such as "1 month".
+        times: Ages, such as "1 month"; one, several, or a text with several: "1h,1d,1y".
         chips: Their number, or "auto".
         images: How many of the test images (or other items) a chip sees: "all", "auto", or a divisor of their number.
             Which ones is decided by (seed, chip).
         ci: Half-width asked for with ``chips="auto"``: percentage points where the score is a share (0.5 by default), else
             in its unit (nats for a perplexity), and to be given.
         max_chips: Most chips of an automatic run that see all images, or as many passes that chips share.
-        max_seconds: No chip is begun after this time.
+        max_seconds: No chip is begun after this time, as "10 min" or in seconds.
         confidence: Of every interval.
         seed: Root seed; chip i of a seed is always the same chip.
         recalibrate: What each chip goes through at each age, in order, before it is measured
@@ -115,54 +89,60 @@ def drift(
         refresh: Interval, such as "1 month", after which each chip is programmed anew, again and again
             (``program(..., cycle=n)``). `times` go on counting from the first programming; a time that is a multiple of
             the interval is the moment just before the refresh.
-        out: Directory where rows are kept while the run goes on; the same call continues what is there.
+        out: Directory where rows are kept while the run goes on; the same call continues what is there, and a call with
+            more chips or with other ages measures only what is missing.
         workers: Processes, one thread each. Results do not depend on it.
         task: What is scored: a name of `mho.tasks.TASKS` or a `mho.tasks.Task`; "classes" by default.
         name: Name of the network in reports.
         command: What was typed, for the record.
-        progress: Called after each chip.
+        progress: True for a bar, or told of each chip (`mho.progress.Step`; its `result` is the `DriftResult` so far).
 
     Raises:
         WrongSetting: Bad arguments; a network without arrays.
         BadInput: Unusable data or weights; a directory that cannot be written.
         BadResults: `out` holds another run.
     """
-    ages, seed = sorted(set(map(seconds, times))), whole(seed)
-    _check(chips, max_chips, confidence, workers, ages)
-    test = TestData.of(data, task=task)
-    wanted = _half_width(ci, test.task.headline) if chips == "auto" else None
+    network(net)
+    hw, seed = hardware_in_place(net), whole(seed, "seed", least=0)
+    check_calibrated(net)
+    asked = Asked.of(
+        times=times, chips=chips, images=images, ci=ci, max_chips=max_chips, max_seconds=max_seconds,
+        confidence=confidence, recalibrate=recalibrate, refresh=refresh, workers=workers, task=task, out=out,
+        score=data.task.headline if isinstance(data, TestData) and task is None else None,
+    )  # fmt: skip
+    test = TestData.of(data, task=asked.task)
     share = chips_per_pass(images, test)
-    limit = max_chips * share if chips == "auto" else chips
+    limit = asked.max_chips * share if asked.chips == "auto" else asked.chips
     if limit % share:
         raise WrongSetting(f"chips = {chips}", f"{share} chips share a pass: give a multiple of {share}", path="chips")
-    recalibrations = _recalibrations(recalibrate)
-    interval = None if refresh is None else _interval(refresh)
-    fusion = None if recalibrations else Fusion.of(net)
-    job = ChipJob(net, test, tuple(ages), seed, recalibrations, interval, fusion)
+    fusion = None if asked.recalibrate else Fusion.of(net)
+    job = ChipJob(net, test, seed, asked.recalibrate, asked.refresh_s, fusion)
     header = _header(
-        job, name=name or name_of_network(net), command=command, confidence=confidence, max_chips=limit,
-        target_half_width=wanted, chips_per_pass=share,
+        job, hw, asked.times_s, name=name or name_of_network(net), command=command, confidence=asked.confidence,
+        max_chips=limit, target_half_width=asked.half_width, chips_per_pass=share,
     )  # fmt: skip
     store = None if out is None else RunStore(out)
     if store is not None:
         store.check_writable()
-    digital = digital_measurement(net, test)
-    done = [] if store is None else store.create_or_resume(header, digital)
-    kept: list[Measurement] = []
-    means: list[list[float]] = []
-    end = float("inf") if max_seconds is None else time.monotonic() + max_seconds
-    for rows, fresh in _rows(job if share == 1 else PassJob(job, share), done, range(0, limit, share), workers, end):
-        if store is not None and fresh:
-            store.append(rows[0].chip, rows)
-        kept += rows
-        reached = False
-        if wanted is not None:
+    with telling(progress, "drift", "chips") as told:
+        told(0, known="measuring the digital network")
+        digital = digital_measurement(net, test)
+        done = [] if store is None else store.create_or_resume(header, digital)
+        kept: list[Measurement] = []
+        means: list[list[float]] = []
+        end = float("inf") if asked.max_seconds is None else time.monotonic() + asked.max_seconds
+        run = job if share == 1 else PassJob(job, share)
+        for rows, fresh in _rows(run, done, range(0, limit, share), asked.times_s, asked.workers, end):
+            if store is not None and fresh:
+                store.append(rows[0].chip, fresh)
+            kept += rows
             means.append([m.mean for m in rows])
-            reached = len(means) >= MIN_CHIPS and narrow(means, header)
-        if progress is not None:
-            progress(Known(header, digital, tuple(kept), limit, reached))
-        if reached:
-            break
+            reached = asked.half_width is not None and len(means) >= MIN_CHIPS and narrow(means, header)
+            so_far = Known(header, digital, tuple(kept))
+            total = share * len(means) if reached else expected(means, header, share, limit)
+            told(share * len(means), total, known=so_far.words, result=so_far)
+            if reached:
+                break
     return DriftResult(header, digital, kept)
 
 
@@ -172,9 +152,8 @@ def digital_measurement(net: nn.Module, data: TestData, *, task: Named | None = 
         return measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
 
 
-def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
+def _header(job: ChipJob, hw: Hardware, times_s: tuple[float, ...], *, name: str, **settings: Any) -> RunHeader:
     net, data = job.net, job.data
-    hw = hardware_in_place(net)
     described = hw.as_dict(lasting=True)
     weights = Digest().values(*chain.from_iterable(sorted(net.state_dict().items())))
     return RunHeader(
@@ -183,7 +162,7 @@ def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
         hardware=described,
         hardware_digest=digest_of_plain(described),
         seed=job.seed,
-        times_s=job.ages,
+        times_s=times_s,
         definitions=definitions_in_place(hw),
         placement=tuple(net.placement.rows()) if hasattr(net, "placement") else (),  # type: ignore[operator,union-attr]
         versions={"mho": __version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -197,61 +176,30 @@ def _header(job: ChipJob, *, name: str, **settings: Any) -> RunHeader:
 
 
 def _rows(
-    job: ChipJob | PassJob, done: Sequence[Measurement], wanted: range, workers: int, end: float
-) -> Iterator[tuple[list[Measurement], bool]]:
-    """Chips (the first of each pass) in order, and whether they are new: stored ones, then new ones until `end`."""
-    held: dict[int, list[Measurement]] = {}
+    job: ChipJob | PassJob,
+    done: Sequence[Measurement],
+    wanted: range,
+    ages: tuple[float, ...],
+    workers: int,
+    end: float,
+) -> Iterator[tuple[list[Measurement], list[Measurement]]]:
+    """Chips (the first of each pass) in order, at every age, and what of it is new: only what is not stored is measured.
+
+    No chip is begun after `end`, but for the first.
+    """
+    held: dict[int, dict[float, Measurement]] = {}
     for m in done:
-        held.setdefault(m.chip, []).append(m)
-    fresh = in_order(job, sorted(set(wanted) - set(held)), workers)
+        held.setdefault(m.chip, {})[m.age_s] = m
+    missing = {chip: tuple(age for age in ages if age not in held.get(chip, {})) for chip in wanted}
+    measured = in_order(job, [(chip, some) for chip, some in missing.items() if some], workers)
     try:
         for chip in wanted:
-            if chip in held:
-                yield held[chip], False
-            elif time.monotonic() > end and chip > 0:
-                return
-            else:
-                yield next(fresh), True
+            fresh: list[Measurement] = []
+            if missing[chip]:
+                if time.monotonic() > end and chip > 0:
+                    return
+                fresh = next(measured)
+            at = {**held.get(chip, {}), **{m.age_s: m for m in fresh}}
+            yield [at[age] for age in ages], fresh
     finally:
-        fresh.close()
-
-
-def _half_width(ci: float | None, score: Score) -> float:
-    if ci is None and score.share:
-        return 0.5
-    if ci is None or not ci > 0:
-        unit = "percentage points" if score.share else f"the unit of {score.label}{score.differs}"
-        raise WrongSetting(f"ci = {ci}", f"the half-width asked for is a positive number, in {unit}", path="ci")
-    return ci
-
-
-def _check(chips: int | str, max_chips: int, confidence: float, workers: int, ages: list[float]) -> None:
-    if not ages:
-        raise WrongSetting("no age is asked for", "give times, as in times=['1 h', '1 day']", path="times")
-    if chips != "auto" and (not isinstance(chips, int) or chips < 1):
-        raise WrongSetting(f"chips = {chips!r}", "give a whole number >= 1, or 'auto'", path="chips")
-    if max_chips < 1 or workers < 1:
-        raise WrongSetting(f"max_chips = {max_chips}, workers = {workers}", "both are at least 1")
-    if not 0 < confidence < 1:
-        raise WrongSetting(
-            f"confidence = {confidence}", "give a number between 0 and 1, such as 0.95", path="confidence"
-        )
-
-
-def _recalibrations(given: Recalibration | Sequence[Recalibration]) -> tuple[Recalibration, ...]:
-    found = (given,) if isinstance(given, Recalibration) else tuple(given)
-    for r in found:
-        if not isinstance(r, Recalibration):
-            raise WrongSetting(
-                f"{r!r} is no recalibration",
-                "give objects such as RecalibrateNorms(batches); one of your own derives from Recalibration",
-                path="recalibrate",
-            )
-    return found
-
-
-def _interval(refresh: str | float) -> float:
-    interval = seconds(refresh)
-    if interval <= 0:
-        raise WrongSetting(f"refresh = {refresh!r}", "an interval is longer than 0 s; None is never", path="refresh")
-    return interval
+        measured.close()

@@ -22,7 +22,7 @@ from mho.measure.summary import AgeSummary, ClassRecall, chance, corrected, reca
 from mho.measure.table import table
 from mho.statistics import curves
 from mho.statistics.curves import Lifetime, Statistic, Yield
-from mho.statistics.intervals import mean_interval
+from mho.statistics.intervals import check_confidence, mean_interval
 from mho.store import runs
 from mho.store.header import RunHeader
 from mho.store.measurement import Measurement
@@ -171,7 +171,13 @@ class DriftResult:
         return f" ({'; '.join(parts)})" if parts else ""
 
     def at(self, age_s: float) -> list[Measurement]:
-        """All chips at a measured age, by chip."""
+        """All chips at a measured age, by chip.
+
+        Raises:
+            WrongSetting: An age that was not measured.
+        """
+        if age_s not in self.ages_s:
+            raise WrongSetting(f"{age_s!r} s was not measured", f"ages are {self.ages_s} s", path="age_s")
         return [self._table[chip, age_s] for chip in self._passes]
 
     def summary(self) -> list[AgeSummary]:
@@ -195,11 +201,12 @@ class DriftResult:
             for k, (label, count) in enumerate(zip(data.classes, data.label_counts, strict=True))
         ]
 
-    def floor(self, budget: float) -> float:
+    def floor(self, budget: float | str) -> float:
         """Lowest worth inside the budget: the digital network's, less the budget.
 
         Args:
-            budget: A share of right answers (0.01 is one point), or a difference in the score's unit, nats for a perplexity.
+            budget: A share of right answers (0.01, or "1%", is one point), or a difference in the score's unit, nats for a
+                perplexity.
 
         Raises:
             WrongSetting: It lies outside [0, 1), or is negative.
@@ -211,7 +218,7 @@ class DriftResult:
         return at_chance(self.header, self.digital, self.score.check_budget(budget))
 
     def lifetime(
-        self, budget: float = 0.01, *, statistic: Statistic = "mean", confidence: float | None = None
+        self, budget: float | str = 0.01, *, statistic: Statistic = "mean", confidence: float | str | None = None
     ) -> Lifetime:
         """The age at which the score first falls more than `budget` below the digital network's.
 
@@ -232,19 +239,24 @@ class DriftResult:
             self.scores,
             self.floor(budget),
             statistic=statistic,
-            confidence=self.header.confidence if confidence is None else confidence,
+            confidence=self._level(confidence),
             seed=self.header.seed,
         )
 
-    def yield_at(self, time: str | float, budget: float = 0.01, *, confidence: float | None = None) -> Yield:
+    def yield_at(
+        self, time: str | float, budget: float | str = 0.01, *, confidence: float | str | None = None
+    ) -> Yield:
         """The share of chips inside the budget at an age, with its Wilson interval.
 
         Raises:
             WrongSetting: An age outside the measured range; chips that share passes.
         """
         self.needs_single_chips("a yield")
-        level = self.header.confidence if confidence is None else confidence
-        return curves.yield_at(self.ages_s, self.scores, self.floor(budget), seconds(time), confidence=level)
+        level, t_s = self._level(confidence), seconds(time, "time")
+        return curves.yield_at(self.ages_s, self.scores, self.floor(budget), t_s, confidence=level)
+
+    def _level(self, confidence: float | str | None) -> float:
+        return self.header.confidence if confidence is None else check_confidence(confidence)
 
     def half_width(self) -> float:
         """Half-width of the widest interval of the mean over chips, as a share or in the score's unit; inf for one chip.
@@ -253,7 +265,7 @@ class DriftResult:
         """
         return _half_width(self.scores, self.header)
 
-    def sentence(self, budget: float = 0.01) -> str:
+    def sentence(self, budget: float | str = 0.01) -> str:
         """The answer in a sentence."""
         return sentence(self, budget)
 
@@ -318,7 +330,12 @@ def narrow(means: Sequence[Sequence[float]], header: RunHeader) -> bool:
     """Whether the interval asked for is reached by means (chips or passes, ages) of the headline."""
     wanted = header.target_half_width
     share = header.score.share
-    return wanted is not None and _half_width(np.array(means), header) <= (wanted / 100 if share else wanted)
+    return wanted is not None and half_width(means, header) <= (wanted / 100 if share else wanted)
+
+
+def half_width(means: Sequence[Sequence[float]], header: RunHeader) -> float:
+    """Half-width of the widest interval of means (chips or passes, ages) of the headline."""
+    return _half_width(np.array(means), header)
 
 
 def _half_width(means: NDArray[np.float64], header: RunHeader) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from mho.chip import Chip, program
 from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
+from mho.given import check_mode, network, one_of, whole
 from mho.measure.evaluate import measure
-from mho.measure.in_place import hardware_in_place
 from mho.measure.linearised import Estimate, estimate
 from mho.measure.monte_carlo import digital_measurement
 from mho.measure.sensitivity_result import LayerSensitivity, SensitivityResult
 from mho.measure.test_data import TestData
 from mho.nn import AnalogLayer
-from mho.nn.layer import MatrixView
+from mho.nn.in_place import hardware_in_place
+from mho.nn.layer import MatrixView, check_calibrated
 from mho.nn.source import Digital, sources
-from mho.rng import whole
+from mho.progress import Meter, Progress, check_progress, telling
+from mho.statistics.intervals import check_confidence
 from mho.store import Measurement
 from mho.tasks import Named
 from mho.units import seconds
@@ -38,9 +40,9 @@ def sensitivity(
     mode: Mode = "alone",
     estimated: bool = True,
     samples: int = 512,
-    confidence: float = 0.95,
+    confidence: float | str = 0.95,
     task: Named | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = None,
 ) -> SensitivityResult:
     """What each layer's arrays cost, measured layer by layer, and estimated from gradients.
 
@@ -65,24 +67,37 @@ def sensitivity(
         samples: Most items for the estimate.
         confidence: Of the intervals.
         task: What is scored, see `drift`.
-        progress: Called after each pass with the layer's path, the passes done, and all that are to be done.
+        progress: True for a bar, or told of each pass (`mho.progress.Step`).
 
     Raises:
         WrongSetting: Bad arguments; a network without arrays, or that is one chip already.
         BadInput: Unusable data or weights.
     """
-    if mode not in ("alone", "spared"):
-        raise WrongSetting(f"mode {mode!r}", "'alone' or 'spared'", path="mode")
-    if isinstance(chips, bool) or not isinstance(chips, int) or chips < 0 or (chips == 0 and not estimated):
-        raise WrongSetting(f"chips = {chips!r}", "a whole number >= 1; 0 with estimated=True only", path="chips")
-    t_s, test, seed = seconds(time), TestData.of(data, task=task), whole(seed)
-    layers = _layers(net)
+    network(net)
+    check_mode()
+    check_progress(progress)
+    one_of(mode, "mode", ("alone", "spared"))
+    remedy = "give a whole number, at least 1; 0 with estimated=True only"
+    chips = whole(chips, "chips", least=0 if estimated else 1, remedy=remedy)
+    whole(samples, "samples")
+    confidence, t_s, layers = check_confidence(confidence), seconds(time, "time"), _layers(net)
+    check_calibrated(net)
+    test, seed = TestData.of(data, task=task), whole(seed, "seed", least=0)
+    with telling(progress, "sensitivity", "passes") as told:
+        return _measured(net, test, layers, told, t_s, chips, seed, mode, estimated, samples, confidence)
+
+
+def _measured(
+    net: nn.Module, test: TestData, layers: dict[str, list[MatrixView]], told: Meter, t_s: float, chips: int, seed: int,
+    mode: Mode, estimated: bool, samples: int, confidence: float,
+) -> SensitivityResult:  # fmt: skip
+    total = chips * len(layers)
+    told(0, total, known="measuring the digital network")
     digital = digital_measurement(net, test)
     full: list[Measurement] = []
     single: dict[str, list[Measurement]] = {path: [] for path in layers}
     errors: dict[str, list[Tensor]] = {}
     cells: dict[str, int] = {}
-    total = chips * len(layers)
     for index in range(chips or 4):
         chip = program(net, seed, chip=index)
         aged = chip.at(t_s)
@@ -99,8 +114,7 @@ def sensitivity(
             others = [m for other, held in matrices.items() for m in held if (other == path) == (mode == "spared")]
             with sources(others, lambda _: Digital()):
                 single[path].append(measure(aged, test, chip=index, age_s=t_s, address=address))
-            if progress is not None:
-                progress(path, number + 1, total)
+            told(number + 1, total, known=path)
     found = estimate(net, test, errors, samples=samples, seed=seed) if estimated else {}
     macs, every = _macs(net, test)
     score = test.task.headline

@@ -21,12 +21,13 @@ def show_age(t_s: float) -> str:
     return "programming" if t_s == 0 else show_time(t_s)
 
 
-def sentence(result: DriftResult, budget: float) -> str:
+def sentence(result: DriftResult, budget: float | str) -> str:
     """What holds, for how long, and for which share of the chips; or why nothing can be said.
 
     The yield is told at the first measured age after the mean has left the budget, and at the last age if
     it never does.
     """
+    budget = result.score.check_budget(budget)
     if reason := result.at_chance(budget):
         return f"{result.subject}: {reason}."
     life = result.lifetime(budget)

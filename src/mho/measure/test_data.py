@@ -68,6 +68,9 @@ class TestData:
                 raise BadInput(
                     f"batch {i} has {len(x)} inputs and {len(counts)} labels", "one label an input", path="data"
                 )
+            if not any(True for _ in tensors_of(x)):
+                found = f"the inputs of batch {i} are a {type(x).__name__} without a tensor"
+                raise BadInput(found, "give tensors: torch.as_tensor(...)", path="data")
             check_finite(x, items, "data")
             items += len(counts)
             parts += [*tensors_of(x), *tensors_of(y)]

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
-_job: Callable[[int], object] | None = None
+_job: Callable[[Any], object] | None = None
 
 
-def in_order(job: Callable[[int], T], items: Sequence[int], workers: int) -> Generator[T, None, None]:
+def in_order(job: Callable[[Item], T], items: Sequence[Item], workers: int) -> Generator[T, None, None]:
     """``job(i)`` for each item, in the order of `items`, whoever finishes first.
 
     With several workers the job is written once to a temporary file that each process reads; every process computes
     with one thread, since two busy pools on the same cores slow each other down many times over. Closing the iterator
-    abandons what has not begun.
+    abandons what has not begun; an interruption (Ctrl-C) ends the processes at once.
 
     Args:
         job: Picklable when `workers` > 1.
@@ -45,17 +47,22 @@ def in_order(job: Callable[[int], T], items: Sequence[int], workers: int) -> Gen
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except KeyboardInterrupt:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start(path: str) -> None:
     global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the process that waits for this one
     torch.set_num_threads(1)
     # The file was written by the parent process a moment ago, in a directory of its own.
     _job = torch.load(path, weights_only=False)
 
 
-def _run(item: int) -> object:
+def _run(item: Any) -> object:
     assert _job is not None
     return _job(item)

@@ -100,6 +100,19 @@ def schemes(net: nn.Module, matrices: Iterable[AnalogMatrix]) -> dict[AnalogMatr
     return {matrix: found[matrix] for matrix in matrices}
 
 
+def check_calibrated(net: nn.Module) -> None:
+    """Refuse a network none of whose converters has the range that it takes from data. (Layers that never run have none.)
+
+    Raises:
+        WrongSetting: It was never calibrated.
+    """
+    found = schemes(net, (matrix for matrix in net.modules() if isinstance(matrix, AnalogMatrix)))
+    needed = {m: s for m, s in found.items() if s.needs_input_range or s.needs_adc_range}
+    if needed and all(m.input_range is None and m.adc_range is None for m in needed):
+        matrix, scheme = next(iter(needed.items()))
+        matrix.require_ranges(scheme)
+
+
 def _shallow(module: nn.Module) -> dict[str, Any]:
     return {k: v.copy() if isinstance(v, dict) else v for k, v in module.__dict__.items()}
 

@@ -12,7 +12,7 @@ from mho.reports.compare import write_comparison
 from mho.reports.html import write
 
 
-def report(result: DriftResult | Advice | Comparison, directory: str | Path, *, budget: float = 0.01) -> Path:
+def report(result: DriftResult | Advice | Comparison, directory: str | Path, *, budget: float | str = 0.01) -> Path:
     """Write what belongs to a result: one HTML file that opens without a network, its figures, and the rows as CSV.
 
     Args:
@@ -28,12 +28,14 @@ def report(result: DriftResult | Advice | Comparison, directory: str | Path, *, 
         WrongSetting: Chips share passes, so that nothing is known about single ones; a budget outside [0, 1); a result
             that has no report.
     """
+    if not isinstance(directory, (str, Path)) or not str(directory):
+        raise WrongSetting(f"directory = {directory!r}", "give the path of a folder", path="directory")
     if isinstance(result, Advice):
         return write_advice(result, directory)
     if isinstance(result, DriftResult):
-        return write(result, directory, budget)
+        return write(result, directory, result.score.check_budget(budget))
     if isinstance(result, Comparison):
-        return write_comparison(result, directory, budget)
+        return write_comparison(result, directory, result.score.check_budget(budget))
     raise WrongSetting(
         f"no report belongs to a {type(result).__name__}", "give a DriftResult, an Advice or a Comparison"
     )

@@ -145,7 +145,8 @@ def _statistic(table: Floats, statistic: Statistic) -> Floats:
 
 
 def _check_statistic(statistic: Statistic) -> None:
-    if statistic != "mean" and (isinstance(statistic, str) or not 0 <= statistic <= 100):
+    number = isinstance(statistic, (int, float)) and not isinstance(statistic, bool)
+    if statistic != "mean" and not (number and 0 <= float(statistic) <= 100):
         raise WrongSetting(
             f"statistic {statistic!r}",
             "'mean', or a percentile over chips between 0 and 100",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mho.errors import WrongSetting
+from mho.units import share
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,16 @@ class Interval:
         return (self.high - self.low) / 2
 
 
-def check_confidence(confidence: float) -> float:
-    """The level itself.
+def check_confidence(confidence: float | str) -> float:
+    """The level as a number; a text such as "95%" is read as one.
 
     Raises:
-        WrongSetting: It does not lie between 0 and 1.
+        WrongSetting: It is no number, or does not lie between 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise WrongSetting(f"confidence {confidence}", "give a value between 0 and 1, as 0.95", path="confidence")
-    return confidence
+    found = share(confidence, "confidence")
+    if not 0 < found < 1:
+        raise WrongSetting(f"confidence = {confidence}", "give a value between 0 and 1, as 0.95", path="confidence")
+    return found
 
 
 def t_quantile(confidence: float, freedom: float) -> float:

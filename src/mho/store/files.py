@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from mho.errors import BadInput, WrongSetting
 
 
 @contextmanager
@@ -32,6 +35,32 @@ def probe(directory: Path) -> None:
     file = directory / f".probe.{os.getpid()}"
     file.touch()
     file.unlink()
+
+
+def writable(directory: Any, path: str = "out") -> Path | None:
+    """A folder for results, tried before any work is done; one that was not there is not there afterwards. None is none.
+
+    Args:
+        directory: What was given.
+        path: Name of the argument.
+
+    Raises:
+        WrongSetting: It is no path.
+        BadInput: It cannot be written.
+    """
+    if directory is None:
+        return None
+    if not isinstance(directory, (str, Path)) or not str(directory):
+        raise WrongSetting(f"{path} = {directory!r}", "give the path of a folder", path=path)
+    there = Path(directory).exists()
+    try:
+        probe(Path(directory))
+        if not there:  # what may be refused for another reason yet leaves no folder behind
+            Path(directory).rmdir()
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput(f"cannot write results: {reason}", f"give another {path}", path=str(directory)) from error
+    return Path(directory)
 
 
 def _sync(path: Path) -> None:

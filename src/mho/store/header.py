@@ -111,7 +111,7 @@ class RunHeader:
             )
 
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide the numbers: two runs that agree in these can be continued as one."""
+        """The fields that decide the numbers: two runs that agree in these, but for the ages, can be continued as one."""
         plain = self.to_json()
         for key in _NOT_DECIDING:
             plain.pop(key, None)

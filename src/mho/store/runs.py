@@ -2,6 +2,9 @@
 
 The rows of a chip are written with one write, flush and fsync, so `kill -9` loses at most the chip in
 progress. Each line ends in a CRC-32 of its content, so that damage is noticed and not averaged.
+
+A run grows: the header says which ages are asked for now, and rows of other ages stay in the file for the day on which they
+are asked for again.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class RunStore:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._header: RunHeader | None = None
-        self._chips: set[int] = set()
+        self._ages: dict[int, set[float]] = {}
         self._bytes = 0
 
     def check_writable(self) -> None:
@@ -65,10 +68,10 @@ class RunStore:
         )
 
     def create_or_resume(self, header: RunHeader, digital: Measurement) -> list[Measurement]:
-        """Begin a run, or continue the one that is here; the measurements of its complete chips.
+        """Begin a run, or continue the one that is here; what it has measured at the ages of the header.
 
-        The header may ask for more chips, another confidence or a smaller interval than the stored one, and
-        replaces it. A chip that was cut off at the end of the file is removed, with a `StoreWarning`.
+        The header may ask for other ages, more chips, another confidence or a smaller interval than the stored one, and
+        replaces it. A line that was cut off at the end of the file is removed, with a `StoreWarning`.
 
         Raises:
             BadInput: The directory cannot be written.
@@ -91,9 +94,11 @@ class RunStore:
         kept: list[Measurement] = []
         if found:
             kept = self._resume(header, digital)
-        self._header, self._chips = header, {m.chip for m in kept}
+        self._header, self._ages = header, {}
+        for m in kept:
+            self._ages.setdefault(m.chip, set()).add(m.age_s)
         self._bytes = rows.stat().st_size
-        return kept
+        return [m for m in kept if m.age_s in header.times_s]
 
     def _resume(self, header: RunHeader, digital: Measurement) -> list[Measurement]:
         run, rows = self.directory / _RUN, self.directory / _ROWS
@@ -102,8 +107,8 @@ class RunStore:
         _refuse_other_weights(stored_digital, digital, self.directory)
         parsed = _read_rows(rows, stored)
         try:
-            if parsed.dropped:
-                _warn(parsed, rows, "removed")
+            if parsed.torn:
+                _warn(rows, f"a line was cut off after {parsed.torn} bytes; it is removed")
                 with rows.open("r+b") as file:
                     file.truncate(parsed.good_bytes)
                     os.fsync(file.fileno())
@@ -119,25 +124,25 @@ class RunStore:
         return parsed.measurements
 
     def append(self, chip: int, measurements: Sequence[Measurement]) -> None:
-        """Write all ages of one chip; when this returns they are on the disk.
+        """Write the ages of one chip that are missing; when this returns they are on the disk.
 
         Raises:
-            BadInput: The rows are not one chip at every age of the run, the chip is there already, or the
-                disk is full.
+            BadInput: The rows are not one chip at every age of the run that is not there yet, or the disk is full.
             BadResults: Another process writes into this run.
         """
         if self._header is None:
             raise BadInput("the run has not begun", "call create_or_resume first", path=str(self.directory))
         ages: tuple[float, ...] = ()
-        block, others = b"", chip in self._chips
+        block, others = b"", False
         for m in measurements:
             text = json.dumps(m.to_json(), separators=(",", ":"))
             block += f'{text[:-1]},"crc32":{zlib.crc32(text.encode())}}}\n'.encode()
             ages, others = (*ages, m.age_s), others or m.chip != chip
-        if others or ages != self._header.times_s:
+        there = self._ages.get(chip, set())
+        if others or not ages or ages != tuple(age for age in self._header.times_s if age not in there):
             raise BadInput(
                 f"chip {chip} at ages {ages} s does not continue a run over {self._header.times_s} s",
-                "append each chip once, with every age, in order",
+                "append each chip once, with every age that is missing, in order",
                 path=str(self.directory),
             )
         rows = self.directory / _ROWS
@@ -159,7 +164,7 @@ class RunStore:
                 path=str(rows),
             ) from error
         self._bytes += len(block)
-        self._chips.add(chip)
+        self._ages.setdefault(chip, set()).update(ages)
 
 
 def load(directory: str | Path) -> tuple[RunHeader, Measurement, list[Measurement]]:
@@ -173,53 +178,41 @@ def load(directory: str | Path) -> tuple[RunHeader, Measurement, list[Measuremen
     if not run.is_file():
         raise BadInput("there is no run here", f"give the directory that holds {_RUN}", path=str(directory))
     header, digital = _read_header(run)
-    parsed = _read_rows(rows, header) if rows.exists() else _Rows([], 0, "")
-    if parsed.dropped:
-        _warn(parsed, rows, "left out")
-    return header, digital, parsed.measurements
+    parsed = _read_rows(rows, header) if rows.exists() else _Rows([], 0, 0)
+    at: dict[int, dict[float, Measurement]] = {}
+    for m in parsed.measurements:
+        at.setdefault(m.chip, {})[m.age_s] = m
+    whole = {chip: some for chip, some in at.items() if set(header.times_s) <= set(some)}
+    if torn := [chip for chip in at if chip not in whole] or parsed.torn:
+        which = "a chip" if isinstance(torn, int) else f"chip{'s' * (len(torn) > 1)} {', '.join(map(str, torn))}"
+        _warn(
+            rows, f"{which} was cut off before all ages were measured; it is left out, and the same command measures it"
+        )
+    return header, digital, [some[age] for some in whole.values() for age in header.times_s]
 
 
 @dataclass(frozen=True)
 class _Rows:
     measurements: list[Measurement]
     good_bytes: int
-    dropped: str
+    torn: int  # bytes of a line without an end
 
 
 def _read_rows(path: Path, header: RunHeader) -> _Rows:
     content = path.read_bytes()
     *lines, torn = content.split(b"\n")
-    ages = header.times_s
-    kept: list[Measurement] = []
-    pending: list[Measurement] = []
-    seen: set[int] = set()
-    good = position = 0
+    kept: dict[tuple[int, float], Measurement] = {}
     for number, line in enumerate(lines, start=1):
         measurement = _parse(line, path, number)
-        chip, expected = (pending[0].chip if pending else measurement.chip), ages[len(pending)]
-        if measurement.chip != chip or measurement.age_s != expected or chip in seen:
-            raise _damage(
-                path,
-                number,
-                f"chip {measurement.chip} at {measurement.age_s:g} s is not chip {chip} at {expected:g} s"
-                if chip not in seen
-                else f"chip {chip} is there twice",
-            )
+        key = measurement.chip, measurement.age_s
+        if key in kept:
+            raise _damage(path, number, f"chip {measurement.chip} at {measurement.age_s:g} s is there twice")
         if measurement.samples != header.data.samples:
             raise _damage(path, number, f"{measurement.samples} samples in a run over {header.data.samples}")
         if measurement.score != header.score.name:
             raise _damage(path, number, f"a measurement of {measurement.score} in a run of {header.score.name}")
-        pending.append(measurement)
-        position += len(line) + 1
-        if len(pending) == len(ages):
-            kept += pending
-            seen.add(chip)
-            pending, good = [], position
-    dropped = ""
-    if pending or torn:
-        which = f"chip {pending[0].chip}" if pending else "a chip"
-        dropped = f"{which} was cut off ({len(pending)} of {len(ages)} ages complete, {len(torn)} bytes of a line)"
-    return _Rows(kept, good, dropped)
+        kept[key] = measurement
+    return _Rows(list(kept.values()), len(content) - len(torn), len(torn))
 
 
 def _parse(line: bytes, path: Path, number: int) -> Measurement:
@@ -242,8 +235,8 @@ def _damage(path: Path, number: int, found: str) -> BadResults:
     )
 
 
-def _warn(rows: _Rows, path: Path, done: str) -> None:
-    warnings.warn(f"{path}: {rows.dropped}; it is {done}, all chips before it are intact", StoreWarning, stacklevel=4)
+def _warn(path: Path, found: str) -> None:
+    warnings.warn(f"{path}: {found}; all that is whole is intact", StoreWarning, stacklevel=4)
 
 
 def _read_header(path: Path) -> tuple[RunHeader, Measurement]:
@@ -265,12 +258,20 @@ def _write_header(path: Path, header: RunHeader, digital: Measurement) -> None:
 
 
 def _refuse_another_run(stored: RunHeader, header: RunHeader, directory: Path) -> None:
-    if stored.digest() == header.digest():
-        return
     old, new = stored.deciding(), header.deciding()
+    for ages in (old, new):
+        del ages["times_s"]  # what is measured at one age does not depend on the others
+    if old == new:
+        return
     differing = "; ".join(_differences(old, new, ""))
+    a, b = old.get("data", {}), new.get("data", {})
+    if a.get("digest") != b.get("digest") and all(a.get(k) == b.get(k) for k in ("samples", "label_counts")):
+        differing += (
+            " (as many samples of each class, but other ones, in another order, or in batches of another size: give them "
+            "unshuffled, in the batches of the first run)"
+        )
     raise BadResults(
-        f"it holds another run, {stored.digest()} and not {header.digest()}: {differing}",
+        f"it holds another run: {differing}",
         "give another --out, or remove this directory",
         path=str(directory),
     )

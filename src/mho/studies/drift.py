@@ -202,7 +202,7 @@ class Drift(Study[DriftArm, DriftResult]):
         net = mho.to_analog(on.model, mho.Hardware.preset(arm.hardware, **arm.changes), example=on.test.inputs[:2])
         mho.calibrate(net, on.ranges)
         mho.drift(
-            net, on.test, TIMES, chips=self.chips[job.scale], out=job.out, workers=job.workers,
+            net, on.test, TIMES, progress=job.steps, chips=self.chips[job.scale], out=job.out, workers=job.workers,
             name={**NETWORKS, **_SMOKE}[arm.network], command=job.command,
         )  # fmt: skip
 

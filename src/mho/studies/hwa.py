@@ -197,7 +197,7 @@ class FineTuning(Study[TuningArm, DriftResult]):
         kind = arm.recalibration
         mho.drift(
             net, on.test, TIMES, chips=self.chips[job.scale], out=job.out, workers=job.workers, command=job.command,
-            name=f"{_RECIPES[arm.network].label}, {arm.label}",
+            progress=job.steps, name=f"{_RECIPES[arm.network].label}, {arm.label}",
             recalibrate=(RECALIBRATIONS.find(kind).of(on.ranges, net),) if kind else (),
         )  # fmt: skip
 
@@ -233,7 +233,7 @@ def _train(net: nn.Module, on: Subject, arm: TuningArm, job: Job, folder: Path) 
     noise, passes = HWA(weights=Gaussian(sigma=arm.sigma, per="column")), _EPOCHS.get(job.scale, arm.passes)
     found = fit(
         net, on.train, epochs=passes, hwa=noise, teacher=on.model.to(job.device).eval(), distillation=(4.0, 1.0),
-        seed=job.seed, out=folder, progress=False, **_RECIPES[arm.network].fit,
+        seed=job.seed, out=folder, progress=job.steps, **_RECIPES[arm.network].fit,
     )  # fmt: skip
     on.model.cpu()
     (folder / "history.json").write_text(json.dumps(found.history), encoding="utf-8")

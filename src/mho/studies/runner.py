@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mho.errors import BadInput, BadResults, WrongSetting
+from mho.given import device as known_device
+from mho.given import one_of, whole
 from mho.measure import DriftResult
+from mho.progress import Meter, Progress, Step, check_progress, telling
 from mho.studies.outcome import Outcome, Results
-from mho.studies.study import Arm, Job, Scale, Study
+from mho.studies.study import SCALES, Arm, Job, Scale, Study
 
 _STUDY, _ROWS = "study.json", "rows.json"
 
 
 def run(
     study: Study, out: Path, scale: Scale = "cpu", *, only: str = "", seeds: int | None = None, workers: int = 1,
-    device: str = "cpu", progress: Callable[[str], None] = lambda _: None,
+    device: str = "cpu", progress: Progress = None,
 ) -> None:  # fmt: skip
     """Measure every arm whose name contains `only`; what is stored is kept, and a run that was killed goes on.
 
@@ -35,20 +37,24 @@ def run(
         seeds: Training seeds of each arm that is trained; None: as the study has it at this scale.
         workers: Processes.
         device: Where to train.
-        progress: Told what is being done.
+        progress: True for a bar, or told of each arm and what goes on in it (`mho.progress.Step`).
 
     Raises:
-        WrongSetting: No arm has such a name; fewer than one seed; seeds or a device for a study that trains nothing.
+        WrongSetting: An unknown scale; a device that is not there;
+            no arm has such a name; fewer than one seed; seeds or a device for a study that trains nothing.
         BadResults: The folder holds another study or scale.
         BadInput: Data that is needed is not there, which the message names; the folder cannot be written.
     """
-    if seeds is not None and seeds < 1:
-        raise WrongSetting(f"{seeds} training seeds", "give at least one", path="seeds")
+    one_of(scale, "scale", SCALES)
+    workers = whole(workers, "workers")
+    seeds = None if seeds is None else whole(seeds, "seeds")
+    check_progress(progress)
     arms = study.arms(scale)
     if (seeds is not None or device != "cpu") and not any(arm.seeds for arm in arms):
         raise WrongSetting(
             f"the study '{study.name}' trains nothing", "leave out seeds and device", path="seeds, device"
         )
+    device = str(known_device(device))
     arms = [arm if seeds is None or not arm.seeds else replace(arm, seeds=seeds) for arm in arms]
     wanted = [
         (arm, seed)
@@ -61,17 +67,37 @@ def run(
             f"no arm's name contains '{only}'", f"arms are {', '.join(a.name for a in arms)}", path="only"
         )
     _note(study, out, scale)
-    for arm, seed in wanted:
-        folder = out / arm.folder(seed)
-        done = stored(folder)
-        if done is not None and study.complete(done, scale):
-            continue
-        progress(f"measuring {folder.name}")
-        command = f"mho study run {study.name} --scale {scale} --only {folder.name}"
-        rows = study.run(arm, Job(folder, out, scale, seed, workers, device, command, progress))
-        if rows is not None:
-            folder.mkdir(exist_ok=True)
-            _write(folder / _ROWS, [dict(row) for row in rows])
+    with telling(progress, f"study {study.name}", "arms") as told:
+        for number, (arm, seed) in enumerate(wanted):
+            folder = out / arm.folder(seed)
+            done = stored(folder)
+            if done is not None and study.complete(done, scale):
+                continue
+            here = _Arm(told, folder.name, number, len(wanted))
+            here("measuring")
+            command = f"mho study run {study.name} --scale {scale} --only {folder.name}"
+            rows = study.run(arm, Job(folder, out, scale, seed, workers, device, command, here, here.step))
+            if rows is not None:
+                folder.mkdir(exist_ok=True)
+                _write(folder / _ROWS, [dict(row) for row in rows])
+            told(number + 1, len(wanted), known=f"{folder.name} is measured")
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """Tells how far an arm is."""
+
+    told: Meter
+    name: str
+    number: int
+    arms: int
+
+    def __call__(self, text: str) -> None:
+        self.told(self.number, self.arms, known=f"{self.name}: {text}")
+
+    def step(self, step: Step) -> None:
+        share = 0.99 * (step.share or 0.0)
+        self.told(self.number + share, self.arms, known=f"{self.name}: {step.work} {step.amount}, {step.known}")
 
 
 def results(study: Study, out: Path) -> Results[Any, Any]:

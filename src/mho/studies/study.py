@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from mho.measure import DriftResult
+from mho.progress import Progress
 from mho.studies.claim import Claim
 from mho.studies.figure import Figure
 from mho.studies.outcome import Results
@@ -53,6 +54,7 @@ class Job:
         device: Where to train.
         command: The command that measures this arm, for the record.
         progress: Told what is being done, in words.
+        steps: Told how far it is: for ``mho.drift(..., progress=job.steps)``.
     """
 
     out: Path
@@ -63,6 +65,7 @@ class Job:
     device: str = "cpu"
     command: str = ""
     progress: Callable[[str], None] = lambda _: None
+    steps: Progress = None
 
 
 A = TypeVar("A", bound=Arm)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.errors import WrongSetting
+from mho.units import share
 
 Form = Literal["share", "value", "error", "perplexity"]
 FORMS = ("share", "value", "error", "perplexity")
@@ -89,19 +90,23 @@ class Score:
         """``Score("accuracy").show_budget(0.01) == '1 %'``; nats for a perplexity, else the score's unit."""
         return f"{100 * budget:.4g} %" if self.share else f"{budget:.4g}{self.differs}"
 
-    def check_budget(self, budget: float) -> float:
-        """The budget itself: the worth that may be lost, in [0, 1) for a share (0.01 is one point).
+    def check_budget(self, budget: float | str) -> float:
+        """The budget as a number: the worth that may be lost, in [0, 1) for a share (0.01, or "1%", is one point).
 
         Raises:
-            WrongSetting: It lies outside.
+            WrongSetting: It is no number, or lies outside.
         """
-        if not 0 <= budget < (1 if self.share else math.inf):
-            way = "0.01 is one point" if self.share else f"{self.label} to lose, 0 or more{self.differs}"
-            raise WrongSetting(
-                f"budget {budget}", f"give the {self.label} to lose as a share: {way}" if self.share else f"give {way}",
-                path="budget",
-            )  # fmt: skip
-        return budget
+        way = f"give the {self.label} to lose as a share: 1% or 0.01 is one point"
+        if not self.share:
+            way = f"give the {self.label} to lose as a number, 0 or more{self.differs}"
+        try:
+            found = share(budget, "budget")
+        except WrongSetting as error:
+            raise WrongSetting(error.problem, way, path="budget") from None
+        percent = isinstance(budget, str) and budget.strip().endswith("%")
+        if not 0 <= found < (1 if self.share else math.inf) or (percent and not self.share):
+            raise WrongSetting(f"budget {budget}", way, path="budget")
+        return found
 
     @property
     def _unit(self) -> str:

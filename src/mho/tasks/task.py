@@ -176,7 +176,11 @@ def whole_labels(target: Any, path: str) -> Tensor:
     Raises:
         BadInput: Labels that are not whole numbers, or negative.
     """
-    y = torch.as_tensor(target)
+    try:
+        y = torch.as_tensor(target)
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = f"the labels are a {type(target).__name__} that makes no tensor ({error})"
+        raise BadInput(found, "labels are class numbers", path=path) from None
     if y.is_floating_point() and bool((y != y.round()).any()):
         raise BadInput("there are labels that are not whole numbers", "labels are class numbers", path=path)
     y = y.long()

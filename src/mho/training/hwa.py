@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from mho.chip.graph import blind_to_layout, trace
 from mho.crossbar import Codes, Plan, Scheme
 from mho.errors import WrongSetting
+from mho.given import network, whole
 from mho.hardware.description import covers
 from mho.hardware.spec import Spec
 from mho.nn import AnalogLayer, AnalogMatrix
 from mho.nn.layer import MatrixView, layer_paths
 from mho.nn.source import Injected, Source
-from mho.rng import Stream, whole
+from mho.rng import Stream
 from mho.training.clip import Clip
 from mho.training.injections import INJECTIONS, Injection, Scope
 from mho.training.schedule import Schedule
@@ -82,8 +83,13 @@ class HWA(Spec):
             WrongSetting: Not a converted network, or one that is attached already or programmed; no steps; a pattern in
                 `layers` that matches nothing.
         """
-        if steps < 1:
-            raise WrongSetting(f"steps = {steps}", "give the number of optimizer steps, at least 1", path="steps")
+        steps = whole(steps, "steps", remedy="give the number of optimizer steps, at least 1")
+        self.check(net)
+        return Session(self, net, steps, whole(seed, "seed", least=0))
+
+    def check(self, net: nn.Module) -> None:
+        """Refuse a network that this recipe could not be attached to, as `attach` does; nothing is changed."""
+        network(net)
         matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
         if not matrices:
             raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
@@ -96,7 +102,6 @@ class HWA(Spec):
         if unused := [p for p in self.layers if not any(covers(p, path) for path in paths.values())]:
             known = ", ".join(list(paths.values())[:5])
             raise WrongSetting(f"no layer on arrays matches {unused}", f"paths look like {known}", path="layers")
-        return Session(self, net, steps, whole(seed))
 
     def factor(self, path: str) -> float:
         """Product of the factors in `layers` that match a layer's path."""

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.errors import BadInput
-from mho.rng import key, whole
+from mho.given import network, number, whole
+from mho.rng import key
 from mho.tasks.batches import batches_of
 
 
+@torch.enable_grad()
 def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 1e-2, seed: int = 0) -> nn.Module:
     """Train a classifier in place with AdamW and a one-cycle schedule; samples are shuffled anew each epoch.
 
@@ -30,6 +32,8 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
     Raises:
         BadInput: No batch, or a loss that is not finite.
     """
+    network(model, "model")
+    epochs, lr = whole(epochs, "epochs"), number(lr, "lr", "give a number above 0", above=0)
     held = list(batches_of(batches, path="batches"))
     if not held:
         raise BadInput("there is no batch to train on", "give at least one batch of (inputs, labels)")
@@ -37,7 +41,7 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     steps = epochs * -(-len(x) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    generator = torch.Generator().manual_seed(key("train", whole(seed)))
+    generator = torch.Generator().manual_seed(key("train", whole(seed, "seed", least=0)))
     model.train()
     for epoch in range(epochs):
         for rows in torch.randperm(len(x), generator=generator).split(size):

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from mho.convert import to_digital
 from mho.errors import BadInput, WrongSetting
+from mho.given import network, whole
 from mho.nn import AnalogLayer
 from mho.tasks.batches import batches_of
 
 
+@torch.enable_grad()
 def rank_weights(
     net: nn.Module,
     batches: Iterable[Any],
@@ -46,6 +48,8 @@ def rank_weights(
         LeCun et al. 1990, NeurIPS 2 (second derivatives as saliency); Yan, Hu, Shi 2022, DAC (SWIM: selective
         write-verify by second derivatives).
     """
+    network(net)
+    group = whole(group, "group")
     layers = {path: module for path, module in net.named_modules() if isinstance(module, AnalogLayer)}
     if not layers:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")

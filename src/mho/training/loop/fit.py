@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,24 +10,27 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mho.errors import BadInput, WrongSetting
+from mho.given import check_mode, network, whole
 from mho.nn.calling import call
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
-from mho.rng import reads, whole
+from mho.progress import Progress
+from mho.rng import reads
 from mho.store.digest import Digest, digest
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
-from mho.training.loop.checkpoints import RESUME, Folder, load_checkpoint, name_of
+from mho.training.hwa import HWA
+from mho.training.loop.checkpoints import Folder, load_checkpoint, name_of
 from mho.training.loop.loader import Augment, Loader, Samples, hold, moved
-from mho.training.loop.loggers import check_loggers, logging
+from mho.training.loop.loggers import logging
 from mho.training.loop.loss import Loss, loss_of
 from mho.training.loop.optimizers import MakeOptimizer, make_optimizer, rate_of
 from mho.training.loop.processes import join
 from mho.training.loop.run import Run
-
-PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+from mho.training.loop.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class FitResult:
     best_checkpoint: Path | None = None
 
 
+@torch.enable_grad()
 def fit(
     net: nn.Module,
     data: Iterable[Any],
@@ -76,11 +81,11 @@ def fit(
     seed: int = 0,
     out: str | Path | None = None,
     resume: str = "auto",
-    save_every: float = 60.0,
-    max_seconds: float | None = None,
+    save_every: str | float = 60.0,
+    max_seconds: str | float | None = None,
     devices: int = 1,
-    loggers: Sequence[Any] = (),
-    progress: bool = True,
+    loggers: str | Sequence[Any] = (),
+    progress: Progress = True,
 ) -> FitResult:
     """Train a network in place; afterwards it is in eval mode, with its best weights where `val` is given.
 
@@ -115,33 +120,34 @@ def fit(
         seed: Root of every address.
         out: Folder for checkpoints and loggers; without it nothing is written.
         resume: ``"auto"``: go on where `out` holds this very run; ``"must"``, ``"never"``: refuse if it does not, or does.
-        save_every: Seconds between checkpoints within an epoch; one at its end is always written.
-        max_seconds: Stop after this time, at a checkpoint.
+        save_every: Seconds, or a time such as "5 min", between checkpoints within an epoch; one at its end is always written.
+        max_seconds: Stop after this time ("10 min", or seconds), at a checkpoint.
         devices: Processes; on GPUs each with its network on a GPU of its own.
         loggers: ``"csv"``, ``"tensorboard"``, ``"wandb"``, ``"mlflow"``, or objects with ``log(step, values)``.
-        progress: Show a bar, where there is a terminal.
+        progress: True for a bar, or told of the steps (`mho.progress.Step`).
 
     Raises:
         WrongSetting: An unknown name, a number outside its range, settings that contradict each other, or a network that
             is a programmed chip.
         BadInput: No data, targets that the network has no output for, no labels and no teacher, a loss that is not finite,
-            or a folder that cannot be written.
+            batches of one sample for a batch norm, or a folder that cannot be written.
         BadResults: `out` holds another run, or a damaged one.
         MissingExtra: The package of a logger is not installed.
     """
-    task, seed = Task.of(task), whole(seed)
+    network(net)
+    check_mode()
     if any(matrix.programmed for matrix in matrices(net)):
         raise WrongSetting(
             "this network is a programmed chip", "train the network that to_analog returned, and program that"
         )
-    counts = {"epochs": epochs, "batch": batch, "accumulate": accumulate, "devices": devices}
-    _check_numbers(counts, early_stop, val, save_every, max_seconds)
-    for name, value, valid in (("precision", precision, PRECISIONS), ("resume", resume, RESUME)):
-        if value not in valid:
-            raise WrongSetting(f"unknown {name} {value!r}", f"valid are {', '.join(valid)}", path=name)
-    check_loggers(loggers, out)
-    if resume == "must" and out is None:
-        raise WrongSetting("resume = 'must' without a folder", "give out=DIR", path="resume")
+    told = Settings.of(
+        epochs=epochs, batch=batch, optimizer=optimizer, lr=lr, schedule=schedule, weight_decay=weight_decay,
+        momentum=momentum, hwa=hwa, teacher=teacher, distillation=distillation, val=val, early_stop=early_stop,
+        precision=precision, accumulate=accumulate, augment=augment, task=task, out=out, resume=resume,
+        save_every=save_every, max_seconds=max_seconds, devices=devices, loggers=loggers, progress=progress,
+    )  # fmt: skip
+    task, loggers, seed = told.task, told.loggers, whole(seed, "seed", least=0)
+    counts = {"epochs": told.epochs, "batch": told.batch, "accumulate": told.accumulate, "devices": told.devices}
     device = next((p.device for p in net.parameters()), None)
     if device is None:
         raise BadInput("the network has no parameters", "give one that can learn", path="net")
@@ -155,11 +161,15 @@ def fit(
     if held is not None:
         _probe(net, task, loss, device, held, "val")
 
-    processes = join(devices, device)
+    if isinstance(hwa, HWA):
+        hwa.check(net)
+    processes = join(told.devices, device)
     loader = Loader(
-        samples, batch=batch, seed=seed, world=processes.world, rank=processes.rank, accumulate=accumulate, augment=augment
+        samples, batch=told.batch, seed=seed, world=processes.world, rank=processes.rank, accumulate=told.accumulate,
+        augment=augment,
     )  # fmt: skip
-    steps = epochs * loader.steps
+    _check_norms(net, loader, samples, device)
+    steps = told.epochs * loader.steps
     rate = rate_of(schedule, steps)
     made = make_optimizer(net, optimizer, lr=lr, weight_decay=weight_decay, momentum=momentum)
     folder, stored = None if out is None else Folder(out), None
@@ -171,7 +181,7 @@ def fit(
             "lr": [float(group["lr"]) for group in made.param_groups], "schedule": schedule, "weight_decay": weight_decay,
             "momentum": momentum, "hwa": name_of(hwa), "distillation": distillation,
             "teacher": None if teacher is None else digest(*teacher.state_dict().values()),
-            "val": None if held is None else digest(held.inputs, held.targets), "early_stop": early_stop,
+            "val": None if held is None else digest(held.inputs, held.targets), "early_stop": told.early_stop,
             "precision": precision, "augment": name_of(augment), "task": task.record(), "seed": seed,
         }  # fmt: skip
         # The first process claims the folder, then the others find it claimed.
@@ -185,15 +195,17 @@ def fit(
     try:
         run = Run(
             net, loss=loss, task=task, optimizer=made, rate=rate, session=session, loader=loader, val=held,
-            processes=processes, precision=precision, seed=seed, folder=folder, save_every=save_every, epochs=epochs,
-            max_seconds=max_seconds, early_stop=early_stop,
+            processes=processes, precision=precision, seed=seed, folder=folder, save_every=told.save_every, epochs=told.epochs,
+            max_seconds=told.max_seconds, early_stop=told.early_stop,
         )  # fmt: skip
         if stored is not None:
             run.restore(stored)
         state = run.state
         if not state.stopped:
             first, where = processes.first, None if folder is None else folder.directory
-            logs = logging(loggers if first else (), where, step=state.step, steps=steps, bar=progress and first)
+            logs = logging(
+                loggers if first else (), where, step=state.step, steps=steps, progress=progress if first else None
+            )
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), logs as opened:
                 run.train(opened)
         if state.stopped and run.best_weights is not None:
@@ -218,18 +230,19 @@ def fit(
     )
 
 
-def _check_numbers(
-    whole: dict[str, int], early_stop: int | None, val: Any, save_every: float, max_seconds: float | None
-) -> None:
-    if early_stop is not None and val is None:
-        raise WrongSetting("early_stop needs data to measure on", "give val=...", path="early_stop")
-    for name, value in {**whole, **({} if early_stop is None else {"early_stop": early_stop})}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise WrongSetting(f"{name} = {value!r}", "give a whole number, at least 1", path=name)
-    if not save_every >= 0:
-        raise WrongSetting(f"save_every = {save_every}", "give seconds, 0 or more", path="save_every")
-    if max_seconds is not None and not max_seconds > 0:
-        raise WrongSetting(f"max_seconds = {max_seconds}", "give seconds, or None", path="max_seconds")
+def _check_norms(net: nn.Module, loader: Loader, samples: Samples, device: torch.device) -> None:
+    """Refuse parts of a single sample for a batch norm that then has a single value a channel: it cannot be trained on."""
+    if 1 not in loader.sizes() or not any(isinstance(module, _BatchNorm) for module in net.modules()):
+        return
+    (inputs,) = moved((take(samples.inputs, [0]),), device)
+    try:
+        with torch.no_grad(), reads("fit", "probe"):
+            copy.deepcopy(net).train()(inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        remedy = f"give another batch than {loader.batch}, or one sample less"
+        raise BadInput("a batch of one sample, on which batch norms cannot be trained", remedy, path="batch") from error
 
 
 def _probe(net: nn.Module, task: Task, loss: Loss, device: torch.device, samples: Samples, path: str) -> None:

@@ -161,6 +161,12 @@ class Loader:
         self.total = int(samples.counts.sum())
         """Counts of a whole epoch."""
 
+    def sizes(self) -> set[int]:
+        """How many samples a process computes at a time, over all processes and parts."""
+        last = len(self.samples) - (self.parts - 1) * self.batch * self.world
+        wholes = {self.batch} if self.parts > 1 else set()
+        return wholes | {max(1, len(range(rank, last, self.world))) for rank in range(self.world)}
+
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Part]:
         """The parts of an epoch, from part `first` on."""
         together = order(len(self.samples), seed=self.seed, epoch=epoch).split(self.batch * self.world)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from mho._optional import require
 from mho.errors import WrongSetting
+from mho.progress import Meter, Progress, telling
 
 Log = Callable[[int, dict[str, float]], object]
 """Takes numbers by name after a step."""
@@ -61,22 +59,17 @@ def _mlflow(folder: Path, step: int) -> Iterator[Log]:
 
 
 @contextmanager
-def _bar(step: int, steps: int) -> Iterator[Log]:
-    """Steps, what was logged last, and the time that is left."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("steps"),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[known]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task, last = bar.add_task("fit", total=steps, completed=step, known=""), dict[str, float]()
+def _told(told: Meter, step: int, steps: int) -> Iterator[Log]:
+    """Steps, and what was logged last."""
+    last = dict[str, float]()
+    told(step, steps)
 
-        def log(step: int, values: dict[str, float]) -> None:
-            last.update(values)
-            shown = [name for name in ("epoch", "loss", "epoch_score") if name in last]
-            known = ", ".join(f"{name.removeprefix('epoch_')} {last[name]:.4g}" for name in shown)
-            bar.update(task, completed=step, known=known)
+    def log(step: int, values: dict[str, float]) -> None:
+        last.update(values)
+        shown = [name for name in ("epoch", "loss", "epoch_score") if name in last]
+        told(step, steps, known=", ".join(f"{name.removeprefix('epoch_')} {last[name]:.4g}" for name in shown))
 
-        yield log
+    yield log
 
 
 LOGGERS: dict[str, Callable[[Path, int], AbstractContextManager[Log]]] = {
@@ -84,7 +77,7 @@ LOGGERS: dict[str, Callable[[Path, int], AbstractContextManager[Log]]] = {
 }  # fmt: skip
 
 
-def check_loggers(wanted: Sequence[Any], out: Any) -> None:
+def check_loggers(wanted: Iterable[Any], out: Any) -> None:
     """Refuse what `logging` could not do.
 
     Args:
@@ -96,7 +89,7 @@ def check_loggers(wanted: Sequence[Any], out: Any) -> None:
         MissingExtra: The package of a logger is not installed.
     """
     for logger in wanted:
-        if not (logger in LOGGERS if isinstance(logger, str) else hasattr(logger, "log")):
+        if not (logger in LOGGERS if isinstance(logger, str) else callable(getattr(logger, "log", None))):
             remedy = f"valid are {', '.join(LOGGERS)}, and objects with log(step, values)"
             raise WrongSetting(f"unknown logger {logger!r}", remedy, path="loggers")
         if isinstance(logger, str) and out is None:
@@ -106,7 +99,9 @@ def check_loggers(wanted: Sequence[Any], out: Any) -> None:
 
 
 @contextmanager
-def logging(wanted: Sequence[Any], out: Path | None, *, step: int, steps: int, bar: bool) -> Iterator[list[Log]]:
+def logging(
+    wanted: Sequence[Any], out: Path | None, *, step: int, steps: int, progress: Progress
+) -> Iterator[list[Log]]:
     """The loggers, for the duration of a training; objects that were given are their owner's to close.
 
     Args:
@@ -114,13 +109,14 @@ def logging(wanted: Sequence[Any], out: Path | None, *, step: int, steps: int, b
         out: The folder of the training; a logger writes into a folder of its name in it.
         step: Optimiser steps done.
         steps: Optimiser steps in all.
-        bar: Show a bar, where there is a terminal.
+        progress: True for a bar, or told of the steps (`mho.progress.Step`).
     """
     with ExitStack() as opened:
         logs = [logger.log for logger in wanted if not isinstance(logger, str)]
         for name in wanted:
             if isinstance(name, str) and out is not None:
                 logs.append(opened.enter_context(LOGGERS[name](out / name, step)))
-        if bar and Console(stderr=True).is_terminal:
-            logs.append(opened.enter_context(_bar(step, steps)))
+        if progress:
+            told = opened.enter_context(telling(progress, "fit", "steps"))
+            logs.append(opened.enter_context(_told(told, step, steps)))
         yield logs

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.errors import BadInput, NotYet, WrongSetting
+from mho.given import network, number
 from mho.nn.calling import call
 from mho.tasks import IGNORED, Task
 from mho.tasks.classes import Classes
 from mho.tasks.parts import answer
+from mho.units import share
 
 Loss = Callable[[Any, Any, Any], Tensor]
 """From (output, inputs, targets) to the mean loss."""
@@ -32,7 +34,7 @@ class Distillation:
         share: Weight of the teacher, in [0, 1]; at 1 labels are not needed.
 
     Raises:
-        WrongSetting: `temperature` or `share` outside their ranges.
+        WrongSetting: `temperature` or `share` outside their ranges; a teacher that is no network.
 
     Example:
         >>> loss = Distillation(teacher, temperature=4.0, share=0.9)    # doctest: +SKIP
@@ -40,10 +42,8 @@ class Distillation:
     """
 
     def __init__(self, teacher: nn.Module, *, temperature: float = 4.0, share: float = 0.9) -> None:
-        if not 0 < temperature < float("inf"):
-            raise WrongSetting(f"temperature = {temperature}", "give a number above 0", path="distillation")
-        if not 0 <= share <= 1:
-            raise WrongSetting(f"share = {share} lies outside 0 … 1", "1 needs no labels", path="distillation")
+        network(teacher, "teacher")
+        temperature, share = check_distillation((temperature, share))
         self.teacher, self.temperature, self.share = teacher.eval(), temperature, share
 
     def __call__(self, output: Tensor, inputs: Any, labels: Tensor | None = None) -> Tensor:
@@ -79,6 +79,23 @@ class Distillation:
         return loss
 
 
+def check_distillation(distillation: Any) -> tuple[float, float]:
+    """Temperature and share of the teacher as numbers; None means those of `Distillation`. A share may be a text: "90%".
+
+    Raises:
+        WrongSetting: No such pair, or a number outside its range.
+    """
+    if distillation is None:
+        return 4.0, 0.9
+    if not isinstance(distillation, (tuple, list)) or len(distillation) != 2:
+        remedy = "give (temperature, share of the teacher), as in (4.0, 0.9)"
+        raise WrongSetting(f"distillation = {distillation!r}", remedy, path="distillation")
+    found = share(distillation[1], "distillation")
+    if not 0 <= found <= 1:
+        raise WrongSetting(f"share = {found} lies outside 0 … 1", "1 needs no labels", path="distillation")
+    return number(distillation[0], "temperature", "give a number above 0", above=0), found
+
+
 def loss_of(
     net: nn.Module, task: Task, teacher: nn.Module | None, distillation: tuple[float, float] | None, *, labelled: bool
 ) -> Loss:
@@ -106,8 +123,8 @@ def loss_of(
         raise NotYet(f"distillation for task {task.kind!r}", "distil networks that score classes", path="task")
     if any(module is net for module in teacher.modules()):
         raise BadInput("the teacher is the network in training", "give a copy: copy.deepcopy(net)", path="teacher")
-    given = {} if distillation is None else dict(zip(("temperature", "share"), distillation, strict=True))
-    loss = Distillation(teacher, **given)
+    temperature, of_teacher = check_distillation(distillation)
+    loss = Distillation(teacher, temperature=temperature, share=of_teacher)
     if not labelled and loss.share < 1:
         found = f"no labels, but the teacher's share is {loss.share}"
         raise BadInput(found, f"distillation=({loss.temperature}, 1.0)", path="data")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mho.errors import BadInput, NotYet, WrongSetting
+from mho.given import number, one_of
 
 SCHEDULES = ("cosine", "constant", "onecycle")
 _RATES = {"sgd": 0.01, "adamw": 1e-3}
@@ -38,29 +39,18 @@ def make_optimizer(
         BadInput: Nothing to train.
         NotYet: LBFGS.
     """
-    if lr is not None and not 0 < lr < float("inf"):
-        raise WrongSetting(f"lr = {lr}", "give a number above 0", path="lr")
-    if not 0 <= weight_decay < float("inf"):
-        raise WrongSetting(f"weight_decay = {weight_decay}", "give 0 or more", path="weight_decay")
+    check_optimizer(which, lr=lr, weight_decay=weight_decay, momentum=momentum)
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     if not named:
         raise BadInput("no parameter of the network wants a gradient", "call net.requires_grad_(True)", path="net")
     if callable(which):
-        if lr is not None or weight_decay or momentum is not None:
-            remedy = "set them in the callable: optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1)"
-            raise WrongSetting(
-                "lr, weight_decay and momentum belong to optimisers given by name", remedy, path="optimizer"
-            )
         made = which([p for _, p in named])
+        if not isinstance(made, torch.optim.Optimizer):
+            found = f"the callable returned a {type(made).__name__}"
+            raise WrongSetting(found, "return a torch.optim.Optimizer of its argument", path="optimizer")
         if isinstance(made, torch.optim.LBFGS):
             raise NotYet("LBFGS computes the loss several times in a step", "take another", path="optimizer")
         return made
-    if which not in _RATES:
-        raise WrongSetting(f"unknown optimizer {which!r}", f"valid are {', '.join(_RATES)}", path="optimizer")
-    if which == "adamw" and momentum is not None:
-        raise WrongSetting("adamw has no momentum", "leave it out, or take optimizer='sgd'", path="momentum")
-    if momentum is not None and not 0 <= momentum < 1:
-        raise WrongSetting(f"momentum = {momentum} lies outside [0, 1)", "0.9 is usual", path="momentum")
     of: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, p in named:
         of[name.rpartition(".")[2] in _RANGES].append(p)
@@ -69,6 +59,32 @@ def make_optimizer(
     if which == "adamw":
         return torch.optim.AdamW(groups, lr=rate)
     return torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM if momentum is None else momentum)
+
+
+def check_optimizer(which: Any, *, lr: Any, weight_decay: Any, momentum: Any) -> None:
+    """Refuse what `make_optimizer` could not make; nothing is made.
+
+    Raises:
+        WrongSetting: An unknown name, a number outside its range, or a setting that the optimiser does not have.
+    """
+    if lr is not None:
+        number(lr, "lr", "give a number above 0", above=0)
+    number(weight_decay, "weight_decay", "give 0 or more", least=0)
+    if isinstance(which, torch.optim.Optimizer):
+        remedy = "give what makes one: optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1)"
+        raise WrongSetting("this optimiser is made already, for parameters of its own", remedy, path="optimizer")
+    if callable(which):
+        if lr is not None or weight_decay or momentum is not None:
+            remedy = "set them in the callable: optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1)"
+            raise WrongSetting(
+                "lr, weight_decay and momentum belong to optimisers given by name", remedy, path="optimizer"
+            )
+        return
+    one_of(which, "optimizer", _RATES)
+    if which == "adamw" and momentum is not None:
+        raise WrongSetting("adamw has no momentum", "leave it out, or take optimizer='sgd'", path="momentum")
+    if momentum is not None and not number(momentum, "momentum", "0.9 is usual", least=0) < 1:
+        raise WrongSetting(f"momentum = {momentum} lies outside [0, 1)", "0.9 is usual", path="momentum")
 
 
 def rate_of(schedule: str, steps: int) -> Callable[[int], float]:
@@ -86,8 +102,7 @@ def rate_of(schedule: str, steps: int) -> Callable[[int], float]:
         return lambda step: 1.0
     if schedule == "cosine":
         return lambda step: (1 + math.cos(math.pi * step / steps)) / 2
-    if schedule != "onecycle":
-        raise WrongSetting(f"unknown schedule {schedule!r}", f"valid are {', '.join(SCHEDULES)}", path="schedule")
+    one_of(schedule, "schedule", SCHEDULES)
     top = _WARM_UP * steps - 1
 
     def one_cycle(step: int) -> float:

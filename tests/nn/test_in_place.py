@@ -10,7 +10,7 @@ import mho
 from mho.advice.bits import SmallestBits
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
-from mho.measure.in_place import hardware_in_place
+from mho.nn.in_place import hardware_in_place
 from mho.tasks.score import ACCURACY
 
 PCM = Hardware.preset("pcm-cells")
