@@ -102,8 +102,8 @@ def _search() -> tuple[ctypes.CDLL | None, str]:
 def _compiled(words: list[str], made_of: str) -> tuple[ctypes.CDLL, str]:
     """Compile, load and keep; a cache that cannot be written to costs every process its own compilation."""
     began = time.monotonic()
-    _log.info("compiling kernels once for this machine, with %s …", shlex.join(words))
     with _workplace() as (at, trouble):
+        _log.info("compiling kernels%s, with %s …", "" if trouble else " once for this machine", shlex.join(words))
         built = at / "kernels.so"
         build(words, built)
         try:
