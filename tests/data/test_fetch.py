@@ -204,6 +204,17 @@ def test_the_command_line_fetches_and_checks(small, site, root):
     (root / "cifar10" / "cifar-10-batches-py" / "test_batch").write_bytes(b"damaged")
     assert run.invoke(app, ["data", "check"]).exit_code == 1
     assert len(site.asked) == 1
+    (root / "cifar10" / "test_labels.npy").write_bytes(b"damaged, and read before what is fetched")
+    done = run.invoke(app, ["data", "fetch", "cifar10"])
+    assert done.exit_code != 0 and isinstance(done.exception, MhoError) and "was fetched, but" in str(done.exception)
+
+
+def test_torchvisions_folder_is_compared_too(small, site, root):
+    fetch("cifar10")
+    (root / "cifar10" / "cifar-10-batches-py").rename(root / "cifar-10-batches-py")
+    assert check("cifar10").detail.startswith("md5 of 6 files as published")
+    (root / "cifar-10-batches-py" / "data_batch_2").write_bytes(b"damaged")
+    assert check("cifar10").state == "wrong"
 
 
 def test_a_checkpoint_with_wrappers_is_fetched_and_read(site, root, monkeypatch, tmp_path):

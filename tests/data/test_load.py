@@ -157,6 +157,23 @@ def test_a_damaged_strip_is_refused(tmp_path, monkeypatch):
         load("cifar10?n=3")
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("cifar10", "cifar10/test_labels.npy"),
+        ("kws", "kws01/kws01_mfcc.npz"),
+        ("tinystories-self", "tinystories/self_samples.npy"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"damaged", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def test_damaged_arrays_are_refused(name, file, content, tmp_path, monkeypatch):
+    monkeypatch.setenv("MHO_DATA", str(tmp_path))
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(BadInput, match=f"{file}: is no numpy file of plain arrays"):
+        load(name)
+
+
 @pytest.mark.data
 @needs_data
 def test_mnist():

@@ -67,6 +67,7 @@ def fetch(
     from mho.data.fetch import fetch as get
     from mho.data.known import known
     from mho.data.root import folder
+    from mho.errors import BadInput
 
     console = Console(soft_wrap=True)
     for one in [known(name) for name in names]:
@@ -76,6 +77,8 @@ def fetch(
         with _progress() as show:
             place = get(one.name, progress=show)
         found = check(one.name)
+        if found.state == "wrong":  # Something that lay there before goes first.
+            raise BadInput(f"was fetched, but {found.detail}", "remove what is wrong", path=str(place))
         console.print(f"{one.name}: {place}: {found.detail}", markup=False, highlight=False)
         console.print(f"licence: {one.licence}", markup=False, highlight=False)
 

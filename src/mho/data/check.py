@@ -79,10 +79,10 @@ def _there(one: Known) -> bool:
 
 def _checksums(one: Known) -> tuple[list[str], list[str]]:
     """What was compared, and the files whose checksum is another."""
-    place = data_root() / one.folder
     listed = [(remote.name, remote.checksum) for remote in one.files] + list(one.inside)
-    here = [(name, checksum) for name, checksum in listed if (place / name).is_file()]
-    wrong = [name for name, checksum in here if not has_checksum(place / name, checksum)]
+    places = (data_root() / one.folder, data_root())  # Torchvision unpacks into the folder itself.
+    here = [(place / name, checksum) for place in places for name, checksum in listed if (place / name).is_file()]
+    wrong = [str(file) for file, checksum in here if not has_checksum(file, checksum)]
     if not here:
         return ["no published checksum for these files" if one.files else "no checksum is known"], []
     kinds = " and ".join(sorted({checksum.partition(":")[0] for _, checksum in here}))

@@ -11,6 +11,7 @@ from torch import Tensor
 from mho._optional import require
 from mho.data.cifar_files import CIFAR10, CIFAR100, SIDE, Layout, class_names, read_published
 from mho.data.dataset import Dataset, check_count
+from mho.data.numpy_file import read_numpy
 from mho.data.preparation import IMAGES, choose
 from mho.data.root import data_file, data_root, missing
 from mho.errors import BadInput
@@ -34,7 +35,8 @@ def cifar10(*, split: str = "test", prep: str = "imagenet", n: int | None = None
     choose(split, ("train", "test"), option="split", name="cifar10")
     choose(prep, IMAGES, option="prep", name="cifar10")
     if (data_root() / "cifar10" / f"{split}_labels.npy").is_file():
-        labels = torch.from_numpy(np.load(data_file("cifar10", f"{split}_labels.npy", name="cifar10")).astype(np.int64))
+        (stored,) = read_numpy(data_file("cifar10", f"{split}_labels.npy", name="cifar10"))
+        labels = torch.from_numpy(stored.astype(np.int64))
         wanted = len(labels) if n is None else n
         check_count(wanted, len(labels), name="cifar10")
         strips = range(-(-wanted // _IN_STRIP))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from mho.data.dataset import Dataset
+from mho.data.numpy_file import read_numpy
 from mho.data.preparation import choose
 from mho.data.root import data_file
 
@@ -29,8 +30,8 @@ def kws(*, split: str = "test", prep: str = "mfcc", n: int | None = None, batch:
     """
     choose(split, ("test",), option="split", name="kws")
     choose(prep, ("mfcc", "int8"), option="prep", name="kws")
-    with np.load(data_file("kws01", "kws01_mfcc.npz", name="kws")) as stored:
-        features, labels = stored["q"].astype(np.float32)[:, None], stored["y"].astype(np.int64)
+    q, y = read_numpy(data_file("kws01", "kws01_mfcc.npz", name="kws"), "q", "y")
+    features, labels = q.astype(np.float32)[:, None], y.astype(np.int64)
     inputs = torch.from_numpy(features)
     if prep == "mfcc":
         inputs = (inputs - _ZERO_POINT) * _SCALE

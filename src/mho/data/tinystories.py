@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mho.data.dataset import IGNORED, Dataset
+from mho.data.numpy_file import read_numpy
 from mho.data.root import data_file
 from mho.data.tokenizer import Tokenizer
 
@@ -46,9 +47,8 @@ def tinystories_self(*, n: int | None = None, batch: int = 50) -> Dataset:
     Raises:
         BadInput: A file is missing.
     """
-    rows = torch.from_numpy(
-        np.load(data_file("tinystories", "self_samples.npy", name="tinystories-self")).astype(np.int64)
-    )
+    (stored,) = read_numpy(data_file("tinystories", "self_samples.npy", name="tinystories-self"))
+    rows = torch.from_numpy(stored.astype(np.int64))
     return _dataset("tinystories-self", rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), _tokenizer(), n, batch)
 
 
