@@ -44,12 +44,13 @@ STAGES = {"image_size": 64, "depths": [1, 1, 1, 1], "num_labels": 10}
 ENTRIES: list[dict[str, Any]] = [
     *_timm("residual", "resnet18", "resnet10t", "resnext26ts", "seresnet18", "skresnet18", "res2net50_14w_8s", "resnest14d",
            "ecaresnet26t", "legacy_seresnet18"),
-    *_timm("dense and branched", "densenet121", "dla34", "dpn68", "inception_v3", "inception_next_atto", "hrnet_w18_small",
+    *_timm("dense and branched", "densenet121", "dpn68", "inception_v3", "inception_next_atto",
            "selecsls42", "vovnet39a", "ese_vovnet19b_dw", "xception41", "rdnet_tiny", size=75),
+    *_timm("dense and branched", "dla34", "hrnet_w18_small", size=64),
     *_timm("plain", "darknet17", "cspresnet50", "regnetx_002", "regnety_002"),
     *_timm("mobile", "mobilenetv2_050", "mobilenetv3_small_050", "mobilenetv4_conv_small_050", "mnasnet_small",
-           "efficientnet_b0", "efficientnet_lite0", "mixnet_s", "ghostnet_050", "lcnet_050", "rexnet_100", "tinynet_e", "fbnetc_100",
-           "hardcorenas_a", "semnasnet_075", "spnasnet_100", "starnet_s1", "fasternet_t0"),
+           "efficientnet_b0", "efficientnet_lite0", "mixnet_s", "ghostnet_050", "lcnet_050", "rexnet_100", "tinynet_e",
+           "fbnetc_100", "hardcorenas_a", "semnasnet_075", "spnasnet_100", "starnet_s1", "fasternet_t0"),
     *_timm("re-parametrised", "repvgg_a0", "mobileone_s0", "repghostnet_050", "repvit_m0_9", "fastvit_t8"),
     *_timm("modern convolution", "convnext_atto", "convnextv2_atto", "convmixer_768_32", "focalnet_tiny_srf", "edgenext_xx_small",
            "mambaout_femto", "hgnet_tiny"),
@@ -128,7 +129,8 @@ ENTRIES: list[dict[str, Any]] = [
     _image("residual", "resnet", "AutoModelForImageClassification", size=64, options={
         "embedding_size": 16, "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1]}),
     _image("segmentation", "segformer", "AutoModelForSemanticSegmentation", size=64, options={
-        "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1], "decoder_hidden_size": 32, "num_attention_heads": [1, 2, 4, 8]}),
+        "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1], "decoder_hidden_size": 32,
+        "num_attention_heads": [1, 2, 4, 8]}),
     _image("masked images", "vit_mae", "AutoModelForPreTraining", options={
         **SMALL_VIT, "decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2,
         "decoder_intermediate_size": 32}),

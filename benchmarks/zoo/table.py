@@ -18,24 +18,27 @@ HEAD = """# Which networks convert
 
 `mho.to_analog(model, "pcm", example=x)`, one line and nothing kept digital by hand, was tried on {all} architectures of
 timm, torchvision and transformers with random weights: small ones of their families, on small inputs. **{converts} convert
-({share:.0%})**, and {goal} ({goal_share:.0%}) have at least {least:.0%} of the multiply-accumulates with stored matrices on arrays. With every
-non-ideality off each answers as the digital network does: the conversion tests that itself and would have refused otherwise.{told}
+({share:.0%})**, and {goal} ({goal_share:.0%}) have at least {least:.0%} of the multiply-accumulates with stored matrices on
+arrays. With every non-ideality off each answers as the digital network does: the conversion tests that itself and would have
+refused otherwise.{told}
 
-What is on arrays: linear layers and convolutions, recurrent layers, attention projections; layers with a forward of their own, with
+On arrays are linear layers and convolutions, recurrent layers, attention projections; layers with a forward of their own, with
 weight standardisation, or that a parent reads (fused queries, keys and values); `Conv1D`, LoRA; experts held in one parameter;
-products with a parameter by `@`, `einsum` or `torch.nn.functional.linear`. What stays digital and is listed in `net.placement`:
-embeddings, norms, class tokens, position embeddings and biases, layer scales, state matrices. Products of activations with each other
-(attention scores, scans) are digital, too; they are in the column *all*, not in *stored*.
+products with a parameter by `@`, `einsum` or `torch.nn.functional.linear`. What stays digital is listed in `net.placement`:
+embeddings, norms, class tokens, position embeddings and biases, layer scales, state matrices. Products of activations with
+each other (attention scores, scans) are digital, too; they are in the column *all*, not in *stored*.
 
 | column | |
 |---|---|
 | stored | share of the multiply-accumulates with stored matrices that the arrays do |
 | all | the same of all multiply-accumulates, products of activations among them |
 | states | the digital state dict loads into the converted network, and comes back from it as it was |
-| error | root mean square change of the first output on one `pcm` chip after {age}, over its standard deviation; weights are random |
-| time, MB | a pass on that chip over the digital one (two inputs or one, far too small to say what large ones cost); growth of peak memory |
+| error | change of the first output on one `pcm` chip after {age}, root mean square over its standard deviation |
+| time | of a pass on that chip over that of the digital network, one thread, inputs far too small to say what large ones cost |
+| MB | growth of the peak memory in that pass |
 
-Time and error are measured for networks of up to {largest:.0f} million parameters. The command that measures: `benchmarks/zoo/README.md`.
+Error, time and memory are measured for networks of up to {largest:.0f} million parameters; weights are random, so the error says
+nothing about trained networks. How it is measured, and how to add an architecture: `benchmarks/zoo/README.md`.
 """
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import mho
 from mho.convert import to_analog, to_digital
-from mho.convert.parameters import ADDED, UNREAD, VECTOR, wildcards
+from mho.convert.parameters import ADDED, LOOKED_UP, UNREAD, VECTOR, wildcards
 from mho.convert.rules import READS
 from mho.errors import MhoError, NotYet
 from mho.hardware import Hardware
@@ -267,6 +267,45 @@ def test_without_an_example_only_what_is_sure_is_decided():
         assert net.placement.arrays > 0
     finally:
         del READS[f"{Conv1D.__module__}.{Conv1D.__qualname__}"]
+
+
+class Relative(nn.Module):
+    """Scores by relative position, as multi-scale transformers have them; experts gathered for each token."""
+
+    def __init__(self, gathered):
+        super().__init__()
+        self.gathered, self.table, self.experts, self.head = gathered, matrix(9, W), matrix(3, W, W), nn.Linear(W, W)
+
+    def forward(self, x):
+        if self.gathered:
+            x = torch.einsum("bth,bthc->btc", x, self.experts[(x.sum(-1) > 0).long()])
+        places = torch.arange(5)[:, None] - torch.arange(5) + 4
+        scores = torch.einsum("bqc,qkc->bqk", x, self.table[places])
+        return self.head(scores.softmax(-1) @ x)
+
+
+def test_a_table_whose_rows_multiply_stays_digital_and_counts():
+    placement = to_analog(Relative(False), IDEAL, example=tokens()).placement
+    table = next(w for w in placement if w.weight == "table")
+    assert table.reason == LOOKED_UP and table.placed == "digital"
+    assert placement.stored_share == pytest.approx(W * W * 10 / (W * W * 10 + 2 * 25 * W))
+
+
+def test_experts_that_are_gathered_are_refused():
+    with pytest.raises(NotYet, match=r"holds 'experts' \(3, 8, 8\).*digital=\['experts'\]"):
+        to_analog(Relative(True), IDEAL, example=tokens())
+
+
+def test_norms_fold_into_computed_weights_alone():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        Standardised(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(2), Lora(16, 5), nn.Linear(5, 2)
+    )
+    model[1].running_mean.normal_()
+    x = torch.randn(2, 3, 6, 6)
+    net = to_analog(model.eval(), "ideal", example=x)
+    old = mho.program(net, seed=0).at(0)
+    torch.testing.assert_close(mho.fuse(old)(x), model(x), rtol=1e-4, atol=1e-5)
 
 
 class Hidden(nn.Module):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from mho.nn import AnalogLayer
+from mho.nn.functional import Functional
 from mho.nn.matrix import matrices
 from mho.nn.own_forward import OwnForward
 
@@ -43,7 +44,7 @@ def blind_to_layout(net: nn.Module, graph: fx.Graph) -> bool:
     for node in graph.nodes:
         if node.op == "call_module":
             called = net.get_submodule(node.target)
-            if not isinstance(called, _BLIND) or isinstance(called, OwnForward):
+            if not isinstance(called, _BLIND) or isinstance(called, (OwnForward, Functional)):
                 return False
         if node.op == "call_function" and node.target not in _BLIND_CALLS:
             return False

@@ -18,6 +18,7 @@ from mho.nn.own_forward import OwnForward
 
 VECTOR = "one vector, no matrix"
 ADDED = "no product reads it as a matrix"
+LOOKED_UP = "a table look-up; what is looked up multiplies activations digitally"
 UNREAD = "the example does not read it"
 
 Decisions = dict[str, Decision]
@@ -69,8 +70,8 @@ def judge(
     _give(model, decisions, readers)
     for name, parameter in held.items():
         if name not in decisions:
-            reason = VECTOR if _vector(parameter) else ADDED if name in seen.touched else UNREAD
-            decisions[name] = Decision(None, reason)
+            read = LOOKED_UP if name in seen.looked_up else ADDED if name in seen.touched else UNREAD
+            decisions[name] = Decision(None, VECTOR if _vector(parameter) and read != LOOKED_UP else read)
     return seen
 
 

@@ -3,7 +3,8 @@
 One run of the example is watched. A value is *stored* while it follows from parameters and constants alone; what follows from
 the example, and every product with a stored matrix, is an activation. A parameter is a matrix where a product multiplies an
 activation with a stored value that follows from it. Element-wise factors (layer scales, state matrices) are none, and neither
-are a product's inputs (class tokens, learned queries), nor what is added to it (position embeddings and biases).
+are a product's inputs (class tokens, learned queries), what is added to it (position embeddings and biases), and rows that are
+looked up in a table, which is said.
 """
 
 from __future__ import annotations
@@ -24,6 +25,17 @@ from mho.convert.counting import MacCounter, factors
 from mho.convert.trial import trial
 from mho.errors import BadInput
 from mho.nn.calls import Read, product_of
+
+_LOOK_UPS = {
+    "aten::index",
+    "aten::_unsafe_index",
+    "aten::index_select",
+    "aten::gather",
+    "aten::embedding",
+    "aten::take",
+}
+_ROWS = "[]"
+"""Behind the name of a parameter: values that were looked up in it."""
 
 
 @dataclass
@@ -50,11 +62,13 @@ class Seen:
     Attributes:
         multiplied: Products with parameters.
         touched: Parameters that an operator read.
+        looked_up: Those whose rows, looked up at fixed places, multiply activations.
         stored_macs: Multiply-accumulates with a stored matrix.
     """
 
     multiplied: tuple[Multiplied, ...]
     touched: frozenset[str]
+    looked_up: frozenset[str]
     stored_macs: int
 
 
@@ -87,7 +101,7 @@ def look(model: nn.Module, example: tuple[Any, ...], ruled: Callable[[str], bool
             raise BadInput(
                 f"the model does not run on the example ({error})", "give one batch of its inputs"
             ) from error
-    return Seen(tuple(watch.found.values()), frozenset(watch.touched), watch.stored_macs)
+    return Seen(tuple(watch.found.values()), frozenset(watch.touched), frozenset(watch.looked_up), watch.stored_macs)
 
 
 class _Modules:
@@ -127,6 +141,7 @@ class _Look(MacCounter):
         self.found: dict[tuple[str, str], Multiplied] = {}
         self.call: tuple[str, Read] | None = None
         self.touched: set[str] = set()
+        self.looked_up: set[str] = set()
         self.stored_macs = 0
         for name, parameter in held.items():
             self._note(parameter, frozenset([name]))
@@ -155,8 +170,15 @@ class _Look(MacCounter):
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         sources = [self._sources(tensor) for tensor in tensors]
         product = macs is None or (macs > 0 and name != "aten::mul")
-        self.touched.update(*(s for s in sources if s))
+        self.touched.update(name.removesuffix(_ROWS) for s in sources if s for name in s)
         made = None if None in sources else frozenset[str]().union(*(s for s in sources if s))
+        if name in _LOOK_UPS and sources[0]:
+            if (
+                sum(size > 1 for size in tensors[0].shape) > 2
+            ):  # whole matrices (experts), wherever the places come from
+                made = sources[0]
+            elif made is not None:
+                made = frozenset(f"{name.removesuffix(_ROWS)}{_ROWS}" for name in made)
         if product:
             read = factors(name, args, kwargs)
             made = self._product(read, made)
@@ -185,6 +207,9 @@ class _Look(MacCounter):
         return None if answers else made
 
     def _found(self, parameter: str) -> None:
+        if parameter.endswith(_ROWS):
+            self.looked_up.add(parameter.removesuffix(_ROWS))
+            return
         reader = self.places.innermost
         entry = self.found.setdefault((parameter, reader), Multiplied(parameter, reader))
         if self.call is not None and self.call[0] == parameter:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mho.crossbar import Operator, Scheme
-from mho.errors import WrongSetting
+from mho.errors import NotYet, WrongSetting
 from mho.hardware import Hardware
 from mho.nn.matrix import AnalogMatrix
 
@@ -91,6 +91,23 @@ def layer_paths(net: nn.Module) -> dict[str, str]:
     """Path of the layer that each matrix belongs to, by the matrix's own path: what `digital` takes."""
     layers = ((path, module) for path, module in net.named_modules() if isinstance(module, AnalogLayer))
     return {view.matrix.path: path for path, layer in layers for view in layer.views()}
+
+
+def held(layer: AnalogLayer, view: MatrixView) -> Tensor:
+    """What a change in place of a matrix's weight has to be made to: the view itself, or the parameter that it is computed from.
+
+    Raises:
+        NotYet: It is neither.
+    """
+    parameter, weight = layer.get_parameter(view.parameter).detach(), view.weight.detach()
+    if weight.untyped_storage().data_ptr() == parameter.untyped_storage().data_ptr():
+        return weight
+    if weight.shape != parameter.shape:
+        raise NotYet(
+            f"{view.parameter} {tuple(parameter.shape)} is no matrix in memory", "store it as (columns, rows)",
+            path=view.matrix.path,
+        )  # fmt: skip
+    return parameter
 
 
 def schemes(net: nn.Module, matrices: Iterable[AnalogMatrix]) -> dict[AnalogMatrix, Scheme]:

@@ -18,7 +18,7 @@ from mho.given import network, whole
 from mho.hardware.description import covers
 from mho.hardware.spec import Spec
 from mho.nn import AnalogLayer, AnalogMatrix
-from mho.nn.layer import MatrixView, layer_paths
+from mho.nn.layer import MatrixView, held, layer_paths
 from mho.nn.source import Injected, Source
 from mho.rng import Stream
 from mho.training.clip import Clip
@@ -179,8 +179,9 @@ class Session:
         if not self.attached:
             raise WrongSetting("this session is detached", "attach the recipe again")
         if self.recipe.clip is not None:
-            for view, _ in self._views():
-                self.recipe.clip(view.weight.detach(), view.operator)
+            for layer, _ in self._layers:
+                for view in layer.views():
+                    self.recipe.clip(held(layer, view), view.operator)
         self.done += 1
         self._inject()
 

@@ -72,7 +72,7 @@ def rank_weights(
     scores: list[tuple[Any, Tensor]] = []
     for path, layer in layers.items():
         for view in layer.views():
-            part = _part_like(total[path, view.parameter], getattr(layer, view.parameter), view.weight)
+            part = _part_like(total[path, view.parameter], layer.get_parameter(view.parameter), view.weight)
             matrix = view.operator.to_matrix(view.weight.detach())
             scale = matrix.abs().amax(-1, keepdim=True).expand_as(matrix)
             kernel = tuple(view.weight.shape[2:]) if view.operator.dims else ()
@@ -88,8 +88,8 @@ def rank_weights(
 
 
 def _part_like(whole: Tensor, parameter: Tensor, part: Tensor) -> Tensor:
-    """The part of `whole` that `part` is of the parameter (a view of it, or all of it)."""
-    if part.shape == parameter.shape:
-        return whole
+    """The part of `whole` that `part` is of the parameter (a view of it, or all of it, or computed from all of it)."""
+    if part.untyped_storage().data_ptr() != parameter.untyped_storage().data_ptr():
+        return whole.reshape(part.shape)
     offset = part.storage_offset() - parameter.storage_offset() + whole.storage_offset()
     return whole.as_strided(part.shape, part.stride(), offset)
