@@ -16,7 +16,7 @@ from mho.hardware import Hardware
 from mho.measure import TestData, measure
 from mho.measure.linearised import estimate
 from mho.measure.sensitivity import sensitivity, weight_errors
-from mho.measure.sensitivity_result import _ranks, _spearman
+from mho.measure.sensitivity_result import Agreement, _ranks, _spearman, _told_apart
 from mho.models import digits_cnn
 
 PCM, IDEAL = Hardware.preset("pcm-cells"), Hardware.preset("ideal")
@@ -147,7 +147,8 @@ def test_rows_and_table(result, net):
     assert all(row["loss_low"] <= row["loss"] <= row["loss_high"] for row in rows)
     assert rows[0]["cells"] == 2 * 16 * 9
     text = str(result)
-    assert text.index("\n0 ") < text.index("\n6 ") and "Spearman" in text and "1 year old" in text
+    assert text.index("\n0 ") < text.index("\n6 ") and "1 year old" in text
+    assert ("Spearman" in text) == result.agreement().known and "estimate against measurement" in text
 
 
 def test_an_estimate_without_measurement(net, digits):
@@ -205,3 +206,14 @@ def test_ranks():
 
     a, b = np.random.default_rng(0).integers(0, 5, (2, 30))
     assert _spearman(a, b) == pytest.approx(spearmanr(a, b).statistic)
+
+
+def test_noise_has_no_order_to_agree_with():
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(200, 6, 4))
+    found = [_told_apart(each, 0.95) for each in noise]
+    assert 0.01 < np.mean(found) < 0.11, "five in a hundred"
+    apart = noise + np.linspace(0, 6, 6)[:, None] + 50 * random.normal(size=(200, 1, 4))
+    assert np.mean([_told_apart(each, 0.95) for each in apart]) > 0.95, "what chips have in common is no noise"
+    assert not _told_apart(noise[0, :, :1], 0.95) and not _told_apart(np.zeros((6, 4)), 0.95)
+    assert "Spearman" in str(Agreement(-1.0, 0.3, 4)) and "Spearman" not in str(Agreement(-1.0, 0.3, 4, known=False))

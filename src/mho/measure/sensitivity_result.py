@@ -60,13 +60,17 @@ class Agreement:
         spearman: Rank correlation; NaN for fewer than three layers.
         slope: Measured rise for one estimated, by least squares through the origin.
         layers: Their number.
+        known: Whether layers are told apart by what was measured of them, so that there is an order to agree with.
     """
 
     spearman: float
     slope: float
     layers: int
+    known: bool = True
 
     def __str__(self) -> str:
+        if not self.known:
+            return "unknown, the measured rises differ by no more than their noise: measure more chips or samples"
         return f"Spearman {self.spearman:.2f}, slope {self.slope:.2f} over {self.layers} layers"
 
 
@@ -136,7 +140,8 @@ class SensitivityResult:
             raise WrongSetting("nothing was measured", "call with chips >= 1", path="chips")
         estimated = np.array([layer.by(self.rank(form)) for layer in self.layers])
         measured = np.array([layer.by("rise") for layer in self.layers])
-        return Agreement(_spearman(estimated, measured), _slope(estimated, measured), len(measured))
+        known = _told_apart(np.array([layer.rises for layer in self.layers]), self.confidence)
+        return Agreement(_spearman(estimated, measured), _slope(estimated, measured), len(measured), known)
 
     def rows(self) -> list[dict[str, Any]]:
         """Tidy rows, one a layer, in the order of the network."""
@@ -216,6 +221,23 @@ def _show(interval: Interval, factor: float, digits: int) -> str:
     if math.isinf(interval.low):
         return f"{text} [unknown]"
     return f"{text} [{factor * interval.low:.{digits}f}, {factor * interval.high:.{digits}f}]"
+
+
+def _told_apart(rises: np.ndarray, confidence: float) -> bool:
+    """Whether rises (layers, chips) differ between layers by more than chance: an F test with the chips as blocks.
+
+    F = chips · var(layers' means) / var(what is left after means of layers and chips), with (L - 1) and (L - 1)(C - 1)
+    degrees of freedom.
+    """
+    layers, chips = rises.shape
+    if layers < 2 or chips < 2:
+        return False
+    from scipy.special import fdtrc
+
+    left = rises - rises.mean(1, keepdims=True) - rises.mean(0, keepdims=True) + rises.mean()
+    free = (layers - 1) * (chips - 1)
+    between, within = chips * float(rises.mean(1).var(ddof=1)), float((left**2).sum()) / free
+    return between > 0 and (within == 0 or float(fdtrc(layers - 1, free, between / within)) < 1 - confidence)
 
 
 def _spearman(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
