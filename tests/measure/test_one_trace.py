@@ -28,7 +28,7 @@ def test_a_network_is_traced_once(monkeypatch):
     result = mho.drift(net, [(x, y)], ["1 h", "1 day"], chips=2)
     assert len(traced) == 2
     data = TestData.of([(x, y)])
-    each = [m for i in range(2) for m in ChipJob(net, data, (3600.0, 86400.0), 0)(i)]
+    each = [m for i in range(2) for m in ChipJob(net, data, 0)((i, (3600.0, 86400.0)))]
     assert len(traced) == 6 and [m.loss for m in each] == [m.loss for m in result.measurements]
     mho.drift(net, [(x, y)], ["1 h", "1 day"], chips=2, recalibrate=RecalibrateNorms([(x, y)]))
     assert len(traced) == 10

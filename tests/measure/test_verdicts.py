@@ -58,7 +58,7 @@ def _net(good=True):
 def test_inputs_that_are_not_finite_are_refused_with_their_number(value):
     data = _data()
     data[2][0][37, 5] = value
-    net = mho.to_analog(_model(), QUIET)
+    net = _net()
     for call in (lambda: mho.drift(net, data), lambda: mho.accuracy(net, data), lambda: mho.calibrate(net, data),
                  lambda: mho.sensitivity(net, data), lambda: mho.advise(_model(), QUIET, data)):  # fmt: skip
         with pytest.raises(BadInput, match=r"sample 237 holds -?(nan|inf)"):
@@ -173,7 +173,7 @@ def test_seeds_are_whole_numbers(seed):
         lambda: mho.advise(_model(), QUIET, data, seed=seed),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(WrongSetting, match="give a whole number, 0 or more"):
+        with pytest.raises(WrongSetting, match="give a whole number, at least 0"):
             call()
 
 

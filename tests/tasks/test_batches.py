@@ -106,7 +106,7 @@ def test_every_function_takes_it(kind):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     model = train(model, data, epochs=1)
-    net = mho.calibrate(mho.to_analog(model, "pcm"), data)
+    net = mho.calibrate(mho.to_analog(model, "pcm-cells"), data)
     assert mho.accuracy(net, data) == mho.accuracy(net, [(X, Y)])
     rank_weights(net, data)
     result = mho.drift(net, data, ["1 h"], chips=1, recalibrate=RecalibrateNorms(data, net))

@@ -95,7 +95,7 @@ def test_labels_that_are_the_inputs_become_the_next_tokens():
 
 
 def test_what_is_no_batch_is_refused():
-    with pytest.raises(BadInput, match="without 'labels': input_ids"):
+    with pytest.raises(BadInput, match="a dict with 'input_ids': none of these are called as targets"):
         split({"input_ids": torch.zeros(2, 2)})
     with pytest.raises(BadInput, match="not a pair"):
         TestData.of([torch.zeros(2, 2)])
