@@ -19,6 +19,8 @@ TEXT = {
 
 def declare_vision_operators() -> None:
     """Lets a torchvision built for GPUs be imported beside torch for CPUs; its compiled operators do not run."""
+    if hasattr(torch.ops.torchvision, "nms"):
+        return
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
