@@ -53,7 +53,9 @@ def calibrate(
     momentum: Annotated[
         float | None, typer.Option("--momentum", help="Of moving_average; default: every batch alike.")
     ] = None,
-    batches: Annotated[int, typer.Option("--batches", help="Most batches looked at.")] = 8,
+    batches: Annotated[
+        int | None, typer.Option("--batches", help="Most batches looked at; all of them by default (--bits: 8).")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
     ] = None,
@@ -101,7 +103,7 @@ def calibrate(
         with _bar("bits") as show:
             found = smallest_bits(
                 network, hw, given, measured or (), budget=allowed, confidence=confidence, highest=highest,
-                per_layer=per_layer, task=task, max_batches=batches, **options,
+                per_layer=per_layer, task=task, max_batches=8 if batches is None else batches, **options,
                 progress=lambda tried: show(
                     None, None, f"DAC {tried.dac:.3g} bits, ADC {tried.adc:.3g} bits: {tried.score.show(tried.mean, 2)}"
                 ),
