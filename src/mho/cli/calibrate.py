@@ -48,7 +48,9 @@ def calibrate(
     momentum: Annotated[
         float | None, typer.Option("--momentum", help="Of moving_average; default: every batch alike.")
     ] = None,
-    batches: Annotated[int, typer.Option("--batches", help="Most batches looked at.")] = 8,
+    batches: Annotated[
+        int | None, typer.Option("--batches", help="Most batches looked at; all of them by default (--bits: 8).")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A changed setting, e.g. --set adc.bits=6.")
     ] = None,
@@ -104,8 +106,8 @@ def calibrate(
         from mho.advice.bits import smallest_bits
 
         found = smallest_bits(
-            network, hw, given, measured or (), budget=allowed, confidence=level, highest=highest,
-            per_layer=per_layer, task=scored, max_batches=batches, progress=True, **options,
+            network, hw, given, measured or (), budget=allowed, confidence=level, highest=highest, progress=True,
+            per_layer=per_layer, task=scored, max_batches=8 if batches is None else batches, **options,
         )  # fmt: skip
         console.print(str(found), markup=False, highlight=False, soft_wrap=True)
         if found.dac is not None or found.layers:

@@ -16,23 +16,19 @@ def list_presets() -> None:
     from rich.table import Table
 
     from mho.hardware import Hardware
-    from mho.hardware.left_out import left_out
+    from mho.hardware.left_out import NEVER, left_out
 
-    table = Table("preset", "cell", "encoding", "array", "DAC / ADC", "compensation", "leaves out", box=None)
+    table = Table("preset", "cell", "encoding", "array", "DAC / ADC", "compensation", box=None)
+    table.columns[0].min_width = max(map(len, Hardware.presets()))
     for name in Hardware.presets():
         hw = Hardware.preset(name)
         dac, adc = (f"{c.bits} bit" if c.bits else f"{c.steps} steps" if c.steps else "none" for c in (hw.dac, hw.adc))
         array = f"{hw.array.rows} × {hw.array.cols}"
-        table.add_row(
-            name,
-            hw.cell.kind,
-            hw.encoding.kind,
-            array,
-            f"{dac} / {adc}",
-            hw.compensation.kind,
-            ", ".join(left_out(hw)) or "–",
-        )
+        table.add_row(name, hw.cell.kind, hw.encoding.kind, array, f"{dac} / {adc}", hw.compensation.kind)
     Console().print(table)
+    typer.echo(f"\nleft out, besides {NEVER}:")
+    for name in Hardware.presets():
+        typer.echo(f"  {name}: {', '.join(left_out(Hardware.preset(name))) or 'nothing'}")
 
 
 @app.command("show")
@@ -57,6 +53,6 @@ def check(file: Annotated[str, typer.Argument(help="A YAML file.")]) -> None:
     from mho.hardware import Hardware
 
     hw = Hardware.from_yaml(file)
-    typer.echo(f"{file}: describes '{hw.name}' ({hw.digest()})")
+    typer.echo(f"{file}: describes '{hw.label}' ({hw.digest()})")
     for definition in hw.definitions():
         typer.echo(f"  {definition}")
