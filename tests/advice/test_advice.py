@@ -343,3 +343,18 @@ def test_names_and_orders():
 def test_bad_arguments_are_named(model, test, training, wrong):
     with pytest.raises(WrongSetting):
         ask(model, test, training, [Nothing()], **wrong)
+
+
+def test_ranges_of_a_file_serve_the_network_as_it_is(model, test, training, tmp_path):
+    from mho.calibration import load_ranges, save_ranges
+
+    net = mho.calibrate(mho.to_analog(model, PCM), training, quantile=0.9)
+    file = save_ranges(net, tmp_path / "r.safetensors")
+    advice = ask(model, test, training, [Nothing(), quiet(0.1)], chips=2, ranges=file)
+    assert f"load_ranges(mho.to_analog(model, hw, example=x), {str(file)!r})" in advice.baseline.code
+    changed = next(t for t in advice.tried if t.name == "quiet")
+    assert "load_ranges" not in changed.code, "another hardware has ranges of its own"
+    again = load_ranges(mho.to_analog(model, PCM), file)
+    held = divide(TestData.of(test), 0.5, 0)[1]
+    expected = mho.drift(again, held, TIMES, chips=2, seed=1)
+    assert [m.loss for m in advice.baseline.result.measurements] == [m.loss for m in expected.measurements]

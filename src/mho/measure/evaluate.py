@@ -43,7 +43,7 @@ def measure(
         BadInput: A label that the network has no output for, or an output of the wrong shape.
         WrongSetting: The task does not fit the output.
     """
-    if task is not None:
+    if task is not None or not isinstance(data, TestData):
         data = TestData.of(data, task=task)
     columns: dict[str, list[Tensor]] = {}
     answers: list[tuple[Tensor, Tensor]] = []
