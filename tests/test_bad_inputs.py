@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mho
+from mho.advice import best_placement, smallest_bits
 from mho.calibration import load_ranges, save_ranges
 from mho.errors import MhoError
 from mho.measure import Asked, paired
-from mho.recalibration import RecalibrateNorms
+from mho.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
 from mho.tasks import Task
-from mho.training import Clip, Distillation, Gaussian, rank_weights, train
+from mho.training import Clip, Distillation, Gaussian, rank_weights, shuffled, train
 from mho.training.schedule import Schedule
 from mho.units import ages, duration, microsiemens, seconds, share
 
@@ -467,6 +468,57 @@ def test_ranges_of_another_network_or_hardware(tmp_path):
 def test_what_torch_refuses_is_said_in_its_words(call, known):
     with pytest.raises(RuntimeError, match=known):
         call()
+
+
+NO_BATCHES = [*NO_DATA[:6], ([3], "without a tensor"), (X, "not a sequence of batches")]
+
+
+@pytest.mark.parametrize("kind", [RecalibrateAffine, RecalibrateOutput, RecalibrateNorms])
+@pytest.mark.parametrize(("value", "word"), NO_BATCHES)
+def test_recalibrations(kind, value, word):
+    _check(lambda: kind(value, mho.to_analog(NORMED, "pcm")), word)
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(None, "is a NoneType"), ("x", "mho.models"), (MODEL, "no chip's"), (NET, "no chip's")]
+)
+def test_recalibrations_are_called_on_chips(value, word):
+    _check(lambda: RecalibrateOutput(BATCHES, NET)(value), word)
+
+
+@table(
+    model=NO_NETWORKS, calibration=NO_DATA[:4], test=NO_DATA[:4], budget=NO_BUDGETS, confidence=NO_LEVELS, max_batches=NO_COUNTS,
+    highest=[*NO_COUNTS, (99, "highest")], progress=NO_PROGRESS,
+)  # fmt: skip
+def test_smallest_bits(name, value, word):
+    told = {"model": MODEL, "hw": "pcm", "calibration": BATCHES, "test": BATCHES}
+    _check(lambda: smallest_bits(**{**told, name: value}), word)
+
+
+@table(
+    model=NO_NETWORKS,
+    data=NO_DATA[:4],
+    digital=[(0, "digital = 0"), (2, "digital = 2"), *NO_SHARES[:1]],
+    times=NO_TIMES,
+)
+def test_best_placement(name, value, word):
+    _check(lambda: best_placement(**{"model": MODEL, "hw": "pcm", "data": BATCHES, "digital": 0.5, name: value}), word)
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda: paired(RESULT, None), "no result"), (lambda: mho.DriftResult.load(None), "is no path"),
+        (lambda: RESULT.to_csv(3), "is no path"), (lambda: mho.Hardware.preset("pcm").to_yaml("/no/dir/x.yaml"), "written"),
+        (lambda: mho.models.resolve(None), "no name"), (lambda: mho.data.load(3), "no name"),
+        (lambda: list(shuffled(BATCHES, batch=0, epoch=0)), "batch = 0"),
+        (lambda: list(shuffled(3, batch=1, epoch=0)), "no batches"),
+        (lambda: mho.sensitivity(NET, BATCHES, chips=0).ranked("best"), "unknown by 'best'"),
+        (lambda: mho.sensitivity(NET, BATCHES, chips=0).ranked("rise"), "was not found"),
+    ],
+)  # fmt: skip
+def test_what_else_is_public(call, word):
+    _check(call, word)
 
 
 # Whatever is given, units answer with a number or with a WrongSetting.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import typer
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import mho
@@ -66,12 +66,27 @@ def test_the_noise_is_a_share_of_the_largest_weight(tmp_path, monkeypatch):
     assert not any(torch.equal(a[k], b[k]) for k in a if k.endswith("weight"))
 
 
+def test_it_takes_the_ranges_that_calibrate_writes(tmp_path, monkeypatch):
+    from mho.calibration import save_ranges
+
+    net = mho.to_analog(resolve("digits_cnn"), mho.Hardware.preset("pcm", adc__bits=7))
+    file = save_ranges(mho.calibrate(net, load("digits?n=100")), tmp_path / "r.safetensors")
+    weights = tmp_path / "w.safetensors"
+    save_file(mho.to_digital(net).state_dict(), weights)
+    monkeypatch.setattr(mho, "calibrate", lambda *_, **__: pytest.fail("ranges were given"))
+    arguments = [*QUICK, "--epochs", "1", "--ranges", str(file), "--out", str(tmp_path / "run")]
+    assert call(*arguments, "--weights", str(weights)).exit_code == 0
+    with pytest.raises(WrongSetting, match="still to be pretrained"):
+        call(*arguments, "--pretrain", "1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ([], "--pretrain"),
         (["--pretrain", "-1"], "--pretrain"),
-        (["--pretrain", "1", "--noise", "2"], "--noise"),
+        (["--pretrain", "1", "--noise", "200%"], "--noise"),
+        (["--pretrain", "1", "--device", "gpu"], "devices of this machine"),
         (["--pretrain", "1", "--schedule", "steep"], "onecycle"),
         (["--pretrain", "1", "--logger", "paper"], "tensorboard"),
         (["--pretrain", "1", "--set", "adc.bitz=3"], "bitz"),

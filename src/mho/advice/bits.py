@@ -186,7 +186,7 @@ def smallest_bits(
     """
     network(model, "model")
     check_mode()
-    confidence = _check(confidence, lowest, highest)
+    confidence, max_batches = _check(confidence, lowest, highest), whole(max_batches, "max_batches")
     hw = Hardware.of(hw)
     model = to_digital(model) if any(isinstance(m, AnalogMatrix) for m in model.modules()) else model
     data, batches = (

@@ -97,6 +97,8 @@ def drift(
     console = Console()
     console.print(str(result), markup=False, highlight=False, soft_wrap=True)
     if result.shared:
-        console.print(f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False)
+        console.print(
+            f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False, soft_wrap=True
+        )
     else:
-        console.print(f"report: {mho.report(result, out, budget=budget)}", markup=False)
+        console.print(f"report: {mho.report(result, out, budget=budget)}", markup=False, soft_wrap=True)

@@ -88,7 +88,11 @@ class Spec(BaseModel):
         """The description as YAML text, written to `path` if one is given."""
         text = yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=110)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            try:
+                Path(path).write_text(text, encoding="utf-8")
+            except OSError as error:
+                reason = error.strerror or error
+                raise BadInput(f"cannot be written: {reason}", "give another path", path=str(path)) from error
         return text
 
     def replace(self: S, **changes: Any) -> S:

@@ -45,7 +45,7 @@ def measure(
         BadInput: A label that the network has no output for, an output of the wrong shape, or a score that is not finite.
         WrongSetting: The task does not fit the output.
     """
-    if task is not None:
+    if task is not None or not isinstance(data, TestData):
         data = TestData.of(data, task=task)
     columns: dict[str, list[Tensor]] = {}
     answers: list[tuple[Tensor, Tensor]] = []

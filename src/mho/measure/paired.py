@@ -28,6 +28,9 @@ def paired(a: DriftResult, b: DriftResult, confidence: float = 0.95) -> list[Int
     Raises:
         WrongSetting: Another task, other chips, seed, ages, samples or passes; the message names what differs.
     """
+    for result in (a, b):
+        if not isinstance(result, DriftResult):
+            raise WrongSetting(f"a {type(result).__name__} is no result", "give what mho.drift returned", path="paired")
     kept: list[tuple[str, Any, Any]] = [
         ("task", a.header.task, b.header.task),
         ("seed", a.header.seed, b.header.seed),

@@ -312,6 +312,8 @@ class DriftResult:
         Raises:
             BadInput: The file cannot be written.
         """
+        if not isinstance(path, (str, Path)):
+            raise BadInput(f"{path!r} is no path", "give that of a file", path="path")
         path, rows = Path(path), self.rows()
         try:
             with path.open("w", newline="", encoding="utf-8") as file:

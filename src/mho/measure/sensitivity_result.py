@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from mho.errors import WrongSetting
+from mho.given import one_of
 from mho.measure.linearised import Estimate
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store import Measurement
@@ -120,6 +121,7 @@ class SensitivityResult:
             WrongSetting: It was neither measured nor estimated.
         """
         by = by or ("rise" if self.chips else "quadratic")
+        one_of(by, "by", get_args(Rank))
         if any(math.isnan(layer.by(by)) for layer in self.layers):
             known = [*(["rise", "loss"] if self.chips else []), *(["first", "diagonal", "quadratic"])]
             raise WrongSetting(f"'{by}' was not found", f"one of {', '.join(known)}, or estimated=True", path="by")

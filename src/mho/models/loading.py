@@ -48,7 +48,7 @@ def resolve(spec: str, weights: str | None = None) -> nn.Module:
         >>> resolve("resnet20?num_classes=100").linear.out_features
         100
     """
-    if spec.strip().endswith(".pt2"):
+    if isinstance(spec, str) and spec.strip().endswith(".pt2"):
         network: nn.Module = load_exported(Path(spec.strip()))
     else:
         network = _built(Spec.parse(spec))

@@ -36,6 +36,8 @@ class Spec(NamedTuple):
         Raises:
             WrongSetting: No target, or options that are not ``key=value`` pairs with different keys.
         """
+        if not isinstance(text, str):
+            raise WrongSetting(f"{text!r} is no name", "write target?key=value&key=value")
         target, _, query = text.strip().partition("?")
         if not target:
             raise WrongSetting(f"'{text}' names nothing", "write target?key=value&key=value")

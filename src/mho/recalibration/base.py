@@ -12,10 +12,16 @@ from torch import Tensor, nn
 
 from mho.calibration import arguments
 from mho.errors import BadInput, WrongSetting
+from mho.given import batches as given_batches
+from mho.given import network
 from mho.nn.matrix import matrices
 from mho.registry import Registry
 from mho.store.digest import Digest
+<<<<<<< HEAD
 from mho.tasks.batches import batches_of
+=======
+from mho.tasks.items import tensors_of
+>>>>>>> long
 
 R = TypeVar("R", bound="Recalibration")
 
@@ -45,9 +51,17 @@ class Recalibration(ABC):
     def __post_init__(self) -> None:
         if isinstance(self.batches, Tensor):
             raise WrongSetting("one tensor is not a sequence of batches", "give [inputs]", path="batches")
+<<<<<<< HEAD
         held = tuple(self._held(batch) for batch in batches_of(self.batches, path="batches"))
+=======
+        held = tuple(self._held(batch) for batch in given_batches(self.batches, "batches"))
+>>>>>>> long
         if not held:
             raise BadInput("there is no batch to recalibrate with", "give at least one batch of inputs", path="batches")
+        for i, batch in enumerate(held):
+            if not any(True for _ in tensors_of(batch)):
+                found = f"batch {i} is a {type(batch).__name__} without a tensor"
+                raise BadInput(found, "give batches of inputs", path="batches")
         object.__setattr__(self, "batches", held)
 
     @classmethod
@@ -82,7 +96,7 @@ class Recalibration(ABC):
             WrongSetting: No chip's network, or nothing in it that this recalibration can change.
             BadInput: Data that the network cannot use.
         """
-        if not any(matrix.programmed for matrix in matrices(net)):
+        if not any(matrix.programmed for matrix in matrices(network(net))):
             raise WrongSetting("this network is no chip's", "pass what mho.program(net).at(t) returned")
         done = self.apply(net.eval())
         net.recalibrations = (*getattr(net, "recalibrations", ()), f"{self}: {done}")  # type: ignore[assignment]

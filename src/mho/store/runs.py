@@ -174,6 +174,8 @@ def load(directory: str | Path) -> tuple[RunHeader, Measurement, list[Measuremen
         BadInput: There is no run here.
         BadResults: The run is damaged; the message names file and line.
     """
+    if not isinstance(directory, (str, Path)):
+        raise BadInput(f"{directory!r} is no path", f"give the directory that holds {_RUN}", path="directory")
     run, rows = Path(directory) / _RUN, Path(directory) / _ROWS
     if not run.is_file():
         raise BadInput("there is no run here", f"give the directory that holds {_RUN}", path=str(directory))

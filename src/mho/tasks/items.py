@@ -85,7 +85,9 @@ def check_finite(batch: Any, first: int, path: str) -> None:
             flat = t.reshape(len(t), -1) if t.dim() else t.reshape(1, 1)
             item = int((~torch.isfinite(flat)).any(1).nonzero()[0])
             value = float(flat[item][~torch.isfinite(flat[item])][0])
-            raise BadInput(f"sample {first + item} holds {value:g}, not finite", "leave it out, or mend its preparation", path=path)
+            raise BadInput(
+                f"sample {first + item} holds {value:g}, not finite", "leave it out, or mend its preparation", path=path
+            )
 
 
 def check_batched(batch: Any, number: int, path: str) -> None:

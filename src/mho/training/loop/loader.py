@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput
+<<<<<<< HEAD
+=======
+from mho.given import batches as given_batches
+from mho.given import whole
+>>>>>>> long
 from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.batches import LABELS, batches_of
@@ -127,6 +132,7 @@ def order(samples: int, *, seed: int, epoch: int) -> Tensor:
 
 def shuffled(data: Iterable[Any], *, batch: int, epoch: int, seed: int = 0) -> Iterator[tuple[Any, Any]]:
     """The batches (inputs, targets) of an epoch, in the order in which `fit` takes them: for loops of one's own."""
+    batch = whole(batch, "batch")
     samples = data if isinstance(data, Samples) else hold(data)
     for rows in order(len(samples), seed=seed, epoch=epoch).split(batch):
         yield take(samples.inputs, rows), take(samples.targets, rows)
