@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,18 @@ from pathlib import Path
 import pytest
 
 STUDY = Path(__file__).parents[2] / "studies" / "drift"
-RUNS = [str(STUDY / name) for name in ("pcm-cifar10_resnet20", "pcm-cifar10_resnet20-6-bit-converters")]
+
+
+def _of_bits(bits):
+    """A stored run of ResNet-20 with converters of so many bits, and a plain PCM array around them."""
+    for folder in sorted(STUDY.glob("pcm*")):
+        header = json.loads((folder / "run.json").read_text())["header"]
+        if header["model"] == "ResNet-20" and header["hardware"]["adc"]["bits"] == bits:
+            return str(folder)
+    raise AssertionError(f"no run of {bits} bits is stored")
+
+
+RUNS = [_of_bits(8), _of_bits(6)]
 
 
 def call(*words, **options):

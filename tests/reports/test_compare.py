@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 
 import numpy as np
@@ -59,8 +60,25 @@ def test_others_are_compared_unpaired_and_it_is_said(result_of, read, tmp_path, 
     assert gain.over_chips[2].half_width == pytest.approx(math.hypot(a.half_width, b.half_width))
     one, two = (variance_split(m.values for m in r.at(r.ages_s[2])).interval().half_width for r in (first, other))
     assert gain.over_both[2].half_width == pytest.approx(math.hypot(one, two))
+    assert (
+        found.sentence().endswith(" after 1 month (not paired).") or " after 1 month (not paired): " in found.sentence()
+    )
     page = read(mho.report(found, tmp_path))
     assert f"not paired: {why}" in page.words and "(not paired)" in page.words
+
+
+def test_chips_that_share_passes_are_paired_by_pass(result_of, read, tmp_path):
+    def shared(result):
+        header = dataclasses.replace(result.header, chips_per_pass=2)
+        rows = [dataclasses.replace(m, chip=2 * m.chip, chips=2) for m in result.measurements]
+        return type(result)(header, result.digital, rows)
+
+    first, other = shared(result_of()), shared(result_of(lost=0.05))
+    found = mho.compare(first, other)
+    assert found.gains[0].how == "paired over 12 chips and all samples"
+    assert found.gains[0].over_chips[0].value == pytest.approx(paired(other, first)[0].value)
+    assert found.sentence() in read(mho.report(found, tmp_path)).words
+    assert mho.compare(first, result_of()).gains[0].why == "2 and 1 chips share a pass"
 
 
 def test_intervals_hold_what_they_promise():

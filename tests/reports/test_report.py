@@ -127,7 +127,7 @@ def test_a_yield_that_never_changes_is_told_and_not_drawn(tmp_path, result_of, r
         in gone.words
     )
     assert gone.tags.count("figure") == 4 and (tmp_path / "none" / "figures" / "yield.svg").is_file()
-    assert "All of the 6 chips are inside" in read(mho.report(result_of(), tmp_path / "all", budget=0.9)).words
+    assert "All of the 6 chips are inside" in read(mho.report(result_of(), tmp_path / "all", budget=0.5)).words
 
 
 def test_an_interval_wider_than_a_share_is_not_a_number(result_of):

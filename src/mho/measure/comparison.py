@@ -62,12 +62,13 @@ class Comparison:
         if not gain.ages_s:
             return f"{name} and {base} have no age in common"
         age, found = show_age(gain.ages_s[-1]), gain.widest()[-1]
+        alone = "" if gain.paired else " (not paired)"
         when = "right after programming" if gain.ages_s[-1] == 0 else f"after {age}"
         if found.low <= 0 <= found.high:
-            return f"{name} cannot be told from {base} {when}: {show_gain(score, found)}"
+            return f"{name} cannot be told from {base} {when}{alone}: {show_gain(score, found)}"
         size = Interval(abs(found.value), *sorted((abs(found.low), abs(found.high))))
         shown = re.sub(r"(?<!e)\+", "", show_gain(score, size))
-        return f"{name} is {shown} {'better' if found.value > 0 else 'worse'} than {base} {when}"
+        return f"{name} is {shown} {'better' if found.value > 0 else 'worse'} than {base} {when}{alone}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Tidy rows, one a run and age; differences are of worths (`mho.tasks.Score`), as shares where the score is one."""

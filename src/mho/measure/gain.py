@@ -22,7 +22,7 @@ class Gain:
         ages_s: Ages that both have.
         over_chips: The mean difference with its interval over other chips, for these samples.
         over_both: The same over other chips and other samples.
-        chips: Pairs of chips, or of passes that chips share; 0 where they are not paired.
+        chips: Pairs of chips; 0 where they are not paired. Where chips share passes, passes are paired.
         why: Why they are not paired; empty where they are.
     """
 
@@ -64,7 +64,9 @@ def gain_over(first: DriftResult, other: DriftResult, confidence: float = 0.95) 
     if not why:
         tables = [_table(first, other, t, kept) for t in ages]
         chips = tuple(mean_interval(table.mean(axis=1), confidence) for table in tables)
-        return Gain(ages, chips, tuple(crossed(table, confidence) for table in tables), len(kept))
+        return Gain(
+            ages, chips, tuple(crossed(table, confidence) for table in tables), len(kept) * first.header.chips_per_pass
+        )
     singles, both = [], []
     for t in ages:
         (a, a_both), (b, b_both) = (_intervals(r, t, confidence) for r in (first, other))
