@@ -345,7 +345,6 @@ def test_bad_arguments_are_named(model, test, training, wrong):
         ask(model, test, training, [Nothing()], **wrong)
 
 
-<<<<<<< HEAD
 def test_how_much_would_tell_a_gain_from_zero():
     """With the numbers it names, the interval excludes zero about as often as a gain of that size should."""
     rng, c, n, true = np.random.default_rng(0), 8, 400, 0.02
@@ -424,7 +423,8 @@ def test_time_that_is_left_goes_into_more_confirmations(model, test, training):
     gained = sum(t.gain is not None and t.status in ("screened", "confirmed") for t in longer.tried)
     assert number[0] <= 3 < number[1] <= gained
     assert longer.baseline.level == pytest.approx(1 - 0.05 / number[1])
-=======
+
+
 def test_ranges_of_a_file_serve_the_network_as_it_is(model, test, training, tmp_path):
     from mho.calibration import load_ranges, save_ranges
 
@@ -438,4 +438,3 @@ def test_ranges_of_a_file_serve_the_network_as_it_is(model, test, training, tmp_
     held = divide(TestData.of(test), 0.5, 0)[1]
     expected = mho.drift(again, held, TIMES, chips=2, seed=1)
     assert [m.loss for m in advice.baseline.result.measurements] == [m.loss for m in expected.measurements]
->>>>>>> long

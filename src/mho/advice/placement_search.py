@@ -15,11 +15,7 @@ from torch import nn
 from mho.calibration import calibrate
 from mho.convert import to_analog
 from mho.errors import NeverPossible, WrongSetting
-<<<<<<< HEAD
-from mho.given import whole
-=======
-from mho.given import network
->>>>>>> long
+from mho.given import network, whole
 from mho.hardware import Hardware
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
@@ -28,13 +24,9 @@ from mho.measure.sensitivity_result import Rank, SensitivityResult
 from mho.measure.test_data import TestData
 from mho.statistics.intervals import Interval, mean_interval
 from mho.tasks import Named
-<<<<<<< HEAD
 from mho.tasks.parts import few
-from mho.units import show_time
-=======
 from mho.units import ages, show_time
 from mho.units import share as share_of
->>>>>>> long
 
 Kind = Literal["digital", "cells", "verified"]
 MOST_PAIRS = 16
@@ -267,15 +259,10 @@ def best_placement(
     given = {name: value for name, value in budgets.items() if value is not None}
     if len(given) != 1:
         raise WrongSetting(f"{len(given)} budgets are given", f"give one of {', '.join(budgets)}", path="digital")
-<<<<<<< HEAD
-    ((kind, share),) = given.items()
-    hw, test, seed = Hardware.of(hw), TestData.of(data, task=task), whole(seed, "seed", least=0)
-=======
     network(model, "model")
     ((kind, told),) = given.items()
     share, times = share_of(told, kind), ages(times)
-    hw, test = Hardware.of(hw), TestData.of(data, task=task)
->>>>>>> long
+    hw, test, seed = Hardware.of(hw), TestData.of(data, task=task), whole(seed, "seed", least=0)
     ranges = test.batches if calibration is None else list(calibration)
     example = few(test.batches[0])
     net = calibrate(to_analog(model, hw, example=example), ranges)

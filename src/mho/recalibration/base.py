@@ -12,16 +12,12 @@ from torch import Tensor, nn
 
 from mho.calibration import arguments
 from mho.errors import BadInput, WrongSetting
-from mho.given import batches as given_batches
 from mho.given import network
 from mho.nn.matrix import matrices
 from mho.registry import Registry
 from mho.store.digest import Digest
-<<<<<<< HEAD
 from mho.tasks.batches import batches_of
-=======
 from mho.tasks.items import tensors_of
->>>>>>> long
 
 R = TypeVar("R", bound="Recalibration")
 
@@ -51,11 +47,7 @@ class Recalibration(ABC):
     def __post_init__(self) -> None:
         if isinstance(self.batches, Tensor):
             raise WrongSetting("one tensor is not a sequence of batches", "give [inputs]", path="batches")
-<<<<<<< HEAD
         held = tuple(self._held(batch) for batch in batches_of(self.batches, path="batches"))
-=======
-        held = tuple(self._held(batch) for batch in given_batches(self.batches, "batches"))
->>>>>>> long
         if not held:
             raise BadInput("there is no batch to recalibrate with", "give at least one batch of inputs", path="batches")
         for i, batch in enumerate(held):

@@ -10,11 +10,7 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput
-<<<<<<< HEAD
-=======
-from mho.given import batches as given_batches
 from mho.given import whole
->>>>>>> long
 from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.batches import LABELS, batches_of
