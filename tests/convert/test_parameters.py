@@ -19,6 +19,7 @@ from mho.convert.parameters import ADDED, LOOKED_UP, UNREAD, VECTOR, wildcards
 from mho.convert.rules import READS
 from mho.errors import MhoError, NotYet
 from mho.hardware import Hardware
+from mho.nn import AnalogLayer
 from mho.nn.calls import LINEAR, Read
 
 IDEAL = Hardware.preset("ideal", array__rows=20)
@@ -306,6 +307,22 @@ def test_norms_fold_into_computed_weights_alone():
     net = to_analog(model.eval(), "ideal", example=x)
     old = mho.program(net, seed=0).at(0)
     torch.testing.assert_close(mho.fuse(old)(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_one_module_at_two_paths_is_on_arrays_at_both():
+    shared = Experts("loop")
+    net = to_analog(nn.Sequential(shared, nn.ReLU(), shared, Attention(), nn.Linear(W, 2)), IDEAL, example=tokens())
+    assert net[0] is net[2] and isinstance(net[2], AnalogLayer) and net.placement.stored_share == 1
+    assert type(net[3].qkv) is nn.Linear and isinstance(net[3].proj, AnalogLayer)
+
+
+def test_a_layers_further_parameter_can_be_kept_digital():
+    model = nn.Sequential(Lora(W, W), nn.Linear(W, 3))
+    with pytest.raises(NotYet, match="which holds 'lora_a'"):
+        to_analog(model, IDEAL)
+    placement = to_analog(model, IDEAL.replace(digital=["0.lora_*"]), example=tokens()).placement
+    assert {w.weight for w in placement if w.placed == "digital" and len(w.shape) > 1} == {"lora_a", "lora_b"}
+    assert placement.stored_share == pytest.approx((64 + 24) / (64 + 24 + 32))
 
 
 class Hidden(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mho.convert.parameters import Decisions, judge, together
+from mho.convert.parameters import Decisions, judge, own_forward, together
 from mho.convert.placement import place
 from mho.convert.reading import Seen
 from mho.convert.rules import CHOSEN, NO_MATRIX, decide
@@ -109,8 +109,11 @@ def _decisions(model: nn.Module, hw: Hardware, example: tuple[Any, ...] | None) 
         except MhoError as error:
             refused.append(error)
             decisions[path] = NO_MATRIX
-        if decisions[path] == NO_MATRIX:
-            own = [f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False)]
+        if decisions[path] == NO_MATRIX or own_forward(decisions[path]):
+            names = [name for name, _ in module.named_parameters(recurse=False)]
+            own = [
+                f"{path}.{n}".lstrip(".") for n in names if decisions[path] == NO_MATRIX or n not in ("weight", "bias")
+            ]
             decisions |= {n: CHOSEN for n in own if any(covers(pattern, n) for pattern in hw.digital)}
     unborn = [error for error in refused if isinstance(error, UseInstead) and "digital=" not in error.remedy]
     seen = None

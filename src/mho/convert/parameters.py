@@ -76,20 +76,25 @@ def judge(
 
 
 def _give(model: nn.Module, decisions: Decisions, readers: dict[str, dict[str, Read]]) -> None:
-    """Let readers have the arrays of what they read."""
+    """Let readers have the arrays of what they read, at every path of theirs."""
+    paths: dict[int, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        paths.setdefault(id(module), []).append(path)
+
+    def everywhere(path: str, decision: Decision) -> None:
+        decisions.update(dict.fromkeys(paths[id(model.get_submodule(path))], decision))
+
     for reader, reads in readers.items():
         module = model.get_submodule(reader)
-        name = type(module).__name__
         own = decisions[reader].analog
-        if isinstance(own, type) and issubclass(own, OwnForward):
-            reads = {"weight": Read(own.operator(module)), **reads}
-        decisions[reader] = Decision(
-            Reads(type(module), reads), f"{name}: its own forward, {', '.join(reads)} on arrays"
-        )
+        if own_forward(decisions[reader]):
+            reads = {"weight": Read(own.operator(module)), **reads}  # type: ignore[union-attr]
+        reason = f"{type(module).__name__}: its own forward, {', '.join(reads)} on arrays"
+        everywhere(reader, Decision(Reads(type(module), reads), reason))
         for parameter in reads:
-            owner, _, _ = parameter.rpartition(".")
+            owner = _owner(parameter)
             if owner and decisions[path := f"{reader}.{owner}".lstrip(".")].analog is not None:
-                decisions[path] = Decision(None, f"on the arrays of {reader or 'the network'}, which reads it")
+                everywhere(path, Decision(None, f"on the arrays of {reader or 'the network'}, which reads it"))
             if owner:
                 decisions[f"{reader}.{parameter}".lstrip(".")] = decisions[reader]
 
@@ -100,8 +105,7 @@ def _is_covered(one: Multiplied, decisions: Decisions, seen: Seen) -> bool:
     rule = decisions[owner]
     if rule == CHOSEN or decisions.get(one.parameter) == CHOSEN or decisions[one.reader] == CHOSEN:
         return True
-    analog = decisions[one.reader].analog
-    own = isinstance(analog, type) and issubclass(analog, OwnForward)
+    analog, own = decisions[one.reader].analog, own_forward(decisions[one.reader])
     if analog is not None and not own:
         return True
     if own and owner == one.reader:
@@ -110,6 +114,11 @@ def _is_covered(one: Multiplied, decisions: Decisions, seen: Seen) -> bool:
     if rule.analog is not None:
         return any(other.parameter == one.parameter and other.reader == owner for other in seen.multiplied)
     return False
+
+
+def own_forward(rule: Decision) -> bool:
+    """True for layers that compute in a forward of their own, in which other parameters than their weight may multiply."""
+    return isinstance(rule.analog, type) and issubclass(rule.analog, OwnForward)
 
 
 def _lone(one: Multiplied, seen: Seen) -> bool:
@@ -122,8 +131,8 @@ def _held(model: nn.Module, decisions: Decisions) -> dict[str, nn.Parameter]:
     found: dict[str, nn.Parameter] = {}
     known: set[int] = set()
     for path, module in model.named_modules():
-        rule = decisions.get(path)
-        own = rule is not None and isinstance(rule.analog, type) and issubclass(rule.analog, OwnForward)
+        rule = decisions[path]
+        own = own_forward(rule)
         for name, parameter in module.named_parameters(recurse=False):
             full = f"{path}.{name}".lstrip(".")
             free = rule == NO_MATRIX or (own and name != "weight")
