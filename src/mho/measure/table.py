@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mho.measure.result import DriftResult
 
 
-def table(result: DriftResult) -> str:
-    """One line an age, below a title and above the sentence."""
+def table(result: DriftResult, budget: float | str = 0.01) -> str:
+    """One line an age, below a title and above the sentence, which is about a budget."""
     score, digital = result.score, result.digital
     known = any(not math.isnan(s.top_share) or not math.isnan(s.normalised) for s in result.summary())
     more = [*digital.scores, *([] if score.share or score.name == "loss" else ["loss"])]
@@ -31,7 +31,7 @@ def table(result: DriftResult) -> str:
     chips = f"{len(result.chips)} chip{'s' if len(result.chips) != 1 else ''}"
     share = f", {result.header.chips_per_pass} chips a pass" if result.shared else ""
     title = f"{result.subject}: {chips}, {digital.samples} samples{share}"
-    return "\n".join([title, *rows, result.sentence()])
+    return "\n".join([title, *rows, result.sentence(budget)])
 
 
 def _numbers(scores: dict[str, float], names: Sequence[str]) -> list[str]:
