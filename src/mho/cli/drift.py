@@ -71,6 +71,7 @@ def drift(
     from mho.calibration import load_ranges
     from mho.data import load
     from mho.measure import Asked
+    from mho.measure.table import table
     from mho.recalibration import RECALIBRATIONS
     from mho.tasks.parts import few
 
@@ -95,7 +96,7 @@ def drift(
         command=command(), progress=True,
     )  # fmt: skip
     console = Console()
-    console.print(str(result), markup=False, highlight=False, soft_wrap=True)
+    console.print(table(result, budget), markup=False, highlight=False, soft_wrap=True)
     if result.shared:
         console.print(
             f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False, soft_wrap=True

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mho.measure.result import DriftResult
 
 
-def table(result: DriftResult) -> str:
-    """One line an age, below a title and above the sentence."""
+def table(result: DriftResult, budget: float | str = 0.01) -> str:
+    """One line an age, below a title and above the sentence, which is about a budget."""
     score, digital = result.score, result.digital
     known = any(not math.isnan(s.top_share) or not math.isnan(s.normalised) for s in result.summary())
     more = [*digital.scores, *([] if score.share or score.name == "loss" else ["loss"])]
@@ -36,7 +36,7 @@ def table(result: DriftResult) -> str:
         if known
         else []
     )
-    return "\n".join([title, *rows, *terms, result.sentence()])
+    return "\n".join([title, *rows, *terms, result.sentence(budget)])
 
 
 def _numbers(scores: dict[str, float], names: Sequence[str]) -> list[str]:
