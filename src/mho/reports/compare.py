@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mho.errors import BadInput
 from mho.measure.comparison import Comparison, show_gain
+from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
 from mho.reports.comparison import on_axis, plot
 from mho.reports.figures import capital
@@ -73,7 +74,7 @@ def _keys(comparison: Comparison, budget: float) -> list[tuple[str, str, str]]:
     for i, (name, result) in enumerate(zip(comparison.names, comparison.results, strict=True)):
         last = result.summary()[-1]
         value, bounds = split(score.bracket(last.mean, last.low, last.high))
-        over = f"{bounds}; lifetime at {score.show_budget(budget)}: {result.lifetime(budget)}"
+        over = f"{bounds}; lifetime at {score.show_budget(budget)}: {_life(result, budget).text}"
         if i < 8:
             found.append((f"{name}, {score.label} at {show_age(last.age_s)}", value, over))
     return found
@@ -191,14 +192,21 @@ def _gains(comparison: Comparison) -> Table:
     return Table([Head("age"), *map(Head, comparison.names[1:])], rows, glossary)
 
 
+def _life(result: DriftResult, budget: float) -> Cell:
+    if result.at_chance(budget):
+        return Cell("none: at chance", sort=-1.0)
+    life = result.lifetime(budget)
+    return Cell(str(life), sort=math.inf if life.beyond else 0.0 if life.before else life.t_s)
+
+
 def _runs(comparison: Comparison, budget: float) -> Table:
     score, rows = comparison.score, []
     for name, result in zip(comparison.names, comparison.results, strict=True):
-        last, life = result.ages_s[-1], result.lifetime(budget)
-        inside = "–" if result.shared else str(result.yield_at(last, budget))
+        last = result.ages_s[-1]
+        inside = "–" if result.shared or result.at_chance(budget) else str(result.yield_at(last, budget))
         rows.append(Row((
             name, result.subject, Cell(str(len(result.chips))), f"{result.digital.samples:,}",
-            stacked(str(life), math.inf if life.beyond else 0.0 if life.before else life.t_s), stacked(inside),
+            _life(result, budget), stacked(inside),
             result.header.digest(),
         )))  # fmt: skip
     limit = score.show_budget(budget)

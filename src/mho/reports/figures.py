@@ -25,7 +25,9 @@ MAX_LINES = 60
 
 def draw(result: DriftResult, budget: float) -> list[Plot]:
     """Every figure that these results can fill."""
-    plots = [score_over_time(result, budget), yield_over_time(result, budget)]
+    plots = [score_over_time(result, budget)]
+    if not result.at_chance(budget):
+        plots.append(yield_over_time(result, budget))
     if result.digital.predicted:
         plots.append(prediction_balance(result))
     if result.header.data.classes:
@@ -42,7 +44,7 @@ def score_over_time(result: DriftResult, budget: float) -> Plot:
     level_text, last = f"{100 * result.header.confidence:g} %", summary[-1]
     life, below = result.lifetime(budget), _levels(result, _limits(result, table, digital, floor))
     shown = table[:: max(1, math.ceil(len(table) / MAX_LINES))]
-    several, marked = len(table) > 1, not (life.beyond or life.before)
+    several, marked = len(table) > 1, not (life.beyond or life.before or result.at_chance(budget))
     places = len(ages)
     chips = "single chips" if len(shown) == len(table) else f"{len(shown)} of the {len(table)} chips"
     lines = [
