@@ -135,12 +135,17 @@ def _changed(change) -> nn.Module:
         (_changed(lambda layer: layer.weight.data[0, :2].fill_(NAN)), "not finite: 1.weight (2 of 128)"),
         (_changed(lambda layer: layer.bias.data.fill_(float("inf"))), "1.bias (8 of 8)"),
         (nn.Sequential(nn.Linear(4, 4, dtype=torch.complex64)), "0: arrays hold real weights, this Linear complex ones"),
-        (nn.Linear(4, 4, device="meta"), "weights without values"),
         (NET, "converted already"),
     ],
 )  # fmt: skip
 def test_weights_that_cannot_be_put_onto_arrays(model, example, word):
     _check(lambda: mho.to_analog(model, "pcm", example=example), word)
+
+
+def test_weights_without_values_have_a_shape_but_compute_nothing():
+    model = nn.Linear(4, 4, device="meta")
+    _check(lambda: mho.to_analog(model, "pcm", example=X[:2]), "weights without values")
+    _check(lambda: mho.program(mho.to_analog(model, "pcm-cells")), "weights without values")
 
 
 def _inside(call):
@@ -461,7 +466,7 @@ def test_ranges_of_another_network_or_hardware(tmp_path):
     [
         (lambda: mho.accuracy(MODEL, [(X.int(), Y)]), "dtype"),
         (lambda: mho.accuracy(MODEL, [(X[:, :, :3], Y)]), "shapes cannot be multiplied"),
-        (lambda: mho.calibrate(NET, [torch.zeros(2, 5)]), "shapes cannot be multiplied"),
+        (lambda: mho.calibrate(NET, [torch.ones(2, 5)]), "shapes cannot be multiplied"),
         (lambda: mho.fit(make(), [(X.int(), Y)], progress=False), "dtype"),
     ],
 )
@@ -510,7 +515,7 @@ def test_best_placement(name, value, word):
     [
         (lambda: paired(RESULT, None), "no result"), (lambda: mho.DriftResult.load(None), "is no path"),
         (lambda: RESULT.to_csv(3), "is no path"), (lambda: mho.Hardware.preset("pcm").to_yaml("/no/dir/x.yaml"), "written"),
-        (lambda: mho.models.resolve(None), "no name"), (lambda: mho.data.load(3), "no name"),
+        (lambda: mho.models.resolve(None), "no name"), (lambda: mho.data.load(3), "no data set is called"),
         (lambda: list(shuffled(BATCHES, batch=0, epoch=0)), "batch = 0"),
         (lambda: list(shuffled(3, batch=1, epoch=0)), "no batches"),
         (lambda: mho.sensitivity(NET, BATCHES, chips=0).ranked("best"), "unknown by 'best'"),

@@ -25,11 +25,13 @@ def call(*arguments, **options):
 def weights(tmp_path_factory):
     from safetensors.torch import save_file
 
+    from mho.data import load
     from mho.models import digits_cnn
+    from mho.training import train
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
-    save_file(digits_cnn().state_dict(), path)
+    save_file(train(digits_cnn(), load("digits?split=train&n=400"), epochs=4).state_dict(), path)
     return str(path)
 
 

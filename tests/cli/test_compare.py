@@ -47,8 +47,8 @@ def test_stored_runs_of_a_study(tmp_path):
     ("words", "named"),
     [
         (RUNS[:1], "1 run to compare"), ([RUNS[0], RUNS[0]], "given twice"), ([RUNS[0], "no-such-run"], "no-such-run"),
-        ([*RUNS, "--name", "one"], "a name of its own"), ([*RUNS, "--budget", "much"], "--budget"),
-        ([*RUNS, "--budget", "200%"], "budget"), ([*RUNS, "--confidence", "95"], "confidence 95"),
+        ([*RUNS, "--name", "one"], "a name of its own"), ([*RUNS, "--budget", "much"], "budget: 'much'"),
+        ([*RUNS, "--budget", "200%"], "budget"), ([*RUNS, "--confidence", "95"], "confidence = 95"),
     ],
     ids=str,
 )  # fmt: skip

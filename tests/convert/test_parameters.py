@@ -216,9 +216,11 @@ def test_a_chip_reads_its_own_weights(make, example, analog, share):
     wanted = model(x).detach()
     found = old(x).detach()
     assert 0 < float((found - wanted).norm() / wanted.norm()) < 0.7
-    with torch.no_grad():  # a chip is programmed: the parameters that were written are read no more
+    with (
+        torch.no_grad()
+    ):  # a chip is programmed: the parameters that were written, whose memory it shares, are read no more
         for name in analog:
-            old.get_parameter(name).mul_(3.0)
+            net.get_parameter(name).mul_(3.0)
     again = old(x).detach()
     assert float((again - found).norm() / found.norm()) < 0.7
 

@@ -269,7 +269,7 @@ def test_variations_reach_every_cell_and_a_zero_one_changes_nothing():
 
     torch.manual_seed(0)
     layer, x = torch.nn.Linear(20, 10), torch.randn(4, 20)
-    for name in ("pcm", "reram", "hermes"):
+    for name in ("pcm-cells", "reram", "hermes"):
         quiet = Hardware.preset(name).replace(**{"dac.bits": None, "adc.bits": None})
         outputs = []
         for sigma in (None, 0.0, 0.5):

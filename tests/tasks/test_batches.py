@@ -120,7 +120,7 @@ def test_every_function_takes_it(kind):
     ("data", "match"),
     [
         ("cifar10", r"'cifar10' is a name, not data -> load it: mho\.data\.load\('cifar10'\)"),
-        ({"train": [], "test": []}, r"a dict with 'train', 'test' -> give one of them"),
+        ({"train": [], "test": []}, r"a dict with 'train', 'test', not batches -> give one of them"),
         (3, "a int gives no batches"),
         (Rows([{"x": [1.0], "text": "a"}]), r"column 'text' holds a str, not numbers -> .*remove_columns\('text'\)"),
         (Rows([{"x": [1.0], "fine_label": 1}]), "'x', 'fine_label'.* none of these are called as targets are"),

@@ -209,6 +209,8 @@ def _write_again(state: State, target: Tensor, hw: Hardware, draw: Stream, verif
 
 
 def _check(matrix: Tensor, hw: Hardware, path: str) -> None:
+    if matrix.is_meta:
+        raise BadInput("weights without values, on the device 'meta'", "load the weights first", path=path)
     if not bool(torch.isfinite(matrix).all()):
         count = int((~torch.isfinite(matrix)).sum())
         raise BadInput(

@@ -16,7 +16,7 @@ from mho.convert.reading import Seen
 from mho.convert.rules import CHOSEN, NO_MATRIX, decide
 from mho.convert.self_test import check_encoding, self_test
 from mho.convert.weights import check_weights
-from mho.errors import MhoError, NeverPossible, UseInstead, WrongSetting
+from mho.errors import BadInput, MhoError, NeverPossible, UseInstead, WrongSetting
 from mho.given import check_mode, network
 from mho.hardware import Hardware
 from mho.hardware.description import covers
@@ -55,7 +55,7 @@ def to_analog(model: nn.Module, hw: Hardware | str | Path, *, example: Any = Non
     if any(isinstance(module, AnalogLayer) for module in model.modules()):
         raise WrongSetting("this network is converted already", "give the digital one: mho.to_digital(net)")
     check_mode()
-    check_weights(model)
+    check_weights(model, run=example is not None)
     check_encoding(hw)
     example = dict(example) if isinstance(example, Mapping) else example
     given = None if example is None else example if isinstance(example, tuple) else (example,)
@@ -118,7 +118,12 @@ def _decisions(model: nn.Module, hw: Hardware, example: tuple[Any, ...] | None) 
     unborn = [error for error in refused if isinstance(error, UseInstead) and "digital=" not in error.remedy]
     seen = None
     if not unborn:
-        seen = judge(model, decisions, example, refused)
+        try:
+            seen = judge(model, decisions, example, refused)
+        except BadInput:
+            if refused:  # which says more than that it does not run
+                raise together(refused, list(decisions)) from None
+            raise
     analog = [path for path, decision in decisions.items() if decision.analog]
     for name, patterns, paths in (("digital", hw.digital, list(decisions)), ("layers", hw.layers, analog)):
         if unused := [pattern for pattern in patterns if not any(covers(pattern, path) for path in paths)]:

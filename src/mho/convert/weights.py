@@ -8,18 +8,22 @@ from torch import nn
 from mho.errors import BadInput
 
 
-def check_weights(model: nn.Module) -> None:
+def check_weights(model: nn.Module, *, run: bool) -> None:
     """Refuse a network whose parameters have no finite values; all of them at once.
 
+    Args:
+        model: Any module.
+        run: It is to compute, which it cannot without values (device "meta").
+
     Raises:
-        BadInput: Parameters that are not finite, or without values (device "meta").
+        BadInput: Parameters that are not finite, or without values where it is to compute.
     """
     empty, bad = [], []
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):  # the rules of conversion have a word for these
             continue
         if parameter.device.type == "meta":
-            empty.append(name)
+            empty += [name] * run
         elif parameter.dtype.is_floating_point or parameter.dtype.is_complex:
             wrong = int((~torch.isfinite(parameter.detach())).sum())
             if wrong:

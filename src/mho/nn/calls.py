@@ -192,10 +192,10 @@ def _grouped(args: tuple[Any, ...], kwargs: dict[str, Any], names: Mapping[int, 
 
 def _held(weight: Any, names: Mapping[int, str]) -> tuple[str, bool, int | None, int] | None:
     """Name of the parameter that a tensor is, or its transpose, or a matrix out of it: (name, transposed, part, parts)."""
+    if id(weight) in names:  # before anything else: a tracer's stand-in for the parameter is no tensor
+        return names[id(weight)], False, None, 0
     if not isinstance(weight, Tensor):
         return None
-    if id(weight) in names:
-        return names[id(weight)], False, None, 0
     base = weight._base if weight._is_view() else None
     if base is None or id(base) not in names:
         return None

@@ -73,7 +73,7 @@ class AnalogLayer(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Other weights than the programmed ones are refused: no chip would compute with them."""
         for view in self.views():
-            given, own = state_dict.get(prefix + view.parameter), getattr(self, view.parameter)
+            given, own = state_dict.get(prefix + view.parameter), self.get_parameter(view.parameter)
             if given is None or not view.matrix.programmed or given.shape != own.shape:
                 continue
             if not torch.equal(given.to(own), own):

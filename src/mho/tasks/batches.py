@@ -77,7 +77,11 @@ def batches_of(data: Any, *, path: str = "data", batch: int = BATCH) -> Iterable
         raise BadInput(f"'{name}' is a name, not data", f"load it: mho.data.load({name!r})", path=path)
     if isinstance(data, Mapping):
         splits = ", ".join(map(repr, data))
-        raise BadInput(f"a {type(data).__name__} with {splits}", "give one of them, such as data['test']", path=path)
+        raise BadInput(
+            f"this is a {type(data).__name__} with {splits}, not batches",
+            "give one of them, such as data['test']",
+            path=path,
+        )
     if isinstance(data, (DataLoader, Dataset)) or _columns(data):
         return Batches(data, path, batch)
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
