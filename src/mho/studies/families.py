@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from itertools import product
 from typing import Any, Literal
 
@@ -291,13 +293,25 @@ def _losses(results: Found) -> Table:
 def _kinds_table(results: Found) -> Table:
     rows = []
     for outcome in results.values():
+        shares = _weights(results, outcome.arm.network) if outcome.arm.work == "kinds" else {}
         for mode in ("alone", "spared") if outcome.arm.work == "kinds" else ():
             by_age = [kinds(outcome, mode, age) for age in KINDS_AT]
             for kind in by_age[0]:
                 cells = (outcome.arm.of.show(mean_interval(found[kind])) for found in by_age)
-                rows.append((outcome.arm.of.label, outcome.arm.hardware, mode, kind, *cells))
+                rows.append((outcome.arm.of.label, outcome.arm.hardware, mode, kind, shares.get(kind, "–"), *cells))
     what = (f"after {age}" for age in KINDS_AT)
-    return Table(("network", "hardware", "mode", "kind: lost alone, won spared", *what), rows)
+    return Table(("network", "hardware", "mode", "kind: lost alone, won spared", "of the weights", *what), rows)
+
+
+def _weights(results: Found, name: str) -> dict[str, str]:
+    """Share of each kind in the weights on arrays, as a run of the network lists them; empty where none is stored."""
+    runs = (o.first for o in results.values() if o.arm.network == name and o.arm.work == "drift")
+    sizes = {row["path"]: math.prod(row["shape"]) for run in runs for row in run.header.placement if row["arrays"]}
+    found = {
+        kind: sum(size for path, size in sizes.items() if any(fnmatch(path, pattern) for pattern in patterns))
+        for kind, patterns in ALL[name].kinds.items()
+    }
+    return {kind: f"{100 * size / sum(sizes.values()):.0f} %" for kind, size in found.items()} if sizes else {}
 
 
 def _remedies(results: Found) -> Table:
