@@ -83,7 +83,7 @@ def _verdicts(results):
 def test_claims_hold_fail_and_depend():
     arms = [_kinds_arm(COSTS, hardware=hardware) for hardware in ("pcm", "pcm-cells")]
     found = _verdicts(Results({outcome.arm.name: outcome for outcome in arms}))
-    assert [f.verdict for f in found] == ["open", "fails", "holds", "fails", "open", "open", "open"]
+    assert [f.verdict for f in found] == ["open", "fails", "holds", "fails", *["open"] * 5]
     assert "against output -0.299 nats" in found[1].evidence
     arms[1] = _kinds_arm({**COSTS, "head": 2.0}, hardware="pcm-cells")
     assert _verdicts(Results({outcome.arm.name: outcome for outcome in arms}))[1].verdict == "depends"
@@ -97,7 +97,7 @@ def test_a_remedy_that_wins_and_does_not_keep_the_budget_fails():
         arms = [
             FamilyArm(f"vit_cifar-{hw}-advice", "a", network="vit_cifar", hardware=hw) for hw in ("pcm", "pcm-cells")
         ]
-        return _verdicts(Results({arm.name: Outcome(arm, {0: list(rows)}) for arm in arms}))[5]
+        return _verdicts(Results({arm.name: Outcome(arm, {0: list(rows)}) for arm in arms}))[7]
 
     assert judged(row).verdict == "fails" and "nothing is known to help" in judged(row).evidence
     assert judged({**row, "met": True}).verdict == "holds"

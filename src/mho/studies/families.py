@@ -31,7 +31,6 @@ TIMES = ("1 h", "1 day", "1 month", "1 year")
 KINDS_AT = ("1 day", "1 year")
 """Ages at which kinds of layers are told apart."""
 _HARDWARE = ("pcm", "pcm-cells")
-_PROJECTIONS = ("query", "key", "value", "output", "feed-forward in", "feed-forward out")
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class FamilyArm(Arm):
         hardware: Preset.
         work: "drift"; "kinds": each kind of layers alone on the chip, and alone spared from it; "advice".
         affine: Columns are scaled and shifted digitally on the aged chip.
+        least_error: Converter ranges are those of the least error at the layers' outputs, not of the largest values.
         changes: Changed settings, as `Hardware.replace` takes them.
     """
 
@@ -50,6 +50,7 @@ class FamilyArm(Arm):
     hardware: str = "pcm"
     work: Literal["drift", "kinds", "advice"] = "drift"
     affine: bool = False
+    least_error: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,6 +98,11 @@ def _affine_wins(results: Found, name: str) -> Iterator[Finding]:
     for hardware in _HARDWARE:
         won = _gain(results, name, f"{hardware}-affine", hardware, "1 year")
         yield above(f"{ALL[name].label} on {hardware}", won, show=ALL[name].show)
+
+
+def _ranges_win_more(results: Found, name: str) -> Iterator[Finding]:
+    more = _gain(results, name, "pcm-error", "pcm-affine", "1 year")
+    yield above(ALL[name].label, more, show=ALL[name].show)
 
 
 def _advice_keeps(results: Found, name: str) -> Iterator[Finding]:
@@ -147,12 +153,13 @@ def kinds(outcome: Stored, mode: str, age: str) -> dict[str, NDArray[np.float64]
 
 
 def _costs_more(one: str, *others: str) -> Callable[[Found, str], Iterator[Finding]]:
-    """Whether a kind costs more alone, and wins more spared, than the costliest other: same chips, after a day."""
+    """Whether a kind costs more alone, and wins more spared, than the costliest other (of all): same chips, after a day."""
 
     def find(results: Found, name: str) -> Iterator[Finding]:
         for hardware, mode in product(_HARDWARE, ("alone", "spared")):
             found = kinds(results[f"{name}-{hardware}-kinds"], mode, "1 day")
-            other = max(others, key=lambda kind: float(found[kind].mean()))
+            rivals = others or [kind for kind in found if kind != one]
+            other = max(rivals, key=lambda kind: float(found[kind].mean()))
             what = f"{ALL[name].label} on {hardware}, {mode}, against {other}"
             yield above(what, mean_interval(found[one] - found[other]), show=ALL[name].show)
 
@@ -182,13 +189,17 @@ class Families(Study[FamilyArm, Any]):
         Claim("Output noise costs more than drift on 'pcm': without it more is won than without drift",
               lambda r: _each(r, _noise_over_drift)),
         Claim("The head, the layer that users keep digital first, is a transformer's most sensitive projection",
-              lambda r: _each(r, _costs_more("head", *_PROJECTIONS), "transformer")),
+              lambda r: _each(r, _costs_more("head"), "transformer")),
         Claim("In a transformer, values cost more than queries and keys, which only steer the attention",
               lambda r: _each(r, _costs_more("value", "query", "key"), "transformer")),
         Claim("What leaves the feed-forward layer costs more than what enters it",
               lambda r: _each(r, _costs_more("feed-forward out", "feed-forward in"), "transformer")),
+        Claim("In a depthwise network, the depthwise layers cost most, few as their weights are",
+              lambda r: _each(r, _costs_more("depthwise"), "depthwise")),
         Claim("A digital scale and shift of every column, recalibrated on the aged chip, wins after a year",
               lambda r: _each(r, _affine_wins)),
+        Claim("Ranges of least error at the layers' outputs, set once, win more on 'pcm' than that recalibration",
+              lambda r: _each(r, _ranges_win_more)),
         Claim("With the remedy that is advised, without training, a network keeps its budget for a year",
               lambda r: _each(r, _advice_keeps)),
         Claim("Depthwise networks keep less than transformers after a year, above chance", _depthwise_keeps_less),
@@ -202,6 +213,9 @@ class Families(Study[FamilyArm, Any]):
             cells = replace(arm, name=f"{name}-pcm-cells", hardware="pcm-cells")
             found += [arm, cells]
             found.append(replace(arm, name=f"{name}-pcm-no-drift", label="no drift", changes={"cell.drift": 0.0}))
+            ranged = replace(arm, name=f"{name}-pcm-error", label="ranges of least error", least_error=True)
+            kinds_label = "kinds of layers, ranges of least error"
+            found += [ranged, replace(ranged, name=f"{ranged.name}-kinds", label=kinds_label, work="kinds")]
             for each in (arm, cells):
                 found.append(replace(each, name=f"{each.name}-affine", label="affine recalibrated", affine=True))
                 found.append(replace(each, name=f"{each.name}-kinds", label="kinds of layers", work="kinds"))
@@ -213,10 +227,10 @@ class Families(Study[FamilyArm, Any]):
         on, hw = given(arm.network, job), mho.Hardware.preset(arm.hardware, **arm.changes)
         chips = self.chips[job.scale]
         if arm.work == "kinds":
-            return list(_kinds(arm.of, on, hw, chips, job))
+            return list(_kinds(arm, on, hw, chips, job))
         if arm.work == "advice":
             return _advice(arm.of, on, hw, chips, job)
-        net = _on_arrays(on, hw)
+        net = _on_arrays(arm, on, hw)
         mho.drift(
             net, on.test, TIMES, chips=chips, task=arm.of.task, out=job.out, workers=job.workers, command=job.command,
             progress=job.steps, name=arm.of.label,
@@ -240,17 +254,19 @@ class Families(Study[FamilyArm, Any]):
         return [figure for figure in found if figure.series]
 
 
-def _on_arrays(on: Given, hw: mho.Hardware) -> nn.Module:
-    return mho.calibrate(mho.to_analog(on.model, hw, example=on.test.inputs[:2]), on.ranges)
+def _on_arrays(arm: FamilyArm, on: Given, hw: mho.Hardware) -> nn.Module:
+    net = mho.to_analog(on.model, hw, example=on.test.inputs[:2])
+    return mho.calibrate(net, on.ranges, method="error" if arm.least_error else "quantile")
 
 
-def _kinds(network: Network, on: Given, hw: mho.Hardware, chips: int, job: Job) -> Iterator[dict[str, Any]]:
+def _kinds(arm: FamilyArm, on: Given, hw: mho.Hardware, chips: int, job: Job) -> Iterator[dict[str, Any]]:
     """One row for each mode, kind, age and chip."""
-    cases = [("whole", ""), *((mode, kind) for mode in ("alone", "spared") for kind in network.kinds)]
+    cases = [("whole", ""), *((mode, kind) for mode in ("alone", "spared") for kind in arm.of.kinds)]
     for mode, kind in cases:
         job.progress(f"{kind} {mode}")
-        net = _on_arrays(on, hw.replace(digital=list(network.layers(kind, mode) if kind else ())))
-        run = mho.drift(net, on.test, KINDS_AT, chips=chips, task=network.task, workers=job.workers, progress=job.steps)
+        spared = arm.of.layers(kind, mode) if kind else ()
+        net = _on_arrays(arm, on, hw.replace(digital=list(spared)))
+        run = mho.drift(net, on.test, KINDS_AT, chips=chips, task=arm.of.task, workers=job.workers, progress=job.steps)
         for row, age in enumerate(run.ages_s):
             for chip in run.chips:
                 yield {"mode": mode, "kind": kind, "chip": chip, "age_s": age, "score": float(run.scores[chip, row])}
@@ -298,7 +314,8 @@ def _kinds_table(results: Found) -> Table:
             by_age = [kinds(outcome, mode, age) for age in KINDS_AT]
             for kind in by_age[0]:
                 cells = (outcome.arm.of.show(mean_interval(found[kind])) for found in by_age)
-                rows.append((outcome.arm.of.label, outcome.arm.hardware, mode, kind, shares.get(kind, "–"), *cells))
+                where = outcome.arm.hardware + ", ranges of least error" * outcome.arm.least_error
+                rows.append((outcome.arm.of.label, where, mode, kind, shares.get(kind, "–"), *cells))
     what = (f"after {age}" for age in KINDS_AT)
     return Table(("network", "hardware", "mode", "kind: lost alone, won spared", "of the weights", *what), rows)
 
@@ -350,22 +367,21 @@ def _kept_figure(results: Found) -> Figure:
 
 
 def _kinds_figure(name: str, mode: str, arms: list[Stored]) -> Figure:
+    """After the longest age, one line for each hardware and kind of ranges."""
     network, series = ALL[name], []
     unit = 100 if network.score.share else 1
     for outcome in arms:
-        for age in KINDS_AT:
-            found = [mean_interval(values) for values in kinds(outcome, mode, age).values()]
-            y = [Interval(unit * i.value, unit * i.low, unit * i.high) for i in found]
-            style: Literal["solid", "dashed"] = "solid" if outcome.arm.hardware == "pcm" else "dashed"
-            series.append(Series(f"{outcome.arm.hardware}, after {age}", y, range(len(y)), style))
+        found = [mean_interval(values) for values in kinds(outcome, mode, KINDS_AT[-1]).values()]
+        y = [Interval(unit * i.value, unit * i.low, unit * i.high) for i in found]
+        where = outcome.arm.hardware + ", ranges of least error" * outcome.arm.least_error
+        series.append(Series(where, y, range(len(y)), "dashed" if outcome.arm.least_error else "solid"))
     what = "lost where it alone is on the chip" if mode == "alone" else "won where it alone is spared from the chip"
-    unit_name = "points" if network.score.share else "nats a token"
-    title = f"{network.label}: {what}"
+    y_label = f"{what.split()[0]} after {KINDS_AT[-1]} ({'points' if network.score.share else 'nats a token'})"
     return Figure(
         f"kinds-{name}-{mode}",
-        title,
+        f"{network.label}: {what}",
         series,
-        f"{what.split()[0]} ({unit_name})",
+        y_label,
         list(network.kinds),
         "kind of layers",
         legend=True,
