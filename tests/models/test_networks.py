@@ -17,6 +17,7 @@ from mho.models.resnet_cifar import CifarResNet
 PARAMETERS = {
     "digits_cnn": 17_626,
     "dscnn": 22_604,
+    "mobilenet_cifar": 136_778,
     "mobilenet_v1": 467_593,
     "mobilenet_v1_vww": 216_322,
     "resnet8": 78_186,
@@ -30,6 +31,7 @@ PARAMETERS = {
     "squeezenet10": 1_248_424,
     "squeezenet_vww": 250_209,
     "stories260k": 260_032,
+    "vit_cifar": 349_402,
 }
 SHAPES = {
     "digits_cnn": ((2, 1, 8, 8), (2, 10)),

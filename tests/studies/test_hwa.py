@@ -42,7 +42,7 @@ def test_every_stored_training_seed_is_drawn(out, store):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "cost"])
+@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "cost", "families"])
 def test_arms_have_names_of_their_own_and_differ_in_what_they_say(name, scale):
     arms = STUDIES.find(name)().arms(scale)
     assert len({arm.name for arm in arms}) == len(arms)

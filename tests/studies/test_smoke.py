@@ -17,6 +17,7 @@ from mho.studies.runner import results, run
         ("drift", "pcm-cells-digits-none"),
         ("hwa", "pcm-long-norms-seed1"),
         ("ranges", "4-bits"),
+        ("families", "digits-pcm-kinds"),
         pytest.param("cost", "", marks=pytest.mark.slow),
     ],
 )
@@ -34,9 +35,14 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         assert outcome.first.digital.accuracy > 0.95 and outcome.first.accuracy[:, -1].mean() < 0.3
     if name == "ranges":
         assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
+    if name == "families":
+        assert len(outcome.first) == 3 + 2 * 3 * (
+            1 + 2 * 4
+        )  # digital; ages × chips × (whole, four kinds alone and spared)
+        assert all(0.5 < row["score"] <= 1 for row in outcome.first)
 
 
-@pytest.mark.parametrize("name", ["drift", "hwa", "ranges"])
+@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "families"])
 def test_data_that_is_missing_is_named(name, tmp_path, monkeypatch):
     monkeypatch.delenv("MHO_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

@@ -8,12 +8,14 @@ from mho.models.exported import load_exported, with_layers
 from mho.models.llama import stories260k
 from mho.models.loading import FACTORIES, resolve
 from mho.models.mobilenet import mobilenet_v1, mobilenet_v1_vww
+from mho.models.mobilenet_cifar import mobilenet_cifar
 from mho.models.published import PublishedInfo, published
 from mho.models.published import names as published_names
 from mho.models.resnet8 import resnet8, resnet8_large
 from mho.models.resnet_cifar import resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
 from mho.models.same_conv import SameConv2d
 from mho.models.squeezenet import squeezenet10, squeezenet_vww
+from mho.models.vit_cifar import vit_cifar
 from mho.models.weights import load_weights, read_weights
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "dscnn",
     "load_exported",
     "load_weights",
+    "mobilenet_cifar",
     "mobilenet_v1",
     "mobilenet_v1_vww",
     "published",
@@ -41,5 +44,6 @@ __all__ = [
     "squeezenet10",
     "squeezenet_vww",
     "stories260k",
+    "vit_cifar",
     "with_layers",
 ]

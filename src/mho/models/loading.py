@@ -13,18 +13,20 @@ from mho.models.dscnn import dscnn
 from mho.models.exported import load_exported
 from mho.models.llama import stories260k
 from mho.models.mobilenet import mobilenet_v1, mobilenet_v1_vww
+from mho.models.mobilenet_cifar import mobilenet_cifar
 from mho.models.published import published
 from mho.models.resnet8 import resnet8, resnet8_large
 from mho.models.resnet_cifar import resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
 from mho.models.spec import Spec, call, find_factory
 from mho.models.squeezenet import squeezenet10, squeezenet_vww
+from mho.models.vit_cifar import vit_cifar
 from mho.models.weights import load_weights, read_weights
 
 FACTORIES: dict[str, Callable[..., nn.Module]] = {
     factory.__name__: factory
     for factory in (
-        digits_cnn, dscnn, mobilenet_v1, mobilenet_v1_vww, resnet8, resnet8_large, resnet14b, resnet20,
-        resnet20b, resnet32, resnet44, resnet56, squeezenet10, squeezenet_vww, stories260k,
+        digits_cnn, dscnn, mobilenet_cifar, mobilenet_v1, mobilenet_v1_vww, resnet8, resnet8_large, resnet14b, resnet20,
+        resnet20b, resnet32, resnet44, resnet56, squeezenet10, squeezenet_vww, stories260k, vit_cifar,
     )
 }  # fmt: skip
 """The networks of `mho.models` by their short names."""

@@ -19,6 +19,7 @@ STUDIES: Registry[type[Study]] = Registry(
         "hwa": "mho.studies.hwa:FineTuning",
         "ranges": "mho.studies.ranges:Ranges",
         "cost": "mho.studies.cost:Cost",
+        "families": "mho.studies.families:Families",
     },
 )
 

@@ -27,10 +27,10 @@ class NotStored(BadResults):
 
 
 def _column(run: DriftResult, age: str | float) -> NDArray[np.float64]:
-    """Accuracies of the chips at an age."""
+    """Worths of the chips at an age: accuracies as shares, losses negated (`mho.tasks.Score`)."""
     if seconds(age) not in run.ages_s:
         raise WrongSetting(f"age {age} was not measured", "ask for a measured age", path=run.header.model)
-    return run.accuracy[:, run.ages_s.index(seconds(age))]
+    return run.scores[:, run.ages_s.index(seconds(age))]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Outcome(Generic[A, R]):
         return self.runs[min(self.runs)]
 
     def level(self: Drifted[A], age: str | float) -> Interval:
-        """Mean accuracy at an age.
+        """Mean score at an age, as a worth.
 
         Raises:
             WrongSetting: The age was not measured.
@@ -65,7 +65,7 @@ class Outcome(Generic[A, R]):
         return [self.level(age) for age in self.first.ages_s]
 
     def differences(self: Drifted[A], base: Drifted[Any], age: str | float) -> NDArray[np.float64]:
-        """Accuracy above that of `base` on the same chips, one value a chip or training seed.
+        """Score above that of `base` on the same chips, one value a chip or training seed.
 
         A seed is paired with the same seed of `base`, or with its first run where it has no such seed.
 
@@ -85,8 +85,8 @@ class Outcome(Generic[A, R]):
 
     @property
     def digital(self: Drifted[A]) -> float:
-        """Accuracy of the digital network, mean over training seeds."""
-        return float(np.mean([run.digital.accuracy for run in self.runs.values()]))
+        """Score of the digital network, mean over training seeds."""
+        return float(np.mean([run.digital_score for run in self.runs.values()]))
 
     def spread(self: Drifted[A], age: str | float) -> float:
         """σ_chip, how much chips differ at an age: root of the mean square over training seeds."""
