@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 
 settings.register_profile("the same examples every time", derandomize=True, database=None)
 settings.load_profile("the same examples every time")
+
+
+# Whoever starts the tests in the background may have Ctrl-C ignored in them, and in the commands that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _seed(seed: int) -> None:

@@ -221,7 +221,7 @@ def test_what_a_factory_returns(tmp_path, monkeypatch):
     for factory, match in (
         ("without", "returned a list: batch 0 is no pair -> .*or return a mho.data.Dataset"),
         ("nothing", "returned a list: gives no batch"),
-        ("dictionary", "returned a dict: a dict with 'train' -> give one of them"),
+        ("dictionary", "returned a dict: this is a dict with 'train', not batches -> give one of them"),
     ):
         with pytest.raises(BadInput, match=match):
             load(f"sets_of_this_test:{factory}")
