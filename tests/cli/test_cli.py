@@ -72,6 +72,16 @@ def test_drift_writes_a_report_and_resumes(weights, tmp_path):
     assert (out / "rows.jsonl").read_bytes().startswith(rows)
 
 
+def test_a_reader_that_is_gone_costs_no_report(weights, tmp_path):
+    out, (reader, writer) = tmp_path / "run", os.pipe()
+    os.close(reader)
+    command = [*RUN, "drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(out)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    os.close(writer)
+    assert done.returncode == 1 and "Traceback" not in done.stderr  # as any command whose answer nobody reads
+    assert (out / "report.html").exists() and (out / "rows.csv").exists()
+
+
 def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
     from mho.data import load
     from mho.models import resolve

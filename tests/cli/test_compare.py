@@ -33,7 +33,7 @@ def test_stored_runs_of_a_study(tmp_path):
     done = call(*RUNS, "--name", "8 bits", "--name", "6 bits", "--budget", "2%", "--out", "new/page", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
-        "adc.bits: 8, 6" in done.stdout
+        "adc.bits: 8 | 6" in done.stdout
         and "6 bits is " in done.stdout
         and " worse than 8 bits after 1 year." in done.stdout
     )

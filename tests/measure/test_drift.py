@@ -395,3 +395,22 @@ def test_a_refreshed_chip_is_programmed_anew(net, data):
                 again = second.at(since)
                 correct = torch.cat([again(x).argmax(1) == y for x, y in data])
             assert np.array_equal(refreshed.at(age)[chip].correct, correct.numpy())
+
+
+def test_recall_where_the_network_has_more_classes_than_the_data(tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(90, 12, generator=generator), torch.arange(90) % 3
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 30), nn.ReLU(), nn.Linear(30, 10)).eval()
+    answers = model(x).argmax(-1)
+    assert int(answers.max()) > 2  # a class that the data does not have
+    net = mho.calibrate(mho.to_analog(model, PCM, example=x), [(x, y)])
+    result = mho.drift(net, [(x, y)], ["1 h", "1 y"], chips=2)
+    assert [c.label for c in result.per_class()] == ["0", "1", "2"]
+    for k, found in enumerate(result.per_class()):
+        of_class = (y == k).numpy()
+        assert found.samples == 30 and found.digital == pytest.approx(float((answers == y).numpy()[of_class].mean()))
+        for age, recall in zip(result.ages_s, found.recall, strict=True):
+            assert recall == pytest.approx(np.mean([m.correct[of_class].mean() for m in result.at(age)]))
+    mho.report(result, tmp_path)
+    assert (tmp_path / "figures" / "classes.svg").exists() and not (tmp_path / "figures" / "balance.svg").exists()

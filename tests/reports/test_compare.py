@@ -11,7 +11,7 @@ import pytest
 
 import mho
 from mho.errors import BadInput, WrongSetting
-from mho.measure import paired
+from mho.measure import DriftResult, paired
 from mho.measure.comparison import show_gain
 from mho.statistics.intervals import Interval, mean_interval
 from mho.statistics.split import variance_split
@@ -98,6 +98,23 @@ def test_what_differs_is_named_as_settings_are(pair):
     assert found == {"adc.bits": ("8", "6"), "layers.conv1.encoding.pairs": ("–", "2")}
 
 
+def test_ranges_are_told_from_weights_where_the_digital_networks_show_it(pair):
+    first = pair[0]
+    one, two = (
+        DriftResult(dataclasses.replace(first.header, model_digest=d), first.digital, first.measurements) for d in "ab"
+    )
+    assert {d.key: d.values for d in mho.compare(one, two).differences} == {
+        "calibrated ranges (hash; the digital networks are alike)": ("a", "b")
+    }
+    digital = dataclasses.replace(first.digital, loss=first.digital.loss + 0.1)
+    other = DriftResult(two.header, digital, two.measurements)
+    assert [d.key for d in mho.compare(one, other).differences] == ["weights or calibrated ranges (hash)"]
+    later = DriftResult(dataclasses.replace(one.header, times_s=(3600.0, 86400.0)), one.digital, [
+        m for m in one.measurements if m.age_s in (3600.0, 86400.0)
+    ])  # fmt: skip
+    assert "1 h, 1 day, 1 month | 1 h, 1 day\n" in str(mho.compare(one, later))
+
+
 def test_the_sentence_says_better_worse_or_neither(pair, result_of):
     first, worse = pair
     text = mho.compare(first, worse, names=["A", "B"]).sentence()
@@ -133,7 +150,7 @@ def test_page_rows_and_figures(pair, read, tmp_path):
     last = rows[-1]
     assert float(last["gain"]) == pytest.approx(found.gains[0].over_chips[-1].value) and last["over"] == "A"
     assert last["paired"] == "True" and rows[0]["gain"] == ""
-    assert "  over A" in str(found) and "adc.bits: 8, 6" in str(found)
+    assert "  over A" in str(found) and "adc.bits: 8 | 6" in str(found)
 
 
 def test_many_runs_and_one_chip(result_of, read, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 import mho
 from mho.errors import BadInput, WrongSetting
+from mho.measure import DriftResult
 from mho.reports.figures import draw
 from mho.reports.html import within_shown
 
@@ -118,6 +120,25 @@ def test_unusual_results(tmp_path, case, budget, result_of, read):
     page = read(mho.report(result, tmp_path, budget=budget))
     assert result.sentence(budget) in page.words
     assert not re.search(r"\b(nan|inf|None)\b", page.text)
+
+
+def test_what_is_unknown_is_left_out(tmp_path, result_of, read):
+    result = result_of()
+    rows = [dataclasses.replace(m, predicted=(), correct_by_class=()) for m in result.measurements[:1]]
+    unknown = DriftResult(result.header, result.digital, rows + result.measurements[1:])
+    page = read(mho.report(unknown, tmp_path))
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"accuracy", "yield", "variance"}
+    assert "Recall by class" not in page.words and not re.search(r"\b(nan|inf|None)\b", page.text)
+
+
+def test_rows_are_written_before_a_figure_that_fails(tmp_path, result_of, monkeypatch):
+    def fail(*_):
+        raise ValueError("not drawn")
+
+    monkeypatch.setattr("mho.reports.html.draw", fail)
+    with pytest.raises(ValueError, match="not drawn"):
+        mho.report(result_of(chips=2), tmp_path)
+    assert (tmp_path / "rows.csv").read_text(encoding="utf-8").count("\n") == 1 + 2 * 5
 
 
 def test_a_yield_that_never_changes_is_told_and_not_drawn(tmp_path, result_of, read):

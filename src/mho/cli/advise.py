@@ -56,6 +56,7 @@ def advise(
     """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
     from rich.console import Console
 
+    import mho
     from mho.advice.asked import Asked
     from mho.advice.given import Given
     from mho.advice.remedies import REMEDIES
@@ -89,9 +90,10 @@ def advise(
         network.eval(), hw, test, **told, **settings,
         seed=seed, name=model, given=given, command=command(), progress=True,
     )  # fmt: skip
-    console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
+    try:  # files are written before anything is printed: nobody may be reading
+        written = mho.report(advice, out)
+    finally:
+        console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
     if advice.recommended is not None:
         console.print(f"\n{advice.snippet()}\n\n{advice.shell(out)}\n", markup=False, highlight=False, soft_wrap=True)
-    import mho
-
-    console.print(f"report: {mho.report(advice, out)}", markup=False)
+    console.print(f"report: {written}", markup=False)

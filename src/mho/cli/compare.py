@@ -31,5 +31,8 @@ def compare(
     found = mho.compare(*runs, names=names, confidence=confidence, command=shlex.join(["mho", *sys.argv[1:]]))
     limit = found.score.check_budget(budget)
     console = Console()
-    console.print(str(found), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"report: {mho.report(found, out, budget=limit)}", markup=False, highlight=False, soft_wrap=True)
+    try:  # files are written before anything is printed: nobody may be reading
+        written = mho.report(found, out, budget=limit)
+    finally:
+        console.print(str(found), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {written}", markup=False, highlight=False, soft_wrap=True)

@@ -39,5 +39,6 @@ def demo(
         net, test, ["1 min", "1 h", "1 day", "1 month", "6 months", "1 year"], ci=0.25, max_chips=40, seed=seed, out=out,
         name="digits_cnn", command=f"mho demo --out {out} --seed {seed} --hardware {hardware}", progress=True,
     )  # fmt: skip
+    written = mho.report(result, out, budget=0.01)
     console.print(str(result), markup=False, highlight=False)
-    console.print(f"open {mho.report(result, out, budget=0.01)}", markup=False)
+    console.print(f"open {written}", markup=False)

@@ -96,10 +96,11 @@ def drift(
         command=command(), progress=True,
     )  # fmt: skip
     console = Console()
-    console.print(table(result, budget), markup=False, highlight=False, soft_wrap=True)
-    if result.shared:
-        console.print(
-            f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)", markup=False, soft_wrap=True
-        )
-    else:
-        console.print(f"report: {mho.report(result, out, budget=budget)}", markup=False, soft_wrap=True)
+    try:  # files are written before anything is printed: nobody may be reading
+        if result.shared:
+            written = f"rows: {result.to_csv(out / 'rows.csv')} (a report needs --images all)"
+        else:
+            written = f"report: {mho.report(result, out, budget=budget)}"
+    finally:
+        console.print(table(result, budget), markup=False, highlight=False, soft_wrap=True)
+    console.print(written, markup=False, soft_wrap=True)

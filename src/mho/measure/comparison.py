@@ -51,7 +51,7 @@ class Comparison:
     @cached_property
     def differences(self) -> list[Difference]:
         """The settings that are not the same in all runs; hashes and names come last."""
-        return differences([r.header for r in self.results])
+        return differences([r.header for r in self.results], [r.digital for r in self.results])
 
     def sentence(self) -> str:
         """What each run has over the first at the last age that the two share."""
@@ -121,7 +121,7 @@ class Comparison:
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         how = [f"{name}: {gain.how}" for name, gain in zip(self.names[1:], self.gains, strict=True)]
-        settings = [f"{d.key}: {', '.join(d.values)}" for d in self.differences if not d.minor]
+        settings = [f"{d.key}: {' | '.join(d.values)}" for d in self.differences if not d.minor]
         return "\n".join([*settings, "", *table, "", *how, self.sentence()])
 
 

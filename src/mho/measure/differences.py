@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mho.store.header import RunHeader
+from mho.store.measurement import Measurement
 from mho.units import show_time
 
 _MINOR = {"hardware_digest", "max_chips", "target_half_width", "confidence", "sources"}
@@ -29,9 +30,21 @@ class Difference:
     minor: bool = False
 
 
-def differences(headers: Sequence[RunHeader]) -> list[Difference]:
-    """The settings that differ, first those that decide numbers, in the order of the headers."""
-    flat = [_flat(header) for header in headers]
+def differences(headers: Sequence[RunHeader], digitals: Sequence[Measurement]) -> list[Difference]:
+    """The settings that differ, first those that decide numbers, in the order of the headers.
+
+    One hash is stored of a network's weights and calibrated ranges. Where it differs although the digital networks, which
+    use no ranges, have the very same answers and loss on the same data, the ranges are named alone.
+
+    Args:
+        headers: Of the runs.
+        digitals: Their digital networks, in the same order.
+    """
+    same = len({(h.data.digest, m.loss, m.values.tobytes()) for h, m in zip(headers, digitals, strict=True)}) == 1
+    hashed = (
+        "calibrated ranges (hash; the digital networks are alike)" if same else "weights or calibrated ranges (hash)"
+    )
+    flat = [{hashed if key == "model_digest" else key: v for key, v in _flat(h).items()} for h in headers]
     found = []
     for key in dict.fromkeys(key for values in flat for key in values):
         values = tuple(_shown(key, one.get(key)) for one in flat)

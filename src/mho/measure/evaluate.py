@@ -76,9 +76,9 @@ def measure(
     loss = float(values.mean(dtype=np.float64)) if score.name == "loss" else scores.pop("loss")
     if answers and (listed := len(data.info.classes)):
         predicted, labels = map(torch.cat, zip(*answers, strict=True))
-        if int(predicted.max()) < listed:  # else the network has other classes than the data
+        if int(predicted.max()) < listed:  # else some answer is a class that the data does not list
             by_class["predicted"] = torch.bincount(predicted, minlength=listed).tolist()
-            by_class["correct_by_class"] = torch.bincount(labels[predicted == labels], minlength=listed).tolist()
+        by_class["correct_by_class"] = torch.bincount(labels[predicted == labels], minlength=listed).tolist()
     return Measurement(chip, age_s, samples, values, loss, **by_class, score=score.name, scores=scores)
 
 

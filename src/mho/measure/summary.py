@@ -87,6 +87,11 @@ class ClassRecall:
     digital: float
     recall: tuple[float, ...]
 
+    @property
+    def known(self) -> bool:
+        """Whether the class has samples, whose right answers were counted at every age."""
+        return not any(map(math.isnan, (self.digital, *self.recall)))
+
 
 def corrected(accuracy: float, digital: float, chance: float) -> float:
     """(accuracy - chance)/(digital - chance); NaN where the digital network is at chance itself."""
@@ -104,7 +109,7 @@ def majority(data: DataInfo) -> float:
 
 
 def recalls(measurement: Measurement, data: DataInfo) -> NDArray[np.float64]:
-    """Recall per class (classes,); NaN for a class without samples."""
+    """Recall per class (classes,); NaN for a class without samples, and where right answers were not counted by class."""
     counts = np.asarray(data.label_counts, dtype=np.float64)
     right = np.asarray(measurement.correct_by_class, dtype=np.float64)
     if right.size != counts.size:

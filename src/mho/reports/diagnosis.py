@@ -62,7 +62,7 @@ def prediction_balance(result: DriftResult) -> Plot:
 
 def recall_by_class(result: DriftResult) -> Plot:
     """Recall of each class and age; the deeper the tint, the more is lost."""
-    classes = [c for c in result.per_class() if c.samples]
+    classes = [c for c in result.per_class() if c.known]
     ranked = sorted(classes, key=lambda c: c.recall[-1] - c.digital)
     shown = [c for c in classes if c in ranked[:MAX_CLASSES]] if len(classes) > MAX_CLASSES else classes
     columns = ["digital", *(show_age(t) for t in result.ages_s)]

@@ -28,9 +28,9 @@ def draw(result: DriftResult, budget: float) -> list[Plot]:
     plots = [score_over_time(result, budget)]
     if not result.at_chance(budget):
         plots.append(yield_over_time(result, budget))
-    if result.digital.predicted:
+    if not any(math.isnan(s.top_share) for s in result.summary()):
         plots.append(prediction_balance(result))
-    if result.header.data.classes:
+    if any(c.known for c in result.per_class()):
         plots.append(recall_by_class(result))
     if len(result.chips) > 1:
         plots.append(variance_shares(result))

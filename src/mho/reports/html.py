@@ -39,14 +39,15 @@ def write(result: DriftResult, directory: str | Path, budget: float = 0.01) -> P
         WrongSetting: A budget outside its range, or chips share passes.
     """
     result.needs_single_chips("a report")
+    result.score.check_budget(budget)
     directory = Path(directory)
-    plots = draw(result, budget)
-    page = _page(result, budget, plots)
     try:
         (directory / "figures").mkdir(parents=True, exist_ok=True)
+        result.to_csv(directory / "rows.csv")  # first: they are there even if a figure cannot be drawn
+        plots = draw(result, budget)
+        page = _page(result, budget, plots)
         for plot in plots:
             (directory / "figures" / f"{plot.name}.svg").write_text(plot.svg, encoding="utf-8")
-        result.to_csv(directory / "rows.csv")
         path = directory / "report.html"
         path.write_text(page, encoding="utf-8")
     except OSError as error:

@@ -63,7 +63,7 @@ class RunHeader:
             mac_share, arrays, utilisation.
         versions: Versions of the software.
         command: What was typed to start the run.
-        model_digest: Hash of the weights.
+        model_digest: Hash of the weights and calibrated ranges.
         format: Version of this format.
         chips_per_pass: How many chips share a pass over the data (`mho.measure.shared`); a row is a pass.
         recalibrations: What each chip went through at each age before it was measured, in order, one record each.

@@ -23,7 +23,8 @@ class Measurement:
     """What one chip, or the digital network, did with the test data at one age.
 
     A sample is what the task gives one value: an image, a token of a language model. A measurement of a task with too many
-    classes to list (a vocabulary), or none, leaves `predicted` and `correct_by_class` empty.
+    classes to list (a vocabulary), or none, leaves `predicted` and `correct_by_class` empty; one with an answer that is
+    none of the data's classes leaves `predicted` empty.
 
     Args:
         chip: Number of the chip; -1 is the digital network.
