@@ -428,7 +428,7 @@ def test_time_that_is_left_goes_into_more_confirmations(model, test, training):
 @pytest.mark.parametrize("divided", [True, False])
 def test_the_lines_for_own_arguments_measure_what_was_confirmed(model, test, training, tmp_path, monkeypatch, divided):
     validation = None if divided else blobs(3, n=400)
-    advice = ask(model, test, training, [quiet(0.1)], chips=2, calibration=None, validation=validation, seed=5)
+    advice = ask(model, test, training, [quiet(0.1)], calibration=None, validation=validation, seed=5)
     assert advice.recommended is not None and not advice.shell(tmp_path)
     monkeypatch.chdir(tmp_path)
     own = {"model": model, "hw": PCM, "data": test, "validation": validation}

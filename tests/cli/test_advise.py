@@ -91,7 +91,7 @@ Path("network.safetensors").stat()
 
 
 def images():
-    return [x for x, _ in load("digits?split=train&n=600")]
+    return list(load("digits?split=train&n=600"))
 """
 
 
@@ -117,7 +117,7 @@ def test_what_is_printed_measures_what_was_confirmed(remedy, weights, tmp_path, 
     shutil.copy(weights, "network.safetensors")
     (tmp_path / "own.py").write_text(OWN)
     done = call(
-        "own:net", "--weights", "network.safetensors", "--data", "digits?n=1000", *options, "--effort", "quick",
+        "own:net", "--weights", "network.safetensors", "--data", "digits?n=300", *options, "--effort", "quick",
         "--times", "1d,1y", "--chips", "2", "--budget", "0%", "--set", "cell.programming_noise=4.0", "--remedies", remedy,
         "--out", "adv",
     )  # fmt: skip
