@@ -291,7 +291,7 @@ def test_every_shipped_remedy_applies_or_says_why_not(model, test, training):
             old = recalibration(old)
         assert torch.isfinite(old(test[0][0])).all()
         assert plan.settings() or plan.changes or plan.ranges
-        compile(plan.code("mho.Hardware.preset('pcm')"), remedy.name, "exec")
+        compile(plan.code("mho.Hardware.preset('pcm')", chips=2, seed=1), remedy.name, "exec")
 
 
 def test_reasons_follow_the_case(model, test, training):
@@ -323,7 +323,7 @@ def test_training_is_kept_and_read_back(model, test, training, tmp_path):
         Plan(model), case(model, test, training, train=training)
     )
     assert not distilled.costs.labels and mho.accuracy(distilled.model, test) > 0.8
-    compile(distilled.code("hw"), "code", "exec")
+    compile(distilled.code("hw", chips=2, seed=1), "code", "exec")
 
 
 def test_names_and_orders():
@@ -423,6 +423,19 @@ def test_time_that_is_left_goes_into_more_confirmations(model, test, training):
     gained = sum(t.gain is not None and t.status in ("screened", "confirmed") for t in longer.tried)
     assert number[0] <= 3 < number[1] <= gained
     assert longer.baseline.level == pytest.approx(1 - 0.05 / number[1])
+
+
+@pytest.mark.parametrize("divided", [True, False])
+def test_the_lines_for_own_arguments_measure_what_was_confirmed(model, test, training, tmp_path, monkeypatch, divided):
+    validation = None if divided else blobs(3, n=400)
+    advice = ask(model, test, training, [quiet(0.1)], calibration=None, validation=validation, seed=5)
+    assert advice.recommended is not None and not advice.shell(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own = {"model": model, "hw": PCM, "data": test, "validation": validation}
+    exec(advice.snippet(), own)
+    assert np.array_equal(own["result"].scores, advice.recommended.measured.scores)
+    assert own["result"].header.data.digest == advice.recommended.measured.header.data.digest
+    assert (tmp_path / "applied" / "report.html").exists()
 
 
 def test_ranges_of_a_file_serve_the_network_as_it_is(model, test, training, tmp_path):

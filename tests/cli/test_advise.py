@@ -69,49 +69,85 @@ def test_mistakes_are_named(arguments, named, weights, tmp_path):
 
 
 RECOMMENDED = {
-    "norm recalibration": "mho drift",
-    "all layers in two pairs": "mho drift",
-    "refresh": "mho drift",
-    "ranges at the 0.9999 quantile": "python",
-    "hardware-aware distillation": "python",
+    "norm recalibration": ("python", ["--train", "digits?split=train&n=200"]),
+    "ranges at the 0.9999 quantile": (
+        "python",
+        ["--holdout", "30%", "--seed", "3", "--calibration", "digits?split=train&n=100"],
+    ),
+    "hardware-aware distillation": ("python", ["--train", "digits?split=train&n=200", "--calibration", "own:images"]),
+    "all layers in two pairs": ("mho drift", ["--validation", "digits?split=train&n=100"]),
+    "refresh": (
+        "mho drift",
+        ["--validation", "digits?split=train&n=100", "--calibration", "own:images", "--seed", "2"],
+    ),
 }
+OWN = """
+from pathlib import Path
+
+from mho.data import load
+from mho.models import digits_cnn as net
+
+Path("network.safetensors").stat()
+
+
+def images():
+    return list(load("digits?split=train&n=600"))
+"""
 
 
 @pytest.mark.parametrize("remedy", RECOMMENDED)
-def test_what_is_printed_runs_as_it_stands(remedy, weights, tmp_path, monkeypatch):
-    """The snippet in another process, and the command beside it, measure what the advice says."""
+def test_what_is_printed_measures_what_was_confirmed(remedy, weights, tmp_path, tmp_path_factory, monkeypatch):
+    """``apply.py``, called from another folder, and the command beside it: the same samples, chips and scores."""
     import shlex
+    import shutil
     import subprocess
     import sys
 
-    from mho.advice.given import Given
-    from mho.advice.result import Advice
-    from mho.cli.app import app as commands
+    import numpy as np
 
-    told = {}
+    from mho.advice.result import Advice
+    from mho.advice.trials import Trials
+    from mho.cli.app import app as commands
+    from mho.measure import DriftResult
+
+    told, (named, options) = {}, RECOMMENDED[remedy]
     monkeypatch.setattr(Advice, "recommended", property(lambda self: told.setdefault("advice", self).tried[0]))
-    given = Given(
-        "digits_cnn", "digits?n=100", "pcm", weights=weights, calibration="digits?split=train&n=100",
-        train="digits?split=train&n=200", changes=("cell.programming_noise=2.0",), times=("1d", "1y"),
-    )  # fmt: skip
+    # Confirmed whether it won or not: few chips and samples leave that to chance.
+    monkeypatch.setattr(Trials, "_finals", lambda self: [self._confirm(parts) for parts in self.pool if parts])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    shutil.copy(weights, "network.safetensors")
+    (tmp_path / "own.py").write_text(OWN)
     done = call(
-        given.model, "--weights", weights, "--data", given.data, "--calibration", given.calibration, "--train", given.train,
-        "--effort", "quick", "--times", "1d,1y", "--chips", "2", "--budget", "0%", "--set", "cell.programming_noise=2.0",
-        "--remedies", remedy, "--out", tmp_path,
+        "own:net", "--weights", "network.safetensors", "--data", "digits?n=300", *options, "--effort", "quick",
+        "--times", "1d,1y", "--chips", "2", "--budget", "0%", "--set", "cell.programming_noise=4.0", "--remedies", remedy,
+        "--out", "adv",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    snippet, command = (tmp_path / "apply.py").read_text(), told["advice"].shell(tmp_path)
-    assert snippet.strip() in done.stdout and command in done.stdout and command.startswith(RECOMMENDED[remedy])
-    page = (tmp_path / "advice.html").read_text()
+    advice, file = told["advice"], tmp_path / "adv" / "apply.py"
+    snippet, command = file.read_text(), advice.shell("adv")
+    assert snippet.strip() in done.stdout and command in done.stdout and command.startswith(named)
+    assert ("train = load" in snippet) == (remedy == "hardware-aware distillation")
+    page = (tmp_path / "adv" / "advice.html").read_text()
     assert "From the shell" in page and "apply.py" in page
-    short = snippet.replace("mho.drift(net, test, times", "mho.drift(net, test, times, chips=1")
-    ran = subprocess.run([sys.executable, "-c", short], capture_output=True, text=True, cwd=tmp_path, check=False)
+    confirmed = advice.tried[0].measured
+    assert advice.tried[0].status == "confirmed"
+
+    def check(folder):
+        again = DriftResult.load(folder)
+        assert np.array_equal(again.scores, confirmed.scores) and again.ages_s == confirmed.ages_s
+        assert again.header.data.digest == confirmed.header.data.digest and again.header.seed == confirmed.header.seed
+        assert (folder / "report.html").exists()
+
+    words = shlex.split(command) if named == "python" else ["python", str(file)]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ran = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, cwd=elsewhere, check=False)
     assert ran.returncode == 0, ran.stderr
-    lines = [line for line in ran.stdout.splitlines() if line.startswith(("1 day", "1 year"))]
-    assert len(lines) == 2
-    if command.startswith("mho"):
-        monkeypatch.chdir(tmp_path)
-        words = shlex.split(command)[1:]
-        drifted = CliRunner().invoke(commands, [*words, "--chips", "1"], catch_exceptions=False)
+    assert len([line for line in ran.stdout.splitlines() if line.startswith(("1 day", "1 year"))]) == 2
+    assert not list(elsewhere.iterdir())
+    check(tmp_path / "adv" / "applied")
+    if named == "mho drift":
+        drifted = CliRunner().invoke(commands, shlex.split(command)[1:], catch_exceptions=False)
         assert drifted.exit_code == 0
-        assert [line for line in drifted.stdout.splitlines() if line.startswith(("1 day", "1 year"))] == lines
+        check(tmp_path / "applied")

@@ -23,7 +23,8 @@ class _Recalibration(Remedy):
         """See `Remedy`."""
         made = RECALIBRATIONS.find(self.kind).of(case.inputs(), copy.deepcopy(plan.model).eval(), **self.options(case))
         options = "".join(f", {name}={value!r}" for name, value in self.options(case).items())
-        recipe = f"mho.recalibration.RECALIBRATIONS.find({self.kind!r}).of(calibration, model{options})"
+        inputs = f"mho.advice.data.first(calibration, {case.effort.tuned})"
+        recipe = f"mho.recalibration.RECALIBRATIONS.find({self.kind!r}).of({inputs}, model{options})"
         return plan.with_(
             recalibrate=(*plan.recalibrate, made), recipes=(*plan.recipes, recipe),
             costs={"images": case.tuned() if not plan.costs.images else 0, "on_chip": True},

@@ -8,14 +8,15 @@ from typing import Any
 
 from torch import nn
 
+from mho.advice.data import first
 from mho.calibration import calibrate, load_ranges
 from mho.convert import to_analog
 from mho.given import one_of
 from mho.hardware import Hardware
 from mho.measure.test_data import TestData
 from mho.tasks import Task
-from mho.tasks.items import length, take
-from mho.tasks.parts import few, inputs_of
+from mho.tasks.items import length
+from mho.tasks.parts import few
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,7 @@ class Case:
 
     def inputs(self) -> list[Any]:
         """Inputs of the calibration data, as many as the effort allows on each chip."""
-        kept, left = [], self.effort.tuned
-        for batch in self.calibration:
-            x = inputs_of(batch)
-            if left <= 0:
-                break
-            kept.append(take(x, slice(left)))
-            left -= length(kept[-1])
-        return kept
+        return first(self.calibration, self.effort.tuned)
 
     def tuned(self) -> int:
         """Number of `inputs`."""
@@ -211,24 +205,35 @@ class Plan:
         told: dict[str, Any] = {"recalibrate": self.recalibrate} if self.recalibrate else {}
         return told if self.refresh is None else {**told, "refresh": self.refresh}
 
-    def code(self, hardware: str, file: Path | None = None) -> str:
-        """Lines of Python that apply it to `model`, with `x` an input batch and `calibration` batches of inputs.
+    def code(self, hardware: str, file: Path | None = None, *, chips: int, seed: int) -> str:
+        """Lines of Python that apply it to `model` and measure `test`, with `x` an input batch, `calibration` batches of
+        inputs, and `out` a folder for the rows.
 
         Args:
             hardware: The hardware as an expression.
             file: Where the converters' ranges are, see `Case`.
+            chips: Chips that are measured.
+            seed: Root seed of these.
         """
-        lines = [f"hw = {hardware}" + (f".replace(**{self.changes!r})" if self.changes else "")]
-        lines += self.training
-        options = "".join(f", {key}={value!r}" for key, value in self.ranges.items())
-        if file is not None and not (self.ranges or self.changes or self.training):
-            lines.append(f"net = mho.calibration.load_ranges(mho.to_analog(model, hw, example=x), {str(file)!r})")
+        changed = f".replace(**{self.changes!r})" if self.changes else ""
+        if self.training:  # it comes first, on the hardware without the changes
+            lines = [f"hw = {hardware}", *self.training, *([f"hw = hw{changed}"] if changed else [])]
         else:
-            lines.append(f"net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration{options})")
+            lines = [f"hw = {hardware}{changed}"]
+        lines.append(conversion(None if self.ranges or self.changes or self.training else file, **self.ranges))
         told = f", recalibrate=[{', '.join(self.recipes)}]" if self.recipes else ""
         told += "" if self.refresh is None else f", refresh={self.refresh!r}"
-        lines.append(f"result = mho.drift(net, test, times{told})")
+        lines.append(f"result = mho.drift(net, test, times, chips={chips}, seed={seed}{told}, out=out)")
         return "\n".join(lines)
+
+
+def conversion(file: Path | None, **options: Any) -> str:
+    """A line of Python that puts `model` on arrays as `net`, with the ranges of a file or of `calibration`."""
+    analog = "mho.to_analog(model, hw, example=x)"
+    if file is not None:
+        return f"net = mho.calibration.load_ranges({analog}, {str(file)!r})"
+    told = "".join(f", {key}={value!r}" for key, value in options.items())
+    return f"net = mho.calibrate({analog}, calibration{told})"
 
 
 def plain_plan(model: nn.Module) -> Plan:

@@ -1,7 +1,8 @@
-"""Samples for choosing and samples for reporting."""
+"""Samples for choosing and samples for reporting; the first of the inputs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.measure.test_data import NamedBatches, TestData
 from mho.rng import Stream
 from mho.tasks.items import length, take
+from mho.tasks.parts import inputs_of
 
 
 def divide(data: TestData, holdout: float, seed: int) -> tuple[TestData, TestData]:
@@ -44,3 +46,19 @@ def divide(data: TestData, holdout: float, seed: int) -> tuple[TestData, TestDat
         for part, suffix in zip(parts, (" (choosing)", " (reporting)"), strict=True)
     )
     return choosing, reporting
+
+
+def first(batches: Iterable[Any], items: int) -> list[Any]:
+    """The inputs of the first items, in their batches; the last one is cut where it must be.
+
+    Args:
+        batches: Batches of inputs, or of (inputs, labels).
+        items: Their number at most.
+    """
+    kept: list[Any] = []
+    for batch in batches:
+        if items <= 0:
+            break
+        kept.append(take(inputs_of(batch), slice(items)))
+        items -= length(kept[-1])
+    return kept

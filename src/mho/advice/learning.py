@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from mho.advice.case import Case, Plan
+from mho.advice.case import Case, Plan, conversion
 from mho.advice.remedy import Remedy
 from mho.convert import to_digital
 from mho.tasks.classes import Classes
@@ -40,10 +40,10 @@ class _Trained(Remedy):
         spent = sum(float(epoch["seconds"] or 0.0) for epoch in done.history)
         code = (
             f"hwa = mho.training.HWA(weights=mho.training.injections.Programming(time={time!r}))",
-            "net = mho.calibrate(mho.to_analog(model, hw, example=x), calibration)",
-            f"mho.training.fit(net, train, epochs={case.effort.epochs}, optimizer={OPTIMIZER!r}, lr={RATE}, hwa=hwa"
-            f"{self.arguments()})",
-            "model = mho.to_digital(net)",
+            conversion(case.ranges),
+            f"mho.training.fit(net, train, epochs={case.effort.epochs}, optimizer={OPTIMIZER!r}, lr={RATE}, hwa=hwa, "
+            f"seed={case.seed}, task=test.task{self.arguments()})",
+            "model = mho.to_digital(net).eval()",
         )
         return plan.with_(
             model=to_digital(net).eval(), training=code,

@@ -117,7 +117,9 @@ class Advice:
         notes: How it was done, and what to be wary of.
         command: What was typed.
         seconds: Time it took.
-        before: Lines of Python that make what `Tried.code` takes; empty where only the caller knows.
+        before: Lines of Python that make what `Tried.code` takes, except `train` and `out`.
+        train: The line that makes the training data, or empty.
+        complete: Whether these lines run as they stand; else they take the caller's own arguments.
     """
 
     subject: str
@@ -133,25 +135,28 @@ class Advice:
     command: str = ""
     seconds: float = 0.0
     before: tuple[str, ...] = ()
+    train: str = ""
+    complete: bool = False
 
-    def snippet(self) -> str:
-        """Python that applies what is recommended and measures it; empty where nothing is. It runs as it stands where
-        `before` is known, else with the caller's own ``model``, ``hw``, ``test``, ``calibration`` and ``train``.
+    def snippet(self, folder: str | Path = ".") -> str:
+        """Python that applies what is recommended and measures it as it was confirmed: the same samples, seed and number of
+        chips, so the same scores. It prints them and writes rows and report into ``applied`` in `folder`. Empty where
+        nothing is recommended. It runs as it stands from any folder where `complete`, else with the caller's own arguments.
         """
         if self.recommended is None:
             return ""
-        own = ["import mho", "", "# model, hw, test, calibration, train: as given to mho.advise",
-               "x = next(iter(calibration))[0][:2]", f"times = {list(self.ages_s)}"]  # fmt: skip
-        lines = [*(self.before or own), "", self.recommended.code, "print(result)"]
-        return "\n".join(["import copy\n"] * ("copy." in self.recommended.code) + lines)
+        out = str(Path(folder).resolve() / "applied") if self.complete else "applied"
+        lines = [*self.before, *[self.train] * bool(self.train and self.recommended.costs.epochs), f"out = {out!r}", ""]
+        lines += [self.recommended.code, "print(result)", f"print(mho.report(result, out, budget={self.budget!r}))"]
+        return "\n".join(["import copy"] * ("copy." in self.recommended.code) + lines)
 
     def shell(self, folder: str | Path) -> str:
         """The command for the same, with the snippet as ``apply.py`` in `folder` where no other can say it; empty where
         nothing is recommended, or only the caller knows network and data.
         """
-        if self.recommended is None or not self.before:
+        if self.recommended is None or not self.complete:
             return ""
-        return self.recommended.shell or f"python {shlex.quote(str(Path(folder) / 'apply.py'))}"
+        return self.recommended.shell or f"python {shlex.quote(str(Path(folder).resolve() / 'apply.py'))}"
 
     @property
     def score(self) -> Score:

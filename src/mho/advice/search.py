@@ -12,7 +12,7 @@ from torch import nn
 from mho.advice.asked import TIMES, Asked
 from mho.advice.case import Case
 from mho.advice.data import divide
-from mho.advice.given import Given
+from mho.advice.given import Given, samples
 from mho.advice.remedy import Remedy
 from mho.advice.result import Advice
 from mho.advice.trials import Trials
@@ -155,7 +155,11 @@ def advise(
         notes=tuple(notes),
         command=command,
         seconds=trials.elapsed(),
-        before=() if given is None else tuple(given.before()),
+        before=_before(ages, holdout, seed, task, validation is not None, calibration is not None)
+        if given is None
+        else tuple(given.before()),
+        train="" if given is None or given.train is None else f"train = load({given.train!r})",
+        complete=given is not None,
     )
 
 
@@ -165,6 +169,19 @@ def _expression(given: Hardware | str | Path, described: Hardware) -> str:
         return f"mho.Hardware.of({str(given)!r})"
     shipped = described.name in Hardware.presets() and Hardware.preset(described.name).digest() == described.digest()
     return f"mho.Hardware.preset({described.name!r})" if shipped else "hw"
+
+
+def _before(
+    times_s: Sequence[float], holdout: float, seed: int, task: Named | None, validation: bool, calibration: bool
+) -> tuple[str, ...]:
+    """What `Advice.before` holds where only the caller knows how network and data were made: by the names of arguments."""
+    scored = "" if task is None else f", task={task!r}" if isinstance(task, str) else ", task=task"
+    lines = samples(
+        "data", "validation" if validation else None, "calibration" if calibration else None,
+        holdout=holdout, seed=seed, scored=scored,
+    )  # fmt: skip
+    first = "# model, hw, data, validation, calibration, train, task: as given to mho.advise"
+    return ("import mho", "", first, *lines, f"times = {list(times_s)}")
 
 
 def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:

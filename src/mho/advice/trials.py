@@ -211,8 +211,8 @@ class Trials:
             gain=won,
             floor=self.digital[0] - self.budget,
             costs=plan.costs,
-            code=plan.code(self.hardware, self.case.ranges),
-            shell=None if self.given is None else self.given.shell(plan),
+            code=plan.code(self.hardware, self.case.ranges, chips=self.chips, seed=self.case.seed + 1),
+            shell=None if self.given is None else self.given.shell(plan, chips=self.chips),
         )
         return self.pool[parts]
 

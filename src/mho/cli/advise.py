@@ -62,6 +62,7 @@ def advise(
     from mho.advice.remedies import REMEDIES
     from mho.advice.search import advise as search
     from mho.data import load
+    from mho.units import share
 
     console = Console()
     if remedies == "list":
@@ -83,6 +84,7 @@ def advise(
     keeps("finished measurements and trainings", out)
     given = Given(
         model, data, hardware, weights=weights, calibration=calibration, train=train, changes=tuple(changes or ()),
+        validation=validation, holdout=share(holdout, "holdout"), seed=seed, folder=str(Path.cwd()),
         task=task, times=tuple(part.strip() for part in times.split(",") if part.strip()),
         ranges=None if ranges is None else str(ranges),
     )  # fmt: skip
@@ -95,5 +97,7 @@ def advise(
     finally:
         console.print(str(advice), markup=False, highlight=False, soft_wrap=True)
     if advice.recommended is not None:
-        console.print(f"\n{advice.snippet()}\n\n{advice.shell(out)}\n", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"\n{advice.snippet(out)}\n\n{advice.shell(out)}\n", markup=False, highlight=False, soft_wrap=True
+        )
     console.print(f"report: {written}", markup=False)

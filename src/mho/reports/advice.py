@@ -41,7 +41,7 @@ def write_advice(advice: Advice, directory: str | Path) -> Path:
         path = directory / "advice.html"
         path.write_text(page, encoding="utf-8")
         if advice.recommended is not None:
-            (directory / "apply.py").write_text(advice.snippet() + "\n", encoding="utf-8")
+            (directory / "apply.py").write_text(advice.snippet(directory) + "\n", encoding="utf-8")
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
     return path
@@ -92,7 +92,7 @@ def _page(advice: Advice, directory: Path) -> str:
         rows=[_row(t, advice) for t in advice.ranked()],
         others=[t for t in advice.tried if t.result is None],
         best=advice.recommended,
-        snippet=advice.snippet(),
+        snippet=advice.snippet(directory),
         shell=advice.shell(directory),
         level=f"{100 * advice.confidence:g} %",
         budget=advice.score.show_budget(advice.budget),
