@@ -140,13 +140,16 @@ class Mixture(nn.Module):
 
 
 @pytest.mark.parametrize("method", ["quantile", "error"])
-def test_an_expert_that_never_runs_is_listed_and_everything_works(method):
+def test_an_expert_that_never_runs_is_listed_and_everything_works(method, caplog):
     torch.manual_seed(0)
     model, x = Mixture().eval(), torch.randn(80, 6)
     net = mho.to_analog(model, "pcm-cells", example=x)
     said = {w.path: w.reason for w in net.placement if w.placed == "analog"}
     assert [path for path, reason in said.items() if "does not reach it" in reason] == ["experts.2"]
+    caplog.set_level("WARNING", "mho")
     mho.calibrate(net, [x], method=method)
+    (said,) = caplog.messages
+    assert "1 of 4 arrays" in said and "refuse inputs: experts.2 ->" in said and "digital=['experts.2']" in said
     assert [e.matrix.input_range is None for e in net.experts] == [False, False, True]
     assert [e.matrix.adc_range is None for e in net.experts] == [False, False, True]
     chip = mho.program(net).at("1 month")
@@ -158,9 +161,13 @@ def test_an_expert_that_never_runs_is_listed_and_everything_works(method):
     rare = x.clone()
     rare[0, 0] = 99
     for some in (net, chip):
-        with pytest.raises(WrongSetting, match=r"^experts\.2: the converters have no range yet"):
+        with pytest.raises(
+            WrongSetting,
+            match=r"^experts\.2: the converters have no range yet: .*batch reached .*digital=",
+        ):
             some(rare)
-    mho.calibrate(net, [rare], method=method)(rare)
+    mho.calibrate(net, [x, rare], method=method)(rare)
+    assert caplog.messages == [said], "only once, and nothing where every array is reached"
 
 
 class Mixed(nn.Module):

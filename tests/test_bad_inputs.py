@@ -59,7 +59,9 @@ NO_NETWORKS = [
 NO_DATA = [
     (None, "gives no batches"), (3, "gives no batches"), ("digits", "mho.data.load('digits')"), ({"x": X}, "is a dict"),
     ([], "at least one batch"), ([None], "batch 0"), (iter([]), "at least one batch"), ([(None, Y)], "without a tensor"),
-    ([(X.numpy(), Y.numpy())], "batch 0"),
+    ([(X.numpy(), Y.numpy())], "batch 0"), (X, "give a list of batches: [X]"), ((X, Y), "a list of batches: [(X, Y)]"),
+    ([{"x": x, "labels": y} for x, y in zip(X, Y, strict=True)], "DataLoader"), (iter(zip(X, Y, strict=True)), "DataLoader"),
+    ([{"input_ids": [1, 2], "label": 0}], "DataLoader"), (list(Y), "DataLoader"),
 ]  # fmt: skip
 NOT_TO_HOLD = [*NO_DATA[:6], ([(None, Y)], "batch 0"), ([(X, Y[:3])], "40 inputs and labels (3,)")]
 NO_LABELS = [

@@ -257,7 +257,16 @@ def test_weights_that_cannot_be_programmed_are_named(spoil, named):
         spoil(net[6].weight)
     with pytest.raises(BadInput, match=named) as error:
         mho.program(net)
-    assert error.value.path == "6"
+    assert error.value.path == "6" and ("digital=['6']" in error.value.remedy) == (named == "every weight is 0")
+
+
+def test_weights_of_zero_of_a_layer_of_several_matrices_name_the_layer():
+    net = mho.to_analog(nn.Sequential(nn.GRU(3, 4)), IDEAL)
+    with torch.no_grad():
+        net[0].weight_hh_l0.zero_()
+    with pytest.raises(BadInput, match="^0.weight_hh_l0: every weight is 0") as error:
+        mho.program(net)
+    assert "digital=['0']" in error.value.remedy
 
 
 def test_constant_weights_have_no_spread_to_vary():

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 import mho
 from mho.cli.calibrate import calibrate
+from mho.cli.options import change
 from mho.errors import MhoError
 
 COMMON = ["--data", "digits?split=train&n=300"]
@@ -51,6 +52,15 @@ def test_it_writes_the_ranges_that_the_library_finds(weights, tmp_path):
     assert sum(k.endswith("_range") for k in net.state_dict()) == len(stored)
     assert f"cells {100 * mho.accuracy(net, load('digits?n=200')):.2f} %" in done.output
     assert "inputs clipped" in done.output and str(out) in done.output.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("adc.bits=", "adc.bits=null"), ("adc.bits= ", "no value"), ("adc", "no '='")]
+)
+def test_a_change_without_a_value_is_refused(text, word):
+    with pytest.raises(MhoError, match=word):
+        change(text)
+    assert change("adc.bits=null") == ("adc.bits", None)
 
 
 def test_bits_are_searched_and_applied(weights, tmp_path):

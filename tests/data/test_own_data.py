@@ -199,6 +199,9 @@ def batches(): return [(X, Y)]
 def generator(): yield X, Y
 def columns():
     return DataLoader([{"a": x, "b": -x, "label": y} for x, y in zip(X, Y)], batch_size=8)
+def dicts(): return [{"a": X[:12], "b": -X[:12], "labels": Y[:12]}, {"a": X[12:], "b": -X[12:], "labels": Y[12:]}]
+def samples(): return [{"a": x, "labels": y} for x, y in zip(X, Y)]
+def unlabelled(): return [{"a": X}]
 def targets(): return TensorDataset(X, X.sum(1))
 def without(): return [X]
 def nothing(): return []
@@ -213,13 +216,16 @@ def test_what_a_factory_returns(tmp_path, monkeypatch):
         data = load(f"sets_of_this_test:{factory}")
         assert isinstance(data, Dataset) and data.name == f"sets_of_this_test:{factory.partition('?')[0]}"
         assert data.inputs.flatten().tolist() == list(range(40)) and data.labels.tolist() == [0, 1] * 10
-    data = load("sets_of_this_test:columns")
-    ((inputs, labels),) = data
-    assert torch.equal(inputs["a"], -inputs["b"]) and labels.tolist() == [0, 1] * 10
+    for factory in ("columns", "dicts"):
+        data = load(f"sets_of_this_test:{factory}")
+        ((inputs, labels),) = data
+        assert torch.equal(inputs["a"], -inputs["b"]) and labels.tolist() == [0, 1] * 10
     assert len(data.subset(3).labels) == 3 and data.subset(3).digest() != data.digest()
     assert load("sets_of_this_test:targets").labels.dtype == torch.float32
     for factory, match in (
         ("without", "returned a list: batch 0 is no pair -> .*or return a mho.data.Dataset"),
+        ("samples", "returned a list: batch 0 is one sample with the label 0 -> .*DataLoader"),
+        ("unlabelled", "returned a list: a dict with 'a': none of these are called as targets are"),
         ("nothing", "returned a list: gives no batch"),
         ("dictionary", "returned a dict: this is a dict with 'train', not batches -> give one of them"),
     ):

@@ -123,6 +123,35 @@ def test_what_is_scored_in_an_answer():
     assert inputs_of((y, 1)) is y and inputs_of({"x": y, "labels": y}) == {"x": y}
 
 
+def test_which_keys_of_a_dict_are_labels():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x, y):
+            return self.linear(x) + self.linear(y)
+
+    class Reads(Two):
+        def forward(self, inputs):
+            return super().forward(inputs["x"], inputs["y"])
+
+    x, labels = torch.randn(4, 3), torch.zeros(4)
+    both = {"x": x, "y": 2 * x}
+    assert inputs_of({**both, "labels": labels}) == both and inputs_of({"y": x}) == {"y": x}
+    assert inputs_of(both) == inputs_of(both, nn.Linear(3, 2)) == {"x": x} and inputs_of(both, Two()) == both
+    assert inputs_of({"y": x, "name": "a"}) == {"y": x, "name": "a"}, "the only tensor is an input"
+    net = mho.calibrate(mho.to_analog(Two(), "pcm"), [both])
+    assert float(net.linear.matrix.input_range) == pytest.approx(float(2 * x.abs().max()))
+    net = mho.to_analog(Reads(), "pcm")
+    with pytest.raises(BadInput, match="reads 'y', which was taken as the labels -> give pairs"):
+        mho.calibrate(net, [both])
+    mho.calibrate(net, [(both, None)])
+    assert float(net.linear.matrix.input_range) == pytest.approx(float(2 * x.abs().max()))
+    with pytest.raises(KeyError, match="x"):
+        mho.calibrate(net, [{"z": x}])
+
+
 def questions():
     tokens = torch.randint(0, VOCABULARY, (4, 3, 5), generator=torch.Generator().manual_seed(1))
     following = torch.cat((tokens[..., 1:], torch.full_like(tokens[..., :1], IGNORED)), -1)

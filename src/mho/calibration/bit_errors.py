@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mho.calibration.adc_ranges import adc_error, adc_range
-from mho.calibration.calibrate import arguments, arrays, take
+from mho.calibration.calibrate import arrays, take
 from mho.calibration.dac_ranges import dac_range, output_error
 from mho.calibration.draws import draws
 from mho.calibration.kept import Kept
@@ -18,12 +18,11 @@ from mho.crossbar import Operator, Scheme
 from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.nn import AnalogMatrix
-from mho.nn.calling import call
 from mho.nn.layer import layer_paths
 from mho.nn.matrix import Watcher, digitally, matrices, watched
 from mho.nn.modes import evaluating
 from mho.tasks.items import take as first
-from mho.tasks.parts import inputs_of
+from mho.tasks.parts import inputs_of, run
 
 Converter = Literal["dac", "adc"]
 _CONVERTERS: tuple[Converter, ...] = ("dac", "adc")
@@ -123,7 +122,7 @@ def _at_output(
     net: nn.Module, batch: Any, trials: dict[tuple[str, Converter], dict[str, AnalogMatrix]]
 ) -> dict[Any, float]:
     """Squared error of the network's output for each trial; all other layers are digital."""
-    batch = first(inputs_of(batch), slice(_ITEMS))
+    batch = first(inputs_of(batch, net), slice(_ITEMS))
     batch = (batch, None)
     wanted = _pass(net, [batch])
     if not isinstance(wanted, Tensor):
@@ -152,5 +151,5 @@ def _pass(net: nn.Module, batches: list[Any], watcher: Watcher | None = None) ->
     watching = nullcontext() if watcher is None else watched(net, watcher)
     with torch.no_grad(), evaluating(net), digitally(net), watching:
         for batch in batches:
-            output = call(net, *arguments(batch))
+            output = run(net, batch)
     return output  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -16,15 +17,17 @@ from mho.crossbar import Scheme
 from mho.errors import BadInput, WrongSetting
 from mho.given import check_mode, network, whole
 from mho.nn import AnalogMatrix
-from mho.nn.calling import call
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
 from mho.progress import Meter, Progress, check_progress, telling
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, tensors_of
-from mho.tasks.parts import inputs_of
+from mho.tasks.parts import inputs_of, run
 
+_log = logging.getLogger("mho")
+_NAMED = 5
+"""Layers that a warning names."""
 RANGES = ("input_range", "adc_range")
 """Names of the ranges of a matrix."""
 
@@ -45,12 +48,13 @@ def calibrate(
 
     The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
     column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
-    or that nothing in it needs, stay unset; so do those of a layer that never runs (an expert, an exit), which then refuses
-    inputs until it is calibrated. A range that is learned gets its initial value.
+    or that nothing in it needs, stay unset; so do those of a layer that no batch reaches (an expert, an exit), which then
+    refuses inputs until it is calibrated: the logger "mho" warns of it. A range that is learned gets its initial value.
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
-        batches: Batches of inputs, of (inputs, labels), or dicts; labels are not looked at.
+        batches: Batches of inputs, of (inputs, labels), or dicts; labels are not looked at. Which keys of a dict they are:
+            see `mho.tasks.parts.inputs_of`.
         method: max: the largest |x|. quantile: a quantile of |x|. moving_average: r ← (1 - m) r + m r_k over the
             batches, with r_k a quantile of batch k or a number of its standard deviations. std: a number of standard
             deviations. error: the range of the smallest squared error at the layer's output, rounding and clipping
@@ -99,12 +103,13 @@ def calibrate(
             if scheme.needs_adc_range and seen.reached(matrix):
                 _set(matrix, "adc_range", seen.adc_range(matrix))
             count(matrix.path)
+    _warn(net, [matrix for matrix, scheme in found.items() if matrix.lacks_range(scheme)], len(found))
     return net
 
 
-def arguments(batch: Any) -> tuple[Any, ...]:
-    """The inputs of a batch, as one argument of `call`: the batch, or its part before the labels."""
-    return (inputs_of(batch),)
+def arguments(batch: Any, net: nn.Module | None = None) -> tuple[Any, ...]:
+    """The inputs of a batch for a network, as one argument of `call`: the batch, or its part before the labels."""
+    return (inputs_of(batch, net),)
 
 
 def arrays(net: nn.Module) -> list[AnalogMatrix]:
@@ -135,15 +140,17 @@ def take(batches: Iterable[Any], most: int | None = None) -> list[Any]:
     """
     if most is not None:
         whole(most, "max_batches", remedy="look at one batch at least; None: at all")
-    taken, items, zero = list(islice(batches_of(batches, path="batches"), most)), 0, True
-    for i, batch in enumerate(taken):
+    taken: list[Any] = []
+    items, zero = 0, True
+    for i, batch in enumerate(islice(batches_of(batches, path="batches"), most)):
+        check_batched(batch, i, "data")
+        taken.append(batch)
         if not any(True for _ in tensors_of(inputs_of(batch))):
             held = type(batch).__name__
             raise BadInput(f"batch {i} is a {held} without a tensor", "give batches of inputs", path="batches")
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
-    for i, batch in enumerate(taken):
-        check_batched(batch, i, "data")
+    for batch in taken:
         inputs = arguments(batch)
         check_finite(inputs, items, "data")
         tensors = list(tensors_of(inputs))
@@ -179,11 +186,11 @@ def _watch(
 ) -> None:
     with digitally(net), watched(net, collect):
         for collect.batch, batch in enumerate(batches):
-            call(net, *arguments(batch))
+            run(net, batch)
             count()
     wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
     missed = [matrix for matrix in wanted if not collect.reached(matrix)]
-    used = around(net, missed, map(arguments, batches))
+    used = around(net, missed, (arguments(batch, net) for batch in batches))
     if used or (missed and missed == wanted):
         path = used[0] if used else layer_paths(net)[missed[0].path]
         raise BadInput(
@@ -192,6 +199,17 @@ def _watch(
             f"hw.replace(digital=['{path}'])",
             path=path,
         )
+
+
+def _warn(net: nn.Module, missed: list[AnalogMatrix], arrays: int) -> None:
+    if missed:
+        layers = list(dict.fromkeys(layer_paths(net)[matrix.path] for matrix in missed))
+        more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
+        _log.warning(
+            "no calibration batch reached %d of %d arrays, which have no range and refuse inputs: %s%s -> give more data, or "
+            "keep them digital: hw.replace(digital=%s)",
+            len(missed), arrays, ", ".join(layers[:_NAMED]), more, layers,
+        )  # fmt: skip
 
 
 def _set(matrix: AnalogMatrix, name: str, value: Tensor) -> None:

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.calibration.calibrate import arguments, arrays, take
+from mho.calibration.calibrate import arrays, take
 from mho.calibration.draws import draws
 from mho.crossbar import Operator, Scheme, columns, hold, ideal_cells
 from mho.crossbar.reference import converted
 from mho.nn import AnalogMatrix
-from mho.nn.calling import call
 from mho.nn.layer import schemes
 from mho.nn.matrix import digitally, watched
 from mho.nn.modes import evaluating
+from mho.tasks.parts import run
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def range_report(net: nn.Module, batches: Iterable[Any], *, max_batches: int = 2
     matrices, taken, look = arrays(net), take(batches, max_batches), _Look()
     with torch.no_grad(), evaluating(net), digitally(net), watched(net, look):
         for batch in taken:
-            call(net, *arguments(batch))
+            run(net, batch)
     found = schemes(net, matrices).items()
     return tuple(look.row(matrix, scheme) for matrix, scheme in found if matrix.path in look.sums)
 

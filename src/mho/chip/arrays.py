@@ -133,7 +133,7 @@ class Arrays:
 
 def program_arrays(
     weight: Tensor, operator: Operator, scheme: Scheme, draw: Stream, adc_range: Tensor | None, path: str,
-    rank: Tensor | None = None, first: Stream | None = None,
+    rank: Tensor | None = None, first: Stream | None = None, layer: str = "",
 ) -> Arrays:  # fmt: skip
     """Write one matrix onto arrays.
 
@@ -147,13 +147,14 @@ def program_arrays(
         rank: Share of the network's weights that matter less than each, in the weight's layout, for selective
             write-verify.
         first: The address of the first programming, whose faulty cells stay; None: this is it.
+        layer: Path of its layer, for messages.
 
     Raises:
         BadInput: Weights that are not finite, all zero, or constant where their spread is a noise's reference.
     """
     matrix, hw = operator.to_matrix(weight.detach()), scheme.hw
     matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
-    _check(matrix, hw, path)
+    _check(matrix, hw, path, layer or path)
     unit, scale = scaled(matrix, scheme)
     verified = None
     if hw.write_verify.share < 1:
@@ -208,7 +209,7 @@ def _write_again(state: State, target: Tensor, hw: Hardware, draw: Stream, verif
     return state
 
 
-def _check(matrix: Tensor, hw: Hardware, path: str) -> None:
+def _check(matrix: Tensor, hw: Hardware, path: str, layer: str) -> None:
     if matrix.is_meta:
         raise BadInput("weights without values, on the device 'meta'", "load the weights first", path=path)
     if not bool(torch.isfinite(matrix).all()):
@@ -217,7 +218,12 @@ def _check(matrix: Tensor, hw: Hardware, path: str) -> None:
             f"{count} of {matrix.numel()} weights are not finite", "load or train the weights first", path=path
         )
     if not bool(matrix.any()):
-        raise BadInput("every weight is 0: there is nothing to program", "load or train the weights first", path=path)
+        raise BadInput(
+            "every weight is 0: there is nothing to program",
+            "load or train the weights first; where they start at 0 (B of LoRA, a residual's scale), keep the layer digital "
+            f"with hw.replace(digital=['{layer}'])",
+            path=path,
+        )
     for variation in hw.variations:
         spread = variation.relative_to == "weight_std" and variation.sigma
         if spread and bool((matrix == matrix.flatten()[0]).all()):

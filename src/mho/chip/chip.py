@@ -106,7 +106,7 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
         scheme = matrix.scheme(view.weight, operator)
         born = first / where if cycle else None
         arrays[where] = program_arrays(
-            view.weight, operator, scheme, root / where, matrix.adc_range, where, matrix.rank, born
+            view.weight, operator, scheme, root / where, matrix.adc_range, where, matrix.rank, born, path
         )
     if not arrays:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")

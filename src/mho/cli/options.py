@@ -61,13 +61,17 @@ def change(text: str) -> tuple[str, Any]:
     """``--set adc.bits=6`` as key and value.
 
     Raises:
-        WrongSetting: No '='.
+        WrongSetting: No '=', or nothing after it.
     """
     import yaml
 
     key, equals, value = text.partition("=")
     if not equals:
         raise WrongSetting(f"--set {text!r} has no '='", "write it as --set adc.bits=6", path="--set")
+    if not value.strip():
+        raise WrongSetting(
+            f"--set {text!r} has no value", f"for no value at all write --set {key.strip()}=null", path="--set"
+        )
     return key.strip(), yaml.safe_load(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
 from mho.tasks.batches import batches_of
-from mho.tasks.items import joined, length, take, tensors_of
+from mho.tasks.items import check_batched, joined, length, take, tensors_of
+from mho.tasks.parts import split
 
 IGNORED = -100
 """Label of positions that do not count (padding of language data)."""
@@ -92,7 +93,7 @@ class Dataset:
         """Hold anything that `mho.tasks.batches.batches_of` takes.
 
         Args:
-            data: Batches of (inputs, labels), a torch `Dataset` or `DataLoader`, or a Hugging Face dataset.
+            data: Batches of (inputs, labels) or dicts with labels, a torch `Dataset` or `DataLoader`, or a Hugging Face dataset.
             name: For reports.
             batch: Samples in a batch.
 
@@ -104,8 +105,15 @@ class Dataset:
         given = batches_of(data, path=name or "data", batch=batch)
         held = list(given)
         for i, each in enumerate(held):
-            if not isinstance(each, (tuple, list)) or len(each) != 2:
-                raise BadInput(f"batch {i} is no pair", "give batches of (inputs, labels)", path=name or "data")
+            check_batched(each, i, name or "data")
+            if isinstance(each, Mapping):
+                held[i] = split(each, path=f"{name or 'data'}, batch {i}")
+            elif not isinstance(each, (tuple, list)) or len(each) != 2:
+                raise BadInput(
+                    f"batch {i} is no pair",
+                    "give batches of (inputs, labels), or dicts with 'labels'",
+                    path=name or "data",
+                )
         if not held:
             raise BadInput("gives no batch", "give at least one batch of (inputs, labels)", path=name or "data")
         inputs, labels = joined([x for x, _ in held]), joined([y for _, y in held])

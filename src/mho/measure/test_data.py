@@ -60,8 +60,8 @@ class TestData:
         labels: list[torch.Tensor] = []
         samples = items = 0
         for i, batch in enumerate(batches):
-            x, y = split(batch, shifted=scored.kind == "tokens", path=f"data, batch {i}")
             check_batched(batch, i, "data")
+            x, y = split(batch, shifted=scored.kind == "tokens", path=f"data, batch {i}")
             y = scored.targets(y, path=f"data, batch {i}")
             counts, known = scored.counts(y), scored.labels(y)
             if isinstance(x, torch.Tensor) and len(x) != len(counts):

@@ -27,14 +27,26 @@ def call(net: nn.Module, inputs: Any) -> Any:
     return net(inputs)
 
 
+def required(net: nn.Module) -> set[str]:
+    """Names of the arguments that the network's forward cannot do without."""
+    found = _signature(net).parameters.values()
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {p.name for p in found if p.default is p.empty and p.kind not in variable}
+
+
 def _takes(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """True when the forward behind torch's wrappers (compiled, in several processes) has these arguments."""
+    """True when the network's forward has these arguments."""
+    try:
+        _signature(net).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _signature(net: nn.Module) -> inspect.Signature:
+    """That of the forward behind torch's wrappers (compiled, in several processes)."""
     while inner := [m for name in ("_orig_mod", "module") if isinstance(m := net._modules.get(name), nn.Module)]:
         if len(net._modules) > 1:
             break
         net = inner[0]
-    try:
-        inspect.signature(net.forward).bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
+    return inspect.signature(net.forward)

@@ -81,13 +81,18 @@ class AnalogMatrix(nn.Module):
         else:
             self.register_buffer(name, value)
 
-    def require_ranges(self, scheme: Scheme) -> None:
-        """Raises WrongSetting where a converter's range is to come from data and has not."""
+    def lacks_range(self, scheme: Scheme) -> bool:
+        """True where a converter's range is to come from data and has not."""
         missing = scheme.needs_input_range and self.input_range is None
-        if missing or (scheme.needs_adc_range and self.adc_range is None):
+        return missing or (scheme.needs_adc_range and self.adc_range is None)
+
+    def require_ranges(self, scheme: Scheme) -> None:
+        """Raises WrongSetting where `lacks_range`."""
+        if self.lacks_range(scheme):
             raise WrongSetting(
-                "the converters have no range yet",
-                "call mho.calibrate(net, batches) first, or choose dac.range 'abs_max' and adc.range 'fixed'",
+                "the converters have no range yet: never calibrated, or no calibration batch reached this array",
+                "call mho.calibrate(net, batches) first; where that was done, give it more data or keep this layer digital "
+                "with hw.replace(digital=[...]); or choose dac.range 'abs_max' and adc.range 'fixed'",
                 path=self.path,
             )
 

@@ -17,7 +17,7 @@ from mho.nn.matrix import matrices
 from mho.registry import Registry
 from mho.store.digest import Digest
 from mho.tasks.batches import batches_of
-from mho.tasks.items import tensors_of
+from mho.tasks.items import check_batched, tensors_of
 
 R = TypeVar("R", bound="Recalibration")
 
@@ -37,24 +37,24 @@ class Recalibration(ABC):
         batches: Batches of inputs, or of (inputs, labels); held in memory.
 
     Raises:
-        BadInput: No batch.
-        WrongSetting: A single tensor instead of batches.
+        BadInput: No batch, a single tensor instead of batches, or samples instead of batches.
     """
 
     batches: Iterable[Any]
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if isinstance(self.batches, Tensor):
-            raise WrongSetting("one tensor is not a sequence of batches", "give [inputs]", path="batches")
-        held = tuple(self._held(batch) for batch in batches_of(self.batches, path="batches"))
+        held = []
+        for i, batch in enumerate(batches_of(self.batches, path="batches")):
+            check_batched(batch, i, "batches")
+            held.append(self._held(batch))
         if not held:
             raise BadInput("there is no batch to recalibrate with", "give at least one batch of inputs", path="batches")
         for i, batch in enumerate(held):
             if not any(True for _ in tensors_of(batch)):
                 found = f"batch {i} is a {type(batch).__name__} without a tensor"
                 raise BadInput(found, "give batches of inputs", path="batches")
-        object.__setattr__(self, "batches", held)
+        object.__setattr__(self, "batches", tuple(held))
 
     @classmethod
     def of(cls: type[R], batches: Iterable[Any], digital_net: nn.Module, **options: Any) -> R:

@@ -70,7 +70,8 @@ def batches_of(data: Any, *, path: str = "data", batch: int = BATCH) -> Iterable
         batch: Samples in a batch, where the data give samples.
 
     Raises:
-        BadInput: A name or a path, several splits, or something that gives nothing.
+        BadInput: A name or a path, several splits, one tensor or pair of tensors instead of a list of such, or
+            something that gives nothing.
     """
     if isinstance(data, (str, bytes, os.PathLike)):
         name = os.fsdecode(data)
@@ -82,6 +83,12 @@ def batches_of(data: Any, *, path: str = "data", batch: int = BATCH) -> Iterable
             "give one of them, such as data['test']",
             path=path,
         )
+    if isinstance(data, Tensor):
+        raise BadInput("one tensor is not a sequence of batches", "give a list of batches: [X]", path=path)
+    if _is_pair(data):
+        raise BadInput(
+            "one pair of tensors (X, Y) is not a sequence of batches", "give a list of batches: [(X, Y)]", path=path
+        )
     if isinstance(data, (DataLoader, Dataset)) or _columns(data):
         return Batches(data, path, batch)
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
@@ -91,6 +98,16 @@ def batches_of(data: Any, *, path: str = "data", batch: int = BATCH) -> Iterable
             path=path,
         )
     return data  # type: ignore[no-any-return]
+
+
+def _is_pair(data: Any) -> bool:
+    """Two tensors of as many items that cannot both be inputs of one network."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2 or not all(isinstance(part, Tensor) for part in data):
+        return False
+    x, y = data
+    if not x.dim() or not y.dim() or len(x) != len(y):
+        return False
+    return x.dim() != y.dim() or x.is_floating_point() != y.is_floating_point()
 
 
 def _columns(data: Any) -> bool:

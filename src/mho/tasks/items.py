@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput
+from mho.tasks.batches import LABELS
 
 
 def tensors_of(batch: Any) -> Iterator[Tensor]:
@@ -91,16 +92,25 @@ def check_finite(batch: Any, first: int, path: str) -> None:
 
 
 def check_batched(batch: Any, number: int, path: str) -> None:
-    """Refuse a single sample where a batch should be: a pair whose label is one number.
+    """Refuse a single sample where a batch should be: a label that is one number, or tensors none of which has items.
+
+    Args:
+        batch: As the data gives it.
+        number: Of the batch, from 0.
+        path: What to call the data in messages.
 
     Raises:
         BadInput: It is one.
     """
-    if isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[0], Tensor):
-        label = batch[1]
-        if (isinstance(label, Tensor) and label.dim() == 0) or isinstance(label, Number):
-            raise BadInput(
-                f"batch {number} is one sample with the label {label}",
-                "the data gives samples, not batches: wrap it in torch.utils.data.DataLoader(data, batch_size=100)",
-                path=path,
-            )
+    if isinstance(batch, Mapping):
+        label = next((batch[name] for name in LABELS if name in batch), None)
+    else:
+        label = batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+    single = isinstance(label, Number) or getattr(label, "ndim", None) == 0
+    tensors = list(tensors_of(dict(batch) if isinstance(batch, Mapping) else batch))
+    if single or (tensors and not any(t.dim() for t in tensors)):
+        raise BadInput(
+            f"batch {number} is one sample" + (f" with the label {label}" if single else ""),
+            "the data gives samples, not batches: wrap it in torch.utils.data.DataLoader(data, batch_size=100)",
+            path=path,
+        )

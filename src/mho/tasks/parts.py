@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mho.errors import BadInput
+from mho.nn.calling import call, required
 from mho.tasks.batches import LABELS
-from mho.tasks.items import take
+from mho.tasks.items import take, tensors_of
 
 _ANSWERS = ("logits", "out")
 """Names under which networks of several outputs give the one that is scored (transformers; torchvision)."""
@@ -37,21 +38,57 @@ def split(batch: Any, *, shifted: bool = False, path: str = "data") -> tuple[Any
                 f"a dict with {', '.join(map(repr, batch))}: {len(named) or 'none'} of these are called as targets are",
                 f"call the targets by one of {', '.join(LABELS)}", path=path,
             )  # fmt: skip
-        inputs, targets = inputs_of(batch), batch[named[0]]
+        inputs, targets = {str(name): value for name, value in batch.items() if name != named[0]}, batch[named[0]]
     elif isinstance(batch, (tuple, list)) and len(batch) == 2:
         inputs, targets = (dict(batch[0]) if isinstance(batch[0], Mapping) else batch[0]), batch[1]
     else:
         raise BadInput(
-            "this batch is not a pair", "give batches of (inputs, labels), or dicts with 'labels'", path=path
+            "this batch is not a pair",
+            "give batches of (inputs, labels), as in [(X, Y)], or dicts with 'labels'",
+            path=path,
         )
     return inputs, _next(inputs, targets) if shifted else targets
 
 
-def inputs_of(batch: Any) -> Any:
-    """The inputs of a batch whose labels, if there are any, nobody looks at: a dict without them, or the first of a pair."""
+def inputs_of(batch: Any, net: nn.Module | None = None) -> Any:
+    """The inputs of a batch whose labels, if there are any, nobody looks at: the first of a pair, or a dict without them.
+
+    In a dict 'labels' is always the labels. Without it, every other name of `LABELS` is, unless the network's forward
+    has a required argument of that name, or no tensor would remain. Where that takes an input away, a pair helps: of
+    (dict, labels) the dict is passed on whole.
+
+    Args:
+        batch: As the data gives it.
+        net: The network that it is for, where that is known.
+    """
     if isinstance(batch, Mapping):
-        return {str(name): value for name, value in batch.items() if name not in LABELS}
+        given = {str(name): value for name, value in batch.items()}
+        if "labels" in given:
+            return {name: value for name, value in given.items() if name != "labels"}
+        kept = required(net) if net is not None else set()
+        left = {name: value for name, value in given.items() if name not in LABELS or name in kept}
+        return left if any(True for _ in tensors_of(left)) else given
     return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def run(net: nn.Module, batch: Any) -> Any:
+    """The network's answer to the inputs of a batch.
+
+    Raises:
+        BadInput: The forward asks a dict for a key that was taken as its labels.
+    """
+    inputs = inputs_of(batch, net)
+    try:
+        return call(net, inputs)
+    except KeyError as error:
+        name = error.args[0] if error.args else None
+        if not isinstance(batch, Mapping) or name not in batch or name in inputs:
+            raise
+        raise BadInput(
+            f"the network reads {name!r}, which was taken as the labels",
+            f"give pairs (inputs, labels), the inputs a dict with {name!r}, or call that input otherwise",
+            path="data",
+        ) from error
 
 
 def few(batch: Any, items: int = 2) -> Any:

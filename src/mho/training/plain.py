@@ -13,6 +13,7 @@ from mho.errors import BadInput
 from mho.given import network, number, whole
 from mho.rng import key
 from mho.tasks.batches import batches_of
+from mho.tasks.items import check_batched
 
 
 @torch.enable_grad()
@@ -37,6 +38,8 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
     held = list(batches_of(batches, path="batches"))
     if not held:
         raise BadInput("there is no batch to train on", "give at least one batch of (inputs, labels)")
+    for i, batch in enumerate(held):
+        check_batched(batch, i, "batches")
     x, y, size = torch.cat([b[0] for b in held]), torch.cat([b[1] for b in held]), len(held[0][0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     steps = epochs * -(-len(x) // size)

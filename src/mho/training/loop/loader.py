@@ -14,7 +14,7 @@ from mho.given import whole
 from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.batches import LABELS, batches_of
-from mho.tasks.items import joined, length, take, tensors_of
+from mho.tasks.items import check_batched, joined, length, take, tensors_of
 from mho.tasks.parts import inputs_of, split
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -75,6 +75,7 @@ def hold(data: Iterable[Any], task: Task | None = None, *, path: str = "data", t
     ys: list[Any] = []
     given = [whole] if all(isinstance(part, Tensor) for part in whole) else batches_of(data, path=path)
     for i, batch in enumerate(given):
+        check_batched(batch, i, path)
         x, y = _parts(batch, task)
         if not any(True for _ in tensors_of(x)):
             found, remedy = f"batch {i} is a {type(batch).__name__}", "give tensors, or pairs (inputs, labels)"
