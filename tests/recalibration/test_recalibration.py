@@ -278,7 +278,7 @@ def test_what_every_kind_refuses():
                 r(wrong)
     with pytest.raises(BadInput, match="no batch"):
         RecalibrateNorms([])
-    with pytest.raises(WrongSetting, match=r"give \[inputs\]"):
+    with pytest.raises(BadInput, match=r"a list of batches: \[X\]"):
         RecalibrateNorms(_x())
     for kind in (RecalibrateAffine, RecalibrateOutput):
         with pytest.raises(WrongSetting, match="is a chip's"):
