@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any, Literal
 
 from mho.advice.case import Costs
 from mho.advice.gain import Enough
-from mho.errors import BadInput
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
 from mho.statistics import curves
 from mho.statistics.curves import Lifetime
 from mho.statistics.intervals import Interval, mean_interval
+from mho.store.csv_file import write_csv
 from mho.tasks.score import Score
 
 Status = Literal["confirmed", "screened", "does not apply", "not tried", "failed"]
@@ -271,16 +270,7 @@ class Advice:
         Raises:
             BadInput: The file cannot be written.
         """
-        path, rows = Path(path), self.rows()
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, keys)
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
-        return path
+        return write_csv(self.rows(), path)
 
     def __str__(self) -> str:
         unit = ", points" if self.score.share else f",{self.score.differs}" if self.score.differs else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Sequence
@@ -11,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mho.errors import BadInput, WrongSetting
+from mho.errors import WrongSetting
 from mho.measure.differences import Difference, differences
 from mho.measure.gain import Gain, gain_over
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
 from mho.statistics.intervals import Interval, check_confidence
+from mho.store.csv_file import write_csv
 from mho.tasks.score import Score
 
 
@@ -98,15 +98,7 @@ class Comparison:
         Raises:
             BadInput: The file cannot be written.
         """
-        path, rows = Path(path), self.rows()
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
-        return path
+        return write_csv(self.rows(), path)
 
     def __str__(self) -> str:
         score, ages = self.score, self.ages_s

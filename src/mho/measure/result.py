@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.errors import BadInput, BadResults, WrongSetting
+from mho.errors import BadResults, WrongSetting
 from mho.hardware.label import label_of
 from mho.measure.chance import at_chance
 from mho.measure.sentence import sentence
@@ -24,6 +23,7 @@ from mho.statistics import curves
 from mho.statistics.curves import Lifetime, Statistic, Yield
 from mho.statistics.intervals import check_confidence, mean_interval
 from mho.store import runs
+from mho.store.csv_file import write_csv
 from mho.store.header import RunHeader
 from mho.store.measurement import Measurement
 from mho.tasks.score import Score
@@ -312,17 +312,7 @@ class DriftResult:
         Raises:
             BadInput: The file cannot be written.
         """
-        if not isinstance(path, (str, Path)):
-            raise BadInput(f"{path!r} is no path", "give that of a file", path="path")
-        path, rows = Path(path), self.rows()
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
-        return path
+        return write_csv(self.rows(), path)
 
     def __str__(self) -> str:
         return table(self)
