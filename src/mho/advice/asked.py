@@ -10,9 +10,9 @@ from typing import Any
 from mho.advice.case import Effort
 from mho.advice.remedies import table
 from mho.advice.remedy import Remedy
+from mho.arguments import many, whole
 from mho.calibration import check_ranges_file
 from mho.errors import WrongSetting
-from mho.given import many, whole
 from mho.hardware import Hardware
 from mho.progress import Progress, check_progress
 from mho.statistics.intervals import check_confidence

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from mho.arguments import check_mode, network, whole
 from mho.calibration import calibrate
 from mho.calibration.bit_errors import Converter, Errors, bit_errors, with_bits
 from mho.convert import to_analog, to_digital
 from mho.errors import WrongSetting
-from mho.given import check_mode, network, whole
 from mho.hardware import Hardware
 from mho.measure.evaluate import measure
 from mho.measure.test_data import TestData

@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from mho.advice.data import first
+from mho.arguments import one_of
 from mho.calibration import calibrate, load_ranges
 from mho.convert import to_analog
-from mho.given import one_of
 from mho.hardware import Hardware
 from mho.measure.test_data import TestData
 from mho.tasks import Task

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from mho.arguments import network, whole
 from mho.calibration import calibrate
 from mho.convert import to_analog
 from mho.errors import NeverPossible, WrongSetting
-from mho.given import network, whole
 from mho.hardware import Hardware
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult

@@ -10,14 +10,14 @@ from typing import Any
 from torch import nn
 
 from mho.advice.asked import TIMES, Asked
+from mho.advice.call import Call, samples
 from mho.advice.case import Case
 from mho.advice.data import divide
-from mho.advice.given import Given, samples
 from mho.advice.remedy import Remedy
 from mho.advice.result import Advice
 from mho.advice.trials import Trials
+from mho.arguments import check_mode, network, whole
 from mho.errors import WrongSetting
-from mho.given import check_mode, network, whole
 from mho.hardware import Hardware
 from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
@@ -49,7 +49,7 @@ def advise(
     max_seconds: str | float | None = None,
     ranges: str | Path | None = None,
     command: str = "",
-    given: Given | None = None,
+    call: Call | None = None,
     progress: Progress = None,
 ) -> Advice:
     """What can be done for a network that loses too much on a chip.
@@ -90,7 +90,7 @@ def advise(
         ranges: File of `mho.calibration.save_ranges` (``mho calibrate``) with the converters' ranges; they serve the network
             as it is and with remedies that change neither weights, hardware nor ranges.
         command: What was typed.
-        given: The names of network, data and hardware, so that the advice can be run as it stands.
+        call: The names of network, data and hardware, so that the advice can be run as it stands.
         progress: True for a bar, or told of each chip of each trial (`mho.progress.Step`).
 
     Raises:
@@ -136,8 +136,8 @@ def advise(
     with telling(progress, "advise", "trials") as told:
         trials = Trials(
             case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-            name=name or name_of_network(model), given=given,
-            hardware=_expression(hw, described) if given is None else given.described(),
+            name=name or name_of_network(model), call=call,
+            hardware=_expression(hw, described) if call is None else call.described(),
             max_seconds=max_seconds, told=told,
         )  # fmt: skip
         baseline, tried = trials.run(asked.remedies)
@@ -156,10 +156,10 @@ def advise(
         command=command,
         seconds=trials.elapsed(),
         before=_before(ages, holdout, seed, task, validation is not None, calibration is not None)
-        if given is None
-        else tuple(given.before()),
-        train="" if given is None or given.train is None else f"train = load({given.train!r})",
-        complete=given is not None,
+        if call is None
+        else tuple(call.before()),
+        train="" if call is None or call.train is None else f"train = load({call.train!r})",
+        complete=call is not None,
     )
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from mho.advice.call import Call
 from mho.advice.case import Case, Plan
 from mho.advice.gain import enough, gain
-from mho.advice.given import Given
 from mho.advice.remedy import SLOTS, Remedy
 from mho.advice.result import AS_IT_IS, Status, Tried
 from mho.errors import BadResults, MhoError, NeverPossible
@@ -35,19 +35,19 @@ class Trials:
         workers: Processes.
         name: Of the network.
         hardware: The hardware as a Python expression.
-        given: What was asked for in words, or None.
+        call: How the shell asked for it, or None.
         max_seconds: Time for everything.
         told: Told how far it is, in trials.
     """
 
     def __init__(
         self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
-        name: str, hardware: str, given: Given | None, max_seconds: float | None, told: Meter,
+        name: str, hardware: str, call: Call | None, max_seconds: float | None, told: Meter,
     ) -> None:  # fmt: skip
         self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
         self.confidence, self.finalists = confidence, case.effort.finalists
         self.level = 1 - (1 - confidence) / self.finalists
-        self.workers, self.name, self.hardware, self.told, self.given = workers, name, hardware, told, given
+        self.workers, self.name, self.hardware, self.told, self.call = workers, name, hardware, told, call
         self.done, self.planned, self.doing = 0, 0, ""
         self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
         self.confirming = 0.0
@@ -212,7 +212,7 @@ class Trials:
             floor=self.digital[0] - self.budget,
             costs=plan.costs,
             code=plan.code(self.hardware, self.case.ranges, chips=self.chips, seed=self.case.seed + 1),
-            shell=None if self.given is None else self.given.shell(plan, chips=self.chips),
+            shell=None if self.call is None else self.call.shell(plan, chips=self.chips),
         )
         return self.pool[parts]
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mho.arguments import check_mode, network, whole
 from mho.calibration.collect import Inputs, Outputs
 from mho.calibration.ranges import Method, rules
 from mho.convert.self_test import around
 from mho.crossbar import Scheme
 from mho.errors import BadInput, WrongSetting
-from mho.given import check_mode, network, whole
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched

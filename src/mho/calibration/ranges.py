@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from mho.arguments import number
 from mho.errors import WrongSetting
-from mho.given import number
 from mho.units import share
 
 Method = Literal["max", "quantile", "moving_average", "std", "error"]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mho.arguments import network
 from mho.calibration.calibrate import arrays, ranges_of
 from mho.errors import BadInput, BadResults, WrongSetting
-from mho.given import network
 from mho.hardware import Hardware
 from mho.hardware.label import differences
 from mho.nn.in_place import hardware_in_place

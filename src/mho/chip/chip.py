@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mho.arguments import network, whole
 from mho.chip.arrays import Arrays, program_arrays
 from mho.errors import WrongSetting
-from mho.given import network, whole
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
 from mho.rng import Stream

@@ -58,7 +58,7 @@ def advise(
 
     import mho
     from mho.advice.asked import Asked
-    from mho.advice.given import Given
+    from mho.advice.call import Call
     from mho.advice.remedies import REMEDIES
     from mho.advice.search import advise as search
     from mho.data import load
@@ -82,7 +82,7 @@ def advise(
         for key, value in (("calibration", calibration), ("validation", validation), ("train", train))
     }
     keeps("finished measurements and trainings", out)
-    given = Given(
+    call = Call(
         model, data, hardware, weights=weights, calibration=calibration, train=train, changes=tuple(changes or ()),
         validation=validation, holdout=share(holdout, "holdout"), seed=seed, folder=str(Path.cwd()),
         task=task, times=tuple(part.strip() for part in times.split(",") if part.strip()),
@@ -90,7 +90,7 @@ def advise(
     )  # fmt: skip
     advice = search(
         network.eval(), hw, test, **told, **settings,
-        seed=seed, name=model, given=given, command=command(), progress=True,
+        seed=seed, name=model, call=call, command=command(), progress=True,
     )  # fmt: skip
     try:  # files are written before anything is printed: nobody may be reading
         written = mho.report(advice, out)

@@ -65,10 +65,10 @@ def train(
     from rich.console import Console
 
     import mho
+    from mho.arguments import device as known_device
     from mho.calibration import load_ranges
     from mho.data import load
     from mho.data.augment import crop_and_flip
-    from mho.given import device as known_device
     from mho.measure.evaluate import measure
     from mho.measure.test_data import TestData
     from mho.models import FACTORIES, resolve

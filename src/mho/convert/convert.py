@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from mho.arguments import check_mode, network
 from mho.convert.parameters import Decisions, judge, own_forward, together
 from mho.convert.placement import place
 from mho.convert.reading import Seen
@@ -17,7 +18,6 @@ from mho.convert.rules import CHOSEN, NO_MATRIX, decide
 from mho.convert.self_test import check_encoding, self_test
 from mho.convert.weights import check_weights
 from mho.errors import BadInput, MhoError, NeverPossible, UseInstead, WrongSetting
-from mho.given import check_mode, network
 from mho.hardware import Hardware
 from mho.hardware.description import covers
 from mho.nn import AnalogLayer

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mho.arguments import many, whole
 from mho.errors import WrongSetting
-from mho.given import many, whole
 from mho.measure.shared import Images
 from mho.recalibration import Recalibration
 from mho.statistics.intervals import check_confidence

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mho.arguments import network, whole
 from mho.errors import BadInput
-from mho.given import network, whole
 from mho.measure.test_data import TestData
 from mho.nn.calling import call
 from mho.nn.modes import evaluating

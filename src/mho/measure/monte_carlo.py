@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from mho import __version__
+from mho.arguments import network, whole
 from mho.chip.fuse import Fusion
 from mho.errors import WrongSetting
-from mho.given import network, whole
 from mho.hardware import Hardware
 from mho.measure.asked import TIMES, Asked
 from mho.measure.chip_job import ChipJob, PassJob

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from mho.arguments import check_mode, network, one_of, whole
 from mho.chip import Chip, program
 from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
-from mho.given import check_mode, network, one_of, whole
 from mho.measure.evaluate import measure
 from mho.measure.linearised import Estimate, estimate
 from mho.measure.monte_carlo import digital_measurement

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from mho.arguments import one_of
 from mho.errors import WrongSetting
-from mho.given import one_of
 from mho.measure.linearised import Estimate
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store import Measurement

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from mho.arguments import network
 from mho.calibration import arguments
 from mho.errors import BadInput, WrongSetting
-from mho.given import network
 from mho.nn.matrix import matrices
 from mho.registry import Registry
 from mho.store.digest import Digest

@@ -21,7 +21,7 @@ from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.claim import Claim, Finding, above, below, every
 from mho.studies.figure import Figure, Series, points, reference
-from mho.studies.network import ALL, NETWORKS, SMOKE, Given, Network, given
+from mho.studies.network import ALL, NETWORKS, SMOKE, Network, NetworkWithData, with_data
 from mho.studies.outcome import NotStored, Outcome, Results
 from mho.studies.study import Arm, Job, Scale, Study
 from mho.studies.table import Table
@@ -224,7 +224,7 @@ class Families(Study[FamilyArm, Any]):
 
     def run(self, arm: FamilyArm, job: Job) -> list[dict[str, Any]] | None:
         """Measure what the arm says; a network without published weights is trained first, once."""
-        on, hw = given(arm.network, job), mho.Hardware.preset(arm.hardware, **arm.changes)
+        on, hw = with_data(arm.network, job), mho.Hardware.preset(arm.hardware, **arm.changes)
         chips = self.chips[job.scale]
         if arm.work == "kinds":
             return list(_kinds(arm, on, hw, chips, job))
@@ -254,12 +254,12 @@ class Families(Study[FamilyArm, Any]):
         return [figure for figure in found if figure.series]
 
 
-def _on_arrays(arm: FamilyArm, on: Given, hw: mho.Hardware) -> nn.Module:
+def _on_arrays(arm: FamilyArm, on: NetworkWithData, hw: mho.Hardware) -> nn.Module:
     net = mho.to_analog(on.model, hw, example=on.test.inputs[:2])
     return mho.calibrate(net, on.ranges, method="error" if arm.least_error else "quantile")
 
 
-def _kinds(arm: FamilyArm, on: Given, hw: mho.Hardware, chips: int, job: Job) -> Iterator[dict[str, Any]]:
+def _kinds(arm: FamilyArm, on: NetworkWithData, hw: mho.Hardware, chips: int, job: Job) -> Iterator[dict[str, Any]]:
     """One row for each mode, kind, age and chip."""
     cases = [("whole", ""), *((mode, kind) for mode in ("alone", "spared") for kind in arm.of.kinds)]
     for mode, kind in cases:
@@ -275,7 +275,7 @@ def _kinds(arm: FamilyArm, on: Given, hw: mho.Hardware, chips: int, job: Job) ->
                         for chip in run.chips)  # fmt: skip
 
 
-def _advice(network: Network, on: Given, hw: mho.Hardware, chips: int, job: Job) -> list[dict[str, Any]]:
+def _advice(network: Network, on: NetworkWithData, hw: mho.Hardware, chips: int, job: Job) -> list[dict[str, Any]]:
     """The rows of an advice, one a remedy and age; `met`: whether it keeps the budget for certain."""
     advice = mho.advise(
         on.model, hw, on.test, validation=on.choosing, calibration=on.ranges, budget=network.budget, times=TIMES[1:],

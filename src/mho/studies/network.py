@@ -1,4 +1,4 @@
-"""`Network`: a network of the study of families, with its kinds of layers and its data."""
+"""`Network`: a network of the study of families, with its kinds of layers; `with_data`: the network itself and its data."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ ALL = {**NETWORKS, **SMOKE}
 
 
 @dataclass(frozen=True)
-class Given:
+class NetworkWithData:
     """A network and its data.
 
     Attributes:
@@ -94,7 +94,7 @@ class Given:
     choosing: Dataset
 
 
-def given(name: str, job: Job) -> Given:
+def with_data(name: str, job: Job) -> NetworkWithData:
     """A network of `ALL` with its data; one without published weights is trained first, once for all arms.
 
     Raises:
@@ -103,13 +103,15 @@ def given(name: str, job: Job) -> Given:
     if name == "stories260k":
         own = load("tinystories-self?n=20")  # what the network itself wrote: every real token is left for the test
         on = subject(name)
-        return Given(on.model, on.test, own, own)
+        return NetworkWithData(on.model, on.test, own, own)
     if name in RECIPES:
         images = _IMAGES[job.scale]
         held = load(f"cifar10?prep=imagenet&n={2 * images}" if images else "cifar10?prep=imagenet")
         half = len(held.labels) // 2
         choosing = replace(held, inputs=held.inputs[half:], labels=held.labels[half:])
         ranges = load(f"cifar10?prep=imagenet&split=train&n={RANGES}")
-        return Given(trained(name, job.root / "weights", progress=job.steps), held.subset(half), ranges, choosing)
+        return NetworkWithData(
+            trained(name, job.root / "weights", progress=job.steps), held.subset(half), ranges, choosing
+        )
     on = subject(name, split=True)
-    return Given(on.model, on.test, on.ranges, on.ranges)
+    return NetworkWithData(on.model, on.test, on.ranges, on.ranges)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mho.arguments import device as known_device
+from mho.arguments import one_of, whole
 from mho.errors import BadInput, BadResults, WrongSetting
-from mho.given import device as known_device
-from mho.given import one_of, whole
 from mho.measure import DriftResult
 from mho.progress import Meter, Progress, Step, check_progress, telling
 from mho.studies.outcome import Outcome, Results

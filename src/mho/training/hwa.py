@@ -11,10 +11,10 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
+from mho.arguments import network, whole
 from mho.chip.graph import blind_to_layout, trace
 from mho.crossbar import Codes, Plan, Scheme
 from mho.errors import WrongSetting
-from mho.given import network, whole
 from mho.hardware.description import covers
 from mho.hardware.spec import Spec
 from mho.nn import AnalogLayer, AnalogMatrix

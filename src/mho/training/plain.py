@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mho.arguments import network, number, whole
 from mho.errors import BadInput
-from mho.given import network, number, whole
 from mho.rng import key
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mho.arguments import network, whole
 from mho.convert import to_digital
 from mho.errors import BadInput, WrongSetting
-from mho.given import network, whole
 from mho.nn import AnalogLayer
 from mho.tasks.batches import batches_of
 

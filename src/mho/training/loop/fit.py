@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mho.arguments import check_mode, network, whole
 from mho.errors import BadInput, WrongSetting
-from mho.given import check_mode, network, whole
 from mho.nn.calling import call
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mho.arguments import whole
 from mho.errors import BadInput
-from mho.given import whole
 from mho.rng import key
 from mho.tasks import Task
 from mho.tasks.batches import LABELS, batches_of

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mho.arguments import network, number
 from mho.errors import BadInput, NotYet, WrongSetting
-from mho.given import network, number
 from mho.nn.calling import call
 from mho.tasks import IGNORED, Task
 from mho.tasks.classes import Classes

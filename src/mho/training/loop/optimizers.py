@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from mho.arguments import number, one_of
 from mho.errors import BadInput, NotYet, WrongSetting
-from mho.given import number, one_of
 
 SCHEDULES = ("cosine", "constant", "onecycle")
 _RATES = {"sgd": 0.01, "adamw": 1e-3}

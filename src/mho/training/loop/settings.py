@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from mho.arguments import many, network, one_of, whole
 from mho.errors import WrongSetting
-from mho.given import many, network, one_of, whole
 from mho.progress import check_progress
 from mho.tasks import Task
 from mho.training.loop.checkpoints import RESUME

@@ -1,4 +1,4 @@
-"""`Given`: what was asked for in words, so that the advice can be run again: as Python, and from the shell."""
+"""`Call`: how the shell asked for advice, in words, so that it can be run again: as Python, and from the shell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mho.advice.case import Plan
 
 
 @dataclass(frozen=True)
-class Given:
+class Call:
     """The arguments of ``mho advise`` that name things.
 
     Attributes:

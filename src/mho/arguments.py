@@ -1,4 +1,4 @@
-"""What was given to a public function, checked before work starts and refused by name."""
+"""Arguments of public functions, checked before work starts and refused by name."""
 
 from __future__ import annotations
 
