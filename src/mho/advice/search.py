@@ -112,50 +112,46 @@ def advise(
         confidence=confidence, task=task, workers=workers, max_seconds=max_seconds, ranges=ranges, progress=progress,
         score=data.task.headline if isinstance(data, TestData) and task is None else None,
     )  # fmt: skip
-    spent, confirmed, ages, described, budget = asked.effort, asked.chips, asked.times_s, asked.hw, asked.budget
-    confidence, holdout, workers, max_seconds = asked.confidence, asked.holdout, asked.workers, asked.max_seconds
     test, seed = TestData.of(data, task=task), whole(seed, "seed", least=0)
     if validation is None:
-        choosing, reporting = divide(test, holdout, seed)
+        choosing, reporting = divide(test, asked.holdout, seed)
     else:
         choosing, reporting = TestData.of(validation, task=test.task), test
     training, labelled = _training(train)
     case = Case(
         model=copy.deepcopy(model).eval(),
-        hw=described,
+        hw=asked.hw,
         choosing=choosing,
         calibration=choosing.batches if calibration is None else tuple(batches_of(calibration, path="calibration")),
         train=training,
         labelled=labelled,
-        times_s=ages,
+        times_s=asked.times_s,
         seed=seed,
-        effort=spent,
+        effort=asked.effort,
         folder=asked.out,
         ranges=asked.ranges,
     )
     with telling(progress, "advise", "trials") as told:
         trials = Trials(
-            case, reporting, budget=budget, chips=confirmed, confidence=confidence, workers=workers,
-            name=name or name_of_network(model), call=call,
-            hardware=_expression(hw, described) if call is None else call.described(),
-            max_seconds=max_seconds, told=told,
+            case, reporting, asked, name=name or name_of_network(model), call=call, told=told,
+            hardware=_expression(hw, asked.hw) if call is None else call.described(),
         )  # fmt: skip
         baseline, tried = trials.run(asked.remedies)
-    notes = _notes(case, reporting, confirmed, trials, validation is None, calibration is None)
+    notes = _notes(trials, validation is None, calibration is None)
     return Advice(
-        subject=f"{name or name_of_network(model)} on '{described.label}' with {test.info.name}",
-        budget=budget,
-        ages_s=ages,
+        subject=f"{trials.name} on '{asked.hw.label}' with {test.info.name}",
+        budget=asked.budget,
+        ages_s=asked.times_s,
         digital=(trials.digital[0], trials.digital[1]),
         samples=(choosing.info.samples, reporting.info.samples),
-        chips=(spent.screened, confirmed),
-        confidence=confidence,
+        chips=(asked.effort.screened, asked.chips),
+        confidence=asked.confidence,
         baseline=baseline,
         tried=tuple(tried),
         notes=tuple(notes),
         command=command,
         seconds=trials.elapsed(),
-        before=_before(ages, holdout, seed, task, validation is not None, calibration is not None)
+        before=_before(asked, seed, task, validation is not None, calibration is not None)
         if call is None
         else tuple(call.before()),
         train="" if call is None or call.train is None else f"train = load({call.train!r})",
@@ -171,17 +167,15 @@ def _expression(given: Hardware | str | Path, described: Hardware) -> str:
     return f"mho.Hardware.preset({described.name!r})" if shipped else "hw"
 
 
-def _before(
-    times_s: Sequence[float], holdout: float, seed: int, task: Named | None, validation: bool, calibration: bool
-) -> tuple[str, ...]:
+def _before(asked: Asked, seed: int, task: Named | None, validation: bool, calibration: bool) -> tuple[str, ...]:
     """What `Advice.before` holds where only the caller knows how network and data were made: by the names of arguments."""
     scored = "" if task is None else f", task={task!r}" if isinstance(task, str) else ", task=task"
     lines = samples(
         "data", "validation" if validation else None, "calibration" if calibration else None,
-        holdout=holdout, seed=seed, scored=scored,
+        holdout=asked.holdout, seed=seed, scored=scored,
     )  # fmt: skip
     first = "# model, hw, data, validation, calibration, train, task: as given to mho.advise"
-    return ("import mho", "", first, *lines, f"times = {list(times_s)}")
+    return ("import mho", "", first, *lines, f"times = {list(asked.times_s)}")
 
 
 def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:
@@ -196,13 +190,14 @@ def _training(train: Iterable[Any] | None) -> tuple[Any, bool]:
     return held, isinstance(first, (tuple, list)) and len(first) == 2
 
 
-def _notes(case: Case, reporting: TestData, chips: int, trials: Trials, divided: bool, same: bool) -> list[str]:
-    n, m, effort = case.choosing.info.samples, reporting.info.samples, case.effort
+def _notes(trials: Trials, divided: bool, same: bool) -> list[str]:
+    asked, seed = trials.asked, trials.case.seed
+    n, m = trials.case.choosing.info.samples, trials.reporting.info.samples
     notes = [
-        f"Chosen on {effort.screened} chips (seed {case.seed}) and {n} samples; confirmed on {chips} other chips (seed "
-        f"{case.seed + 1}) and {m} other samples. Rows marked · were only chosen on, and look better than they are.",
+        f"Chosen on {asked.effort.screened} chips (seed {seed}) and {n} samples; confirmed on {asked.chips} other chips (seed "
+        f"{seed + 1}) and {m} other samples. Rows marked · were only chosen on, and look better than they are.",
         f"Intervals of confirmed rows have {100 * trials.level:.4g} % each, so that those of {trials.finalists} "
-        f"finalists hold together with {100 * trials.confidence:g} %. Scores: over chips, for these samples. Gains: "
+        f"finalists hold together with {100 * asked.confidence:g} %. Scores: over chips, for these samples. Gains: "
         "paired, mean over the ages, over chips and samples.",
     ]
     if divided:

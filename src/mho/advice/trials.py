@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from mho.advice.asked import Asked
 from mho.advice.call import Call
 from mho.advice.case import Case, Plan
 from mho.advice.gain import enough, gain
@@ -29,28 +30,21 @@ class Trials:
     Args:
         case: What is to be helped.
         reporting: Samples for the confirmation.
-        budget: What may be lost, see `advise`.
-        chips: Chips of the confirmation.
-        confidence: Of all its intervals together.
-        workers: Processes.
+        asked: What is to be kept, and how much is spent.
         name: Of the network.
         hardware: The hardware as a Python expression.
         call: How the shell asked for it, or None.
-        max_seconds: Time for everything.
         told: Told how far it is, in trials.
     """
 
     def __init__(
-        self, case: Case, reporting: TestData, *, budget: float, chips: int, confidence: float, workers: int,
-        name: str, hardware: str, call: Call | None, max_seconds: float | None, told: Meter,
-    ) -> None:  # fmt: skip
-        self.case, self.reporting, self.budget, self.chips = case, reporting, budget, chips
-        self.confidence, self.finalists = confidence, case.effort.finalists
-        self.level = 1 - (1 - confidence) / self.finalists
-        self.workers, self.name, self.hardware, self.told, self.call = workers, name, hardware, told, call
+        self, case: Case, reporting: TestData, asked: Asked, *, name: str, hardware: str, call: Call | None, told: Meter
+    ) -> None:
+        self.case, self.reporting, self.asked, self.finalists = case, reporting, asked, asked.effort.finalists
+        self.level = 1 - (1 - asked.confidence) / self.finalists
+        self.name, self.hardware, self.call, self.told = name, hardware, call, told
         self.done, self.planned, self.doing = 0, 0, ""
-        self.max_seconds, self.start, self.screening = max_seconds, time.monotonic(), 0.0
-        self.confirming = 0.0
+        self.start, self.screening, self.confirming = time.monotonic(), 0.0, 0.0
         self.digital = [0.0, 0.0]
         self.plans: dict[Parts, Plan] = {}
         self.pool: dict[Parts, Tried] = {}
@@ -66,7 +60,8 @@ class Trials:
         # As it is, every remedy alone, and the finalists with their base on fresh chips; combinations come on top.
         self.planned = 2 + sum(c.applies(self.case) is None for c in remedies) + self.finalists
         self.base = self._screen(())
-        stop, reason = bool(self.base.measured.at_chance(self.budget)), "the digital network is not better than chance"
+        stop = bool(self.base.measured.at_chance(self.asked.budget))
+        reason = "the digital network is not better than chance"
         if not stop and self.base.met and self._confirm(()).met:
             stop, reason = True, "nothing needs to be done"
         for tier in sorted({c.tier for c in remedies}):
@@ -84,7 +79,7 @@ class Trials:
             if not stop and self._together():
                 stop, reason = True, "something cheaper keeps the budget"
         baseline = self._confirm(())
-        if not baseline.met and not baseline.measured.at_chance(self.budget):
+        if not baseline.met and not baseline.measured.at_chance(self.asked.budget):
             self._finals()
         self._widen()
         baseline = self.confirmed[()]
@@ -96,11 +91,11 @@ class Trials:
 
     def _late(self) -> bool:
         """Whether the rest of the time is needed for the confirmation."""
-        if self.max_seconds is None:
+        if self.asked.max_seconds is None:
             return False
-        effort, n, m = self.case.effort, self.case.choosing.info.samples, self.reporting.info.samples
-        passes = (effort.finalists + 1 - len(self.confirmed)) * self.chips * m / (effort.screened * n)
-        return self.elapsed() + passes * self.screening > self.max_seconds
+        effort, n, m = self.asked.effort, self.case.choosing.info.samples, self.reporting.info.samples
+        passes = (effort.finalists + 1 - len(self.confirmed)) * self.asked.chips * m / (effort.screened * n)
+        return self.elapsed() + passes * self.screening > self.asked.max_seconds
 
     def _try(self, parts: Parts) -> bool:
         """Measure; True when it keeps the budget on fresh chips, too."""
@@ -113,7 +108,7 @@ class Trials:
             status: Status = "does not apply" if isinstance(error, NeverPossible) else "failed"
             self.rest.append(Tried(" + ".join(names), names, max(c.tier for c in parts), status, error.problem))
             return False
-        early = len([p for p in self.confirmed if p]) < self.case.effort.finalists - 1
+        early = len([p for p in self.confirmed if p]) < self.asked.effort.finalists - 1
         if tried.met and early:
             found = self._confirm(parts)
             return found.met and found.better
@@ -144,7 +139,7 @@ class Trials:
 
         Who comes next follows from the screening alone, never from what a confirmation found.
         """
-        left = self.case.effort.finalists - len([p for p in self.confirmed if p])
+        left = self.asked.effort.finalists - len([p for p in self.confirmed if p])
         able = [p for p, t in self.pool.items() if p and p not in self.confirmed and t.gain and t.gain.value > 0]
         surest = sorted(able, key=lambda p: -self._screened_gain(p).low)
         able.sort(key=lambda p: -self.pool[p].margin)
@@ -152,7 +147,7 @@ class Trials:
         cheapest = min((self.pool[p].tier for p in single), default=0)
         first = [*surest[:1], *able[:1], *single[:1], *[p for p in single if self.pool[p].tier == cheapest][:1]]
         for i, parts in enumerate(dict.fromkeys([*first, *surest])):
-            if i < left or (self.max_seconds is not None and self.elapsed() + self.confirming < self.max_seconds):
+            if i < left or self.elapsed() + self.confirming < (self.asked.max_seconds or 0.0):
                 self._confirm(parts)
 
     def _screened_gain(self, parts: Parts) -> Interval:
@@ -168,7 +163,7 @@ class Trials:
         looked = max(looked, len(self.confirmed) - 1)
         if looked <= self.finalists:
             return
-        self.finalists, self.level = looked, 1 - (1 - self.confidence) / looked
+        self.finalists, self.level = looked, 1 - (1 - self.asked.confidence) / looked
         base = self.confirmed[()]
         for parts, tried in self.confirmed.items():
             again = self._gain(parts, tried.measured, base.measured)
@@ -197,7 +192,7 @@ class Trials:
         self.doing = f"trying {_name(parts)}"
         plan = self._plan(parts)  # a training takes its time once: it is no part of what confirming will take
         begun = self.elapsed()
-        result = self._measure(parts, "screen", self.case.choosing, self.case.effort.screened, self.case.seed)
+        result = self._measure(parts, "screen", self.case.choosing, self.asked.effort.screened, self.case.seed)
         self.screening = max(self.screening, self.elapsed() - begun)  # what is read from the disk says nothing
         if not parts:
             self.digital[0] = result.digital_score
@@ -209,10 +204,10 @@ class Trials:
             status="screened",
             result=result,
             gain=won,
-            floor=self.digital[0] - self.budget,
+            floor=self.digital[0] - self.asked.budget,
             costs=plan.costs,
-            code=plan.code(self.hardware, self.case.ranges, chips=self.chips, seed=self.case.seed + 1),
-            shell=None if self.call is None else self.call.shell(plan, chips=self.chips),
+            code=plan.code(self.hardware, self.case.ranges, chips=self.asked.chips, seed=self.case.seed + 1),
+            shell=None if self.call is None else self.call.shell(plan, chips=self.asked.chips),
         )
         return self.pool[parts]
 
@@ -222,7 +217,7 @@ class Trials:
         base = None if not parts else self._confirm(())
         self.doing = f"confirming {_name(parts)}"
         begun = self.elapsed()
-        result = self._measure(parts, "confirm", self.reporting, self.chips, self.case.seed + 1)
+        result = self._measure(parts, "confirm", self.reporting, self.asked.chips, self.case.seed + 1)
         self.confirming = max(self.confirming, self.elapsed() - begun)
         if not parts:
             self.digital[1] = result.digital_score
@@ -231,7 +226,7 @@ class Trials:
             status="confirmed",
             result=result,
             **self._gain(parts, result, result if base is None else base.measured),
-            floor=self.digital[1] - self.budget,
+            floor=self.digital[1] - self.asked.budget,
             level=self.level,
         )
         return self.confirmed[parts]
@@ -246,7 +241,7 @@ class Trials:
             folder = self.case.folder / stage / f"{slug}-{plan.hardware(self.case).digest()[:8]}"
         result = drift(
             plan.network(self.case), data, self.case.times_s, chips=chips, seed=seed, out=folder,
-            workers=self.workers, name=self.name, progress=self._within, **plan.settings(),
+            workers=self.asked.workers, name=self.name, progress=self._within, **plan.settings(),
         )  # fmt: skip
         self.done += 1
         self.told(self.done, max(self.planned, self.done), known=self.doing)
