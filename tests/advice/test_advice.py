@@ -12,11 +12,13 @@ from torch import nn
 import mho
 from mho.advice import Case, Effort, Plan, Remedy, advise, table
 from mho.advice.data import divide
-from mho.advice.gain import Enough, crossed, enough, gain
 from mho.advice.remedies import REMEDIES
 from mho.errors import BadInput, BadResults, NeverPossible, WrongSetting
 from mho.hardware import Hardware
 from mho.measure import TestData
+from mho.measure.gain import mean_differences
+from mho.statistics.crossed import crossed
+from mho.statistics.enough import Enough, enough
 
 PCM = Hardware.preset("pcm-cells").replace(cell__programming_noise=8.0)
 TIMES = ["1 day", "1 year"]
@@ -257,10 +259,10 @@ def test_the_crossed_interval_of_equal_entries_and_of_too_few():
 def test_gains_are_those_of_the_same_chips_and_samples(model, test, training):
     net = mho.calibrate(mho.to_analog(model, PCM), training)
     a, b = (mho.drift(net, test, TIMES, chips=3, seed=seed) for seed in (0, 1))
-    assert gain(a, b).value == pytest.approx(float((a.accuracy - b.accuracy).mean()))
-    assert gain(a, a).half_width == 0
+    assert mean_differences(a, b).mean() == pytest.approx(float((a.accuracy - b.accuracy).mean()))
+    assert crossed(mean_differences(a, a), 0.95).half_width == 0
     with pytest.raises(WrongSetting, match="other chips"):
-        gain(a, mho.drift(net, test, TIMES, chips=4))
+        mean_differences(a, mho.drift(net, test, TIMES, chips=4))
 
 
 def case(model, test, training, hw=PCM, task="classes", effort="quick", train=None, folder=None):
@@ -349,42 +351,19 @@ def test_how_much_would_tell_a_gain_from_zero():
     """With the numbers it names, the interval excludes zero about as often as a gain of that size should."""
     rng, c, n, true = np.random.default_rng(0), 8, 400, 0.02
 
-    def result(chips, samples, shift):
-        answers = rng.normal(size=(1, samples)) * 0.3 + rng.normal(size=(chips, samples)) * 0.3
-        return Answers(answers + shift)
+    def gains(samples):
+        return rng.normal(size=(1, samples)) * 0.3 + rng.normal(size=(c, samples)) * 0.3 + true
 
-    class Answers:
-        def __init__(self, values):
-            self.values = values
-            self.header, self.chips, self.ages_s = Same(), tuple(range(len(values))), (1.0,)
-            self.digital, self.score = Same(), Same()
-            self.digital.samples = values.shape[1]
-
-        def at(self, age):
-            return [Values(row) for row in self.values]
-
-    class Same:
-        task = ""
-
-        @staticmethod
-        def worth(table):
-            return table
-
-    class Values:
-        def __init__(self, values):
-            self.values = values
-
-    base = {size: Answers(np.zeros(size)) for size in [(c, n)]}
     undecided = found = None
     while undecided is None or not undecided.low <= 0 < undecided.value:
-        one = result(c, n, true)
-        undecided, found = gain(one, base[c, n], 0.95), enough(one, base[c, n], 0.95)
+        table = gains(n)
+        undecided, found = crossed(table, 0.95), enough(table, 0.95)
     assert found.samples > n and (found.chips is None or found.chips > c) and "about" in str(found)
     more, size = 0, round(1.3 * found.samples * (undecided.value / true) ** 2)
     for _ in range(20):
-        more += gain(result(c, size, true), Answers(np.zeros((c, size)))).low > 0
+        more += crossed(gains(size), 0.95).low > 0
     assert more >= 10
-    assert enough(base[c, n], result(c, n, true), 0.95) == Enough(None, None)
+    assert enough(-gains(n), 0.95) == Enough(None, None)
 
 
 def test_undecided_is_not_known_not_to_help(model, test, training):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mho.advice.case import Costs
-from mho.advice.gain import Enough
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
 from mho.statistics import curves
 from mho.statistics.curves import Lifetime
+from mho.statistics.enough import Enough
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store.csv_file import write_csv
 from mho.tasks.score import Score

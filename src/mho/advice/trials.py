@@ -11,14 +11,16 @@ from typing import Any
 from mho.advice.asked import Asked
 from mho.advice.call import Call
 from mho.advice.case import Case, Plan
-from mho.advice.gain import enough, gain
 from mho.advice.remedy import SLOTS, Remedy
 from mho.advice.result import AS_IT_IS, Status, Tried
 from mho.errors import BadResults, MhoError, NeverPossible
+from mho.measure.gain import mean_differences
 from mho.measure.monte_carlo import drift
 from mho.measure.result import DriftResult
 from mho.measure.test_data import TestData
 from mho.progress import Meter, Step
+from mho.statistics.crossed import crossed
+from mho.statistics.enough import enough
 from mho.statistics.intervals import Interval
 
 Parts = tuple[Remedy, ...]
@@ -173,9 +175,10 @@ class Trials:
         """The gain of a confirmed one, and what would decide it where it is undecided."""
         if not parts:
             return {"gain": None}
-        found = gain(result, base, self.level)
+        table = mean_differences(result, base)
+        found = crossed(table, self.level)
         undecided = found.low <= 0 < found.value
-        return {"gain": found, "enough": enough(result, base, self.level) if undecided else None}
+        return {"gain": found, "enough": enough(table, self.level) if undecided else None}
 
     def _plan(self, parts: Parts) -> Plan:
         if parts not in self.plans:
@@ -196,7 +199,7 @@ class Trials:
         self.screening = max(self.screening, self.elapsed() - begun)  # what is read from the disk says nothing
         if not parts:
             self.digital[0] = result.digital_score
-        won = gain(result, self.base.measured) if parts else None
+        won = crossed(mean_differences(result, self.base.measured), 0.95) if parts else None
         self.pool[parts] = Tried(
             name=_name(parts),
             parts=tuple(c.name for c in parts),

@@ -1,13 +1,15 @@
-"""`gain_over`: what one run has over another, paired where they can be."""
+"""What one run has over another: paired where they can be, chip by chip and sample by sample."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mho.errors import WrongSetting
 from mho.measure.result import DriftResult
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
@@ -62,7 +64,7 @@ def gain_over(first: DriftResult, other: DriftResult, confidence: float = 0.95) 
     kept = sorted(_passes(first, 0) & _passes(other, 0)) if ages else []
     why = _no_pairs(first, other, len(kept))
     if not why:
-        tables = [_table(first, other, t, kept) for t in ages]
+        tables = [_differences(other, first, t, kept) for t in ages]
         chips = tuple(mean_interval(table.mean(axis=1), confidence) for table in tables)
         return Gain(
             ages, chips, tuple(crossed(table, confidence) for table in tables), len(kept) * first.header.chips_per_pass
@@ -73,6 +75,25 @@ def gain_over(first: DriftResult, other: DriftResult, confidence: float = 0.95) 
         singles.append(_less(b, a))
         both.append(_less(b_both, a_both))
     return Gain(ages, tuple(singles), tuple(both), 0, why)
+
+
+def mean_differences(result: DriftResult, base: DriftResult) -> NDArray[np.float64]:
+    """Worths of `result` less those of `base`, mean over the ages, (chips, samples): what `crossed` takes.
+
+    A remedy that changes the same few answers on every chip has a difference that is certain for these samples and
+    nothing else; an interval over both says so.
+
+    Raises:
+        WrongSetting: Another task, other chips, ages or numbers of samples.
+    """
+    if result.header.task != base.header.task:
+        raise WrongSetting("results of other tasks", "measure both alike", path="task")
+    alike = [(r.chips, r.ages_s, r.digital.samples) for r in (result, base)]
+    if alike[0] != alike[1]:
+        raise WrongSetting("results over other chips, ages or samples", "measure both alike")
+    chips = sorted(_passes(result, 0))
+    total = sum(_differences(result, base, age, chips) for age in result.ages_s)
+    return np.asarray(total / len(result.ages_s))
 
 
 def _passes(result: DriftResult, place: int) -> set[int]:
@@ -90,10 +111,10 @@ def _no_pairs(first: DriftResult, other: DriftResult, common: int) -> str:
     return "" if common >= 2 else f"{common or 'no'} chip{'' if common == 1 else 's'} in common"
 
 
-def _table(first: DriftResult, other: DriftResult, age_s: float, kept: list[int]) -> NDArray[np.float64]:
-    """Differences of the samples' worths (chips, samples)."""
-    one, two = ({m.chip: m.values for m in r.at(age_s)} for r in (first, other))
-    return first.score.worth(np.array([two[c].astype(np.float64) - one[c] for c in kept]))
+def _differences(result: DriftResult, base: DriftResult, age_s: float, chips: Sequence[int]) -> NDArray[np.float64]:
+    """Worths of `result` less those of `base` at an age, (chips, samples)."""
+    one, two = ({m.chip: m.values for m in r.at(age_s)} for r in (result, base))
+    return base.score.worth(np.array([one[c].astype(np.float64) - two[c] for c in chips]))
 
 
 def _intervals(result: DriftResult, age_s: float, confidence: float) -> tuple[Interval, Interval]:
