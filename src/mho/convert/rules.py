@@ -11,10 +11,11 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from mho.errors import NotYet, UseInstead
+from mho.nn.analog_class import analog_class
 from mho.nn.calls import LINEAR, Read
 from mho.nn.functional import Reads
 from mho.nn.layer import AnalogLayer
-from mho.nn.own_forward import analog_class
+from mho.nn.own_forward import OwnForward
 from mho.registry import Registry
 
 LAYERS: Registry[type[AnalogLayer]] = Registry(
@@ -147,9 +148,8 @@ def _analog(module: nn.Module, base: type[nn.Module], analog: type[AnalogLayer],
     if all(getattr(type(module), part, None) is getattr(base, part, None) for part in _FORWARD):
         return Decision(analog, f"{base.__name__} on arrays")
     if base in _OWN_FORWARD:
-        return Decision(
-            analog_class(type(module)), f"{type(module).__name__}: its own forward, {base.__name__} on arrays"
-        )
+        reason = f"{type(module).__name__}: its own forward, {base.__name__} on arrays"
+        return Decision(analog_class(OwnForward, type(module)), reason)
     raise NotYet(
         f"{type(module).__name__} overrides the forward of {base.__name__}",
         f"use {base.__name__} itself, register an analog version (mho.convert.register), or {_KEEP.format(path)}",

@@ -8,7 +8,7 @@ Their `forward` runs as it is written; where it calls torch's operator with one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from mho.crossbar import Operator
 from mho.hardware import Hardware
+from mho.nn.analog_class import OfUsersClass, analog_class
 from mho.nn.calls import Read, product_of
 from mho.nn.layer import AnalogLayer, MatrixView
 from mho.nn.matrix import AnalogMatrix
@@ -41,15 +42,14 @@ class _Answers(TorchFunctionMode):
         )
 
 
-class Functional(AnalogLayer):
-    """Mixin for the classes that `functional` makes.
+class Functional(OfUsersClass):
+    """Mixin: a module of any class.
 
     Attributes:
         reads: How each parameter (a path below the module) is read.
     """
 
     reads: dict[str, Read]
-    written_as: ClassVar[type[nn.Module]]
 
     def to_digital(self) -> nn.Module:
         """See `AnalogLayer`."""
@@ -94,9 +94,6 @@ class Functional(AnalogLayer):
         with _Answers(self):
             return super().forward(*args, **kwargs)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return _empty, (type(self).written_as,), self.__getstate__()
-
 
 class Reads(NamedTuple):
     """What stands for an analog class where the parameters that are read have been found by looking.
@@ -111,24 +108,8 @@ class Reads(NamedTuple):
 
     def from_digital(self, module: nn.Module, hw: Hardware, path: str) -> AnalogLayer:
         """See `AnalogLayer`."""
-        return _class(self.cls).from_digital(module, hw, path, reads=self.reads)
+        return analog_class(Functional, self.cls).from_digital(module, hw, path, reads=self.reads)
 
 
 def _key(name: str, part: int) -> str:
     return f"{name.replace('.', '/')}/{part}"
-
-
-_classes: dict[type[nn.Module], type[Functional]] = {}
-
-
-def _class(cls: type[nn.Module]) -> type[Functional]:
-    """The analog version of a module's class; the same one each time."""
-    if cls not in _classes:
-        members = {"__module__": __name__, "__doc__": cls.__doc__, "written_as": cls}
-        _classes[cls] = type(f"Analog{cls.__name__}", (Functional, cls), members)
-    return _classes[cls]
-
-
-def _empty(cls: type[nn.Module]) -> Functional:
-    analog = _class(cls)
-    return analog.__new__(analog)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from mho.crossbar import Operator
 from mho.errors import NotYet
+from mho.nn.analog_class import OfUsersClass
 from mho.nn.calls import CONVOLUTIONS, Read, convolution, product_of
-from mho.nn.layer import AnalogLayer, MatrixView
+from mho.nn.layer import MatrixView
 
 
 class _Answer(TorchFunctionMode):
@@ -78,8 +79,8 @@ def _through_arrays(
     return layer.matrix(input, weight, operator, bias)
 
 
-class OwnForward(AnalogLayer):
-    """Mixin for the classes that `analog_class` makes.
+class OwnForward(OfUsersClass):
+    """Mixin: a layer that derives from one of torch's.
 
     Attributes:
         computed: The forward computes the weight anew from the parameter each time.
@@ -87,7 +88,6 @@ class OwnForward(AnalogLayer):
 
     weight: Tensor
     computed: bool
-    written_as: ClassVar[type[nn.Module]]
 
     def build(self, path: str) -> None:
         """See `AnalogLayer`.
@@ -101,7 +101,7 @@ class OwnForward(AnalogLayer):
         self.computed = given[0] is not None and given[0] is not self.weight and not isinstance(given[0], nn.Parameter)
         if self.computed and (given[1] is None or not torch.equal(given[0], given[1])):  # type: ignore[arg-type]
             raise NotYet(
-                f"the forward of {type(self).written_as.__name__} computes another weight for each input",
+                f"the forward of {self.digital_class.__name__} computes another weight for each input",
                 f"keep it digital: hw.replace(digital=['{path}'])",
                 path=path,
             )
@@ -140,7 +140,7 @@ class OwnForward(AnalogLayer):
             y = super().forward(*args, **kwargs)
         if not answer.read:
             raise NotYet(
-                f"the forward of {type(self).written_as.__name__} does not give its own weight to torch's operator, "
+                f"the forward of {self.digital_class.__name__} does not give its own weight to torch's operator, "
                 "so that its arrays are never read",
                 f"keep it digital: hw.replace(digital=['{self.matrix.path}']), or compute the weight once and for all "
                 "and use torch's layer",
@@ -161,23 +161,3 @@ class OwnForward(AnalogLayer):
             return Operator()
         assert isinstance(module, nn.modules.conv._ConvNd)
         return convolution(len(module.kernel_size), module.stride, 0, module.dilation, module.groups)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return _empty, (type(self).written_as,), self.__getstate__()
-
-
-_classes: dict[type[nn.Module], type[OwnForward]] = {}
-
-
-def analog_class(cls: type[nn.Module]) -> type[OwnForward]:
-    """The analog version of a user's layer class; the same one each time."""
-    if cls in _classes:
-        return _classes[cls]
-    members = {"__module__": __name__, "__doc__": cls.__doc__, "written_as": cls}
-    _classes[cls] = type(f"Analog{cls.__name__}", (OwnForward, cls), members)
-    return _classes[cls]
-
-
-def _empty(cls: type[nn.Module]) -> OwnForward:
-    analog = analog_class(cls)
-    return analog.__new__(analog)
