@@ -1,6 +1,6 @@
 """Training that keeps codes instead of floats: what autograd saves of a product's output becomes the converter's codes.
 
-Within the block (`with codes:`) saved tensors go through hooks. One that is, in memory, the untouched output of a product
+From `begin` to `end` saved tensors go through hooks. One that is, in memory, the untouched output of a product
 whose converter's codes fit into a byte is kept as those codes and made again, exactly, when the way back asks for it: a
 batch norm behind a convolution then needs one byte a value instead of four.
 """
@@ -31,15 +31,11 @@ class Single(NamedTuple):
 
 
 class Codes:
-    """Which outputs of products are alive, and their codes. One for each training session.
-
-    Attributes:
-        hooks: Those of the blocks that are entered.
-    """
+    """Which outputs of products are alive, and their codes. One for each training session."""
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[weakref.ref[Tensor], int, Single]] = {}
-        self.hooks: list[Any] = []
+        self._hooks: torch.autograd.graph.saved_tensors_hooks | None = None
 
     def note(self, y: Tensor, single: Single) -> None:
         """`y` can be made again from its codes, until somebody writes to it.
@@ -54,15 +50,21 @@ class Codes:
 
         self._found[where] = (weakref.ref(y, gone), y._version, single)
 
-    def __enter__(self) -> Codes:
-        hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack)
-        hooks.__enter__()
-        self.hooks.append(hooks)
-        return self
+    @property
+    def inside(self) -> bool:
+        """Whether `begin` was called, and `end` was not."""
+        return self._hooks is not None
 
-    def __exit__(self, *error: Any) -> None:
-        if self.hooks:
-            self.hooks.pop().__exit__(*error)
+    def begin(self) -> None:
+        """From now on, keep codes; not twice."""
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack)
+        self._hooks.__enter__()
+
+    def end(self) -> None:
+        """No longer; nothing happens without a `begin`."""
+        if self._hooks is not None:
+            self._hooks.__exit__(None, None, None)
+            self._hooks = None
 
     def __deepcopy__(self, memo: Any) -> Codes:
         """A new one: outputs of this network are not those of its copy."""

@@ -49,7 +49,7 @@ def forward(
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     reach: Tensor | float = 1.0 if input_range is None else input_range.to(x.dtype)
-    codes = held.codes if held.codes is not None and held.codes.hooks and held.scheme.fits_a_byte else None
+    codes = held.codes if held.codes is not None and held.codes.inside and held.scheme.fits_a_byte else None
     coded: list[tuple[Kept, Tensor | float]] | None = None if codes is None else []
     y: Tensor = _Product.apply(
         x,

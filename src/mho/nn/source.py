@@ -125,7 +125,7 @@ class Injected(Source):
         if isinstance(found, Tensor):
             return found
         # A layer called by itself, outside of a pass of the whole network, answers in the layout of its input.
-        inside = self.codes is not None and bool(self.codes.hooks)
+        inside = self.codes is not None and self.codes.inside
         return found._replace(
             straight_through=self.straight_through, codes=self.codes, channels_last=self.channels_last and inside
         )

@@ -190,7 +190,7 @@ class Session:
         if not self.attached:
             return
         self.attached = False
-        self._leave()
+        self._codes.end()
         for matrix, source in self._before:
             if isinstance(matrix.source, Injected) and matrix.source.codes is self._codes:
                 matrix.source = source
@@ -226,14 +226,13 @@ class Session:
 
     def _enter(self, net: nn.Module, arguments: Any) -> None:
         """While the network runs, what autograd saves of the products' outputs is kept as codes."""
-        self._leave()  # an interrupted pass (Ctrl-C) has not come to its end
+        self._codes.end()  # an interrupted pass (Ctrl-C) has not come to its end
         keep = self.attached and net.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         if keep and torch._C._functorch.peek_interpreter_stack() is None:
-            self._codes.__enter__()
+            self._codes.begin()
 
     def _leave(self, *_: Any) -> None:
-        while self._codes.hooks:
-            self._codes.__exit__(None, None, None)
+        self._codes.end()
 
     def _inject(self) -> None:
         recipe, draw = self.recipe, Stream(("hwa", self.seed, self.done))
