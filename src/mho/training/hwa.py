@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from mho.arguments import network, whole
 from mho.chip.graph import blind_to_layout, trace
@@ -124,8 +125,9 @@ class _Change:
     draw: Stream
     strength: float
 
-    # Draws have addresses that change with the step: a graph of them would serve one step.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    # Draws have addresses that change with the step: a graph of them would serve one step. `torch.compiler.disable` does the
+    # same, but imports the compiler at once, for 1.5 s, where only the names of this file are wanted.
+    @_disable_dynamo
     def __call__(self, unit: Tensor, scale: Tensor, plan: Plan) -> Tensor:
         for i, injection in enumerate(self.injections):
             unit = injection(unit, Scope(self.scheme, scale, self.draw / i, self.strength))
