@@ -12,6 +12,7 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -33,7 +34,6 @@ STYLE: dict[str, Any] = {
     "axes.labelcolor": MUTED,
     "axes.facecolor": PAPER,
     "figure.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
@@ -166,6 +166,7 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the browser has the font
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        # Not by `savefig`, which draws everything twice, first for the layout alone; a single drawing lays it out, too.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = re.sub(r'id="line(\d+)"', r'data-line="\1"', buffer.getvalue())
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
