@@ -234,8 +234,3 @@ def conversion(file: Path | None, **options: Any) -> str:
         return f"net = mho.calibration.load_ranges({analog}, {str(file)!r})"
     told = "".join(f", {key}={value!r}" for key, value in options.items())
     return f"net = mho.calibrate({analog}, calibration{told})"
-
-
-def plain_plan(model: nn.Module) -> Plan:
-    """The network as it is."""
-    return Plan(model)

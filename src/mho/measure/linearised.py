@@ -16,7 +16,6 @@ from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
 from mho.nn.source import Source, sources
 from mho.rng import Stream
-from mho.tasks import Named
 from mho.tasks.items import length, take
 
 MICROBATCH = 8
@@ -58,7 +57,6 @@ def estimate(
     *,
     samples: int = 512,
     seed: int = 0,
-    task: Named | None = None,
 ) -> dict[str, Estimate]:
     """What given errors of the weights will do to the loss, to second order, for every matrix alone.
 
@@ -76,7 +74,6 @@ def estimate(
         errors: For each matrix (by path) the error of its weight on each chip, in torch's layout.
         samples: Most items looked at, evenly spread over the data.
         seed: Of the drawn labels.
-        task: What is scored, see `measure`.
 
     References:
         LeCun, Denker, Solla 1990 (optimal brain damage); Dong et al. 2019, arXiv 1905.03696 (HAWQ); Yan et al. 2022,
@@ -87,7 +84,6 @@ def estimate(
     squares: dict[str, Tensor] = {}
     forms: dict[str, Tensor] = {path: torch.zeros(len(found)) for path, found in errors.items()}
     draw, count = Stream(("sensitivity", seed)), 0
-    data = TestData.of(data, task=task)
     with torch.enable_grad(), evaluating(net), sources(shifted, shifted.get):
         for i, (x, y) in enumerate(_microbatches(data, samples)):
             for source in shifted.values():

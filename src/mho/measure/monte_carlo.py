@@ -146,10 +146,10 @@ def drift(
     return DriftResult(header, digital, kept)
 
 
-def digital_measurement(net: nn.Module, data: TestData, *, task: Named | None = None) -> Measurement:
+def digital_measurement(net: nn.Module, data: TestData) -> Measurement:
     """The same network with its weights in digital form."""
     with digitally(net):
-        return measure(net, data, chip=-1, age_s=0.0, address=("digital",), task=task)
+        return measure(net, data, chip=-1, age_s=0.0, address=("digital",))
 
 
 def _header(job: ChipJob, hw: Hardware, times_s: tuple[float, ...], *, name: str, **settings: Any) -> RunHeader:

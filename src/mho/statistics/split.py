@@ -37,12 +37,6 @@ class VarianceSplit:
     residual: float
     share: int = 1
 
-    @property
-    def of_mean(self) -> tuple[float, float, float]:
-        """Shares of the variance of the grand mean: σ_chip²/C, σ_sample²/N, k·σ_e²/(C·N)."""
-        c, n = self.chips, self.samples
-        return self.chip / c, self.sample / n, self.share * self.residual / (c * n)
-
     def interval(self, confidence: float = 0.95) -> Interval:
         """Interval of the mean over all chips *and* all samples of which these are random draws.
 

@@ -91,9 +91,9 @@ def run(net: nn.Module, batch: Any) -> Any:
         ) from error
 
 
-def few(batch: Any, items: int = 2) -> Any:
-    """The inputs of the first items of a batch: what `to_analog` takes as an example."""
-    return take(inputs_of(batch), slice(items))
+def few(batch: Any) -> Any:
+    """The inputs of the first two items of a batch: what `to_analog` takes as an example."""
+    return take(inputs_of(batch), slice(2))
 
 
 def answer(output: Any) -> Any:
