@@ -17,6 +17,7 @@ from mho.measure import DriftResult
 from mho.measure.sentence import percent, show_age
 from mho.recalibration import RECALIBRATIONS
 from mho.statistics.intervals import mean_interval
+from mho.store.files import replaced
 from mho.studies.claim import Claim, Finding, above, every
 from mho.studies.figure import Figure, Series, limit, points, reference
 from mho.studies.outcome import Outcome, Results, show_level, show_points
@@ -192,7 +193,8 @@ class FineTuning(Study[TuningArm, DriftResult]):
                 job.progress(f"training {weights.stem}")
                 _train(net.to(job.device), on, arm, job, weights.with_suffix(""))
                 mho.calibrate(net.cpu(), on.ranges, quantile=_QUANTILE)
-                torch.save(net.state_dict(), weights)
+                with replaced(weights) as part:
+                    torch.save(net.state_dict(), part)
             net.load_state_dict(torch.load(weights, weights_only=True))
         kind = arm.recalibration
         mho.drift(

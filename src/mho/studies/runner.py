@@ -17,6 +17,7 @@ from mho.arguments import one_of, whole
 from mho.errors import BadInput, BadResults, WrongSetting
 from mho.measure import DriftResult
 from mho.progress import Meter, Progress, Step, check_progress, telling
+from mho.store.files import replaced
 from mho.studies.outcome import Outcome, Results
 from mho.studies.study import SCALES, Arm, Job, Scale, Study
 
@@ -172,6 +173,5 @@ def _read(study: Study, out: Path) -> Scale | None:
 
 def _write(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    with replaced(path) as part:
+        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from mho.data.augment import crop_and_flip
 from mho.models.mobilenet_cifar import mobilenet_cifar
 from mho.models.vit_cifar import vit_cifar
 from mho.progress import Progress
+from mho.store.files import replaced
 from mho.training import fit
 
 _ADAMW = {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05, "schedule": "onecycle", "epochs": 4}
@@ -44,8 +45,7 @@ def trained(name: str, folder: Path, *, progress: Progress = None) -> nn.Module:
     if not weights.exists():
         training = load("cifar10?prep=imagenet&split=train")
         fit(model, training, batch=128, augment=crop_and_flip, out=folder / name, progress=progress, **recipe)
-        part = weights.with_suffix(".part")
-        torch.save(model.state_dict(), part)
-        part.replace(weights)
+        with replaced(weights) as part:
+            torch.save(model.state_dict(), part)
     model.load_state_dict(torch.load(weights, weights_only=True))
     return model.eval()
