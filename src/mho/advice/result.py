@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mho.advice.case import Costs
+from mho.measure.aligned import aligned
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
 from mho.statistics import curves
@@ -274,13 +275,10 @@ class Advice:
 
     def __str__(self) -> str:
         unit = ", points" if self.score.share else f",{self.score.differs}" if self.score.differs else ""
-        head = ["", "remedy", *map(show_age, self.ages_s), "lifetime", f"gain{unit}", "takes"]
-        lines = [head]
+        lines = [["", "remedy", *map(show_age, self.ages_s), "lifetime", f"gain{unit}", "takes"]]
         for t in self.ranked():
             mark = "→" if t is self.recommended else "·" if t.status == "screened" else " "
             won = "" if t.gain is None else self.score.show_gain(t.gain.value, t.gain.low, t.gain.high, unit=False)
             lines.append([mark, t.name, *t.shown(), str(t.lifetime()), won, "" if t.gain is None else str(t.costs)])
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         rest = [f"{t.status}: {t.name} ({t.reason})" for t in self.tried if t.result is None]
-        return "\n".join([self.sentence(), "", *table, "", *rest, *self.notes])
+        return "\n".join([self.sentence(), "", *aligned(lines), "", *rest, *self.notes])

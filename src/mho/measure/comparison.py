@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mho.errors import WrongSetting
+from mho.measure.aligned import aligned
 from mho.measure.differences import Difference, differences
 from mho.measure.gain import Gain, gain_over
 from mho.measure.result import DriftResult
@@ -110,11 +111,9 @@ class Comparison:
                 gain = self.gains[i - 1]
                 shown = dict(zip(gain.ages_s, (show_gain(score, g, unit=False) for g in gain.widest()), strict=True))
                 lines.append([f"  over {self.names[0]}", *(shown.get(t, "") for t in ages)])
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         how = [f"{name}: {gain.how}" for name, gain in zip(self.names[1:], self.gains, strict=True)]
         settings = [f"{d.key}: {' | '.join(d.values)}" for d in self.differences if not d.minor]
-        return "\n".join([*settings, "", *table, "", *how, self.sentence()])
+        return "\n".join([*settings, "", *aligned(lines), "", *how, self.sentence()])
 
 
 def show_gain(score: Score, gain: Interval, *, unit: bool = True) -> str:

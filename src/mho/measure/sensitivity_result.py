@@ -11,6 +11,7 @@ import numpy as np
 
 from mho.arguments import one_of
 from mho.errors import WrongSetting
+from mho.measure.aligned import aligned
 from mho.measure.linearised import Estimate
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store import Measurement
@@ -182,15 +183,14 @@ class SensitivityResult:
                 e = layer.estimate
                 line += [f"{e.quadratic:.4f}", f"{e.diagonal:.4f}", f"{e.first:+.4f}"]
             lines.append(line)
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = [
-            "  ".join(
-                cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(x, widths, strict=True))
-            )
-            for x in lines
-        ]
         what = "only this layer on a chip" if self.mode == "alone" else "every layer on a chip but this one"
-        return "\n".join([f"{self.subject}, {show_time(self.age_s)} old: {what}", *table, *self._sums(estimated)])
+        return "\n".join(
+            [
+                f"{self.subject}, {show_time(self.age_s)} old: {what}",
+                *aligned(lines, right=True),
+                *self._sums(estimated),
+            ]
+        )
 
     @property
     def _nats(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mho.measure.aligned import aligned
 from mho.measure.sentence import show_age
 from mho.tasks.score import percent
 
@@ -26,8 +27,6 @@ def table(result: DriftResult, budget: float | str = 0.01) -> str:
         line = [show_age(s.age_s), score.bracket(s.mean, s.low, s.high), score.show(s.minimum), score.show(s.p5)]
         line += [f"{s.normalised:.3f}", percent(s.top_share, 0)] if known else []
         lines.append([*line, *_numbers({**s.scores, "loss": s.loss}, more)])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     chips = f"{len(result.chips)} chip{'s' if len(result.chips) != 1 else ''}"
     share = f", {result.header.chips_per_pass} chips a pass" if result.shared else ""
     title = f"{result.subject}: {chips}, {digital.samples} samples{share}"
@@ -36,7 +35,7 @@ def table(result: DriftResult, budget: float | str = 0.01) -> str:
         if known
         else []
     )
-    return "\n".join([title, *rows, *terms, result.sentence(budget)])
+    return "\n".join([title, *aligned(lines), *terms, result.sentence(budget)])
 
 
 def _numbers(scores: dict[str, float], names: Sequence[str]) -> list[str]:
