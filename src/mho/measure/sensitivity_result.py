@@ -184,13 +184,8 @@ class SensitivityResult:
                 line += [f"{e.quadratic:.4f}", f"{e.diagonal:.4f}", f"{e.first:+.4f}"]
             lines.append(line)
         what = "only this layer on a chip" if self.mode == "alone" else "every layer on a chip but this one"
-        return "\n".join(
-            [
-                f"{self.subject}, {show_time(self.age_s)} old: {what}",
-                *aligned(lines, right=True),
-                *self._sums(estimated),
-            ]
-        )
+        title = f"{self.subject}, {show_time(self.age_s)} old: {what}"
+        return "\n".join([title, *aligned(lines, right=True), *self._sums(estimated)])
 
     @property
     def _nats(self) -> bool:
