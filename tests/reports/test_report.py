@@ -16,8 +16,8 @@ import pytest
 import mho
 from mho.errors import BadInput, WrongSetting
 from mho.measure import DriftResult
-from mho.reports.figures import draw
-from mho.reports.html import within_shown
+from mho.reports.drift import within_shown
+from mho.reports.drift_figures import draw
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -135,7 +135,7 @@ def test_rows_are_written_before_a_figure_that_fails(tmp_path, result_of, monkey
     def fail(*_):
         raise ValueError("not drawn")
 
-    monkeypatch.setattr("mho.reports.html.draw", fail)
+    monkeypatch.setattr("mho.reports.drift.draw", fail)
     with pytest.raises(ValueError, match="not drawn"):
         mho.report(result_of(chips=2), tmp_path)
     assert (tmp_path / "rows.csv").read_text(encoding="utf-8").count("\n") == 1 + 2 * 5

@@ -9,12 +9,10 @@ from mho.advice.result import Advice, Tried
 from mho.errors import BadInput
 from mho.measure.comparison import show_gain
 from mho.measure.sentence import show_age
-from mho.reports.comparison import on_axis, plot
-from mho.reports.figures import capital
-from mho.reports.page import Cell, Head, render, split, stacked
+from mho.reports.lines import on_axis, plot
+from mho.reports.page import Cell, Head, Row, capital, render, split, stacked
 from mho.reports.plot import Plot
 from mho.reports.svg import plain
-from mho.reports.tables import Row
 from mho.studies import Figure, Series, limit, reference
 
 MOST_LINES = 6

@@ -10,11 +10,9 @@ from mho.errors import BadInput
 from mho.measure.comparison import Comparison, show_gain
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
-from mho.reports.comparison import on_axis, plot
-from mho.reports.figures import capital
-from mho.reports.page import Cell, Head, render, split, stacked
+from mho.reports.lines import on_axis, plot
+from mho.reports.page import Cell, Head, Row, Table, capital, render, split, stacked
 from mho.reports.plot import Plot
-from mho.reports.tables import Row, Table
 from mho.statistics.intervals import Interval
 from mho.studies import Figure, Series, reference
 

@@ -9,7 +9,7 @@ from mho.errors import WrongSetting
 from mho.measure import Comparison, DriftResult
 from mho.reports.advice import write_advice
 from mho.reports.compare import write_comparison
-from mho.reports.html import write
+from mho.reports.drift import write_drift
 
 
 def report(result: DriftResult | Advice | Comparison, directory: str | Path, *, budget: float | str = 0.01) -> Path:
@@ -33,7 +33,7 @@ def report(result: DriftResult | Advice | Comparison, directory: str | Path, *, 
     if isinstance(result, Advice):
         return write_advice(result, directory)
     if isinstance(result, DriftResult):
-        return write(result, directory, result.score.check_budget(budget))
+        return write_drift(result, directory, result.score.check_budget(budget))
     if isinstance(result, Comparison):
         return write_comparison(result, directory, result.score.check_budget(budget))
     raise WrongSetting(

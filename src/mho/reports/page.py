@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -44,6 +45,23 @@ class Head:
 
     text: str
     kind: str = "number"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its cells, and how it looks (``off``: grey; ``best``)."""
+
+    cells: Sequence[str | Cell]
+    look: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with the meaning of its columns."""
+
+    heads: Sequence[Head]
+    rows: Sequence[Row]
+    glossary: Sequence[tuple[str, str]] = ()
 
 
 def render(template: str, **values: Any) -> str:
@@ -107,6 +125,11 @@ def folded(command: str) -> str:
             lines.append([])
         lines[-1].append(word)
     return " \\\n    ".join(shlex.join(line) for line in lines)
+
+
+def capital(text: str) -> str:
+    """The text with a capital letter first."""
+    return text[:1].upper() + text[1:]
 
 
 def split(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mho.errors import BadInput
-from mho.reports.comparison import draw
+from mho.reports.lines import draw
 from mho.studies import Claim, Results, Study
 from mho.studies.outcome import NotStored
 from mho.studies.runner import results

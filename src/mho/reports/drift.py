@@ -1,4 +1,4 @@
-"""`write`: one page that opens without a network, the figures as files, and the rows as CSV."""
+"""`write_drift`: the page of a drift, which opens without a network, its figures as files, and the rows as CSV."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mho.errors import BadInput
 from mho.measure.result import DriftResult
 from mho.measure.sentence import cautions, percent, show_age
 from mho.measure.summary import chance, majority
-from mho.reports.figures import capital, draw
-from mho.reports.page import render, split
+from mho.reports.drift_figures import draw
+from mho.reports.drift_tables import of_ages, of_corrected, of_other_scores, of_placement
+from mho.reports.page import capital, render, split
 from mho.reports.plot import Plot
-from mho.reports.tables import of_ages, of_corrected, of_other_scores, of_placement
 from mho.units import show_time
 
 _SEEN = 0.0005
 """Share of the multiplications from which on a digital weight is shown among the others."""
 
 
-def write(result: DriftResult, directory: str | Path, budget: float = 0.01) -> Path:
+def write_drift(result: DriftResult, directory: str | Path, budget: float = 0.01) -> Path:
     """Write ``report.html``, ``figures/*.svg`` and ``rows.csv`` into `directory`.
 
     Args:

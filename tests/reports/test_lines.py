@@ -7,7 +7,7 @@ import re
 import matplotlib
 import pytest
 
-from mho.reports.comparison import draw
+from mho.reports.lines import draw
 from mho.statistics.intervals import Interval
 from mho.studies import Figure, Series, limit, points, reference
 

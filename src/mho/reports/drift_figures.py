@@ -15,6 +15,7 @@ from mho.measure.summary import chance, majority
 from mho.reports.age_axis import age_axis
 from mho.reports.colours import BLUE, GREEN, INK, MUTED, RUST
 from mho.reports.diagnosis import prediction_balance, recall_by_class, variance_shares
+from mho.reports.page import capital
 from mho.reports.plot import Line, Plot
 from mho.reports.svg import DASHES, DOT, axis_width, band, compose, of_line
 from mho.statistics.curves import accuracy_at, log_age
@@ -189,8 +190,3 @@ def yield_over_time(result: DriftResult, budget: float) -> Plot:
 def _on_axis(result: DriftResult) -> np.ndarray:
     """Scores (chips, ages) where they stand on the axis."""
     return np.vectorize(result.score.on_axis, otypes=[float])(result.scores)
-
-
-def capital(text: str) -> str:
-    """The text with a capital letter first."""
-    return text[:1].upper() + text[1:]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,7 @@ import numpy as np
 from mho.measure.result import DriftResult
 from mho.measure.sentence import percent, show_age
 from mho.measure.summary import recalls
-from mho.reports.page import Cell, Head, stacked
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: its cells, and how it looks (``off``: grey; ``best``)."""
-
-    cells: Sequence[str | Cell]
-    look: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with the meaning of its columns."""
-
-    heads: Sequence[Head]
-    rows: Sequence[Row]
-    glossary: Sequence[tuple[str, str]] = ()
+from mho.reports.page import Cell, Head, Row, Table, stacked
 
 
 def of_ages(result: DriftResult) -> Table:
