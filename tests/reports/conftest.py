@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mho.advice.case import Costs
+from mho.advice.plan import Costs
 from mho.advice.result import AS_IT_IS, Advice, Tried
 from mho.measure import DataInfo, DriftResult, Measurement, RunHeader
 from mho.statistics.intervals import Interval

@@ -7,7 +7,8 @@ import copy
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mho.advice.case import Case, Plan
+from mho.advice.case import Case
+from mho.advice.plan import Plan
 from mho.advice.remedy import Remedy, Slot
 from mho.recalibration.base import RECALIBRATIONS
 from mho.tasks.binary import Binary

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mho.advice.case import Effort
+from mho.advice.effort import Effort
 from mho.advice.remedies import table
 from mho.advice.remedy import Remedy
 from mho.arguments import many, whole

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from mho.advice.case import Plan
+from mho.advice.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from mho.advice.case import Case, Plan, conversion
+from mho.advice.case import Case
+from mho.advice.plan import Plan, conversion
 from mho.advice.remedy import Remedy
 from mho.convert import to_digital
 from mho.tasks.classes import Classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mho.advice.case import EFFORTS
+from mho.advice.effort import EFFORTS
 from mho.advice.remedy import Remedy
 from mho.registry import Registry
 

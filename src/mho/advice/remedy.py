@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
-from mho.advice.case import Case, Plan
+from mho.advice.case import Case
+from mho.advice.plan import Plan
 
 Slot = Literal["training", "cells", "writes", "compensation", "ranges", "recalibration", "output", "refresh"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)

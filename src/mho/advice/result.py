@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mho.advice.case import Costs
+from mho.advice.plan import Costs
 from mho.measure.aligned import aligned
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age

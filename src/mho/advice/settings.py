@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mho.advice.case import Case, Plan
+from mho.advice.case import Case
+from mho.advice.plan import Plan
 from mho.advice.remedy import Remedy
 from mho.crossbar import Operator, Scheme
 from mho.hardware import Hardware

@@ -10,7 +10,8 @@ from typing import Any
 
 from mho.advice.asked import Asked
 from mho.advice.call import Call
-from mho.advice.case import Case, Plan
+from mho.advice.case import Case
+from mho.advice.plan import Plan
 from mho.advice.remedy import SLOTS, Remedy
 from mho.advice.result import AS_IT_IS, Status, Tried
 from mho.errors import BadResults, MhoError, NeverPossible
