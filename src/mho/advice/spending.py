@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mho.advice.case import Case
-from mho.advice.placement_search import Placing, keep_digital, more_cells
+from mho.advice.placing import Placing, keep_digital, more_cells
 from mho.advice.plan import Plan
 from mho.advice.remedy import Remedy
 from mho.errors import MhoError, NeverPossible

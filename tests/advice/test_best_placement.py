@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import mho
-from mho.advice.placement_search import best_placement, keep_digital, knapsack, more_cells, verify_writes
+from mho.advice.best_placement import best_placement
+from mho.advice.placing import keep_digital, knapsack, more_cells, verify_writes
 from mho.data import load
 from mho.errors import MhoError, NeverPossible, WrongSetting
 from mho.hardware import Hardware
