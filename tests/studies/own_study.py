@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import mho
-from mho.measure.sentence import bracket
 from mho.studies import Arm, Claim, Figure, Job, Results, Scale, Series, Study, Table, above, points, reference, subject
+from mho.tasks.score import bracket
 
 
 def _coarse_costs(results):

@@ -231,7 +231,7 @@ def test_one_output_learns_too():
     x, y = DATA[0][0], (DATA[0][1] > 0).long()
 
     def accuracy():
-        return measure(net, TestData.of([(x, y)]), chip=-1, age_s=0.0, address=(0,), task=task).accuracy
+        return measure(net, TestData.of([(x, y)], task=task), chip=-1, age_s=0.0, address=(0,)).accuracy
 
     for task, last in (("logit", []), ("probability", [nn.Sigmoid()])):
         torch.manual_seed(0)

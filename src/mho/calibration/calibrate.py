@@ -107,11 +107,6 @@ def calibrate(
     return net
 
 
-def arguments(batch: Any, net: nn.Module | None = None) -> tuple[Any, ...]:
-    """The inputs of a batch for a network, as one argument of `call`: the batch, or its part before the labels."""
-    return (inputs_of(batch, net),)
-
-
 def arrays(net: nn.Module) -> list[AnalogMatrix]:
     """The arrays of a converted network without a chip.
 
@@ -151,7 +146,7 @@ def take(batches: Iterable[Any], most: int | None = None) -> list[Any]:
     if not taken:
         raise BadInput("there is no batch to calibrate on", "give an iterable with at least one batch of inputs")
     for batch in taken:
-        inputs = arguments(batch)
+        inputs = inputs_of(batch)
         check_finite(inputs, items, "data")
         tensors = list(tensors_of(inputs))
         items += len(tensors[0]) if tensors and tensors[0].dim() else 1
@@ -190,7 +185,7 @@ def _watch(
             count()
     wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
     missed = [matrix for matrix in wanted if not collect.reached(matrix)]
-    used = around(net, missed, (arguments(batch, net) for batch in batches))
+    used = around(net, missed, ((inputs_of(batch, net),) for batch in batches))
     if used or (missed and missed == wanted):
         path = used[0] if used else layer_paths(net)[missed[0].path]
         raise BadInput(

@@ -22,15 +22,7 @@ from mho.units import show_time
 
 
 @torch.no_grad()
-def measure(
-    model: nn.Module,
-    data: TestData,
-    *,
-    chip: int,
-    age_s: float,
-    address: Sequence[int | str],
-    task: Named | None = None,
-) -> Measurement:
+def measure(model: nn.Module, data: TestData, *, chip: int, age_s: float, address: Sequence[int | str]) -> Measurement:
     """The scores of a network on the test data.
 
     Args:
@@ -39,14 +31,11 @@ def measure(
         chip: Number of the chip, for the record; -1 for the digital network.
         age_s: Its age, for the record.
         address: Address of the noise of products; batch i reads from ``(*address, i)``.
-        task: Another task than that of `data`: a name or a `mho.tasks.Task`.
 
     Raises:
         BadInput: A label that the network has no output for, an output of the wrong shape, or a score that is not finite.
         WrongSetting: The task does not fit the output.
     """
-    if task is not None or not isinstance(data, TestData):
-        data = TestData.of(data, task=task)
     columns: dict[str, list[Tensor]] = {}
     answers: list[tuple[Tensor, Tensor]] = []
     with evaluating(model):

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from mho.measure.summary import majority
 from mho.statistics.tails import TAIL, chips_to_see, unseen
-from mho.tasks.score import bracket, percent
+from mho.tasks.score import percent
 from mho.units import show_time
 
 if TYPE_CHECKING:
     from mho.measure.result import DriftResult
-
-__all__ = ["bracket", "cautions", "percent", "sentence", "show_age"]
 
 
 def show_age(t_s: float) -> str:

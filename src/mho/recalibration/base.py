@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from mho.arguments import network
-from mho.calibration import arguments
 from mho.errors import BadInput, WrongSetting
 from mho.nn.matrix import matrices
 from mho.registry import Registry
 from mho.store.digest import Digest
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, tensors_of
+from mho.tasks.parts import inputs_of
 
 R = TypeVar("R", bound="Recalibration")
 
@@ -111,7 +111,7 @@ class Recalibration(ABC):
         return f"{self.kind}{options}, {sum(map(_length, self.inputs))} inputs {found.value()}"
 
     def _held(self, batch: Any) -> Any:
-        return arguments(batch)[0]
+        return inputs_of(batch)
 
     def _options(self) -> dict[str, Any]:
         return {}

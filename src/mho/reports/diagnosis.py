@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from mho.measure.result import DriftResult
-from mho.measure.sentence import percent, show_age
+from mho.measure.sentence import show_age
 from mho.reports.age_axis import age_axis, fewer, short_age
 from mho.reports.colours import BLUE, GREEN, INK, MUTED, RUST
 from mho.reports.plot import Line, Plot
 from mho.reports.svg import DASHES, DOT, axis_width, compose, label, of_line, plain
 from mho.statistics.curves import log_age
+from mho.tasks.score import percent
 
 MAX_CLASSES = 20
 

@@ -11,12 +11,13 @@ import yaml
 
 from mho.errors import BadInput
 from mho.measure.result import DriftResult
-from mho.measure.sentence import cautions, percent, show_age
+from mho.measure.sentence import cautions, show_age
 from mho.measure.summary import chance, majority
 from mho.reports.drift_figures import draw
 from mho.reports.drift_tables import of_ages, of_corrected, of_other_scores, of_placement
 from mho.reports.page import capital, render, split
 from mho.reports.plot import Plot
+from mho.tasks.score import percent
 from mho.units import show_time
 
 _SEEN = 0.0005

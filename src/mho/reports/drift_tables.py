@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mho.measure.result import DriftResult
-from mho.measure.sentence import percent, show_age
+from mho.measure.sentence import show_age
 from mho.measure.summary import recalls
 from mho.reports.page import Cell, Head, Row, Table, stacked
+from mho.tasks.score import percent
 
 
 def of_ages(result: DriftResult) -> Table:

@@ -8,7 +8,6 @@ from typing import Any
 
 import mho
 from mho.measure import DriftResult
-from mho.measure.sentence import bracket, percent
 from mho.statistics.intervals import mean_interval
 from mho.studies.claim import Claim, Finding, Verdict, above, every
 from mho.studies.figure import Figure, Series, limit, points, reference
@@ -16,6 +15,7 @@ from mho.studies.outcome import Outcome, Results
 from mho.studies.study import Arm, Job, Scale, Study
 from mho.studies.subject import subject
 from mho.studies.table import Table
+from mho.tasks.score import bracket, percent
 from mho.units import seconds, show_time
 
 TIMES = ("1 h", "1 day", "1 month", "6 months", "1 year")

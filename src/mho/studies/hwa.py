@@ -14,7 +14,7 @@ from torch import nn
 import mho
 from mho.data.augment import crop_and_flip
 from mho.measure import DriftResult
-from mho.measure.sentence import percent, show_age
+from mho.measure.sentence import show_age
 from mho.recalibration import RECALIBRATIONS
 from mho.statistics.intervals import mean_interval
 from mho.store.files import replaced
@@ -24,6 +24,7 @@ from mho.studies.outcome import Outcome, Results, show_level, show_points
 from mho.studies.study import Arm, Job, Scale, Study
 from mho.studies.subject import Subject, subject
 from mho.studies.table import Table
+from mho.tasks.score import percent
 from mho.training import HWA, Gaussian, fit
 from mho.units import seconds, show_time
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import mho
-from mho.measure.sentence import bracket
 from mho.statistics.intervals import Interval, wilson_interval
 from mho.studies import Arm, Claim, Figure, Finding, Job, Results, Scale, Series, Study, Table, above, every, subject
 from mho.studies.figure import points
+from mho.tasks.score import bracket
 
 RANGES: dict[str, dict[str, Any]] = {
     **{f"quantile {q:g}": {"quantile": q} for q in (0.95, 0.995, 0.9995, 0.99995)},
