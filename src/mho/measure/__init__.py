@@ -3,7 +3,6 @@
 from mho.measure.asked import Asked
 from mho.measure.comparison import Comparison, compare
 from mho.measure.evaluate import accuracy, measure
-from mho.measure.known import Known
 from mho.measure.monte_carlo import digital_measurement, drift
 from mho.measure.paired import paired
 from mho.measure.result import DriftResult
@@ -14,6 +13,6 @@ from mho.measure.test_data import TestData
 from mho.store import DataInfo, Measurement, RunHeader
 
 __all__ = [
-    "AgeSummary", "Asked", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Known", "Measurement", "RunHeader",
+    "AgeSummary", "Asked", "ClassRecall", "Comparison", "DataInfo", "DriftResult", "Measurement", "RunHeader",
     "SensitivityResult", "TestData", "accuracy", "compare", "digital_measurement", "drift", "measure", "paired", "sensitivity",
 ]  # fmt: skip

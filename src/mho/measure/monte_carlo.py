@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +21,10 @@ from mho.hardware import Hardware
 from mho.measure.asked import TIMES, Asked
 from mho.measure.chip_job import ChipJob, PassJob
 from mho.measure.evaluate import measure
-from mho.measure.known import MIN_CHIPS, Known, expected
 from mho.measure.names import name_of_network
 from mho.measure.result import DriftResult, narrow
 from mho.measure.shared import Images, chips_per_pass
+from mho.measure.so_far import MIN_CHIPS, expected, so_far
 from mho.measure.test_data import TestData
 from mho.measure.workers import in_order
 from mho.nn.in_place import definitions_in_place, hardware_in_place
@@ -138,9 +139,9 @@ def drift(
             kept += rows
             means.append([m.mean for m in rows])
             reached = asked.half_width is not None and len(means) >= MIN_CHIPS and narrow(means, header)
-            so_far = Known(header, digital, tuple(kept))
+            known = header, digital, tuple(kept)
             total = share * len(means) if reached else expected(means, header, share, limit)
-            told(share * len(means), total, known=so_far.words, result=so_far)
+            told(share * len(means), total, known=partial(so_far, *known), result=partial(DriftResult, *known))
             if reached:
                 break
     return DriftResult(header, digital, kept)
