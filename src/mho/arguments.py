@@ -55,15 +55,22 @@ def number(value: Any, path: str, remedy: str, *, above: float = -math.inf, leas
     return float(value)
 
 
-def one_of(value: Any, path: str, valid: Iterable[str]) -> str:
+def one_of(value: Any, path: str, valid: Iterable[str], *, of: str = "") -> str:
     """One of some words.
+
+    Args:
+        value: What was given.
+        path: Name of the argument.
+        valid: The words.
+        of: What the argument belongs to, where its name does not say so.
 
     Raises:
         WrongSetting: It is none of them; the message lists them.
     """
     known = list(valid)
     if not isinstance(value, str) or value not in known:
-        raise WrongSetting(f"unknown {path} {value!r}", f"valid are {', '.join(known)}", path=path)
+        where = f"{of}: {path}" if of else path
+        raise WrongSetting(f"unknown {path} {value!r}", f"valid are {', '.join(known)}", path=where)
     return value
 
 

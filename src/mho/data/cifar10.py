@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from mho._optional import require
+from mho.arguments import one_of
 from mho.data.cifar_files import CIFAR10, CIFAR100, SIDE, Layout, class_names, read_published
 from mho.data.dataset import Dataset, check_count
 from mho.data.numpy_file import read_numpy
-from mho.data.preparation import IMAGES, choose
+from mho.data.preparation import IMAGES
 from mho.data.root import data_file, data_root, missing
 from mho.errors import BadInput
 
@@ -32,8 +33,8 @@ def cifar10(*, split: str = "test", prep: str = "imagenet", n: int | None = None
     Raises:
         BadInput: A file is missing or damaged.
     """
-    choose(split, ("train", "test"), option="split", name="cifar10")
-    choose(prep, IMAGES, option="prep", name="cifar10")
+    one_of(split, "split", ("train", "test"), of="cifar10")
+    one_of(prep, "prep", IMAGES, of="cifar10")
     if (data_root() / "cifar10" / f"{split}_labels.npy").is_file():
         (stored,) = read_numpy(data_file("cifar10", f"{split}_labels.npy", name="cifar10"))
         labels = torch.from_numpy(stored.astype(np.int64))
@@ -58,8 +59,8 @@ def cifar100(*, split: str = "test", prep: str = "imagenet", n: int | None = Non
     Raises:
         BadInput: A file is missing or damaged.
     """
-    choose(split, ("train", "test"), option="split", name="cifar100")
-    choose(prep, IMAGES, option="prep", name="cifar100")
+    one_of(split, "split", ("train", "test"), of="cifar100")
+    one_of(prep, "prep", IMAGES, of="cifar100")
     return _published(CIFAR100, split, prep, n, batch, class_names(CIFAR100))
 
 

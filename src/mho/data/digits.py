@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from mho._optional import require
+from mho.arguments import one_of
 from mho.data.dataset import Dataset
-from mho.data.preparation import choose
 from mho.rng import Stream
 
 _TEST_IMAGES = 540
@@ -21,7 +21,7 @@ def digits(*, split: str = "test", n: int | None = None, batch: int = 128) -> Da
         n: Only the first n.
         batch: Samples in a batch.
     """
-    choose(split, ("train", "test"), option="split", name="digits")
+    one_of(split, "split", ("train", "test"), of="digits")
     bunch = require("sklearn.datasets", extra="demo", for_what="the data set 'digits'").load_digits()
     images = torch.as_tensor(bunch.images, dtype=torch.float32)[:, None] / _WHITE
     labels = torch.as_tensor(bunch.target, dtype=torch.int64)

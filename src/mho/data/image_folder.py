@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mho._optional import require
+from mho.arguments import one_of
 from mho.data.dataset import Dataset, check_count
-from mho.data.preparation import GREY, IMAGES, choose
+from mho.data.preparation import GREY, IMAGES
 from mho.errors import BadInput, WrongSetting
 from mho.rng import Stream
 
@@ -41,7 +42,7 @@ def image_folder(
         BadInput: No images there, one that is damaged, or images of different sizes.
     """
     preparations = GREY if grey else IMAGES
-    choose(prep, preparations, option="prep", name=str(folder))
+    one_of(prep, "prep", preparations, of=str(folder))
     for option, value in (("size", size), ("resize", resize)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise WrongSetting(f"{option} is {value!r}", "give a number of pixels", path=f"{folder}: {option}")
@@ -67,7 +68,7 @@ def image_folder(
 def _listed(folder: Path, split: str | None) -> tuple[list[Path], list[int], tuple[str, ...]]:
     inside = _folders(folder)
     if split is not None:
-        choose(split, [path.name for path in inside], option="split", name=str(folder))
+        one_of(split, "split", [path.name for path in inside], of=str(folder))
         folder = folder / split
         inside = _folders(folder)
     elif inside and all(path.name.lower() in _SPLITS for path in inside):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mho.arguments import one_of
 from mho.data.dataset import Dataset
 from mho.data.numpy_file import read_numpy
-from mho.data.preparation import choose
 from mho.data.root import data_file
 
 CLASSES = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown")
@@ -28,8 +28,8 @@ def kws(*, split: str = "test", prep: str = "mfcc", n: int | None = None, batch:
     Raises:
         BadInput: The file is missing.
     """
-    choose(split, ("test",), option="split", name="kws")
-    choose(prep, ("mfcc", "int8"), option="prep", name="kws")
+    one_of(split, "split", ("test",), of="kws")
+    one_of(prep, "prep", ("mfcc", "int8"), of="kws")
     q, y = read_numpy(data_file("kws01", "kws01_mfcc.npz", name="kws"), "q", "y")
     features, labels = q.astype(np.float32)[:, None], y.astype(np.int64)
     inputs = torch.from_numpy(features)

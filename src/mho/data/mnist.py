@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mho.arguments import one_of
 from mho.data.dataset import Dataset
 from mho.data.idx import plain_bytes, read_idx
-from mho.data.preparation import GREY, choose
+from mho.data.preparation import GREY
 from mho.data.root import data_root, missing
 from mho.errors import BadInput
 
@@ -57,8 +58,8 @@ def fashion_mnist(*, split: str = "test", prep: str = "unit", n: int | None = No
 
 def _read(name: str, other: str, classes: tuple[str, ...], split: str, prep: str, n: int | None, batch: int) -> Dataset:
     """`other` is the folder that torchvision makes."""
-    choose(split, _PREFIX, option="split", name=name)
-    choose(prep, GREY, option="prep", name=name)
+    one_of(split, "split", _PREFIX, of=name)
+    one_of(prep, "prep", GREY, of=name)
     again = f"delete it and fetch it again: mho data fetch {name}"
     images_file = _find(name, other, f"{_PREFIX[split]}-images-idx3-ubyte")
     labels_file = _find(name, other, f"{_PREFIX[split]}-labels-idx1-ubyte")

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mho.arguments import one_of
 from mho.data.dataset import Dataset
-from mho.data.preparation import GREY, IMAGES, choose
+from mho.data.preparation import GREY, IMAGES
 from mho.errors import BadInput, WrongSetting
 
 INPUTS = ("x", "images", "inputs", "data")
@@ -100,7 +101,7 @@ def _inputs(values: np.ndarray[Any, Any], prep: str | None, file: Path) -> Tenso
     if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
         images = images.permute(0, 3, 1, 2)
     preparations = GREY if images.shape[1] == 1 else IMAGES
-    return preparations[choose(prep or "unit", preparations, option="prep", name=str(file))](images)
+    return preparations[one_of(prep or "unit", "prep", preparations, of=str(file))](images)
 
 
 def _targets(values: np.ndarray[Any, Any]) -> Tensor:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from mho.errors import WrongSetting
-
 Preparation = Callable[[Tensor], Tensor]
 
 
@@ -36,15 +34,3 @@ GREY: dict[str, Preparation] = {
     "mnist": _standardised((0.1307,), (0.3081,)),
 }
 """For grey images (N, 1, H, W) of bytes; 'mnist' standardises by MNIST's mean and deviation."""
-
-
-def choose(value: str, valid: Iterable[str], *, option: str, name: str) -> str:
-    """`value`, if it is among the valid ones.
-
-    Raises:
-        WrongSetting: It is not.
-    """
-    known = list(valid)
-    if value not in known:
-        raise WrongSetting(f"unknown {option} {value!r}", f"valid are {', '.join(known)}", path=f"{name}: {option}")
-    return value
