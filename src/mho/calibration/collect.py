@@ -45,12 +45,12 @@ class Inputs:
         scheme = matrix.scheme(weight, operator)
         if not self.wanted(scheme):
             return
-        finite(x, matrix)
+        check_values(x, matrix)
         if scheme.needs_input_range and self.dacs.method != "error":
             values = self.values.setdefault(matrix.path, Values(self.dacs.moments()))
             values.add(x, self.batch)
         if self._keeps(scheme):
-            finite(y, matrix)
+            check_values(y, matrix)
             self.kept.setdefault(matrix.path, Kept(weight, operator)).add(x, y)
 
     def reached(self, matrix: AnalogMatrix) -> bool:
@@ -58,13 +58,13 @@ class Inputs:
         return matrix.path in self.values or matrix.path in self.kept
 
     def input_range(self, matrix: AnalogMatrix) -> Tensor:
-        """Scalar."""
+        """The range of the DAC by its rule, a scalar."""
         if self.dacs.method == "error":
             return dac_range(matrix, self.kept[matrix.path])
         return self.dacs.range(self.values[matrix.path])
 
     def adc_range(self, matrix: AnalogMatrix) -> Tensor:
-        """(readouts, blocks), of the smallest error."""
+        """The ranges of the ADCs of the smallest error, (readouts, blocks)."""
         return adc_range(matrix, self.kept[matrix.path])
 
 
@@ -92,7 +92,7 @@ class Outputs:
         scheme = matrix.scheme(weight, operator)
         if not self.wanted(scheme):
             return
-        finite(x, matrix)
+        check_values(x, matrix)
         self._calls[matrix.path] = call = self._calls.get(matrix.path, 0) + 1
         blocks, readouts = scheme.plan.blocks, scheme.readouts.columns
         values = self.values.setdefault(matrix.path, [[Values(self.rule.moments()) for _ in blocks] for _ in readouts])
@@ -107,11 +107,11 @@ class Outputs:
         return matrix.path in self.values
 
     def adc_range(self, matrix: AnalogMatrix) -> Tensor:
-        """(readouts, blocks)."""
+        """The ranges of the ADCs by their rule, (readouts, blocks)."""
         return torch.stack([torch.stack([self.rule.range(v) for v in row]) for row in self.values[matrix.path]])
 
 
-def finite(x: Tensor, matrix: AnalogMatrix) -> None:
+def check_values(x: Tensor, matrix: AnalogMatrix) -> None:
     """Refuse values that no converter has a code for.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -36,32 +38,29 @@ def dac_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
     return torch.tensor(reach, device=kept.weight.device)
 
 
-class output_error:
-    """Called with a range of the DAC: the squared error at the layer's output, over its squared output.
+def output_error(matrix: AnalogMatrix, kept: Kept) -> Callable[[float], float]:
+    """A function of the DAC's range: the squared error at the layer's output, over its squared output.
 
     Args:
         matrix: The arrays; an ADC that is calibrated is left out.
         kept: Inputs of the layer.
     """
+    hw, operator = matrix.hw, kept.operator
+    if hw.adc.range != "fixed":
+        hw = hw.replace(adc={"bits": None, "range": "calibrated"})
+    scheme = Scheme.of(operator, tuple(kept.weight.shape), hw)
+    held, inputs, wanted = ideal(scheme, kept.weight, operator), list(kept), kept.reference()
+    power = squared(wanted) or 1.0
 
-    def __init__(self, matrix: AnalogMatrix, kept: Kept) -> None:
-        self.path, self.operator, self.inputs = matrix.path, kept.operator, list(kept)
-        hw = matrix.hw
-        if hw.adc.range != "fixed":
-            hw = hw.replace(adc={"bits": None, "range": "calibrated"})
-        self.scheme = Scheme.of(kept.operator, tuple(kept.weight.shape), hw)
-        self.held = ideal(self.scheme, kept.weight, kept.operator)
-        self.wanted = kept.reference()
-        self.power = squared(self.wanted) or 1.0
-
-    def __call__(self, reach: float) -> float:
-        """The error."""
+    def error(reach: float) -> float:
         lost = 0.0
-        with draws(self.scheme, self.path):
-            for x, y in zip(self.inputs, self.wanted, strict=True):
-                if isinstance(self.held, Tensor):
-                    found = self.operator(x, self.held)
+        with draws(scheme, matrix.path):
+            for x, y in zip(inputs, wanted, strict=True):
+                if isinstance(held, Tensor):
+                    found = operator(x, held)
                 else:
-                    found = product(self.held, self.operator, x, torch.tensor(reach, device=x.device), None)
+                    found = product(held, operator, x, torch.tensor(reach, device=x.device), None)
                 lost += float((found - y).double().square().sum())
-        return lost / self.power
+        return lost / power
+
+    return error

@@ -23,7 +23,7 @@ from mho.tasks.parts import run
 
 @dataclass(frozen=True)
 class LayerRanges:
-    """One matrix.
+    """What the ranges of one matrix do.
 
     Attributes:
         path: Of the matrix.

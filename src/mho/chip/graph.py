@@ -40,7 +40,7 @@ _FLAT: set[Any] = {torch.flatten, torch.mean, "flatten", "reshape", "mean"}
 
 
 def blind_to_layout(net: nn.Module, graph: fx.Graph) -> bool:
-    """True when every operation takes tensors of any layout, and the last word is a vector's."""
+    """True when the layout of images changes no answer: every operation takes any, and what is answered are no images."""
     for node in graph.nodes:
         if node.op == "call_module":
             called = net.get_submodule(node.target)

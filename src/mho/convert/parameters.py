@@ -76,7 +76,7 @@ def judge(
 
 
 def _give(model: nn.Module, decisions: Decisions, readers: dict[str, dict[str, Read]]) -> None:
-    """Let readers have the arrays of what they read, at every path of theirs."""
+    """Decide that modules which multiply with a parameter get its arrays, at every path where such a module stands."""
     paths: dict[int, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         paths.setdefault(id(module), []).append(path)
@@ -122,7 +122,7 @@ def own_forward(rule: Decision) -> bool:
 
 
 def _lone(one: Multiplied, seen: Seen) -> bool:
-    """True where nobody else multiplies with it."""
+    """True where no other module multiplies with the parameter."""
     return sum(other.parameter == one.parameter for other in seen.multiplied) == 1
 
 

@@ -25,7 +25,7 @@ COMPUTES = "the layer computes its weight with it"
 
 @dataclass(frozen=True)
 class Placed:
-    """One weight.
+    """Where one weight of the network went, and why.
 
     Attributes:
         path: Module that holds it.

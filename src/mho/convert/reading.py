@@ -117,7 +117,7 @@ class _Modules:
 
     @contextmanager
     def followed(self) -> Iterator[None]:
-        """Inside the block the stack is kept."""
+        """Inside the block `stack` holds the paths of the modules whose forwards are running, innermost last."""
         with ExitStack() as handles:
             for path, module in self.net.named_modules():
                 if isinstance(

@@ -98,7 +98,7 @@ def decide(module: nn.Module, path: str, chosen: bool) -> Decision:
         NotYet: A forward or a weight that the rule of its class does not cover.
         UseInstead: The module has no shape yet, or cannot be copied, or a parametrisation hides the weight.
     """
-    copyable(module, path)
+    check_copyable(module, path)
     if chosen:
         return CHOSEN
     for base in type(module).__mro__:
@@ -112,7 +112,7 @@ def decide(module: nn.Module, path: str, chosen: bool) -> Decision:
     return NO_MATRIX
 
 
-def copyable(module: nn.Module, path: str) -> None:
+def check_copyable(module: nn.Module, path: str) -> None:
     """Refuse what torch cannot copy or what has no weights yet.
 
     Raises:

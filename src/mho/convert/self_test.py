@@ -93,8 +93,8 @@ def _largest(values: Tensor) -> float:
 
 
 def around(net: nn.Module, unread: Collection[AnalogMatrix], examples: Iterable[Any]) -> list[str]:
-    """Paths of the layers that a network uses although it reads a matrix of theirs never: their forward runs, or an operator
-    reads the weight.
+    """Paths of the layers that compute around their arrays: their forward runs, or an operator reads their weight, although one
+    of their matrices is never read.
 
     Args:
         net: The converted network, with no chip and no watcher; it is put into eval mode.

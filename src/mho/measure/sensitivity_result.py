@@ -24,7 +24,7 @@ Rank = Literal["rise", "loss", "first", "diagonal", "quadratic"]
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """One layer.
+    """What one layer costs.
 
     Attributes:
         path: What `digital` and `layers` of a hardware description take.
