@@ -15,7 +15,6 @@ from mho.errors import BadInput, BadResults, WrongSetting
 from mho.hardware import Hardware
 from mho.hardware.label import differences
 from mho.nn.in_place import hardware_in_place
-from mho.store.files import replaced
 
 _ASIDE = ("version", "name", "sources", "digital", "layers")
 """Of a description: what decides nothing; which layers stand on arrays, and how, the names of the ranges tell."""
@@ -37,8 +36,7 @@ def save_ranges(net: nn.Module, path: str | Path) -> Path:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in found.items()}
-        with replaced(file) as part:
-            save_file(tensors, part, metadata={"hardware": described})
+        save_file(tensors, file, metadata={"hardware": described})
     except OSError as error:
         raise BadInput(f"cannot write it ({error})", "choose another path", path=str(file)) from None
     return file
