@@ -17,11 +17,12 @@ from mho.convert import to_analog
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
 from mho.measure.monte_carlo import drift
+from mho.measure.paired import paired
 from mho.measure.result import DriftResult
 from mho.measure.sensitivity import sensitivity
 from mho.measure.sensitivity_result import Rank, SensitivityResult
 from mho.measure.test_data import TestData
-from mho.statistics.intervals import Interval, mean_interval
+from mho.statistics.intervals import Interval
 from mho.tasks import Named
 from mho.tasks.parts import few
 from mho.units import ages, show_time
@@ -48,8 +49,7 @@ class PlacementChoice:
 
     def gains(self) -> list[Interval]:
         """Score won at each age, paired over chips."""
-        level = self.before.header.confidence
-        return [mean_interval(row, level) for row in (self.after.scores - self.before.scores).T]
+        return paired(self.after, self.before, self.before.header.confidence)
 
     def __str__(self) -> str:
         lines, score = [str(self.placing)], self.before.score
