@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +31,7 @@ from mho.nn.matrix import digitally
 from mho.progress import Progress, telling
 from mho.recalibration import Recalibration
 from mho.store import Measurement, RunHeader, RunStore
-from mho.store.digest import Digest, digest_of_plain
+from mho.store.digest import digest_of_network, digest_of_plain
 from mho.tasks import Named
 from mho.tasks.classes import Classes
 
@@ -155,7 +154,6 @@ def digital_measurement(net: nn.Module, data: TestData, *, task: Named | None = 
 def _header(job: ChipJob, hw: Hardware, times_s: tuple[float, ...], *, name: str, **settings: Any) -> RunHeader:
     net, data = job.net, job.data
     described = hw.as_dict(lasting=True)
-    weights = Digest().values(*chain.from_iterable(sorted(net.state_dict().items())))
     return RunHeader(
         model=name,
         data=data.info,
@@ -166,7 +164,7 @@ def _header(job: ChipJob, hw: Hardware, times_s: tuple[float, ...], *, name: str
         definitions=definitions_in_place(hw),
         placement=tuple(net.placement.rows()) if hasattr(net, "placement") else (),  # type: ignore[operator,union-attr]
         versions={"mho": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        model_digest=weights.value(),
+        model_digest=digest_of_network(net.state_dict()),
         recalibrations=tuple(map(Recalibration.record, job.recalibrations)),
         refresh_s=job.refresh_s,
         constant=data.task.constant_score([y for _, y in data.batches]),
