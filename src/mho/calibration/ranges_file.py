@@ -1,7 +1,7 @@
 """Ranges in a file: what `mho calibrate` writes, and `mho drift`, `mho advise` and `mho train` take.
 
-Ranges fit one network on one hardware: those of other weights clip or waste codes, and nothing in the results would show it. So the
-file has the description of the hardware, and the digest that the header of every run has of the calibrated network.
+Ranges fit one network on one hardware: those of other weights clip or waste codes, and nothing in the results would show it.
+So the file has the description of the hardware, and the digest that the header of every run has of the calibrated network.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ def train(
     from mho.models import FACTORIES, resolve
     from mho.rng import reads
     from mho.store.files import writable
+    from mho.store.lock import check_free
     from mho.tasks import Task
     from mho.tasks.parts import few
     from mho.training.loop import fit
@@ -100,7 +101,7 @@ def train(
     }  # fmt: skip
     Settings.of(epochs=epochs, early_stop=early_stop, val=val, hwa=recipe, out=out, **common)
     check_distillation(share_of_teacher)
-    writable(out)  # all this before the network and the data are loaded
+    check_free(writable(out))  # all this before the network and the data are loaded
     keeps("the last checkpoints", out)
     with reads("train", "weights", seed):
         network = resolve(model, weights)

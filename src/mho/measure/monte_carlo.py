@@ -32,6 +32,7 @@ from mho.progress import Progress, telling
 from mho.recalibration import Recalibration
 from mho.store import Measurement, RunHeader, RunStore
 from mho.store.digest import digest_of_network, digest_of_plain
+from mho.store.lock import alone
 from mho.tasks import Named
 from mho.tasks.classes import Classes
 
@@ -99,7 +100,7 @@ def drift(
     Raises:
         WrongSetting: Bad arguments; a network without arrays.
         BadInput: Unusable data or weights; a directory that cannot be written.
-        BadResults: `out` holds another run.
+        BadResults: `out` holds another run, or another call is writing there.
     """
     network(net)
     hw, seed = hardware_in_place(net), whole(seed, "seed", least=0)
@@ -123,7 +124,7 @@ def drift(
     store = None if out is None else RunStore(out)
     if store is not None:
         store.check_writable()
-    with telling(progress, "drift", "chips") as told:
+    with alone(out), telling(progress, "drift", "chips") as told:
         told(0, known="measuring the digital network")
         digital = digital_measurement(net, test)
         done = [] if store is None else store.create_or_resume(header, digital)
