@@ -101,21 +101,30 @@ class _Arm:
 
 
 def results(study: Study, out: Path) -> Results[Any, Any]:
-    """What is stored of a study, every training seed that is there.
+    """What is stored of a study, every training seed that is there; what is not measured to its end is left out, and named.
 
     Raises:
         BadResults: Nothing is, or the folder holds another study.
     """
     scale, found = _read(study, out), Results[Any, Any]()
-    found.scale = scale or "cpu"
+    found.scale, found.unfinished = scale or "cpu", (unfinished := {})
     for arm in () if scale is None else study.arms(scale):
-        runs = {seed: run for seed in _seeds(arm, out) if (run := stored(out / arm.folder(seed))) is not None}
+        runs = {}
+        for seed in _seeds(arm, out):
+            run, folder = stored(out / arm.folder(seed)), arm.folder(seed)
+            if run is not None and study.complete(run, found.scale):
+                runs[seed] = run
+            elif run is not None:
+                chips = (
+                    f"{len(run.chips)} of {study.chips[found.scale]} chips" if isinstance(run, DriftResult) else "begun"
+                )
+                unfinished[folder] = chips
         if runs:
             found[arm.name] = Outcome(arm, runs)
     if not found:
-        raise BadResults(
-            "no arm of the study is stored here", f"measure it first: mho study run {study.name}", path=str(out)
-        )
+        there = "".join(f"; unfinished: {name} ({chips})" for name, chips in unfinished.items())
+        command = f"mho study run {study.name}" + ("" if scale is None else f" --scale {scale}")
+        raise BadResults(f"no arm of the study is stored here{there}", f"measure it first: {command}", path=str(out))
     return found
 
 
