@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from mho.errors import BadInput
 from mho.measure import DriftResult
 from mho.reports.comparison import draw
+from mho.store.files import write_text
 from mho.studies import Claim, Results, Study
 from mho.studies.outcome import NotStored
 from mho.studies.runner import results
@@ -43,7 +44,7 @@ def write_study(study: Study, out: Path) -> Iterator[Path]:
     try:
         for name, text in texts.items():
             (out / name).parent.mkdir(exist_ok=True)
-            (out / name).write_text(text, encoding="utf-8")
+            write_text(out / name, text)
             yield out / name
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another --out", path=str(out)) from error

@@ -17,6 +17,7 @@ from mho.given import device as known_device
 from mho.given import one_of, whole
 from mho.measure import DriftResult
 from mho.progress import Meter, Progress, Step, check_progress, telling
+from mho.store.files import write_text
 from mho.studies.outcome import Outcome, Results
 from mho.studies.study import SCALES, Arm, Job, Scale, Study
 
@@ -182,5 +183,5 @@ def _read(study: Study, out: Path) -> Scale | None:
 def _write(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(part, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
     part.replace(path)
