@@ -6,6 +6,7 @@ network, torch's own message stands; those are in the last table.
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 import mho
 from mho.advice import best_placement, smallest_bits
-from mho.calibration import load_ranges, save_ranges
+from mho.calibration import load_ranges, ranges_of, save_ranges
 from mho.errors import MhoError
 from mho.measure import Asked, paired
 from mho.recalibration import RecalibrateAffine, RecalibrateNorms, RecalibrateOutput
@@ -459,8 +461,15 @@ def test_ranges_of_another_network_or_hardware(tmp_path):
     (tmp_path / "torn").write_bytes(file.read_bytes()[:-9])
     (tmp_path / "text").write_text("ranges")
     cases += [(lambda name=name: load_ranges(NET, tmp_path / name), "damaged") for name in ("torn", "text")]
+    tuned = copy.deepcopy(MODEL)
+    next(tuned.parameters()).data[0, 0] += 1e-3
+    cases += [(lambda: load_ranges(mho.to_analog(tuned, "pcm"), file), "or other weights")]
+    save_file(ranges_of(NET), tmp_path / "bare")
+    cases += [(lambda: load_ranges(NET, tmp_path / "bare"), "does not say which network")]
     for call, word in cases:
         _check(call, word)
+    again = load_ranges(mho.to_analog(MODEL, "pcm"), file)
+    assert all(torch.equal(value, ranges_of(NET)[name]) for name, value in ranges_of(again).items())
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,18 @@ def test_targets_are_those_that_were_written():
     for arrays in mho.program(_net(hw), seed=1).arrays.values():
         for target, state in zip(arrays.targets, arrays.states, strict=True):
             assert torch.equal(target, state["g"])
+
+
+@pytest.mark.parametrize("preset", ["pcm", "aihwkit-default"])
+def test_inputs_that_are_not_finite(preset):
+    """NaN is seen at the output, of that sample alone; inf is clipped by the DAC, unless the vector's range comes from it."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)).eval()
+    x = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    net = mho.calibrate(mho.to_analog(model, preset, example=x), [x])
+    old = mho.program(net).at("1 day")
+    for value in (float("nan"), float("inf")):
+        wrong = x.clone()
+        wrong[1, 0, 1, 1] = value
+        for network in (net, old, mho.fuse(old)):
+            finite = network(wrong).isfinite().all(1).tolist()
+            assert finite == [True, value > 0 and preset == "pcm", True]

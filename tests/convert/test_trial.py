@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.convert import self_test, to_analog
-from mho.errors import NotYet
+from mho.errors import BadInput, NotYet
 from mho.hardware import Hardware
 
 IDEAL = Hardware.preset("ideal")
@@ -188,3 +188,18 @@ def test_every_kind_of_answer_is_compared(wrap):
 def test_an_answer_without_tensors_is_said():
     with pytest.raises(NotYet, match="answers with list, in which no tensor"):
         to_analog(Answers(lambda y: y.tolist()), IDEAL, example=torch.randn(5, 4))
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        (torch.zeros(2, 2, 5), r"^1: .* float32 \(2, 2, 5\) \(its weights: float32\): RuntimeError: mat1 and mat2 shapes"),
+        (torch.zeros(2, 2, 4).double(), r"^0: .*float64 \(2, 2, 4\) \(its weights: float32\).* -> give inputs .*dtype"),
+        ((torch.zeros(2, 4), [torch.zeros(3)]), r"^the .*a tuple of float32 \(2, 4\), a list of float32 \(3,\).*TypeError"),
+        ({"x": torch.zeros(4), "y": 3}, r"^0: .*a dict of x: float32 \(4,\), y: a int .*TypeError.* tuple, int\) -> give"),
+    ],
+)  # fmt: skip
+def test_an_example_that_does_not_fit_says_what_was_given_and_where_it_failed(example, words):
+    with pytest.raises(BadInput, match=words) as caught:
+        to_analog(nn.Sequential(nn.Conv1d(2, 2, 1), nn.Linear(4, 3)), IDEAL, example=example)
+    assert "\n" not in str(caught.value)

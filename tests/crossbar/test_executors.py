@@ -197,6 +197,19 @@ def test_without_noise_they_are_equal(row, monkeypatch):
             assert float(off.max()) <= 1.01 * one_code(held, adc_range, largest) + digits * size
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_what_is_not_a_number_stays_so_where_torch_has_it(dtype):
+    for row in TABLE:
+        held, operator, x, reach, adc_range, bias = case(row, dtype)
+        x = x.clone(memory_format=torch.preserve_format)
+        x[1][(0,) * (x.dim() - 1)] = float("nan")
+        expected = operator(x, torch.ones(held.scheme.shape, dtype=dtype)).isnan()
+        assert bool(expected.any()) and not bool(expected[0].any())
+        for execute in (reference.compute, fused.forward):
+            with torch.no_grad():
+                assert torch.equal(execute(held, operator, x, reach, adc_range, bias).isnan(), expected), title(row)
+
+
 def drawn(execute: Any, row: Row, seed: int) -> Tensor:
     """Outputs of the same inputs over and over, (draws, outputs)."""
     held, operator, x, reach, adc_range, bias = case(row, torch.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,10 +52,10 @@ def remote(site):
 
 def test_a_file_comes_once(remote, site, tmp_path):
     seen = []
-    file = downloading.download(remote, tmp_path, progress=lambda *known: seen.append(known))
+    file = downloading.download(remote, tmp_path, progress=seen.append)
     assert file == tmp_path / "file.bin" and file.read_bytes() == CONTENT
-    assert seen[-1] == ("file.bin", len(CONTENT), len(CONTENT))
-    assert [here for _, here, _ in seen] == sorted({here for _, here, _ in seen})
+    assert (seen[-1].work, seen[-1].done, seen[-1].total, seen[-1].unit) == ("fetch file.bin", 0.3, 0.3, "MB")
+    assert [step.done for step in seen] == sorted({step.done for step in seen})
     downloading.download(remote, tmp_path)
     assert len(site.asked) == 1
     file.write_bytes(b"damaged")
@@ -186,15 +187,16 @@ def test_a_set_is_fetched_unpacked_and_loaded_without_a_variable(small, site, ro
     assert check("cifar10").state == "right"
 
 
-def test_the_command_line_fetches_and_checks(small, site, root):
+def test_the_command_line_fetches_and_checks(small, site, root, monkeypatch):
     from mho.cli.app import app
 
+    monkeypatch.setattr("mho.progress.QUIET_S", -1.0)
     run = CliRunner()
     done = run.invoke(app, ["data", "check", "cifar10"])
     assert done.exit_code == 1 and "missing" in done.output
     done = run.invoke(app, ["data", "fetch", "cifar10"])
     assert done.exit_code == 0, done.output
-    assert "cifar-10-python.tar.gz: 0." in done.output and "(100%)" in done.output
+    assert re.search(r"^fetch cifar-10-python.tar.gz: \d of 1 MB \(100 %\)$", done.output, re.MULTILINE), done.output
     assert "md5 of 6 files as published; 20 test, 100 train" in done.output and "licence: none stated" in done.output
     assert "is here already" in run.invoke(app, ["data", "fetch", "cifar10"]).output
     done = run.invoke(app, ["data", "check"])
@@ -267,3 +269,13 @@ def test_what_is_missing_is_named_with_the_command(name, root):
     with pytest.raises(MhoError) as caught:
         published(name) if KNOWN[name].weights else load(name)
     assert caught.value.remedy.startswith(KNOWN[name].otherwise or f"mho data fetch {name} ")
+
+
+def test_an_interrupted_download_says_what_it_keeps(tmp_path, monkeypatch):
+    from mho.cli import interruption
+
+    monkeypatch.setattr(interruption, "_kept", [])
+    interruption.keeps("what has come", tmp_path)
+    assert "nothing is kept yet" in interruption.message()
+    (tmp_path / f"file.bin{downloading.PARTIAL}").write_bytes(bytes(2_000_000))
+    assert f"kept: what has come in {tmp_path} (2.0 MB)\nthe same command goes on from there" in interruption.message()

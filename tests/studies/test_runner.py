@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
+import torch
+from torch import nn
 
+import mho
 from mho.errors import BadInput, BadResults, WrongSetting
-from mho.studies import Arm, Study, Table
+from mho.reports.study import write_study
+from mho.studies import Arm, Claim, Study, Table, above, show_points
 from mho.studies.runner import results, run, stored
 
 
@@ -112,3 +117,48 @@ def test_damaged_rows(tmp_path):
     with pytest.raises(BadResults, match="no JSON"):
         stored(tmp_path)
     assert stored(tmp_path / "nothing") is None
+
+
+class Gains(Untrained):
+    chips: ClassVar = {"smoke": 8, "cpu": 8, "full": 8}
+    claims = (Claim("It wins", lambda results: above("it", results["b"].gain(results["a"], "1 h"))),)
+
+    def arms(self, scale):
+        return [Arm("a", "a"), Arm("b", "b"), Arm("c", "c")]
+
+    def tables(self, results):
+        return [Table(("arm",), [(name, str(o.gain(results["a"], "1 h").value)) for name, o in results.items()])]
+
+
+def test_an_arm_that_is_half_measured_is_left_out_and_named(tmp_path, store):
+    (tmp_path / "study.json").write_text(json.dumps({"study": "counted", "scale": "cpu"}))
+    store(tmp_path / "b", 0.01, 0, chips=3)
+    with pytest.raises(
+        BadResults, match=r"no arm .* here; unfinished: b \(3 of 8 chips\) -> .*run counted --scale cpu"
+    ):
+        results(Gains(), tmp_path)
+    store(tmp_path / "a", 0.0, 0)
+    store(tmp_path / "c", 0.01, 0)
+    texts = {path.name: path.read_text() for path in write_study(Gains(), tmp_path) if path.suffix == ".md"}
+    assert (
+        "**Not finished**, and left out here: b (3 of 8 chips). `mho study run counted --scale cpu`"
+        in texts["summary.md"]
+    )
+    assert "**Open**: arm 'b' is not stored" in texts["summary.md"]
+    assert "| a |" in texts["table.md"] and "| c |" in texts["table.md"] and "| b |" not in texts["table.md"]
+    assert "Gains are in percentage points, intervals" in texts["summary.md"]
+
+
+def test_gains_of_losses_have_their_unit(tmp_path):
+    model = nn.Linear(3, 4)
+    torch.nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(0))
+    data = [(torch.eye(3).repeat(4, 1), torch.arange(12) % 4)]
+    for name, preset in (("a", "pcm"), ("b", "ideal"), ("c", "pcm")):
+        net = mho.calibrate(mho.to_analog(model, preset), data)
+        mho.drift(net, data, "1 h", chips=8, task="tokens", out=tmp_path / name)
+    (tmp_path / "study.json").write_text(json.dumps({"study": "counted", "scale": "cpu"}))
+    found = results(Gains(), tmp_path)
+    gain = found["b"].gain(found["a"], "1 h")
+    assert show_points(gain) == f"{gain.value:+.3g} nats [{gain.low:+.3g}, {gain.high:+.3g}]" and gain.low != gain.high
+    (summary,) = (path.read_text() for path in write_study(Gains(), tmp_path) if path.name == "summary.md")
+    assert f"it {show_points(gain)}" in summary and "percentage points where they do not say nats, intervals" in summary

@@ -100,7 +100,9 @@ def test_an_end_in_the_middle_of_any_write_changes_nothing(whole, tmp_path, monk
             break
         except KeyboardInterrupt:
             ends += 1
-    assert 10 < ends < 100 and {f.name for f in (tmp_path / "run").iterdir()} == {"run.json", "last.ckpt", "best.ckpt"}
+    assert 10 < ends < 100 and {f.name for f in (tmp_path / "run").iterdir()} == {
+        *("run.json", "last.ckpt", "best.ckpt", ".lock"),
+    }
 
 
 def test_the_same_network_may_be_handed_in_again(tmp_path):
@@ -122,6 +124,39 @@ def test_another_run_in_the_folder_is_refused_and_kept(tmp_path, change):
     with pytest.raises(BadResults, match=f"another run.*{next(iter(change))}"):
         _fit(_net(), **{"out": tmp_path, "epochs": 1, **change})
     assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("hwa", [None, HWA(weights=Gaussian(sigma=0.04), products=2.0)])
+def test_more_epochs_lengthen_a_training_to_what_they_give_at_once(tmp_path, hwa):
+    options = {"hwa": hwa, "val": VAL, "schedule": "constant"}
+    at_once, grown = (_net("digital" if hwa is None else "analog") for _ in range(2))
+    whole = _fit(at_once, epochs=4, out=tmp_path / "whole", **options)
+    _fit(grown, epochs=1, out=tmp_path / "run", **options)
+    _fit(grown, epochs=3, out=tmp_path / "run", max_seconds=1e-9, **options)
+    result = _fit(grown, epochs=4, out=tmp_path / "run", **options)
+    assert _same(_weights(at_once), _weights(grown)) and result.steps == whole.steps and len(result.history) == 4
+    assert [row["loss"] for row in result.history] == [row["loss"] for row in whole.history]
+    assert (tmp_path / "run" / "run.json").read_text() == (tmp_path / "whole" / "run.json").read_text()
+    with pytest.raises(BadResults, match=r"epochs: 4 there, 2 asked for\) -> give another out, or at least 4 epochs"):
+        _fit(grown, epochs=2, out=tmp_path / "run", **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"schedule": "onecycle"}, "the schedule 'onecycle' gives each step its place.*schedule='constant'"),
+        ({"schedule": "constant", "hwa": resumable.Shaken()}, "the schedule of hwa"),
+        (
+            {"schedule": "constant", "hwa": HWA(weights=Gaussian(sigma=0.04), schedule={"warmup": 0.5})},
+            "the schedule of hwa",
+        ),
+    ],
+)
+def test_more_epochs_are_refused_where_steps_depend_on_their_number(tmp_path, change, why):
+    net = _net("analog" if "hwa" in change else "digital")
+    _fit(net, epochs=1, out=tmp_path, **change)
+    with pytest.raises(BadResults, match=why):
+        _fit(net, epochs=2, out=tmp_path, **change)
 
 
 def test_other_first_weights_are_another_run(tmp_path):

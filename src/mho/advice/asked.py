@@ -17,6 +17,7 @@ from mho.hardware import Hardware
 from mho.progress import Progress, check_progress
 from mho.statistics.intervals import check_confidence
 from mho.store.files import writable
+from mho.store.lock import check_free
 from mho.tasks import Named, Score, Task
 from mho.units import ages, duration, share
 
@@ -103,7 +104,7 @@ class Asked:
             workers=whole(workers, "workers"),
             max_seconds=duration(max_seconds, "max_seconds"),
             ranges=None if ranges is None else check_ranges_file(ranges),
-            out=writable(out),
+            out=check_free(writable(out)),
         )
 
 

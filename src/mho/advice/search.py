@@ -22,6 +22,7 @@ from mho.hardware import Hardware
 from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
 from mho.progress import Progress, telling
+from mho.store.lock import alone
 from mho.tasks import Named
 from mho.tasks.batches import batches_of
 
@@ -96,7 +97,7 @@ def advise(
     Raises:
         WrongSetting: Bad arguments.
         BadInput: Unusable data or weights; a folder that cannot be written.
-        BadResults: `out` holds other trials.
+        BadResults: `out` holds other trials, or another call is writing there.
 
     Example:
         >>> advice = advise(model, "pcm", test, calibration=images, budget=0.01)   # doctest: +SKIP
@@ -131,7 +132,7 @@ def advise(
         folder=asked.out,
         ranges=asked.ranges,
     )
-    with telling(progress, "advise", "trials") as told:
+    with alone(asked.out), telling(progress, "advise", "trials") as told:
         trials = Trials(
             case, reporting, asked, name=name or name_of_network(model), call=call, told=told,
             hardware=_expression(hw, asked.hw) if call is None else call.described(),

@@ -1,4 +1,8 @@
-"""Ranges in a file: what `mho calibrate` writes, and `mho drift`, `mho advise` and `mho train` take."""
+"""Ranges in a file: what `mho calibrate` writes, and `mho drift`, `mho advise` and `mho train` take.
+
+Ranges fit one network on one hardware: those of other weights clip or waste codes, and nothing in the results would show it.
+So the file has the description of the hardware, and the digest that the header of every run has of the calibrated network.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,17 @@ from mho.errors import BadInput, BadResults, WrongSetting
 from mho.hardware import Hardware
 from mho.hardware.label import differences
 from mho.nn.in_place import hardware_in_place
+from mho.store.digest import digest_of_network
+from mho.store.files import replaced
 
 _ASIDE = ("version", "name", "sources", "digital", "layers")
 """Of a description: what decides nothing; which layers stand on arrays, and how, the names of the ranges tell."""
 
 
 def save_ranges(net: nn.Module, path: str | Path) -> Path:
-    """Write the ranges of a calibrated network, and the hardware that they are for, to a safetensors file.
+    """Write the ranges of a calibrated network, with the hardware and the digest of the network that they are for.
+
+    The file is one of safetensors.
 
     Raises:
         WrongSetting: No range is set.
@@ -32,11 +40,12 @@ def save_ranges(net: nn.Module, path: str | Path) -> Path:
         raise WrongSetting("no range is set", "call mho.calibrate(net, batches) first")
     from safetensors.torch import save_file
 
-    described = json.dumps(hardware_in_place(net).as_dict())
+    about = {"hardware": json.dumps(hardware_in_place(net).as_dict()), "network": digest_of_network(net.state_dict())}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in found.items()}
-        save_file(tensors, file, metadata={"hardware": described})
+        with replaced(file) as part:
+            save_file(tensors, part, metadata=about)
     except OSError as error:
         raise BadInput(f"cannot write it ({error})", "choose another path", path=str(file)) from None
     return file
@@ -46,7 +55,8 @@ def load_ranges(net: nn.Module, path: str | Path) -> nn.Module:
     """Set the ranges that `save_ranges` wrote.
 
     Args:
-        net: What `to_analog` returned, of the same network and hardware; its ranges are set in place.
+        net: What `to_analog` returned, of the same network (its weights and buffers, not its names alone) and hardware; its
+            ranges are set in place. After fine-tuning calibrate again: other weights have other ranges.
         path: The file.
 
     Returns:
@@ -58,11 +68,8 @@ def load_ranges(net: nn.Module, path: str | Path) -> nn.Module:
     """
     file = check_ranges_file(path)
     held = arrays(network(net))
-    tensors, described = _read(file)
-    other = (
-        [] if described is None else differences(described.as_dict(), hardware_in_place(net).as_dict(), without=_ASIDE)
-    )
-    if described is not None and other:
+    tensors, described, digest = _read(file)
+    if other := differences(described.as_dict(), hardware_in_place(net).as_dict(), without=_ASIDE):
         found = "; ".join(f"{key} is {value!r} here" for key, value in other[:6])
         raise WrongSetting(
             f"the ranges are for the hardware '{described.name}', from which this one differs: {found}",
@@ -79,6 +86,7 @@ def load_ranges(net: nn.Module, path: str | Path) -> nn.Module:
             "give the network that was calibrated, or calibrate anew",
             path=str(file),
         )
+    _check_network(net, tensors, digest, file)
     for name, value in tensors.items():
         matrix, kind = wanted[name]
         old = getattr(matrix, kind)
@@ -99,10 +107,7 @@ def hardware_of(path: str | Path) -> Hardware:
     Raises:
         BadInput: The file cannot be read, or does not say it.
     """
-    _, described = _read(check_ranges_file(path))
-    if described is None:
-        raise BadInput("it does not say for what hardware", "write it with mho calibrate", path=str(path))
-    return described
+    return _read(check_ranges_file(path))[1]
 
 
 def check_ranges_file(path: Any) -> Path:
@@ -114,24 +119,42 @@ def check_ranges_file(path: Any) -> Path:
     """
     if not isinstance(path, (str, Path)):
         raise WrongSetting(f"ranges = {path!r}", "give the file that mho calibrate wrote", path="ranges")
-    tensors, _ = _read(Path(path))
+    tensors = _read(Path(path))[0]
     if not tensors or any(not name.endswith(("input_range", "adc_range")) for name in tensors):
         raise BadInput("it holds no ranges alone", "give the file that mho calibrate wrote", path=str(path))
     return Path(path)
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], Hardware | None]:
+def _check_network(net: nn.Module, ranges: dict[str, Tensor], digest: str, file: Path) -> None:
+    """Refuse ranges of other weights: with these ranges the network has to have the digest that it was calibrated with."""
+    now = ranges_of(net)
+    state = {name: value for name, value in net.state_dict().items() if name not in now}
+    if (here := digest_of_network({**state, **ranges})) != digest:
+        raise BadInput(
+            f"it was calibrated on another network or other weights (digest {digest}, here {here})",
+            "give the weights that were calibrated, or calibrate these: mho calibrate with the same MODEL and --weights, or "
+            "mho.calibrate(net, batches); weights of mho train have their ranges.safetensors beside them",
+            path=str(file),
+        )
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], Hardware, str]:
+    """Ranges, hardware and digest of the network."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(file), "pt") as opened:
-            told = (opened.metadata() or {}).get("hardware")
+            about = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-        return tensors, None if told is None else Hardware.parse(json.loads(told), where=str(file))
+        if not {"hardware", "network"} <= set(about):
+            raise BadInput(
+                "it does not say which network and hardware it is for", "write it with mho calibrate", path=str(file)
+            )
+        return tensors, Hardware.parse(json.loads(about["hardware"]), where=str(file)), about["network"]
     except OSError as error:
         reason = error.strerror or error
         raise BadInput(f"cannot read it ({reason})", "give the file that mho calibrate wrote", path=str(file)) from None
     except (SafetensorError, ValueError) as error:
-        if isinstance(error, WrongSetting):
+        if isinstance(error, (BadInput, WrongSetting)):
             raise
         raise BadResults(f"it is damaged ({error})", "write it again: mho calibrate", path=str(file)) from None

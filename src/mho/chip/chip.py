@@ -45,6 +45,10 @@ class Chip:
         Weights are computed here, once; the returned network keeps them. It is in eval mode; biases, norms and
         everything else digital are those at the time of programming.
 
+        Called directly it answers inputs that are not finite as the hardware does, without a word: NaN stays NaN, and a DAC
+        clips ±inf to its range as everything beyond it (where each vector has a range of its own, inf leaves NaN). Whatever
+        measures, such as `mho.accuracy` and `mho.drift`, refuses both.
+
         Args:
             time: Age since the end of (the latest) programming: seconds, or a string such as "1 month".
             read: Number of the evaluation; another one sees another fluctuation of reading.

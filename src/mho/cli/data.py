@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from mho.cli.interruption import keeps
+
 app = typer.Typer(
     help="Data sets and published weights: what is known, what is here, and how to get the rest.", no_args_is_help=True
 )
-_LINE_S = 5.0
-"""Seconds between two lines of progress where no bar can be drawn."""
 
 
 @app.command("list")
@@ -74,8 +71,8 @@ def fetch(
         if one.files and folder().is_dir() and (found := check(one.name)).state == "right":
             console.print(f"{one.name} is here already: {found.detail}", markup=False, highlight=False)
             continue
-        with _progress() as show:
-            place = get(one.name, progress=show)
+        keeps("what has come", folder() / one.folder)
+        place = get(one.name, progress=True)
         found = check(one.name)
         if found.state == "wrong":  # Something that lay there before goes first.
             raise BadInput(f"was fetched, but {found.detail}", "remove what is wrong", path=str(place))
@@ -112,40 +109,3 @@ def check(
         console.print(f"{absent} of {len(states)} known are not here: mho data list", markup=False, highlight=False)
     if "wrong" in states or (name is not None and "missing" in states):
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A bar on a terminal; elsewhere a line at the beginning, every few seconds, and at the end of a file."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=16), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
-        tasks: dict[str, int] = {}
-
-        def show(name: str, here: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=here, total=total)  # type: ignore[arg-type]
-
-        yield show
-
-
-def _lines(write: Callable[[str], None]) -> Callable[[str, int, int | None], None]:
-    last: dict[str, float] = {}
-
-    def show(name: str, here: int, total: int | None) -> None:
-        if here != total and time.monotonic() < last.get(name, float("-inf")) + _LINE_S:
-            return
-        last[name] = time.monotonic()
-        of = "" if total is None else f" of {total / 1e6:.1f} MB ({here / max(total, 1):.0%})"
-        write(f"{name}: {here / 1e6:.1f}{of or ' MB'}")
-
-    return show

@@ -40,9 +40,11 @@ def message() -> str:
 
 
 def _something(folder: Path) -> str:
-    """Rows and checkpoints that are there, in words; empty for none."""
+    """Rows, checkpoints and partial downloads that are there, in words; empty for none."""
     rows = sum(file.read_bytes().count(b"\n") for file in folder.rglob("rows.jsonl"))
     checkpoints = len([*folder.rglob("*.ckpt")])
     parts = [f"{rows} rows"] if rows else []
     parts += [f"{checkpoints} checkpoint{'s' * (checkpoints > 1)}"] if checkpoints else []
+    fetched = sum(file.stat().st_size for file in folder.rglob("*.part"))
+    parts += [f"{fetched / 1e6:.1f} MB"] if fetched else []
     return ", ".join(parts)

@@ -12,8 +12,6 @@ from mho.cli.interruption import keeps
 from mho.cli.options import DATA, RANGES, TASK, described
 from mho.errors import WrongSetting
 
-WEIGHTS, CONVERTED = "weights.safetensors", "converted.safetensors"
-
 
 def train(
     model: Annotated[
@@ -61,7 +59,7 @@ def train(
     resume: Annotated[str, typer.Option("--resume", help="auto, must or never.")] = "auto",
     out: Annotated[Path, typer.Option("--out", help="Where weights go; the same command resumes.")] = Path("out"),
 ) -> None:
-    """Train a network to bear the noise of analog hardware; writes weights that `mho drift` takes."""
+    """Train a network to bear the noise of analog hardware; writes weights and ranges that `mho drift` takes."""
     from rich.console import Console
 
     import mho
@@ -74,6 +72,7 @@ def train(
     from mho.models import FACTORIES, resolve
     from mho.rng import reads
     from mho.store.files import writable
+    from mho.store.lock import check_free
     from mho.tasks import Task
     from mho.tasks.parts import few
     from mho.training.loop import fit
@@ -102,7 +101,7 @@ def train(
     }  # fmt: skip
     Settings.of(epochs=epochs, early_stop=early_stop, val=val, hwa=recipe, out=out, **common)
     check_distillation(share_of_teacher)
-    writable(out)  # all this before the network and the data are loaded
+    check_free(writable(out))  # all this before the network and the data are loaded
     keeps("the last checkpoints", out)
     with reads("train", "weights", seed):
         network = resolve(model, weights)
@@ -153,18 +152,16 @@ def _recipe(noise: float) -> Any:
 
 
 def _write(net: Any, out: Path) -> list[str]:
-    """The weights under the digital network's names; where ranges were learned, those of the converted one too."""
+    """The weights under the digital network's names, and the ranges that it was trained with, learned ones too."""
     from safetensors.torch import save_model
 
     import mho
+    from mho.calibration import ranges_of, save_ranges
     from mho.store.files import replaced
 
-    lines = []
-    learned = any(name.endswith(("input_range", "adc_range")) for name, _ in net.named_parameters())
-    wanted = [(WEIGHTS, mho.to_digital(net), "weights")]
-    wanted += [(CONVERTED, net, "weights and learned ranges")] if learned else []
-    for name, network, what in wanted:
-        with replaced(out / name) as part:
-            save_model(network, str(part))
-        lines.append(f"{what}: {out / name}")
+    with replaced(out / "weights.safetensors") as part:
+        save_model(mho.to_digital(net), str(part))
+    lines = [f"weights: {out / 'weights.safetensors'}"]
+    if ranges_of(net):
+        lines.append(f"ranges: {save_ranges(net, out / 'ranges.safetensors')} (--ranges, with these weights)")
     return lines

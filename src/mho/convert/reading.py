@@ -22,8 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from mho.convert.counting import MacCounter, factors
-from mho.convert.trial import trial
-from mho.errors import BadInput
+from mho.convert.trial import first_trial
 from mho.nn.calls import Read, product_of
 
 _LOOK_UPS = {
@@ -95,12 +94,7 @@ def look(model: nn.Module, example: tuple[Any, ...], ruled: Callable[[str], bool
     watch = _Look(held, by_rule, places)
     watch.activations(example)
     with places.followed(), torch.compiler.set_stance("force_eager"), _Calls(held, watch), watch:
-        try:
-            trial(twin, *example)
-        except Exception as error:  # whatever a user's forward raises
-            raise BadInput(
-                f"the model does not run on the example ({error})", "give one batch of its inputs"
-            ) from error
+        first_trial(twin, *example)
     return Seen(tuple(watch.found.values()), frozenset(watch.touched), frozenset(watch.looked_up), watch.stored_macs)
 
 

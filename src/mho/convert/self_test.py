@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mho.convert.counting import address, at, is_view
-from mho.convert.trial import trial
+from mho.convert.trial import first_trial, trial
 from mho.crossbar.cells import decode, whole
-from mho.errors import BadInput, NotYet, WrongSetting
+from mho.errors import NotYet, WrongSetting
 from mho.hardware import Hardware
 from mho.nn import AnalogLayer, AnalogMatrix
 from mho.nn.functional import Functional
@@ -39,10 +39,7 @@ def self_test(model: nn.Module, net: nn.Module, *example: Any) -> None:
             fused path or a functional call.
         BadInput: The example does not fit the model.
     """
-    try:
-        expected = trial(copy.deepcopy(model), *example)
-    except Exception as error:  # whatever a user's forward raises
-        raise BadInput(f"the model does not run on the example ({error})", "give one batch of its inputs") from error
+    expected = first_trial(copy.deepcopy(model), *example)
     twin = copy.deepcopy(net)
     read: set[str] = set()
     for matrix in matrices(twin):

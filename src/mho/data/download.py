@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from mho.data.known import Remote
 from mho.errors import BadInput
+from mho.progress import Meter, Progress, telling
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes that are here, and the bytes in all (None where the server does not say)."""
 PARTIAL = ".part"
 """Ending of a file that is not whole yet."""
 TIMEOUT_S = (15.0, 60.0)
@@ -25,7 +23,7 @@ class _Refused(Exception):
     """No further attempt at this address is worth it; its argument says why."""
 
 
-def download(remote: Remote, folder: Path, *, progress: Progress | None = None) -> Path:
+def download(remote: Remote, folder: Path, *, progress: Progress = None) -> Path:
     """Get a file into a folder, unless it is there with the right checksum.
 
     What came is kept in ``NAME.part`` until all of it is there, and the server is asked for the rest alone, where it can do
@@ -35,7 +33,7 @@ def download(remote: Remote, folder: Path, *, progress: Progress | None = None) 
     Args:
         remote: The file.
         folder: Where it goes.
-        progress: Called as bytes arrive.
+        progress: True for a bar, or told as megabytes arrive (`mho.progress.Step`).
 
     Returns:
         The file.
@@ -52,7 +50,8 @@ def download(remote: Remote, folder: Path, *, progress: Progress | None = None) 
             begun = part.is_file()
             for _ in range(2 if begun else 1):
                 try:
-                    _transfer(address, part, remote.name, progress)
+                    with telling(progress, f"fetch {remote.name}", "MB") as told:
+                        _transfer(address, part, told)
                 except _Refused as error:
                     problems.append(f"{address}: {error}")
                     break
@@ -99,7 +98,7 @@ def _in_place(remote: Remote, address: str, part: Path, folder: Path) -> bool:
     return True
 
 
-def _transfer(address: str, part: Path, name: str, progress: Progress | None) -> None:
+def _transfer(address: str, part: Path, told: Meter) -> None:
     """Fill the part; a connection that breaks is taken up again as long as each attempt brings something."""
     import requests
     import urllib3
@@ -107,7 +106,7 @@ def _transfer(address: str, part: Path, name: str, progress: Progress | None) ->
     furthest = -1
     while True:
         try:
-            _go_on(address, part, name, progress)
+            _go_on(address, part, told)
             return
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             here = part.stat().st_size if part.is_file() else 0
@@ -119,7 +118,7 @@ def _transfer(address: str, part: Path, name: str, progress: Progress | None) ->
             raise _Refused(_innermost(error)) from error
 
 
-def _go_on(address: str, part: Path, name: str, progress: Progress | None) -> None:
+def _go_on(address: str, part: Path, told: Meter) -> None:
     """Ask for what is missing, and add it."""
     import requests
 
@@ -133,7 +132,7 @@ def _go_on(address: str, part: Path, name: str, progress: Progress | None) -> No
         continued = answer.status_code == 206 and known.startswith(f"bytes {here}-")
         if here and not continued and answer.status_code in (206, 416):
             part.unlink()  # It does not fit what the server has: from the beginning.
-            _go_on(address, part, name, progress)
+            _go_on(address, part, told)
             return
         if answer.status_code not in (200, 206):
             raise _Refused(f"the server answers {answer.status_code} {answer.reason}")
@@ -143,8 +142,7 @@ def _go_on(address: str, part: Path, name: str, progress: Progress | None) -> No
         with part.open("ab" if continued else "wb") as stream:
             for piece in answer.raw.stream(_PIECE, decode_content=False):
                 here += stream.write(piece)
-                if progress is not None:
-                    progress(name, here, total)
+                told(here / 1e6, None if total is None else total / 1e6)
 
 
 def _innermost(error: BaseException) -> str:

@@ -6,18 +6,19 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from mho.data.download import Progress, download, has_checksum
+from mho.data.download import download, has_checksum
 from mho.data.known import Known, known
 from mho.data.root import folder
 from mho.errors import BadInput, UseInstead
+from mho.progress import Progress, check_progress
 
 
-def fetch(name: str, *, progress: Progress | None = None) -> Path:
+def fetch(name: str, *, progress: Progress = None) -> Path:
     """Download what is missing of a data set or of published weights, check it, and unpack it.
 
     Args:
         name: A name of `mho.data.known.KNOWN`, such as "cifar10" or "cifar10_resnet20".
-        progress: Called as bytes arrive, with the file's name, the bytes that are here and the bytes in all (or None).
+        progress: True for a bar, or told as megabytes of a file arrive (`mho.progress.Step`).
 
     Returns:
         The folder that it lies in, below `data_root`.
@@ -27,6 +28,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         UseInstead: It cannot be fetched; the message says what to put where.
         BadInput: No server gave it, what came has another checksum, or the folder cannot be written.
     """
+    check_progress(progress)
     one = known(name)
     if not one.files:
         raise UseInstead(f"'{one.name}' cannot be fetched (from: {one.page})", f"{one.otherwise}, in {folder()}")

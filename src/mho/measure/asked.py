@@ -13,6 +13,7 @@ from mho.measure.shared import Images
 from mho.recalibration import Recalibration
 from mho.statistics.intervals import check_confidence
 from mho.store.files import writable
+from mho.store.lock import check_free
 from mho.tasks import Named, Score, Task
 from mho.units import ages, duration
 
@@ -98,7 +99,7 @@ class Asked:
             refresh_s=duration(refresh, "refresh"),
             workers=whole(workers, "workers"),
             task=scored,
-            out=writable(out),
+            out=check_free(writable(out)),
         )
 
 

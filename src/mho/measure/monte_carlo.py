@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +32,8 @@ from mho.nn.matrix import digitally
 from mho.progress import Progress, telling
 from mho.recalibration import Recalibration
 from mho.store import Measurement, RunHeader, RunStore
-from mho.store.digest import Digest, digest_of_plain
+from mho.store.digest import digest_of_network, digest_of_plain
+from mho.store.lock import alone
 from mho.tasks import Named
 from mho.tasks.classes import Classes
 
@@ -101,7 +101,7 @@ def drift(
     Raises:
         WrongSetting: Bad arguments; a network without arrays.
         BadInput: Unusable data or weights; a directory that cannot be written.
-        BadResults: `out` holds another run.
+        BadResults: `out` holds another run, or another call is writing there.
     """
     network(net)
     hw, seed = hardware_in_place(net), whole(seed, "seed", least=0)
@@ -125,7 +125,7 @@ def drift(
     store = None if out is None else RunStore(out)
     if store is not None:
         store.check_writable()
-    with telling(progress, "drift", "chips") as told:
+    with alone(out), telling(progress, "drift", "chips") as told:
         told(0, known="measuring the digital network")
         digital = digital_measurement(net, test)
         done = [] if store is None else store.create_or_resume(header, digital)
@@ -156,7 +156,6 @@ def digital_measurement(net: nn.Module, data: TestData) -> Measurement:
 def _header(job: ChipJob, hw: Hardware, times_s: tuple[float, ...], *, name: str, **settings: Any) -> RunHeader:
     net, data = job.net, job.data
     described = hw.as_dict(lasting=True)
-    weights = Digest().values(*chain.from_iterable(sorted(net.state_dict().items())))
     return RunHeader(
         model=name,
         data=data.info,
@@ -167,7 +166,7 @@ def _header(job: ChipJob, hw: Hardware, times_s: tuple[float, ...], *, name: str
         definitions=definitions_in_place(hw),
         placement=tuple(net.placement.rows()) if hasattr(net, "placement") else (),  # type: ignore[operator,union-attr]
         versions={"mho": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        model_digest=weights.value(),
+        model_digest=digest_of_network(net.state_dict()),
         recalibrations=tuple(map(Recalibration.record, job.recalibrations)),
         refresh_s=job.refresh_s,
         constant=data.task.constant_score([y for _, y in data.batches]),

@@ -13,6 +13,7 @@ from mho.reports.lines import on_axis, plot
 from mho.reports.page import Cell, Head, Row, capital, render, split, stacked
 from mho.reports.plot import Plot
 from mho.reports.svg import plain
+from mho.store.files import write_text
 from mho.studies import Figure, Series, limit, reference
 
 MOST_LINES = 6
@@ -37,9 +38,9 @@ def write_advice(advice: Advice, directory: str | Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
         advice.to_csv(directory / "advice.csv")
         path = directory / "advice.html"
-        path.write_text(page, encoding="utf-8")
+        write_text(path, page)
         if advice.recommended is not None:
-            (directory / "apply.py").write_text(advice.snippet(directory) + "\n", encoding="utf-8")
+            write_text(directory / "apply.py", advice.snippet(directory) + "\n")
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
     return path

@@ -14,6 +14,7 @@ from mho.reports.lines import on_axis, plot
 from mho.reports.page import Cell, Head, Row, Table, capital, render, split, stacked
 from mho.reports.plot import Plot
 from mho.statistics.intervals import Interval
+from mho.store.files import write_text
 from mho.studies import Figure, Series, reference
 
 
@@ -37,10 +38,10 @@ def write_comparison(comparison: Comparison, directory: str | Path, budget: floa
     try:
         (directory / "figures").mkdir(parents=True, exist_ok=True)
         for drawn in plots:
-            (directory / "figures" / f"{drawn.name}.svg").write_text(drawn.svg, encoding="utf-8")
+            write_text(directory / "figures" / f"{drawn.name}.svg", drawn.svg)
         comparison.to_csv(directory / "compare.csv")
         path = directory / "compare.html"
-        path.write_text(page, encoding="utf-8")
+        write_text(path, page)
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
     return path

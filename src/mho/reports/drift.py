@@ -17,6 +17,7 @@ from mho.reports.drift_figures import draw
 from mho.reports.drift_tables import of_ages, of_corrected, of_other_scores, of_placement
 from mho.reports.page import capital, render, split
 from mho.reports.plot import Plot
+from mho.store.files import write_text
 from mho.tasks.score import percent
 from mho.units import show_time
 
@@ -48,9 +49,9 @@ def write_drift(result: DriftResult, directory: str | Path, budget: float = 0.01
         plots = draw(result, budget)
         page = _page(result, budget, plots)
         for plot in plots:
-            (directory / "figures" / f"{plot.name}.svg").write_text(plot.svg, encoding="utf-8")
+            write_text(directory / "figures" / f"{plot.name}.svg", plot.svg)
         path = directory / "report.html"
-        path.write_text(page, encoding="utf-8")
+        write_text(path, page)
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
     return path

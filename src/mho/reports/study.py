@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mho.errors import BadInput
+from mho.measure import DriftResult
 from mho.reports.lines import draw
+from mho.store.files import write_text
 from mho.studies import Claim, Results, Study
 from mho.studies.outcome import NotStored
 from mho.studies.runner import results
@@ -36,13 +38,13 @@ def write_study(study: Study, out: Path) -> Iterator[Path]:
     texts["summary.md"] = "\n\n".join([
         f"# {study.title}", f"**Question.** {study.question}", f"**Protocol.** {study.protocol}",
         *([f"**After** {'; '.join(study.sources)}."] if study.sources else []),
-        *([_SMOKE] if stored.scale == "smoke" else []), *_verdicts(study, stored),
+        *([_SMOKE] if stored.scale == "smoke" else []), *_unfinished(study, stored), *_verdicts(study, stored),
         *(f"![{figure.title}](figures/{figure.name}.svg)" for figure in figures), "All numbers: [table.md](table.md).",
     ]) + "\n"  # fmt: skip
     try:
         for name, text in texts.items():
             (out / name).parent.mkdir(exist_ok=True)
-            (out / name).write_text(text, encoding="utf-8")
+            write_text(out / name, text)
             yield out / name
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another --out", path=str(out)) from error
@@ -55,6 +57,17 @@ def _drawable(make: Callable[[Results[Any, Any]], list[T]], stored: Results[Any,
         return []
 
 
+def _unfinished(study: Study, stored: Results[Any, Any]) -> list[str]:
+    """Arms that nothing here is drawn of, and the command that finishes them."""
+    if not stored.unfinished:
+        return []
+    named = ", ".join(f"{name} ({chips})" for name, chips in stored.unfinished.items())
+    command = f"mho study run {study.name} --scale {stored.scale}"
+    return [
+        f"**Not finished**, and left out here: {named}. `{command}` with the same `--out` finishes what is missing."
+    ]
+
+
 def _verdicts(study: Study, stored: Results[Any, Any]) -> list[str]:
     """The claims, each with its verdict."""
     if not study.claims:
@@ -62,9 +75,16 @@ def _verdicts(study: Study, stored: Results[Any, Any]) -> list[str]:
     told = "\n".join(f"{i}. {_told(claim, stored)}" for i, claim in enumerate(study.claims, 1))
     return [
         "## Claims, and what the rows say",
-        "Gains are in percentage points, intervals those of the protocol.",
+        f"Gains are in percentage points{_unless(stored)}, intervals those of the protocol.",
         told,
     ]
+
+
+def _unless(stored: Results[Any, Any]) -> str:
+    """Some scores are no shares: their gains are printed with a unit."""
+    runs = (run for outcome in stored.values() for run in outcome.runs.values() if isinstance(run, DriftResult))
+    units = dict.fromkeys(run.score.differs.strip() or run.score.label for run in runs if not run.score.share)
+    return f" where they do not say {' or '.join(units)}" if units else ""
 
 
 def _told(claim: Claim, stored: Results[Any, Any]) -> str:

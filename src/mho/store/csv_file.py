@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mho.errors import BadInput
-from mho.store.files import replaced
+from mho.store.files import readable, replaced
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> Path:
@@ -28,7 +28,7 @@ def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> Path:
         with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({k: readable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain
 from typing import Any
 
 import torch
@@ -55,6 +56,15 @@ def digest(*tensors: Any) -> str:
     for tensor in tensors:
         found.add(tensor)
     return found.value()
+
+
+def digest_of_network(state: dict[str, Any]) -> str:
+    """12 digits for what a network has learned and measured: the tensors of its state dict, whatever their order.
+
+    Args:
+        state: Of a converted network: weights, buffers, and the ranges of its converters where they are set.
+    """
+    return Digest().values(*chain.from_iterable(sorted(state.items()))).value()
 
 
 def digest_of_plain(values: Any) -> str:

@@ -25,6 +25,20 @@ def replaced(path: Path) -> Iterator[Path]:
     _sync(path.parent)  # the move itself, too, is to survive a loss of power
 
 
+def readable(text: str) -> str:
+    """Text that every encoding of Unicode takes.
+
+    Python holds bytes of arguments and file names that its locale cannot read as lone surrogates; in the C locale these are
+    all that is not ASCII. They are read as UTF-8; what is not even that becomes U+FFFD.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, whatever file names it has in it."""
+    path.write_text(readable(text), encoding="utf-8")
+
+
 def probe(directory: Path) -> None:
     """Make a directory and try to write in it; leaves no file.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mho.errors import BadResults, WrongSetting
 from mho.store.digest import digest_of_plain
+from mho.store.files import readable
 from mho.tasks.score import ACCURACY, Score
 
 
@@ -33,7 +34,8 @@ class DataInfo:
     label_counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+        object.__setattr__(self, "name", readable(self.name))
+        object.__setattr__(self, "classes", tuple(readable(str(name)) for name in self.classes))
         object.__setattr__(self, "label_counts", tuple(map(int, self.label_counts)))
         if len(self.classes) != len(self.label_counts):
             raise WrongSetting(
@@ -100,6 +102,8 @@ class RunHeader:
     def __post_init__(self) -> None:
         times = tuple(map(float, self.times_s))
         object.__setattr__(self, "times_s", times)
+        object.__setattr__(self, "model", readable(self.model))
+        object.__setattr__(self, "command", readable(self.command))
         object.__setattr__(self, "definitions", tuple(map(str, self.definitions)))
         object.__setattr__(self, "placement", tuple(map(dict, self.placement)))
         object.__setattr__(self, "recalibrations", tuple(map(str, self.recalibrations)))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mho.errors import BadInput, BadResults, MhoError
-from mho.store.files import probe, replaced
+from mho.store.files import probe, replaced, write_text
 from mho.store.header import RunHeader
 from mho.store.measurement import Measurement
 
@@ -256,7 +256,7 @@ def _read_header(path: Path) -> tuple[RunHeader, Measurement]:
 def _write_header(path: Path, header: RunHeader, digital: Measurement) -> None:
     data = {"digest": header.digest(), "header": header.to_json(), "digital": digital.to_json()}
     with replaced(path) as part:
-        part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_text(part, json.dumps(data, indent=1, ensure_ascii=False))
 
 
 def _refuse_another_run(stored: RunHeader, header: RunHeader, directory: Path) -> None:

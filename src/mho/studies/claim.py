@@ -51,7 +51,8 @@ def above(what: str, found: Interval, threshold: float = 0.0, show: Callable[[In
         what: What was measured.
         found: Its interval.
         threshold: In the same unit.
-        show: Interval to text; differences of shares are shown as percentage points.
+        show: Interval to text; by default differences of shares are percentage points, and gains of other scores have their
+            unit.
     """
     verdict: Verdict = "holds" if found.low > threshold else "fails" if found.high <= threshold else "depends"
     return Finding(verdict, f"{what} {show(found)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mho.errors import BadResults, WrongSetting
 from mho.measure import DriftResult, paired
 from mho.statistics.intervals import Interval, mean_interval
+from mho.tasks.score import ACCURACY, Score
 from mho.units import seconds
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ R = TypeVar("R")
 
 class NotStored(BadResults):
     """An arm that is asked for has not been measured."""
+
+
+@dataclass(frozen=True)
+class Gain(Interval):
+    """A difference of scores that knows which; for `show_points`."""
+
+    score: Score = ACCURACY
 
 
 def _column(run: DriftResult, age: str | float) -> NDArray[np.float64]:
@@ -79,9 +88,10 @@ class Outcome(Generic[A, R]):
             found.append(_column(run, age) - _column(other, age))
         return _units(found)
 
-    def gain(self: Drifted[A], base: Drifted[Any], age: str | float) -> Interval:
+    def gain(self: Drifted[A], base: Drifted[Any], age: str | float) -> Gain:
         """Mean of `differences`."""
-        return mean_interval(self.differences(base, age))
+        found = mean_interval(self.differences(base, age))
+        return Gain(found.value, found.low, found.high, self.first.score)
 
     @property
     def digital(self: Drifted[A]) -> float:
@@ -100,11 +110,16 @@ Drifted: TypeAlias = Outcome[A, DriftResult]
 class Results(dict[str, Outcome[A, R]]):
     """Outcomes by the arm's name, in the order of the study.
 
+    Attributes:
+        scale: At which they were measured.
+        unfinished: Folders that are left out because not all of their chips are measured, and how many are.
+
     Raises:
         NotStored: ``results[name]`` of an arm that has not been measured; ``results.get(name)`` is None.
     """
 
     scale: Scale = "cpu"
+    unfinished: Mapping[str, str] = MappingProxyType({})
 
     def __missing__(self, name: str) -> Outcome[A, R]:
         raise NotStored(f"arm '{name}' is not stored", "measure it: mho study run", path=name)
@@ -116,7 +131,9 @@ def _units(tables: list[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def show_points(found: Interval) -> str:
-    """A difference of shares in percentage points: ``+1.1 [+0.5, +1.8]``."""
+    """A difference: of shares in percentage points, ``+1.1 [+0.5, +1.8]``; a `Gain` of another score with its unit."""
+    if isinstance(found, Gain) and not found.score.share:
+        return found.score.show_gain(found.value, found.low, found.high)
     return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 

@@ -17,7 +17,7 @@ from mho.arguments import one_of, whole
 from mho.errors import BadInput, BadResults, WrongSetting
 from mho.measure import DriftResult
 from mho.progress import Meter, Progress, Step, check_progress, telling
-from mho.store.files import replaced
+from mho.store.files import replaced, write_text
 from mho.studies.outcome import Outcome, Results
 from mho.studies.study import SCALES, Arm, Job, Scale, Study
 
@@ -102,21 +102,30 @@ class _Arm:
 
 
 def results(study: Study, out: Path) -> Results[Any, Any]:
-    """What is stored of a study, every training seed that is there.
+    """What is stored of a study, every training seed that is there; what is not measured to its end is left out, and named.
 
     Raises:
         BadResults: Nothing is, or the folder holds another study.
     """
     scale, found = _read(study, out), Results[Any, Any]()
-    found.scale = scale or "cpu"
+    found.scale, found.unfinished = scale or "cpu", (unfinished := {})
     for arm in () if scale is None else study.arms(scale):
-        runs = {seed: run for seed in _seeds(arm, out) if (run := stored(out / arm.folder(seed))) is not None}
+        runs = {}
+        for seed in _seeds(arm, out):
+            run, folder = stored(out / arm.folder(seed)), arm.folder(seed)
+            if run is not None and study.complete(run, found.scale):
+                runs[seed] = run
+            elif run is not None:
+                chips = (
+                    f"{len(run.chips)} of {study.chips[found.scale]} chips" if isinstance(run, DriftResult) else "begun"
+                )
+                unfinished[folder] = chips
         if runs:
             found[arm.name] = Outcome(arm, runs)
     if not found:
-        raise BadResults(
-            "no arm of the study is stored here", f"measure it first: mho study run {study.name}", path=str(out)
-        )
+        there = "".join(f"; unfinished: {name} ({chips})" for name, chips in unfinished.items())
+        command = f"mho study run {study.name}" + ("" if scale is None else f" --scale {scale}")
+        raise BadResults(f"no arm of the study is stored here{there}", f"measure it first: {command}", path=str(out))
     return found
 
 
@@ -174,4 +183,4 @@ def _read(study: Study, out: Path) -> Scale | None:
 def _write(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
     with replaced(path) as part:
-        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(part, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

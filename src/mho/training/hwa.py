@@ -206,8 +206,9 @@ class Session:
         return other
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on: plain numbers."""
-        return {"done": self.done, "steps": self.steps, "seed": self.seed, "recipe": self.recipe.digest()}
+        """What `load_state_dict` needs to go on: plain numbers. A constant schedule goes on for any number of steps."""
+        steps = None if self.recipe.schedule.constant else self.steps
+        return {"done": self.done, "steps": steps, "seed": self.seed, "recipe": self.recipe.digest()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from another session's state.

@@ -33,6 +33,11 @@ class Schedule(Spec):
             raise WrongSetting("warmup = 1 leaves no step for 'end'", "give warmup < 1, or leave end = 1", path="end")
         return self
 
+    @property
+    def constant(self) -> bool:
+        """Whether every step has the strength 1, however many there are."""
+        return self.warmup == 0 and self.end == 1
+
     def strength(self, done: float) -> float:
         """The strength after a share `done` in [0, 1] of the steps."""
         if done < self.warmup:

@@ -29,12 +29,13 @@ class Folder:
         self.directory = Path(directory)
         self.last, self.best = self.directory / _LAST, self.directory / _BEST
 
-    def begin(self, settings: dict[str, Any], resume: str) -> dict[str, Any] | None:
+    def begin(self, settings: dict[str, Any], resume: str, *, fixed: str = "") -> dict[str, Any] | None:
         """Claim the directory for a training, or find the training that is there.
 
         Args:
             settings: What decides the result, plain values only. Its 'weights', the digest of those to begin with, may also
                 be that of a checkpoint: the network that this training left behind.
+            fixed: What makes every step depend on the number of epochs, so that none can be added; empty for nothing.
             resume: ``"auto"``: go on where there is something, else begin; ``"must"`` and ``"never"`` insist on one.
 
         Returns:
@@ -62,12 +63,19 @@ class Folder:
         if settings["weights"] in self._left_behind(state):
             settings["weights"] = stored.get("weights")
         different = [key for key in {**stored, **settings} if stored.get(key) != settings.get(key)]
-        if stored and different:
+        longer = different == ["epochs"] and settings["epochs"] > stored["epochs"]
+        if stored and different and (fixed or not longer):
             found = "; ".join(f"{key}: {stored.get(key)!r} there, {settings.get(key)!r} asked for" for key in different)
-            raise BadResults(f"it holds another run ({found})", "give another out", path=here)
+            remedy = "give another out"
+            if longer:
+                found += f"; {fixed} gives each step its place among all, so that the run there is no beginning of a longer one"
+                remedy += ", and begin with the weights from here or anew; with schedule='constant' epochs can be added"
+            elif different == ["epochs"]:
+                remedy += f", or at least {stored['epochs']} epochs"
+            raise BadResults(f"it holds another run ({found})", remedy, path=here)
         if state is None and resume == "must":
             raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=here)
-        if not stored:
+        if stored != settings:
             with replaced(path) as part:
                 part.write_text(json.dumps(settings, indent=1))
         return state

@@ -20,6 +20,7 @@ from mho.nn.modes import evaluating
 from mho.progress import Progress
 from mho.rng import reads
 from mho.store.digest import Digest, digest
+from mho.store.lock import alone
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
 from mho.training.hwa import HWA
@@ -91,8 +92,10 @@ def fit(
 
     The result depends on the arguments alone: order, augmentation and noise of products have addresses below `seed`, and
     torch's own generators are as they were. With `out`, a training that was stopped or killed at any moment goes on with the
-    same call, to the same weights bit for bit; one that has ended is read back. After an error or an interruption `net` has
-    the weights of the last checkpoint in `out`; after `max_seconds`, those of the last step.
+    same call, to the same weights bit for bit; one that has ended is read back. With more `epochs` it is lengthened, to what
+    the larger number would have given at once, where no step depends on how many there are: with ``schedule="constant"``, and
+    without a schedule in `hwa`; elsewhere more epochs are refused. After an error or an interruption `net` has the weights of
+    the last checkpoint in `out`; after `max_seconds`, those of the last step.
 
     Several processes: start the script with ``torchrun --nproc-per-node N`` and say ``devices=N`` in it. Each process takes
     every N-th sample of a step of `N · batch · accumulate` samples, and has the same weights at the end.
@@ -131,7 +134,7 @@ def fit(
             is a programmed chip.
         BadInput: No data, targets that the network has no output for, no labels and no teacher, a loss that is not finite,
             batches of one sample for a batch norm, or a folder that cannot be written.
-        BadResults: `out` holds another run, or a damaged one.
+        BadResults: `out` holds another run, or a damaged one, or another call is writing there.
         MissingExtra: The package of a logger is not installed.
     """
     network(net)
@@ -171,6 +174,9 @@ def fit(
     _check_norms(net, loader, samples, device)
     steps = told.epochs * loader.steps
     rate = rate_of(schedule, steps)
+    fixed = "" if schedule == "constant" else f"the schedule '{schedule}'"
+    if hwa is not None and not (isinstance(hwa, HWA) and hwa.schedule.constant):
+        fixed = fixed or "the schedule of hwa"
     made = make_optimizer(net, optimizer, lr=lr, weight_decay=weight_decay, momentum=momentum)
     folder, stored = None if out is None else Folder(out), None
     if folder is not None:
@@ -184,41 +190,43 @@ def fit(
             "val": None if held is None else digest(held.inputs, held.targets), "early_stop": told.early_stop,
             "precision": precision, "augment": name_of(augment), "task": task.record(), "seed": seed,
         }  # fmt: skip
-        # The first process claims the folder, then the others find it claimed.
-        if not processes.first:
-            processes.wait()
-        stored = folder.begin(settings, resume if processes.first else "auto")
-        if processes.first:
-            processes.wait()
+    with alone(out if processes.first else None):
+        if folder is not None:
+            # The first process claims the folder, then the others find it claimed.
+            if not processes.first:
+                processes.wait()
+            stored = folder.begin(settings, resume if processes.first else "auto", fixed=fixed)
+            if processes.first:
+                processes.wait()
 
-    session = None if hwa is None else hwa.attach(net, steps=steps, seed=seed)
-    try:
-        run = Run(
-            net, loss=loss, task=task, optimizer=made, rate=rate, session=session, loader=loader, val=held,
-            processes=processes, precision=precision, seed=seed, folder=folder, save_every=told.save_every, epochs=told.epochs,
-            max_seconds=told.max_seconds, early_stop=told.early_stop,
-        )  # fmt: skip
-        if stored is not None:
-            run.restore(stored)
-        state = run.state
-        if not state.stopped:
-            first, where = processes.first, None if folder is None else folder.directory
-            logs = logging(
-                loggers if first else (), where, step=state.step, steps=steps, progress=progress if first else None
-            )
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), logs as opened:
-                run.train(opened)
-        if state.stopped and run.best_weights is not None:
-            net.load_state_dict(run.best_weights)
-    except BaseException:
-        if folder is not None and folder.last.exists():
-            net.load_state_dict(load_checkpoint(folder.last)["net"])
-        raise
-    finally:
-        if session is not None:
-            session.detach()
-        net.zero_grad(set_to_none=True)
-        net.eval()
+        session = None if hwa is None else hwa.attach(net, steps=steps, seed=seed)
+        try:
+            run = Run(
+                net, loss=loss, task=task, optimizer=made, rate=rate, session=session, loader=loader, val=held,
+                processes=processes, precision=precision, seed=seed, folder=folder, save_every=told.save_every,
+                epochs=told.epochs, max_seconds=told.max_seconds, early_stop=told.early_stop,
+            )  # fmt: skip
+            if stored is not None:
+                run.restore(stored)
+            state = run.state
+            if not state.stopped:
+                first, where = processes.first, None if folder is None else folder.directory
+                logs = logging(
+                    loggers if first else (), where, step=state.step, steps=steps, progress=progress if first else None
+                )
+                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), logs as opened:
+                    run.train(opened)
+            if state.stopped and run.best_weights is not None:
+                net.load_state_dict(run.best_weights)
+        except BaseException:
+            if folder is not None and folder.last.exists():
+                net.load_state_dict(load_checkpoint(folder.last)["net"])
+            raise
+        finally:
+            if session is not None:
+                session.detach()
+            net.zero_grad(set_to_none=True)
+            net.eval()
     return FitResult(
         history=tuple(state.history),
         steps=state.step,

@@ -23,6 +23,7 @@ from mho.training.loop.loggers import Log
 from mho.training.loop.loss import Loss
 from mho.training.loop.processes import Processes
 
+_ALL = "all epochs done"
 _EVERY = 10
 """Steps between two lines of the loggers, and between two looks at the loss where looking would wait for the device."""
 
@@ -153,7 +154,7 @@ class Run:
                 self.folder.save(self.folder.best, best)
         state.epoch, state.part = state.epoch + 1, 0
         if state.epoch == self.epochs:
-            state.stopped = "all epochs done"
+            state.stopped = _ALL
         waited = 0 if state.best_epoch is None else state.epoch - 1 - state.best_epoch
         if self.early_stop is not None and waited >= self.early_stop:
             state.stopped = f"no improvement over {self.early_stop} epochs"
@@ -189,6 +190,8 @@ class Run:
         self.optimizer.load_state_dict(stored["optimizer"])
         self.scaler.load_state_dict(stored["scaler"])
         self.state = State(**stored["state"])
+        if self.state.stopped == _ALL and self.state.epoch < self.epochs:
+            self.state.stopped = ""
         self.losses.fill_(self.state.loss if self.processes.first else 0.0)
         if self.session is not None:
             self.session.load_state_dict(stored["session"])
