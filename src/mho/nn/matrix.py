@@ -75,7 +75,6 @@ class AnalogMatrix(nn.Module):
         """Set 'input_range' or 'adc_range'."""
         converter = self.hw.dac if name == "input_range" else self.hw.adc
         self._buffers.pop(name, None)
-        self._parameters.pop(name, None)
         if converter.range == "learned":
             self.register_parameter(name, nn.Parameter(value))
         else:
