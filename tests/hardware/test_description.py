@@ -281,5 +281,5 @@ def test_a_converter_of_ones_own_is_kept_or_refused_but_never_lost():
 
 def test_what_is_given_is_not_changed():
     dac = {"bits": 5}
-    hw = Hardware.preset("ideal", **{"dac": dac, "dac__range": "abs_max"})
+    hw = Hardware.preset("ideal", dac=dac, dac__range="abs_max")
     assert (hw.dac.bits, hw.dac.range) == (5, "abs_max") and dac == {"bits": 5}
