@@ -102,7 +102,9 @@ def test_columns_that_hold_little_are_compensated_down_to_a_ten_thousandth():
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_exactly_the_share_that_is_asked_for_is_written_again(share):
-    net = mho.to_analog(nn.Linear(8, 8, bias=False), Hardware.preset("pcm-cells", write_verify={"rounds": 40, "share": share}))
+    net = mho.to_analog(
+        nn.Linear(8, 8, bias=False), Hardware.preset("pcm-cells", write_verify={"rounds": 40, "share": share})
+    )
     once = mho.to_analog(nn.Linear(8, 8, bias=False), Hardware.preset("pcm-cells"))
     with torch.no_grad():
         for layer in (net, once):

@@ -46,7 +46,7 @@ SEEN = {
     "from the left, transposed": Seen(lambda x, w: w.T @ x.T, (4, 3), True),
     "from the left, of stacks": Seen(lambda x, w: w @ x.mT, (3, 4), x=(2, 5, 4)),
     "addmm": Seen(lambda x, w: torch.addmm(B, x, w), (4, 3), True),
-    "addmm method": Seen(lambda x, w: B.addmm(x, w), (4, 3), True),
+    "addmm method": Seen(B.addmm, (4, 3), True),
     "a matrix of a stack": Seen(lambda x, w: F.linear(x, w[1]), (2, 3, 4), False, 1),
     "the last of a stack": Seen(lambda x, w: x @ w[2], (3, 4, 3), True, 2),
     "the first of a stack, transposed": Seen(lambda x, w: x @ w[0].T, (2, 3, 4), False, 0),
