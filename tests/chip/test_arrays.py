@@ -100,6 +100,22 @@ def test_columns_that_hold_little_are_compensated_down_to_a_ten_thousandth():
     torch.testing.assert_close(factor, torch.tensor([2.0, 2.0, 1.0]), rtol=1e-2, atol=0)
 
 
+@pytest.mark.parametrize("kind", ["global", "per_column"])
+def test_an_ideal_reference_mends_what_programming_missed_and_the_chips_own_does_not(kind):
+    layer = nn.Linear(30, 8, bias=False)
+    quiet = {"cell__read_noise": 0.0, "dac__bits": None, "adc": {"bits": None}}
+    for reference in ("programmed", "ideal"):
+        described = {"kind": kind, "readout": "exact", "reference": reference}
+        arrays = arrays_of(layer, Hardware.preset("pcm-cells", **quiet, compensation=described))
+        cells = arrays.cells(0.0)
+        factor = arrays.correction(cells).factor
+        assert factor is not None
+        held, wanted = (w[0].abs().mean(-1) for w in (cells.weight, arrays.weights[None]))
+        ratio = wanted / held if kind == "per_column" else (wanted.mean() / held.mean()).expand_as(held)
+        expected = ratio if reference == "ideal" else torch.ones_like(ratio)
+        torch.testing.assert_close(factor[0, 0], expected)
+
+
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_exactly_the_share_that_is_asked_for_is_written_again(share):
     net = mho.to_analog(

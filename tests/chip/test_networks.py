@@ -50,6 +50,34 @@ def test_a_weight_of_two_layers_is_one_parameter_of_the_chips_network():
     assert list(chip.state_dict()) == list(net.state_dict()), "what the cells hold is not saved with the network"
 
 
+def test_attention_of_two_layers_stays_one_parameter():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (nn.MultiheadAttention(6, 2, batch_first=True) for _ in range(2))
+            self.b.in_proj_weight = self.a.in_proj_weight
+
+        def forward(self, x):
+            return self.b(*[self.a(x, x, x)[0]] * 3)[0]
+
+    chip = mho.program(mho.calibrate(mho.to_analog(Twice().eval(), "pcm-cells"), [X[None]])).at(0)
+    assert chip.a.in_proj_weight is chip.b.in_proj_weight
+    chip(X[None])
+    with torch.no_grad():
+        chip.b.in_proj_weight[:1].mul_(2)
+    with pytest.raises(WrongSetting, match="was changed"):
+        chip(X[None])
+
+
+def test_dicts_that_do_not_fit_are_torchs_matter():
+    chip = mho.program(convert()).at(0)
+    expected = chip(X)
+    assert chip.load_state_dict({"b.bias": chip.b.bias.clone()}, strict=False).missing_keys == ["a.weight", "b.weight"]
+    assert torch.equal(chip(X), expected)
+    with pytest.raises(RuntimeError, match="size mismatch for a.weight"):
+        chip.load_state_dict({**chip.state_dict(), "a.weight": torch.zeros(5, 6)})
+
+
 @pytest.mark.parametrize("table", [False, True])
 def test_what_only_arrays_read_is_not_copied_for_every_age_and_everything_else_is(table):
     net = convert(table, digital=["table"] if table else [], write_verify={"rounds": 2, "share": 0.5})

@@ -328,6 +328,8 @@ def test_there_and_back_is_the_same_layer(name):
     assert [type(m) for m in back.modules()] == [type(m) for m in model.modules()]
     assert list(back.state_dict()) == list(net.state_dict()) == list(model.state_dict())
     assert any(isinstance(m, AnalogLayer) for m in net.modules())
+    for given, made in zip(model.modules(), back.modules(), strict=True):
+        assert set(vars(made)) == set(vars(given)), "what arrays needed is gone"
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,16 @@ class AnalogMatrix(nn.Module):
         return self.hw.name
 
 
+def below(path: str, name: str) -> str:
+    """Dotted path of what a module at `path` calls `name`; the network's own is "".
+
+    Args:
+        path: Of the module.
+        name: Of a part of it.
+    """
+    return f"{path}.{name}" if path else name
+
+
 def _multiply(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
     """One node in a graph of torch.fx."""
     held = matrix.source.values(matrix, weight, operator)
