@@ -93,3 +93,15 @@ def test_noise_at_half_the_input_counts_twice(effect):
     error = expected.std(0) / math.sqrt(draws)
     assert bool(((found.mean(0) - expected.mean(0)).abs() < 6 * error + 1e-4).all())
     assert float(found.var(0).sum() / expected.var(0).sum()) == pytest.approx(1, abs=0.15)
+
+
+def test_the_largest_code_alone_clips():
+    """An odd number of steps: codes 0, 1, 2, 2.5 (a quarter of a unit of input each). 2 is no clipping, above 2.25 is."""
+    layer = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(2))
+    adc = {"steps": 5, "range": "fixed", "bound": 1.25, "on_clip": "halve_input"}
+    net = mho.calibrate(mho.to_analog(layer, Hardware.preset("ideal", dac__bits=None, adc=adc)), [torch.full((1, 2), 1.0)])
+    with torch.no_grad():
+        torch.testing.assert_close(net(torch.tensor([[1.0, 0.3]])), torch.tensor([[1.0, 0.5]]))
+        torch.testing.assert_close(net(torch.tensor([[1.3, 0.3]])), torch.tensor([[1.0, 0.0]]))

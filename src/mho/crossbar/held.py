@@ -16,7 +16,6 @@ from mho.crossbar.scaling import read_unit
 from mho.crossbar.scheme import Scheme
 from mho.hardware import Correction
 
-
 UNCORRECTED = Correction()
 
 
