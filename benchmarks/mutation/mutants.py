@@ -262,7 +262,8 @@ def _slice(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 def _return(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     assert isinstance(node, ast.Return)
-    if node.value is not None and ast.unparse(node.value) != "None":
+    # None for False would be as false as it: there the constant is changed instead.
+    if node.value is not None and ast.unparse(node.value) not in ("None", "False"):
         yield "None returned", ast.Return(ast.Constant(None))
 
 

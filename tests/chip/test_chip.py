@@ -339,7 +339,9 @@ def test_weights_beyond_the_clip_are_programmed_at_the_clip():
     with torch.no_grad():
         layer.weight[0, 0], layer.weight[1, 1] = 10.0, -10.0
     bound = 1.5 * float(layer.weight.detach().std(correction=0))
-    chip = mho.program(mho.to_analog(layer, hw)).at(0.0)
+    net, x = mho.to_analog(layer, hw), torch.randn(3, 40)
+    torch.testing.assert_close(net(x), x @ layer.weight.clamp(-bound, bound).T, rtol=1e-4, atol=1e-4)
+    chip = mho.program(net).at(0.0)
     held = chip.matrix.source.weight(next(chip.views()).operator)
     torch.testing.assert_close(held, layer.weight.detach().clamp(-bound, bound), rtol=1e-5, atol=1e-6)
 

@@ -242,6 +242,19 @@ def test_noise_has_the_same_mean_variance_and_covariance(row):
     assert len(torch.unique(ours, dim=0)) > DRAWS / 4  # no two products are alike
 
 
+@pytest.mark.parametrize("execute", [fused.forward, reference.compute])
+def test_a_variance_that_rounding_makes_negative_is_none(execute):
+    """Fast algorithms for convolutions give -1e-9 where the sum of squares is 0."""
+    row = {name: next(iter(values)) for name, values in FACTORS.items()}
+    row |= {"noise": "weight", "kind": "conv", "adc": "none"}
+    held, operator, x, reach, adc_range, bias = case(row, torch.float32)
+    quiet = held._replace(operands=tuple(o._replace(variance=None) for o in held.operands))
+    held = held._replace(operands=tuple(o._replace(variance=torch.full_like(o.weight, -1e-9)) for o in held.operands))
+    with torch.no_grad():
+        found = execute(held, operator, x, reach, adc_range, bias)
+        torch.testing.assert_close(found, execute(quiet, operator, x, reach, adc_range, bias))
+
+
 @pytest.mark.parametrize("why", ONLY_BY_REFERENCE)
 def test_what_only_the_reference_computes_says_why(why, monkeypatch):
     operator, shape, size = FACTORS["kind"]["conv"]

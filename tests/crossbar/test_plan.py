@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from mho.crossbar import Plan
-from mho.hardware import Array
+from mho.crossbar import Operator, Plan, Scheme
+from mho.errors import MhoError
+from mho.hardware import Array, Hardware
 
 
 def test_columns_that_fit_share_one_array_however_many_rows_there_are():
@@ -28,3 +30,56 @@ def test_small_groups_share_an_array_along_its_diagonal():
     plan = Plan(groups=7, columns=2, rows=5, taps=1, array=Array(rows=16, cols=8))
     assert plan.groups_per_array(plan.blocks[0]) == 3
     assert plan.array_index(plan.blocks[0])[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 2]
+
+
+def placed(groups: int, columns: int, rows: int, per_array: int, height: int) -> list[list[int]]:
+    """The array of each group's columns, one group after the other put where it still fits."""
+    found, array, held = [], -1, height + per_array
+    for _ in range(groups):
+        if columns <= per_array and (held + 1) * rows <= height and (held + 1) * columns <= per_array:
+            held += 1
+            found.append([array] * columns)
+            continue
+        first, held = array + 1, 1
+        found.append([first + column // per_array for column in range(columns)])
+        array = found[-1][-1]
+        if columns > per_array:
+            held = height + per_array  # nothing more fits
+    return found
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+@pytest.mark.parametrize("columns", [1, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize("rows", [1, 5, 6, 7, 12, 13])
+def test_sizes_at_and_beside_those_of_an_array(rows, columns, cells):
+    """Arrays of 12 rows and 8 columns: matrices that fill one exactly, leave a row or column, or need one more."""
+    array = Array(rows=12, cols=8)
+    for groups in (1, 2, 3, 5):
+        plan = Plan(groups, columns, rows, 1, array, cells)
+        assert [(block.start, block.stop) for block in plan.blocks] == [(0, min(rows, 12)), (12, 13)][: 1 + (rows > 12)]
+        expected = [placed(groups, columns, block.rows, 8 // cells, 12) for block in plan.blocks]
+        assert [plan.array_index(block).tolist() for block in plan.blocks] == expected
+        assert plan.arrays == sum(found[-1][-1] + 1 for found in expected)
+        assert plan.utilisation == groups * columns * cells * rows / (plan.arrays * 12 * 8)
+
+
+def test_a_weight_wider_than_an_array_takes_one_for_each_column():
+    plan = Plan(groups=1, columns=3, rows=2, taps=1, array=Array(rows=4, cols=1), columns_per_weight=2)
+    assert plan.columns_per_array == 1 and plan.array_index(plan.blocks[0]).tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(("encoding", "width"), [
+    ({"kind": "offset"}, 1), ({"kind": "offset", "reference": "column"}, 1), ({"kind": "differential"}, 1),
+    ({"kind": "differential", "columns": 2}, 2), ({"kind": "differential", "columns": 2, "pairs": 3}, 6),
+    ({"kind": "differential", "pairs": 64}, 64),
+])  # fmt: skip
+def test_columns_that_a_weight_takes(encoding, width):
+    hw = Hardware.preset("ideal", encoding=encoding, array__cols=128)
+    plan = Scheme.of(Operator(), (200, 3), hw).plan
+    assert plan.columns_per_array == 128 // width and plan.arrays == -(-200 // (128 // width))
+
+
+@pytest.mark.parametrize("pairs", [0, 65])
+def test_numbers_of_pairs_that_are_refused(pairs):
+    with pytest.raises(MhoError, match="pairs"):
+        Hardware.preset("ideal", encoding={"kind": "differential", "pairs": pairs})

@@ -223,6 +223,24 @@ def test_noise_of_products_differs_from_position_to_position(kind, source):
     assert np.abs(between).max() < 5.5 / math.sqrt(len(z))
 
 
+@pytest.mark.parametrize(("relative_to", "size"), [("weight_std", 0.75), ("weight_max", 1.0)])
+@pytest.mark.parametrize("redraw", ["program", "mvm"])
+def test_the_references_of_a_few_weights_are_those_of_just_these(redraw, relative_to, size):
+    """Of 0.5 and -1 the spread is 0.75 (they are not a sample of others), and the largest is 1."""
+    few = nn.Linear(2, 1, bias=False).double()
+    with torch.no_grad():
+        few.weight.copy_(torch.tensor([[0.5, -1.0]]))
+    variation = {"sigma": SIGMA, "relative_to": relative_to, "redraw": redraw}
+    net, x = mho.to_analog(few, hardware("one-sided", variations=[variation])), torch.ones(1, 2).double()
+    net = mho.calibrate(net, [x])
+    with torch.no_grad():
+        if redraw == "mvm":
+            y = mho.program(net).at(0)(x.expand(800, 2))
+        else:
+            y = torch.cat([mho.program(net, chip=k).at(0)(x) for k in range(400)])
+    assert float(y.std()) == pytest.approx(SIGMA * size * math.sqrt(2), rel=0.13)
+
+
 @pytest.mark.parametrize("redraw", ["program", "read", "mvm"])
 def test_what_is_frozen_and_what_is_drawn_anew(redraw):
     variation = {"sigma": SIGMA, "relative_to": "gmax", "redraw": redraw}

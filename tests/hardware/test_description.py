@@ -277,3 +277,9 @@ def test_a_converter_of_ones_own_is_kept_or_refused_but_never_lost():
         mine.replace(dac__bits=4)
     assert type(mine.replace(dac=DAC(bits=4)).dac) is DAC
     assert ADC(bits=8).half_steps == 127 and ADC(bits=8, unipolar=True).half_steps == 255
+
+
+def test_what_is_given_is_not_changed():
+    dac = {"bits": 5}
+    hw = Hardware.preset("ideal", dac=dac, dac__range="abs_max")
+    assert (hw.dac.bits, hw.dac.range) == (5, "abs_max") and dac == {"bits": 5}

@@ -176,11 +176,15 @@ def test_less_is_kept_than_in_the_digital_network(layout):
     assert _saved(net, x) > 0.9 * _saved(model, x), "without a session nothing is kept as codes"
 
 
+@pytest.mark.parametrize(("steps", "as_codes"), [(254, True), (255, False), (256, False), (253, False), (8, True)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_norms_train_from_codes_as_from_their_inputs(layout):
+def test_norms_train_from_codes_as_from_their_inputs(layout, steps, as_codes):
+    """Codes are kept where they are whole numbers of a byte, up to ±127."""
     torch.manual_seed(1)
     x = torch.randn(8, 4, 12, 12).to(memory_format=layout)
-    twin = mho.calibrate(mho.to_analog(_Block(), HW.replace(array__rows=512)), [x]).train()
+    hw = HW.replace(array__rows=512, adc={"steps": steps})
+    twin = mho.calibrate(mho.to_analog(_Block(), hw), [x]).train()
+    assert next(twin.conv1.views()).matrix.scheme(twin.conv1.weight, twin.conv1._operator()).fits_a_byte == as_codes
     net = copy.deepcopy(twin)
     mho.HWA().attach(net, steps=1)
     g = torch.randn(8, 16, 12, 12)

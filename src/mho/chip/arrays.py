@@ -118,22 +118,20 @@ class Arrays:
             weight, drawn = weight * unit, None if drawn is None else drawn * unit**2
         spread = hw.noise.input**2 * weight.square()
         spread = spread if drawn is None else spread + drawn
-        noise = torch.zeros_like(weight)
-        if self.scheme.noisy:
-            noise = (self.draw / purpose).normal("noise", weight.shape, like=weight)
+        noise = (self.draw / purpose).normal("noise", weight.shape, like=weight) if self.scheme.noisy else None
         seen = torch.empty_like(weight)
         for c in self.scheme.conversions:
             if c.readout >= 0:
                 block = self.scheme.plan.blocks[c.block]
                 at = (c.readout, ..., slice(block.start, block.stop))
-                y = weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
+                y = weight[at] if noise is None else weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
                 seen[at] = c.convert(y, c.range(self.adc_range, y.dtype))
         return seen if unit is None else seen / unit
 
 
 def program_arrays(
     weight: Tensor, operator: Operator, scheme: Scheme, draw: Stream, adc_range: Tensor | None, path: str,
-    rank: Tensor | None = None, first: Stream | None = None, layer: str = "",
+    rank: Tensor | None, first: Stream | None, layer: str,
 ) -> Arrays:  # fmt: skip
     """Write one matrix onto arrays.
 
@@ -154,7 +152,7 @@ def program_arrays(
     """
     matrix, hw = operator.to_matrix(weight.detach()), scheme.hw
     matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
-    _check(matrix, hw, path, layer or path)
+    _check(matrix, hw, path, layer)
     unit, scale = scaled(matrix, scheme)
     verified = None
     if hw.write_verify.share < 1:
@@ -180,8 +178,7 @@ def program_matrix(
     for p, target in enumerate(targets):
         at = draw / ("program", p)
         state = dict(hw.cell.program(target, at))
-        if hw.write_verify.rounds > 1:
-            state = _write_again(state, target, hw, at, verified)
+        state = _write_again(state, target, hw, at, verified)
         for i, variation in enumerate(hw.variations):
             if variation.redraw == "program" and not variation.on_weights:
                 state["g"] = deviate(state["g"], target, variation, hw.cell, at, f"variation {i}")

@@ -33,9 +33,8 @@ class Chip:
 
     def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays], cycle: int = 0) -> None:
         self.seed, self.index, self.arrays, self.cycle = seed, index, arrays, cycle
-        self._shared: list[Any] = [*_unread(net)]  # what copies of the network have in common: this, and descriptions
-        for programmed in arrays.values():
-            self._shared += [programmed.scheme, programmed.scheme.hw]
+        # What copies of the network have in common.
+        self._shared: list[Any] = [*_unread(net), *(programmed.scheme.hw for programmed in arrays.values())]
         self._net = self._copy(net)
 
     @torch.no_grad()

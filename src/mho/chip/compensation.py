@@ -70,7 +70,7 @@ class GlobalDrift(_Drift):
         columns = part.abs().mean(-1).flatten(1)
         count = torch.bincount(index).to(columns)
         total = torch.zeros(columns.shape[0], len(count), dtype=columns.dtype, device=columns.device)
-        mean = total.index_add_(1, index, columns) / count.clamp(min=1)
+        mean = total.index_add_(1, index, columns) / count
         return mean[:, index].reshape(part.shape[:-1])
 
 

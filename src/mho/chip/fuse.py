@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mho.chip.graph import NORMS, blind_to_layout, norms_behind, trace
+from mho.chip.graph import blind_to_layout, norms_behind, trace
 from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
@@ -62,17 +62,15 @@ class Fusion(NamedTuple):
     @classmethod
     def of(cls, net: nn.Module) -> Fusion:
         """What a trace of a network in eval mode says; nothing for one that cannot be traced, or need not be."""
-        for m in net.modules():
-            if type(m) in NORMS.values() or (isinstance(m, nn.Conv2d) and isinstance(m, AnalogLayer)):
-                with evaluating(net):
-                    graph = trace(net)
-                return cls({}, False) if graph is None else cls(norms_behind(net, graph), blind_to_layout(net, graph))
-        return cls({}, False)
+        graph = None
+        if any(isinstance(m, AnalogLayer) and isinstance(m, nn.modules.conv._ConvNd) for m in net.modules()):
+            with evaluating(net):
+                graph = trace(net)
+        return cls({}, False) if graph is None else cls(norms_behind(net, graph), blind_to_layout(net, graph))
 
     def apply(self, net: nn.Module) -> None:
         """Fuse a chip's network of this structure in place."""
-        if self.norms:
-            _fold_norms(net, self.norms)
+        _fold_norms(net, self.norms)
         if self.channels_last:
             for module in net.modules():
                 if isinstance(module, AnalogLayer) and isinstance(module, nn.Conv2d):
@@ -118,18 +116,14 @@ def _answers_with_its_matrix(layer: nn.Module) -> bool:
     if len(list(layer.views())) != 1:
         return False
     if not isinstance(layer, OwnForward):
-        return isinstance(layer, nn.modules.conv._ConvNd)
-    view = next(layer.views())
-    dims = view.operator.dims
-    size = tuple(4 * k * d for k, d in zip(view.weight.shape[2:], view.operator.dilation, strict=True))
-    x = torch.zeros(2, view.weight.shape[1] * (view.operator.groups if dims else 1), *size).to(view.weight)
+        return True
     answers: list[Any] = []
-    handle = view.matrix.register_forward_hook(lambda _matrix, _arguments, y: answers.append(y))
+    handle = layer.matrix.register_forward_hook(lambda _matrix, _arguments, y: answers.append(y))
     bias = layer.bias
     try:
         layer.bias = None  # type: ignore[assignment]
-        with torch.no_grad(), sources([view.matrix], lambda _: Digital()):
-            result = layer(x)
+        with torch.no_grad(), sources([layer.matrix], lambda _: Digital()):
+            result = layer(layer.trial_input(0.0))
     except Exception:  # a forward that needs other inputs than this one
         return False
     finally:

@@ -48,9 +48,8 @@ def decode(planes: Sequence[Tensor], readouts: Readouts, *, squared: bool = Fals
 
 def whole(weight: Tensor, readouts: Readouts) -> Tensor:
     """The signed weights that the readouts stand for together, (groups, columns, rows)."""
-    terms = [w if r.factor == 1 else r.factor * w for r, w in zip(readouts.columns, weight, strict=True)]
-    total = sum(terms[1:], terms[0])
-    return total - readouts.offset if readouts.offset else total
+    terms = [r.factor * w for r, w in zip(readouts.columns, weight, strict=True)]
+    return torch.stack(terms).sum(0) - readouts.offset
 
 
 def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, scheme: Scheme) -> Tensor | None:
@@ -74,7 +73,7 @@ def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, sc
         form = {"additive": torch.ones_like(size), "proportional": size.square(), "pcm_read": size}
         on_weights = on_weights + hw.noise.weight**2 * form[hw.noise.weight_form]
     for variation in hw.variations:
-        if variation.redraw != "mvm" or not variation.sigma:
+        if variation.redraw != "mvm":
             continue
         if variation.on_weights:
             reference = unit.detach().abs().amax() if variation.relative_to == "weight_max" else spread_of(unit)

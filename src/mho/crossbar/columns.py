@@ -77,13 +77,18 @@ def columns(held: Held, operator: Operator, x: Tensor, input_range: Tensor | Non
             yield Column(conversion, operand, inputs, clean, spread, reach, scheme.hw.ir_drop.scale)
 
 
+def full_input(input_range: Tensor | None, dtype: torch.dtype) -> Tensor | float:
+    """What an input of 1 stands for; 1 where nothing between input and output is in units of it."""
+    return 1.0 if input_range is None else input_range.to(dtype)
+
+
 def block_inputs(
     scheme: Scheme, operator: Operator, block: Block, x: Tensor, input_range: Tensor | None
 ) -> tuple[Inputs, Tensor | float]:
     """The inputs of a row block as its array sees them, and the range that they are relative to."""
     raw, half = operator.take(x, block, scheme.plan), scheme.input_steps
     if not scheme.per_vector:
-        reach = 1.0 if input_range is None else input_range.to(x.dtype)
+        reach = full_input(input_range, x.dtype)
         return ScaledInputs(raw, reach, half, operator, scheme.hw.noise.input), reach
     found = operator.patch_max(raw, scheme.kernel, operator.taps_of(block, scheme.plan)).clamp(min=SMALLEST_REACH)
     if operator.dims == 0:
@@ -98,7 +103,7 @@ def multiply(
     """Column outputs with IR drop, and the variance that noise of the weights adds to them."""
     inputs = inputs.codes() if conversion.slice is None else inputs.sliced(conversion.slice)
     y, spread = inputs.multiply(operand.weight, reduction), None
-    if operand.size is not None and operand.placed is not None:
+    if operand.size is not None:
         y = y - drop_of(inputs, operand, drop, reduction)()
     if operand.variance is not None:
         spread = inputs.moment(torch.square, 2, operand.variance, reduction)

@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from mho.crossbar.columns import columns
+from mho.crossbar.columns import columns, full_input
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
-from mho.kernels import Drop, Kept, add_noise, fast, quantise, read_out, read_out_kept
+from mho.kernels import Drop, Kept, add_noise, quantise, read_out, read_out_kept
 
 _CACHED = 12_000_000
 """Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
@@ -27,7 +27,7 @@ def forward(
     scheme = held.scheme
     if scheme.per_vector:
         return _per_vector(held, operator, x, adc_range, bias)
-    reach = 1.0 if input_range is None else input_range.to(x.dtype)
+    reach = full_input(input_range, x.dtype)
     size = _piece(x, held, operator) if scheme.passes > 1 else len(x)
     if size >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
@@ -64,7 +64,7 @@ def walk(
     last = scheme.conversions[-1]
     total: Tensor | None = None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-        raw = x if len(scheme.blocks) == 1 else operator.take(x, block, scheme.plan)
+        raw = operator.take(x, block, scheme.plan)
         given = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
         noisy = add_noise(given, noise) if noise else given
         for conversion in conversions:
@@ -122,5 +122,4 @@ def _piece(x: Tensor, held: Held, operator: Operator) -> int:
 def _drop(operator: Operator, u: Tensor, operand: Operand, scale: float) -> Drop:
     """See `mho.crossbar.columns.drop_of`."""
     assert operand.size is not None and operand.placed is not None
-    rectified = fast(u) and u.numel() > 0 and bool(u.amin() >= 0)  # behind a rectifier |u| is u, and a pass is saved
-    return Drop(operator(u if rectified else u.abs(), operand.size), operator(u, operand.placed), scale)
+    return Drop(operator(u.abs(), operand.size), operator(u, operand.placed), scale)

@@ -16,6 +16,8 @@ from mho.crossbar.scaling import read_unit
 from mho.crossbar.scheme import Scheme
 from mho.hardware import Correction
 
+UNCORRECTED = Correction()
+
 
 class Operand(NamedTuple):
     """One readout of one row block; weights in the operator's layout.
@@ -55,17 +57,17 @@ class Held(NamedTuple):
     codes: Codes | None = None
 
 
-def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correction | None = None) -> Held:
+def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED) -> Held:
     """The operands of `cells`; differentiable in their weights.
 
     Args:
         cells: What the arrays hold.
         operator: The operator that reads them.
         scheme: The conversions of a product.
-        correction: What compensation makes of the outputs, or None.
+        correction: What compensation makes of the outputs.
     """
     plan, kernel, drop, offset = scheme.plan, scheme.kernel, scheme.hw.ir_drop, scheme.readouts.offset
-    factor, shift = (None, None) if correction is None else (correction.factor, correction.shift)
+    factor, shift = correction.factor, correction.shift
     size_of, scales = cells.weight, cells.scale
     if (unit := read_unit(scales, plan, scheme.hw.mapping)) is not None:
         variance = None if cells.variance is None else cells.variance * unit**2

@@ -116,7 +116,7 @@ class PatchInputs(_Inputs):
 
     def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
         """Sum over the taps."""
-        if self.half_steps is None and self.take is None:
+        if self.half_steps is None:
             return self.moment(lambda x: x, 1, weight, factor)
         return self._by_taps(lambda u: u, weight, factor)
 

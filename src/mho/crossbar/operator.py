@@ -60,8 +60,8 @@ class Operator:
     ) -> tuple[Tensor | None, Tensor | None]:
         """Gradients with respect to `x` and `weight` from the output's, each where it is asked for."""
         if self.dims == 0:
-            rows = (g.flatten(0, -2), x.flatten(0, -2)) if g.dim() > 1 else (g[None], x[None])
-            return (g @ weight if to_x else None, rows[0].T @ rows[1] if to_weight else None)
+            vectors = [t.reshape(-1, t.shape[-1]) for t in (g, x)]
+            return (g @ weight if to_x else None, vectors[0].T @ vectors[1] if to_weight else None)
         padding = [0] * self.dims if self.padding == "valid" else list(self.padding)  # type: ignore[arg-type]
         single = g.dim() == self.dims + 1
         g, x = (g[None], x[None]) if single else (g, x)
@@ -92,35 +92,33 @@ class Operator:
 
     def plan(self, shape: tuple[int, ...], array: Array, columns_per_weight: int = 1) -> Plan:
         """The division over arrays of the matrix of a weight of that shape."""
-        taps = math.prod(shape[2:]) if self.dims else 1
+        taps = math.prod(shape[2:])
         if not self.transposed:
-            groups = self.groups if self.dims else 1
-            return Plan(groups, shape[0] // groups, shape[1] * taps, taps, array, columns_per_weight)
+            return Plan(self.groups, shape[0] // self.groups, shape[1] * taps, taps, array, columns_per_weight)
         return Plan(self.groups, shape[1], shape[0] // self.groups * taps, taps, array, columns_per_weight)
 
     def take(self, x: Tensor, block: Block, plan: Plan) -> Tensor:
         """The channels of `x` that a row block reads."""
         if len(plan.blocks) == 1:
             return x
-        first, last = block.start // plan.taps, -(-block.stop // plan.taps)
         if self.groups == 1:
-            return x.narrow(self.axis, first, last - first)
-        by_group = x.unflatten(self.axis, (self.groups, plan.rows // plan.taps))
-        return by_group.narrow(self.axis, first, last - first).flatten(self.axis - 1, self.axis)
+            return self._channels(x, block, plan)
+        by_group = x.unflatten(self.axis, (self.groups, -1))
+        return self._channels(by_group, block, plan).flatten(self.axis - 1, self.axis)
 
     def put(self, parts: list[Tensor], blocks: tuple[Block, ...], plan: Plan, like: Tensor) -> Tensor:
         """Gradients of what `take` gave for each row block, as the gradient of the whole input `like`."""
         if len(blocks) == 1:
             return parts[0]
         whole = torch.zeros_like(like)
+        by_group = whole.unflatten(self.axis, (self.groups, -1))
         for part, block in zip(parts, blocks, strict=True):
-            self.take(whole, block, plan).add_(part) if self.groups == 1 else self._add_groups(whole, part, block, plan)
+            self._channels(by_group, block, plan).add_(part.unflatten(self.axis, (self.groups, -1)))
         return whole
 
-    def _add_groups(self, whole: Tensor, part: Tensor, block: Block, plan: Plan) -> None:
+    def _channels(self, x: Tensor, block: Block, plan: Plan) -> Tensor:
         first, last = block.start // plan.taps, -(-block.stop // plan.taps)
-        by_group = whole.unflatten(self.axis, (self.groups, plan.rows // plan.taps))
-        by_group.narrow(self.axis, first, last - first).add_(part.unflatten(self.axis, (self.groups, last - first)))
+        return x.narrow(self.axis, first, last - first)
 
     def part(self, matrix: Tensor, block: Block, plan: Plan, kernel: tuple[int, ...]) -> Tensor:
         """The weight of a row block in torch's layout, to go with `take`."""
@@ -151,8 +149,7 @@ class Operator:
             kernel: Spatial size.
             taps: Those that count, for a row block that holds a part of the kernel.
         """
-        groups = self.groups if self.dims else 1
-        largest = x.abs().unflatten(self.axis, (groups, -1)).amax(self.axis)
+        largest = x.abs().unflatten(self.axis, (self.groups, -1)).amax(self.axis)
         if self.dims == 0:
             return largest
         if taps != slice(None):

@@ -17,11 +17,11 @@ class Block:
 
     start: int
     stop: int
-    rows: int = field(init=False, compare=False)
-    """Their number."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", self.stop - self.start)
+    @property
+    def rows(self) -> int:
+        """Their number."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Plan:
     taps: int
     array: Array
     columns_per_weight: int = 1
-    blocks: tuple[Block, ...] = field(init=False, compare=False)
-    columns_per_array: int = field(init=False, compare=False)
+    blocks: tuple[Block, ...] = field(init=False)
+    columns_per_array: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", self._cut())
@@ -69,17 +69,14 @@ class Plan:
 
     def groups_per_array(self, block: Block) -> int:
         """Groups that share one array along its diagonal."""
-        if self.columns > self.columns_per_array:
-            return 1
         return max(1, min(self.array.rows // block.rows, self.columns_per_array // self.columns))
 
     def array_index(self, block: Block) -> Tensor:
         """Which array of the block holds each column, (groups, columns), counted from 0."""
         group = torch.arange(self.groups)[:, None].expand(self.groups, self.columns)
         column = torch.arange(self.columns)[None, :].expand(self.groups, self.columns)
-        if self.columns > self.columns_per_array:
-            return group * math.ceil(self.columns / self.columns_per_array) + column // self.columns_per_array
-        return group // self.groups_per_array(block)
+        wide = math.ceil(self.columns / self.columns_per_array)  # arrays that a group takes; if several, it shares none
+        return group // self.groups_per_array(block) * wide + column // self.columns_per_array
 
     @property
     def arrays(self) -> int:

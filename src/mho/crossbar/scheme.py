@@ -51,9 +51,9 @@ class Conversion(NamedTuple):
 
     def range(self, adc_range: Tensor | None, dtype: torch.dtype) -> Tensor | float:
         """Largest output of the converter, from what the hardware says or what data set."""
-        if self.bound is not None or self.half_steps is None or adc_range is None:
-            return 1.0 if self.bound is None else self.bound
-        return adc_range[self.readout, self.block].to(dtype)
+        if self.bound is not None:
+            return self.bound
+        return 1.0 if adc_range is None else adc_range[self.readout, self.block].to(dtype)
 
     def convert(self, y: Tensor, bound: Tensor | float) -> Tensor:
         """A uniform converter of range b: b q(y/b), with codes -h … h, or 0 … h where it is unipolar."""
@@ -132,10 +132,9 @@ class Scheme:
         per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
         converted = input_steps is not None or any(c.half_steps is not None for c in every)
         exact = not (converted or noisy or hw.ir_drop.scale)
-        lossless = exact and not any(c.halvings for c in every)
         return cls(
             hw, shape, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
-            noisy, lossless,
+            noisy, lossless=exact,
             needs_input_range=not per_vector and not exact,
             needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
             fits_a_byte=len(every) == 1 and (half := every[0].half_steps) is not None and half <= 127 and half == int(half),
@@ -191,5 +190,5 @@ def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
 def _conversion(adc: ADC, noise: float, block: int, part: InputSlice, readout: int, operand: int) -> Conversion:
     half = adc.half_steps
     bound = adc.bound if adc.range == "fixed" else None
-    halvings = adc.max_halvings if adc.on_clip == "halve_input" else 0
+    halvings = adc.max_halvings if adc.on_clip == "halve_input" and half is not None else 0
     return Conversion(block, part, readout, operand, part.weight, half, bound, adc.unipolar, noise, halvings)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mho.crossbar.codes import Single
-from mho.crossbar.columns import columns
+from mho.crossbar.columns import columns, full_input
 from mho.crossbar.fused import walk
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
@@ -22,7 +22,7 @@ from mho.kernels import Kept, quantise, quantise_back, read_out_back
 def suits(held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None) -> bool:
     """True when `forward` may take the place of the differentiable reference."""
     scheme = held.scheme
-    if scheme.only_by_reference or scheme.per_vector or scheme.hw.noise.input or scheme.readouts.offset:
+    if scheme.per_vector or scheme.hw.noise.input or scheme.readouts.offset:
         return False
     if torch.compiler.is_compiling() or x.is_meta or operator.padding == "same" or held.shift is not None:
         return False
@@ -48,7 +48,7 @@ def forward(
     held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    reach: Tensor | float = 1.0 if input_range is None else input_range.to(x.dtype)
+    reach = full_input(input_range, x.dtype)
     codes = held.codes if held.codes is not None and held.codes.inside and held.scheme.fits_a_byte else None
     coded: list[tuple[Kept, Tensor | float]] | None = None if codes is None else []
     y: Tensor = _Product.apply(
@@ -94,7 +94,7 @@ class _Product(torch.autograd.Function):
         needs_x, needs_weights = ctx.needs_input_grad[0] or learned, any(ctx.needs_input_grad[7:])
         parts, gradients = [], []
         for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-            raw, to_input = x if len(scheme.blocks) == 1 else operator.take(x, block, scheme.plan), None
+            raw, to_input = operator.take(x, block, scheme.plan), None
             u = quantise(raw, reach, half, axis, passing=True)
             for conversion in conversions:
                 at = conversion.operand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -116,7 +117,7 @@ class Spec(BaseModel):
                 node = node[part]
             if last == "kind" and node.get("kind") != value:
                 node.clear()
-            node[last] = value
+            node[last] = copy.deepcopy(value) if isinstance(value, dict) else value  # later keys may reach inside
         return self._with_own_parts(
             type(self).parse(data), {dotted.replace("__", "."): v for dotted, v in changes.items()}
         )

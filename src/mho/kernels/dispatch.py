@@ -17,11 +17,6 @@ def active() -> str:
     return f"{state()} on the CPU, {gpu.active()} on CUDA devices" if torch.cuda.is_available() else state()
 
 
-def fast(x: Tensor) -> bool:
-    """True when a compiled kernel takes such a tensor."""
-    return cpu.suits(x)
-
-
 def quantise(
     x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1, *, passing: bool = False
 ) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mho.crossbar import Operator
 from mho.errors import BadInput, NotYet
 from mho.nn.layer import AnalogLayer, MatrixView
-from mho.nn.matrix import AnalogMatrix
+from mho.nn.matrix import AnalogMatrix, below
 from mho.nn.one_node import one_node
 
 LINEAR = Operator()
@@ -28,7 +28,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
 
     def build(self, path: str) -> None:
         """Arrays of the three projections."""
-        paths = {key: f"{path}.{self._parameter(key)}".lstrip(".") for key in "qkv"}
+        paths = {key: below(path, self._parameter(key)) for key in "qkv"}
         if self._qkv_same_embed_dim:
             paths = {key: f"{where}.{key}" for key, where in paths.items()}
         self.matrices = nn.ModuleDict({key: AnalogMatrix(self.hw, where) for key, where in paths.items()})

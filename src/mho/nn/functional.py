@@ -19,7 +19,7 @@ from mho.hardware import Hardware
 from mho.nn.analog_class import OfUsersClass, analog_class
 from mho.nn.calls import Read, product_of
 from mho.nn.layer import AnalogLayer, MatrixView
-from mho.nn.matrix import AnalogMatrix
+from mho.nn.matrix import AnalogMatrix, below
 
 
 class _Answers(TorchFunctionMode):
@@ -61,7 +61,7 @@ class Functional(OfUsersClass):
         """One matrix a parameter, or one for each of its parts."""
         self.matrices = nn.ModuleDict()
         for name, read in self.reads.items():
-            where = f"{path}.{name}".lstrip(".")
+            where = below(path, name)
             for part in range(read.parts or 1):
                 self.matrices[_key(name, part)] = AnalogMatrix(self.hw, f"{where}.{part}" if read.parts else where)
 

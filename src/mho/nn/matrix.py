@@ -75,7 +75,6 @@ class AnalogMatrix(nn.Module):
         """Set 'input_range' or 'adc_range'."""
         converter = self.hw.dac if name == "input_range" else self.hw.adc
         self._buffers.pop(name, None)
-        self._parameters.pop(name, None)
         if converter.range == "learned":
             self.register_parameter(name, nn.Parameter(value))
         else:
@@ -115,6 +114,16 @@ class AnalogMatrix(nn.Module):
     def extra_repr(self) -> str:
         """Name of the hardware."""
         return self.hw.name
+
+
+def below(path: str, name: str) -> str:
+    """Dotted path of what a module at `path` calls `name`; the network's own is "".
+
+    Args:
+        path: Of the module.
+        name: Of a part of it.
+    """
+    return f"{path}.{name}" if path else name
 
 
 def _multiply(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:

@@ -116,13 +116,16 @@ class OwnForward(OfUsersClass):
         """True for what the forward has computed from its parameter."""
         return isinstance(weight, Tensor) and not isinstance(weight, nn.Parameter) and weight.shape == self.weight.shape
 
-    def _given(self, fill: float) -> Tensor | None:
-        """The weight that the forward gives to torch's operator for an input of one value; None where it gives none."""
+    def trial_input(self, fill: float) -> Tensor:
+        """The smallest input that torch's class would take, all of it of one value."""
         if isinstance(self, nn.modules.conv._ConvNd):
             size = [d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
-            x = self.weight.new_full((1, self.in_channels, *size), fill)
-        else:
-            x = self.weight.new_full((1, self.weight.shape[1]), fill)
+            return self.weight.new_full((1, self.in_channels, *size), fill)
+        return self.weight.new_full((1, self.weight.shape[1]), fill)
+
+    def _given(self, fill: float) -> Tensor | None:
+        """The weight that the forward gives to torch's operator for an input of one value; None where it gives none."""
+        x = self.trial_input(fill)
         try:
             twin = copy.deepcopy(self, {id(parameter): parameter for parameter in self.parameters()})
             with _Catch(self.weight.shape):  # a forward may count its calls
@@ -149,15 +152,15 @@ class OwnForward(OfUsersClass):
         return y
 
     def views(self) -> Iterator[MatrixView]:
-        """The one matrix. Padding and stride are those of the attributes; the forward may use others."""
+        """The one matrix. How it moves over images is what the forward says, call by call."""
         weight = self._given(0.0) if self.computed else self.weight
         assert weight is not None
         yield MatrixView("weight", self.matrix, weight, self.operator(self))
 
     @staticmethod
     def operator(module: nn.Module) -> Operator:
-        """The operator of torch's class that a module derives from, without padding."""
+        """The operator of torch's class that a module derives from: which kind, without the geometry that a call gives."""
         if isinstance(module, nn.Linear):
             return Operator()
         assert isinstance(module, nn.modules.conv._ConvNd)
-        return convolution(len(module.kernel_size), module.stride, 0, module.dilation, module.groups)
+        return Operator(len(module.kernel_size), groups=module.groups)

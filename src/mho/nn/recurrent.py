@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence
 from mho.crossbar import Operator
 from mho.errors import BadInput
 from mho.nn.layer import AnalogLayer, MatrixView
-from mho.nn.matrix import AnalogMatrix
+from mho.nn.matrix import AnalogMatrix, below
 from mho.nn.one_node import one_node
 
 LINEAR = Operator()
@@ -38,7 +38,7 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
 
     def build(self, path: str) -> None:
         names = [name for name in self._flat_weights_names if name.startswith("weight")]
-        self.matrices = nn.ModuleDict({name: AnalogMatrix(self.hw, f"{path}.{name}".lstrip(".")) for name in names})
+        self.matrices = nn.ModuleDict({name: AnalogMatrix(self.hw, below(path, name)) for name in names})
 
     def views(self) -> Iterator[MatrixView]:
         """One matrix a weight parameter; rows are its inputs."""
