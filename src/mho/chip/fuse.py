@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mho.chip.graph import NORMS, blind_to_layout, norms_behind, trace
+from mho.chip.graph import NORMS, blind_to_layout, norms_behind, trace, trial_input
 from mho.chip.programmed import Programmed
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
@@ -120,9 +120,7 @@ def _answers_with_its_matrix(layer: nn.Module) -> bool:
     if not isinstance(layer, OwnForward):
         return isinstance(layer, nn.modules.conv._ConvNd)
     view = next(layer.views())
-    dims = view.operator.dims
-    size = tuple(4 * k * d for k, d in zip(view.weight.shape[2:], view.operator.dilation, strict=True))
-    x = torch.zeros(2, view.weight.shape[1] * (view.operator.groups if dims else 1), *size).to(view.weight)
+    x = trial_input(view)
     answers: list[Any] = []
     handle = view.matrix.register_forward_hook(lambda _matrix, _arguments, y: answers.append(y))
     bias = layer.bias
