@@ -261,7 +261,11 @@ def test_images_stay_in_rows_behind_a_layer_of_ones_own_that_answers_the_same(ki
     net = mho.calibrate(mho.to_analog(model.eval(), HW.replace(noise__output=0.0), example=x), [x])
     chip = mho.program(net).at("1 day")
     fused = mho.fuse(chip)
-    assert fused[0].matrix.source.channels_last is fused[2].matrix.source.channels_last is (kind in ("pads", "standardises"))
+    assert (
+        fused[0].matrix.source.channels_last
+        is fused[2].matrix.source.channels_last
+        is (kind in ("pads", "standardises"))
+    )
     with torch.no_grad():
         torch.testing.assert_close(fused(x), chip(x), rtol=1e-3, atol=0.02)
     assert not chip.training and net.train()[2].matrix.training

@@ -79,9 +79,9 @@ def walk(
                 shift if conversion is last else None, total, planar,
             )  # fmt: skip
             if kept is None:
-                total = read_out(y, operand.gain * reach, *arguments, out)
+                total = read_out(y, operand.gain, *arguments, out, reach)
             else:
-                total, found = read_out_kept(y, operand.gain * reach, *arguments, coded is not None)
+                total, found = read_out_kept(y, operand.gain, *arguments, coded is not None, reach)
                 kept.append(Kept(found.mask, None, found.layout))
                 if coded is not None:
                     coded.append((found, bound))
