@@ -28,8 +28,7 @@ def forward(
     if scheme.per_vector:
         return _per_vector(held, operator, x, adc_range, bias)
     reach = 1.0 if input_range is None else input_range.to(x.dtype)
-    size = _piece(x, held, operator) if scheme.passes > 1 else len(x)
-    if size >= len(x):
+    if scheme.passes == 1 or (size := _piece(x, held, operator)) >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
     parts = x.split(size)
     first = walk(held, operator, parts[0], reach, adc_range, bias)
