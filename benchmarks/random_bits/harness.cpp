@@ -215,9 +215,7 @@ int battery(const std::string& which, const char* path) {
 
 // Sums over normal numbers; run.py turns them into p-values.
 
-void normal_chunk(uint64_t k, int64_t chunk, float* out) {  // one chunk at `out`, which is aligned for nothing
-    mho_normals((float*)((uintptr_t)out - (uintptr_t)(chunk * CHUNK * 4)), (chunk + 1) * CHUNK, k, chunk, chunk + 1);
-}
+void normal_chunk(uint64_t k, int64_t chunk, float* out) { normals_of(k, chunk, out, CHUNK); }
 
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 

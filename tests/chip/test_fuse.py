@@ -245,6 +245,34 @@ def test_what_is_fused_has_no_way_back(case):
         mho.fuse(mho.program(mho.calibrate(mho.to_analog(model, HW), [x])))
 
 
+@pytest.mark.parametrize("kind", ["pads", "standardises", "views", "reads strides", "fails"])
+def test_images_stay_in_rows_behind_a_layer_of_ones_own_that_answers_the_same(kind):
+    class Own(nn.Conv2d):
+        def forward(self, x):
+            if kind == "fails" and len(x) == 2:
+                raise RuntimeError("not for two")
+            if kind == "standardises":
+                return F.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+            y = F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, self.bias)
+            y = y.view(len(x), -1).view(y.shape) if kind == "views" else y
+            return y * y.stride(1) if kind == "reads strides" else y
+
+    torch.manual_seed(0)
+    x = torch.randn(5, 3, 8, 8)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), Own(8, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = mho.calibrate(mho.to_analog(model.eval(), HW.replace(noise__output=0.0), example=x), [x])
+    chip = mho.program(net).at("1 day")
+    fused = mho.fuse(chip)
+    assert (
+        fused[0].matrix.source.channels_last
+        is fused[2].matrix.source.channels_last
+        is (kind in ("pads", "standardises"))
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(fused(x), chip(x), rtol=1e-3, atol=0.02)
+    assert not chip.training and net.train()[2].matrix.training
+
+
 def test_a_layer_of_ones_own_may_mind_the_layout():
     class Flat(nn.Conv2d):
         def forward(self, x):

@@ -101,7 +101,9 @@ def test_the_largest_code_alone_clips():
     with torch.no_grad():
         layer.weight.copy_(torch.eye(2))
     adc = {"steps": 5, "range": "fixed", "bound": 1.25, "on_clip": "halve_input"}
-    net = mho.calibrate(mho.to_analog(layer, Hardware.preset("ideal", dac__bits=None, adc=adc)), [torch.full((1, 2), 1.0)])
+    net = mho.calibrate(
+        mho.to_analog(layer, Hardware.preset("ideal", dac__bits=None, adc=adc)), [torch.full((1, 2), 1.0)]
+    )
     with torch.no_grad():
         torch.testing.assert_close(net(torch.tensor([[1.0, 0.3]])), torch.tensor([[1.0, 0.5]]))
         torch.testing.assert_close(net(torch.tensor([[1.3, 0.3]])), torch.tensor([[1.0, 0.0]]))

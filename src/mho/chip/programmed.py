@@ -37,6 +37,7 @@ class Programmed(Source):
         super().__init__()
         self.scheme, self.channels_last, self.folded = scheme, False, False
         self.version: int | None = None
+        self._made: tuple[list[int], Held | Tensor] | None = None
         held = Held(scheme, (Operand(found, None),)) if isinstance(found, Tensor) else found  # type: ignore[arg-type]
         self._whole = isinstance(found, Tensor)
         self._names: list[list[str]] = []
@@ -50,7 +51,7 @@ class Programmed(Source):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins with a parameter of its own."""
-        return {**self.__dict__, "version": None}
+        return {**self.__dict__, "version": None, "_made": None}
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """What the chip holds: operands, or the one weight that they are.
@@ -59,13 +60,23 @@ class Programmed(Source):
             WrongSetting: The parameter was changed in place: the cells did not change with it.
         """
         if isinstance(weight, Tensor) and not torch.compiler.is_compiling() and not weight.is_inference():
-            self.version = weight._version if self.version is None else self.version
+            if self.version is None:
+                self.version = weight._version
             if weight._version != self.version:
                 raise WrongSetting(
                     "the weight of a programmed chip was changed, but its cells are as they were programmed",
                     "change the network that to_analog returned (it shares these values), and program it again",
                     path=matrix.path,
                 )
+        if torch.compiler.is_compiling():
+            return self._make()
+        # Moving a network exchanges its buffers; what was made of them is kept, so no other tensor has their ids.
+        of = [self.channels_last, *map(id, self._buffers.values())]
+        if self._made is None or self._made[0] != of:
+            self._made = of, self._make()
+        return self._made[1]
+
+    def _make(self) -> Held | Tensor:
         cells = self._buffers
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]

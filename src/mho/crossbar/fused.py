@@ -28,8 +28,7 @@ def forward(
     if scheme.per_vector:
         return _per_vector(held, operator, x, adc_range, bias)
     reach = full_input(input_range, x.dtype)
-    size = _piece(x, held, operator) if scheme.passes > 1 else len(x)
-    if size >= len(x):
+    if scheme.passes == 1 or (size := _piece(x, held, operator)) >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
     parts = x.split(size)
     first = walk(held, operator, parts[0], reach, adc_range, bias)
@@ -79,9 +78,9 @@ def walk(
                 shift if conversion is last else None, total, planar,
             )  # fmt: skip
             if kept is None:
-                total = read_out(y, operand.gain * reach, *arguments, out)
+                total = read_out(y, operand.gain, *arguments, out, reach)
             else:
-                total, found = read_out_kept(y, operand.gain * reach, *arguments, coded is not None)
+                total, found = read_out_kept(y, operand.gain, *arguments, coded is not None, reach)
                 kept.append(Kept(found.mask, None, found.layout))
                 if coded is not None:
                     coded.append((found, bound))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any, ClassVar
 
@@ -191,6 +192,17 @@ class Operator:
             else:
                 pads += [int(self.padding[i])] * 2
         return F.pad(x, pads) if any(pads) else x
+
+
+def operator_of(
+    dims: int, stride: tuple[int, ...], padding: tuple[int, ...] | str, dilation: tuple[int, ...], groups: int
+) -> Operator:
+    """The convolution of that geometry; the same one each time, for it takes longer to make than to find."""
+    make = Operator if torch.compiler.is_compiling() else _kept_operator
+    return make(dims, stride, padding, dilation, groups)
+
+
+_kept_operator = lru_cache(1024)(Operator)
 
 
 def macs(operator: Operator, x: Tensor, y: Tensor, weight: Tensor) -> int:

@@ -1,4 +1,8 @@
-// The fused passes for CPUs. Plain C interface, no torch, no OpenMP, vectorised by the compiler.
+// The fused passes for CPUs. Plain C interface, no torch, vectorised by the compiler.
+//
+// Threads. Passes are split over the threads of the OpenMP runtime that torch has loaded and uses itself, whose entry
+// points are handed in (`mho_pool`); linking a runtime would bring in a second pool. What a number becomes does not
+// depend on who computes it.
 //
 // Layouts. A tensor of n images, c channels (columns) and s pixels is *planar* when each channel of an image is a run of
 // s numbers (torch's contiguous), and lies in *rows* when each pixel is a run of c numbers (channels_last, and the
@@ -9,6 +13,7 @@
 // -ffp-contract=off (multiply-adds are fused only where the source says so). Never with -ffast-math: in a shared library that switches the whole process to flush-to-zero.
 // Without contraction the results are those of the reference kernels, bit for bit, wherever nothing is random.
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -118,6 +123,13 @@ inline void normals(Lanes& lanes, float* out, int64_t n) {  // n is rounded up t
     }
 }
 
+void normals_of(uint64_t key, int64_t chunk, float* out, int64_t count) {  // the first numbers of a chunk
+    alignas(64) float z[CHUNK];
+    Lanes lanes(key, (uint64_t)chunk);
+    normals(lanes, z, count);
+    std::memcpy(out, z, sizeof(float) * count);
+}
+
 inline float convert(float y, float scale, float half) {
     const float v = __builtin_rintf(y * scale);
     const float w = v < -half ? -half : v;
@@ -162,15 +174,57 @@ inline void store(float t[T][T], float* to, int64_t stride, int rows, int column
 
 inline int fewer(int64_t left) { return left < T ? (int)left : T; }
 
-// Calls work(image, channel, pixel) for the tiles of images [first, last), strip by strip.
+typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);  // GOMP_parallel
+typedef void (*Fork)(void*, int, void (*)(int*, int*, void*), ...);     // __kmpc_fork_call
+Parallel parallel = nullptr;
+Fork fork_call = nullptr;
+int (*thread_number)() = nullptr;
+int (*team_size)() = nullptr;
+
+// One thread's share of the units, in whole steps; the team may be smaller than was asked for.
+template <class Work>
+struct Task {
+    const Work& work;
+    int64_t units, step;
+
+    static void run(void* given) {
+        const Task& task = *static_cast<Task*>(given);
+        const int64_t who = thread_number(), all = team_size(), steps = (task.units + task.step - 1) / task.step;
+        const int64_t first = task.step * (steps * who / all), last = task.step * (steps * (who + 1) / all);
+        if (first < last) task.work(first, last < task.units ? last : task.units);
+    }
+
+    static void run_as_microtask(int*, int*, void* given) { run(given); }
+};
+
+// Calls work(first, last) for ranges of units, cut at whole steps, on up to that many threads.
+template <class Work>
+void split(int64_t units, int64_t step, int threads, const Work& work) {
+    Task<Work> task{work, units, step};
+    if (threads > 1 && units > step && parallel != nullptr) {
+        parallel(Task<Work>::run, &task, (unsigned)threads, 0);
+    } else if (threads > 1 && units > step && fork_call != nullptr) {
+        static struct {
+            int32_t reserved, flags = 2, more[2];
+            const char* source = ";unknown;unknown;0;0;;";
+        } location;  // the runtime's ident_t
+        fork_call(&location, 1, Task<Work>::run_as_microtask, &task);
+    } else if (units > 0) {
+        work(0, units);
+    }
+}
+
+inline int64_t strips_of(int64_t pixels) { return (pixels + STRIP - 1) / STRIP; }
+
+// Calls work(image, channel, pixel) for the tiles of strips [first, last), counted through all images.
 template <class Work>
 inline void strips(int64_t first, int64_t last, int64_t channels, int64_t pixels, Work work) {
-    for (int64_t n = first; n < last; n++)
-        for (int64_t start = 0; start < pixels; start += STRIP) {
-            const int64_t end = start + STRIP < pixels ? start + STRIP : pixels;
-            for (int64_t c = 0; c < channels; c += T)
-                for (int64_t p = start; p < end; p += T) work(n, c, p);
-        }
+    for (int64_t strip = first; strip < last; strip++) {
+        const int64_t n = strip / strips_of(pixels), start = strip % strips_of(pixels) * STRIP;
+        const int64_t end = start + STRIP < pixels ? start + STRIP : pixels;
+        for (int64_t c = 0; c < channels; c += T)
+            for (int64_t p = start; p < end; p += T) work(n, c, p);
+    }
 }
 
 // Bits of 16 flags that are 0 or 1, the first one lowest.
@@ -182,10 +236,19 @@ inline uint16_t pack(const uint8_t* flags) {
     return (uint16_t)((low * gather) >> 56) | (uint16_t)(((high * gather) >> 56) << 8);
 }
 
+template <int WHICH>
 float* scratch(int64_t n) {  // kept by the thread from call to call
     static thread_local std::vector<float> kept;
     if ((int64_t)kept.size() < n) kept.resize(n);
     return kept.data();
+}
+
+// gain[j] reach unit of each column: the digital factor of its codes. reach may be null.
+inline const float* factors_of(const float* gain, const float* reach, float unit, int64_t columns) {
+    float* found = scratch<0>(columns);
+    const float r = reach == nullptr ? 1.0f : *reach;
+    for (int64_t j = 0; j < columns; j++) found[j] = gain[j] * r * unit;
+    return found;
 }
 
 inline void fill(float block[BLOCK], const float* from, int64_t n) {
@@ -197,6 +260,7 @@ inline void fill(float block[BLOCK], const float* from, int64_t n) {
 }
 
 enum Layout { ROWS = 0, PLANAR = 1, ROWS_TO_PLANAR = 2 };
+enum Inputs { DENSE = 0, STRIDED = 1, IMAGES = 2 };
 
 // Calls work(i, run, column) for the runs of numbers [start, start + count) of a planar image that share a column.
 template <class Work>
@@ -228,269 +292,300 @@ void mho_words(uint32_t* out, uint64_t key, int64_t first, int64_t last) {
     }
 }
 
-// n standard normal numbers of chunks [first, last).
-void mho_normals(float* out, int64_t n, uint64_t key, int64_t first, int64_t last) {
-    alignas(64) float z[CHUNK];
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        const int64_t start = chunk * CHUNK, count = (n - start < CHUNK) ? n - start : CHUNK;
-        Lanes lanes(key, (uint64_t)chunk);
-        normals(lanes, z, count);
-        std::memcpy(out + start, z, sizeof(float) * count);
-    }
+// The OpenMP runtime's GOMP_parallel or __kmpc_fork_call (one of them), omp_get_thread_num, omp_get_num_threads.
+// All null: passes run on the caller's thread.
+void mho_pool(void* gomp, void* kmpc, void* number, void* size) {
+    parallel = (Parallel)gomp;
+    fork_call = (Fork)kmpc;
+    thread_number = (int (*)())number;
+    team_size = (int (*)())size;
 }
 
-// out[i] = clip(round(x[i] scale), -half, half) unit for numbers [first, last) of a dense tensor.
-void mho_quantise(const float* x, float* out, float scale, float half, float unit, int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) out[i] = convert(x[i], scale, half) * unit;
-}
-
-// The same for rows [first, last) of `columns` numbers that lie `stride` numbers apart in x.
-void mho_quantise_strided(const float* x, int64_t stride, float* out, int64_t columns, float scale, float half,
-                          float unit, int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; r++) {
-        const float* from = x + r * stride;
-        float* to = out + r * columns;
-        for (int64_t i = 0; i < columns; i++) to[i] = convert(from[i], scale, half) * unit;
-    }
-}
-
-// The same for images [first, last) of a planar tensor, whose images lie `image` numbers apart, into dense rows.
-void mho_quantise_rows(const float* x, int64_t image, float* out, int64_t channels, int64_t pixels, float scale,
-                       float half, float unit, int64_t first, int64_t last) {
-    alignas(64) float t[T][T];
-    strips(first, last, channels, pixels, [&](int64_t n, int64_t c, int64_t p) {
-                const int high = fewer(channels - c), wide = fewer(pixels - p);
-                load(x + n * image + c * pixels + p, pixels, high, wide, t);
-                for (int i = 0; i < T; i++)
-                    for (int j = 0; j < T; j++) t[i][j] = convert(t[i][j], scale, half) * unit;
-                transpose(t);
-                store(t, out + (n * pixels + p) * channels + c, channels, wide, high);
+// n standard normal numbers.
+void mho_normals(float* out, int64_t n, uint64_t key, int threads) {
+    split((n + CHUNK - 1) / CHUNK, 1, threads, [=](int64_t first, int64_t last) {
+        for (int64_t chunk = first; chunk < last; chunk++)
+            normals_of(key, chunk, out + chunk * CHUNK, n - chunk * CHUNK < CHUNK ? n - chunk * CHUNK : CHUNK);
     });
 }
 
-// Noise, conversion, digital factor, shift and sum in one pass over chunks [first, last):
+// out = clip(round(x h/r), -h, h) / h, for inputs that lie
+//   DENSE: anyhow, as the result does; images × columns × pixels numbers in all;
+//   STRIDED: in rows of `columns` numbers, `stride` apart, images × pixels of them; the result's rows are dense;
+//   IMAGES: planar, images `stride` apart; the result lies in dense rows.
+// r is *reach, or where that is null h/r is `scale`.
+void mho_quantise(const float* x, float* out, int how, int64_t images, int64_t columns, int64_t pixels, int64_t stride,
+                  const float* reach, float scale, float half, int threads) {
+    if (reach != nullptr) scale = 1.0f / *reach * half;  // as torch divides a number by a tensor
+    const float unit = (float)(1.0 / (double)half);
+    if (how == DENSE) {
+        split(images * columns * pixels, CHUNK, threads, [=](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++) out[i] = convert(x[i], scale, half) * unit;
+        });
+    } else if (how == STRIDED) {
+        split(images * pixels, 1, threads, [=](int64_t first, int64_t last) {
+            for (int64_t r = first; r < last; r++) {
+                const float* from = x + r * stride;
+                float* to = out + r * columns;
+                for (int64_t i = 0; i < columns; i++) to[i] = convert(from[i], scale, half) * unit;
+            }
+        });
+    } else {
+        split(images * strips_of(pixels), 1, threads, [=](int64_t first, int64_t last) {
+            alignas(64) float t[T][T];
+            strips(first, last, columns, pixels, [&](int64_t n, int64_t c, int64_t p) {
+                const int high = fewer(columns - c), wide = fewer(pixels - p);
+                load(x + n * stride + c * pixels + p, pixels, high, wide, t);
+                for (int i = 0; i < T; i++)
+                    for (int j = 0; j < T; j++) t[i][j] = convert(t[i][j], scale, half) * unit;
+                transpose(t);
+                store(t, out + (n * pixels + p) * columns + c, columns, wide, high);
+            });
+        });
+    }
+}
+
+// Noise, conversion, digital factor, shift and sum in one pass:
 //   v = y - d c(a) p + sqrt(max(spread, 0) + variance) z,  c(a) = a (a (0.05 a - 0.2) + 0.5),
-//   out (+)= code(v) factor[column], then + shift[column].
+//   out (+)= code(v) gain[column] r b/h, then + shift[column].
 // y, spread, a and p lie in rows (layouts ROWS, ROWS_TO_PLANAR) or planar; out may be y itself where layouts agree.
 // Every image has ceil(columns pixels / length) chunks of `length` numbers, each with a seed of its own; in rows, a
-// quarter of `length` is a multiple of 32 columns. spread, a,
-// shift, codes and mask may be null. half <= 0: code(v) = v.
+// quarter of `length` is a multiple of 32 columns. spread, a, shift, codes and mask may be null. half <= 0: code(v) = v.
+// r is *reach (null: 1), b the range *bound, or where that is null h/b is `scale` and b/h is `unit`.
 // codes and mask (one bit a number: 1 where v is inside the range) are kept in the order of y, whole chunks.
 // Returns how many numbers lay outside the range.
-int64_t mho_read_out(const float* y, const float* spread, const float* a, const float* p, float* out, int64_t columns,
-                     int64_t pixels, int64_t length, int layout, float variance, float drop, float scale, float half,
-                     const float* factor, const float* shift, int add, int8_t* codes, uint16_t* mask, uint64_t key,
-                     int64_t first, int64_t last) {
+int64_t mho_read_out(const float* y, const float* spread, const float* a, const float* p, float* out, int64_t images,
+                     int64_t columns, int64_t pixels, int64_t length, int layout, float variance, float drop,
+                     float half, const float* gain, const float* reach, const float* bound, float scale, float unit,
+                     const float* shift, int add, int8_t* codes, uint16_t* mask, uint64_t key, int threads) {
     const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
     const int64_t piece = layout == ROWS_TO_PLANAR ? length : length / PIECES;  // planar results are written in strips
-    float *code = scratch(2 * piece), *factors = code, *shifts = code + piece;
-    if (layout == ROWS)  // the columns' numbers, over and over: a piece begins with column 0
-        for (int64_t i = 0; i < piece; i += columns)
-            for (int64_t j = 0; j < columns; j++) {
-                factors[i + j] = factor[j];
-                shifts[i + j] = shift == nullptr ? 0.0f : shift[j];
-            }
+    if (bound != nullptr && half > 0.0f) {
+        scale = 1.0f / *bound * half;
+        unit = *bound / half;
+    }
+    const float* factor = factors_of(gain, reach, unit, columns);
     const bool noisy = spread != nullptr || variance > 0.0f;
     const float sigma = std::sqrt(variance);
-    int64_t outside = 0;
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        const int64_t image = chunk / chunks, begin = (chunk % chunks) * length;
-        const int64_t numbers = size - begin < length ? size - begin : length;
-        Lanes lanes(key, (uint64_t)chunk);
-        for (int64_t done = 0; done < numbers; done += piece) {
-            const int64_t count = numbers - done < piece ? numbers - done : piece;
-            const int64_t start = begin + done, at = image * size + start;
-            for (int64_t i = 0; i < count; i += BLOCK) {
-                const int64_t here = count - i < BLOCK ? count - i : BLOCK, from = at + i;
-                alignas(64) float v[BLOCK], w[BLOCK], z[BLOCK];
-                fill(v, y + from, here);
-                if (a != nullptr) {
-                    fill(w, a + from, here);
-                    for (int j = 0; j < BLOCK; j++) w[j] = drop * (w[j] * (w[j] * (0.05f * w[j] - 0.2f) + 0.5f));
-                    fill(z, p + from, here);
-                    for (int j = 0; j < BLOCK; j++) v[j] -= w[j] * z[j];
+    std::atomic<int64_t> all_outside{0};
+    split(images * chunks, 1, threads, [=, &all_outside](int64_t first, int64_t last) {
+        float *code = scratch<1>(2 * piece), *factors = code, *shifts = code + piece;
+        if (layout == ROWS)  // the columns' numbers, over and over: a piece begins with column 0
+            for (int64_t i = 0; i < piece && i < size; i += columns)
+                for (int64_t j = 0; j < columns; j++) {
+                    factors[i + j] = factor[j];
+                    shifts[i + j] = shift == nullptr ? 0.0f : shift[j];
                 }
-                if (noisy) {
-                    normals(lanes, z, BLOCK);
-                    if (spread != nullptr) {
-                        fill(w, spread + from, here);
-                        for (int j = 0; j < BLOCK; j++) {
-                            const float positive = w[j] > 0.0f ? w[j] : 0.0f;
-                            v[j] += std::sqrt(positive + variance) * z[j];
+        int64_t outside = 0;
+        for (int64_t chunk = first; chunk < last; chunk++) {
+            const int64_t image = chunk / chunks, begin = (chunk % chunks) * length;
+            const int64_t numbers = size - begin < length ? size - begin : length;
+            Lanes lanes(key, (uint64_t)chunk);
+            for (int64_t done = 0; done < numbers; done += piece) {
+                const int64_t count = numbers - done < piece ? numbers - done : piece;
+                const int64_t start = begin + done, at = image * size + start;
+                for (int64_t i = 0; i < count; i += BLOCK) {
+                    const int64_t here = count - i < BLOCK ? count - i : BLOCK, from = at + i;
+                    alignas(64) float v[BLOCK], w[BLOCK], z[BLOCK];
+                    fill(v, y + from, here);
+                    if (a != nullptr) {
+                        fill(w, a + from, here);
+                        for (int j = 0; j < BLOCK; j++) w[j] = drop * (w[j] * (w[j] * (0.05f * w[j] - 0.2f) + 0.5f));
+                        fill(z, p + from, here);
+                        for (int j = 0; j < BLOCK; j++) v[j] -= w[j] * z[j];
+                    }
+                    if (noisy) {
+                        normals(lanes, z, BLOCK);
+                        if (spread != nullptr) {
+                            fill(w, spread + from, here);
+                            for (int j = 0; j < BLOCK; j++) {
+                                const float positive = w[j] > 0.0f ? w[j] : 0.0f;
+                                v[j] += std::sqrt(positive + variance) * z[j];
+                            }
+                        } else {
+                            for (int j = 0; j < BLOCK; j++) v[j] += sigma * z[j];
                         }
-                    } else {
-                        for (int j = 0; j < BLOCK; j++) v[j] += sigma * z[j];
                     }
-                }
-                if (mask != nullptr) {
-                    uint8_t flags[BLOCK];
-                    int inside = 0;
-                    for (int j = 0; j < BLOCK; j++) {
-                        flags[j] = std::fabs(v[j] * scale) <= half || j >= here;
-                        inside += flags[j];
+                    if (mask != nullptr) {
+                        uint8_t flags[BLOCK];
+                        int inside = 0;
+                        for (int j = 0; j < BLOCK; j++) {
+                            flags[j] = std::fabs(v[j] * scale) <= half || j >= here;
+                            inside += flags[j];
+                        }
+                        outside += BLOCK - inside;
+                        uint16_t* bits = mask + (chunk * length + done + i) / T;
+                        bits[0] = pack(flags);
+                        bits[1] = pack(flags + T);
                     }
-                    outside += BLOCK - inside;
-                    uint16_t* bits = mask + (chunk * length + done + i) / T;
-                    bits[0] = pack(flags);
-                    bits[1] = pack(flags + T);
+                    if (half > 0.0f)
+                        for (int j = 0; j < BLOCK; j++) v[j] = convert(v[j], scale, half);
+                    if (codes != nullptr) {
+                        int8_t* kept = codes + chunk * length + done + i;
+                        for (int j = 0; j < BLOCK; j++) kept[j] = (int8_t)v[j];
+                    }
+                    if (layout != ROWS) {
+                        std::memcpy(code + i, v, sizeof(v));
+                        continue;
+                    }
+                    float* to = out + from;
+                    if (add) fill(w, to, here);
+                    for (int j = 0; j < BLOCK; j++) v[j] *= factors[i + j];
+                    if (add)
+                        for (int j = 0; j < BLOCK; j++) v[j] = w[j] + v[j];
+                    if (shift != nullptr)
+                        for (int j = 0; j < BLOCK; j++) v[j] += shifts[i + j];
+                    if (here == BLOCK)
+                        std::memcpy(to, v, sizeof(v));
+                    else
+                        for (int64_t j = 0; j < here; j++) to[j] = v[j];
                 }
-                if (half > 0.0f)
-                    for (int j = 0; j < BLOCK; j++) v[j] = convert(v[j], scale, half);
-                if (codes != nullptr) {
-                    int8_t* kept = codes + chunk * length + done + i;
-                    for (int j = 0; j < BLOCK; j++) kept[j] = (int8_t)v[j];
+                if (layout == ROWS_TO_PLANAR) {
+                    alignas(64) float t[T][T];
+                    float* to = out + image * size;
+                    const int64_t p0 = start / columns, rows = count / columns;
+                    for (int64_t c = 0; c < columns; c += T)
+                        for (int64_t r = 0; r < rows; r += T) {
+                            const int high = fewer(rows - r), wide = fewer(columns - c);
+                            load(code + r * columns + c, columns, high, wide, t);
+                            transpose(t);
+                            float* place = to + c * pixels + p0 + r;
+                            for (int i = 0; i < wide; i++)
+                                for (int j = 0; j < T; j++) t[i][j] *= factor[c + i];
+                            if (add)
+                                for (int i = 0; i < wide; i++)
+                                    for (int j = 0; j < high; j++) t[i][j] = place[i * pixels + j] + t[i][j];
+                            if (shift != nullptr)
+                                for (int i = 0; i < wide; i++)
+                                    for (int j = 0; j < T; j++) t[i][j] += shift[c + i];
+                            store(t, place, pixels, wide, high);
+                        }
                 }
-                if (layout != ROWS) {
-                    std::memcpy(code + i, v, sizeof(v));
-                    continue;
+                if (layout == PLANAR) {
+                    float* to = out + at;
+                    planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
+                        const float f = factor[column], h = shift == nullptr ? 0.0f : shift[column];
+                        float* v = code + i;
+                        for (int64_t j = 0; j < run; j++) v[j] *= f;
+                        if (add)
+                            for (int64_t j = 0; j < run; j++) v[j] = to[i + j] + v[j];
+                        if (shift != nullptr)
+                            for (int64_t j = 0; j < run; j++) v[j] += h;
+                        std::memcpy(to + i, v, sizeof(float) * run);
+                    });
                 }
-                float* to = out + from;
-                if (add) fill(w, to, here);
-                for (int j = 0; j < BLOCK; j++) v[j] *= factors[i + j];
-                if (add)
-                    for (int j = 0; j < BLOCK; j++) v[j] = w[j] + v[j];
-                if (shift != nullptr)
-                    for (int j = 0; j < BLOCK; j++) v[j] += shifts[i + j];
-                if (here == BLOCK)
-                    std::memcpy(to, v, sizeof(v));
-                else
-                    for (int64_t j = 0; j < here; j++) to[j] = v[j];
             }
+        }
+        all_outside += outside;
+    });
+    return all_outside;
+}
+
+// The way back through the read-out: out = g factor[column], 0 where the mask says outside.
+// Layouts and chunks as in mho_read_out; g lies where `out` lay there, out where y did. mask may be null.
+void mho_read_out_back(const float* g, float* out, int64_t images, int64_t columns, int64_t pixels, int64_t length,
+                       int layout, const float* factor, const uint16_t* mask, int threads) {
+    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
+    split(images * chunks, 1, threads, [=](int64_t first, int64_t last) {
+        for (int64_t chunk = first; chunk < last; chunk++) {
+            const int64_t image = chunk / chunks, start = (chunk % chunks) * length;
+            const int64_t count = size - start < length ? size - start : length;
+            float* to = out + image * size + start;
+            const float* from = g + image * size;
             if (layout == ROWS_TO_PLANAR) {
                 alignas(64) float t[T][T];
-                float* to = out + image * size;
+                const int64_t p0 = start / columns, rows = count / columns;
+                for (int64_t c = 0; c < columns; c += T)
+                    for (int64_t r = 0; r < rows; r += T) {
+                        const int high = fewer(columns - c), wide = fewer(rows - r);
+                        load(from + c * pixels + p0 + r, pixels, high, wide, t);
+                        for (int i = 0; i < high; i++)
+                            for (int j = 0; j < T; j++) t[i][j] *= factor[c + i];
+                        transpose(t);
+                        store(t, to + r * columns + c, columns, wide, high);
+                    }
+            } else if (layout == PLANAR) {
+                planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
+                    for (int64_t j = 0; j < run; j++) to[i + j] = from[start + i + j] * factor[column];
+                });
+            } else {
+                for (int64_t i = 0; i < count; i += columns)
+                    for (int64_t j = 0; j < columns; j++) to[i + j] = from[start + i + j] * factor[j];
+            }
+            if (mask == nullptr) continue;
+            const uint16_t* bits = mask + chunk * length / T;
+            for (int64_t i = 0; i < count; i += T) {
+                if (bits[i / T] == 0xffff) continue;
+                for (int64_t j = i; j < count && j < i + T; j++)
+                    if (!((bits[i / T] >> (j - i)) & 1)) to[j] = 0.0f;
+            }
+        }
+    });
+}
+
+// What a read-out put out, from the codes it kept: out = codes factor[column] + shift[column].
+void mho_decode(const int8_t* codes, float* out, int64_t images, int64_t columns, int64_t pixels, int64_t length,
+                int layout, const float* factor, const float* shift, int threads) {
+    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
+    split(images * chunks, 1, threads, [=](int64_t first, int64_t last) {
+        float* code = scratch<1>(length);
+        for (int64_t chunk = first; chunk < last; chunk++) {
+            const int64_t image = chunk / chunks, start = (chunk % chunks) * length;
+            const int64_t count = size - start < length ? size - start : length;
+            const int8_t* from = codes + chunk * length;
+            for (int64_t i = 0; i < count; i++) code[i] = (float)from[i];
+            if (layout == ROWS_TO_PLANAR) {
+                alignas(64) float t[T][T];
                 const int64_t p0 = start / columns, rows = count / columns;
                 for (int64_t c = 0; c < columns; c += T)
                     for (int64_t r = 0; r < rows; r += T) {
                         const int high = fewer(rows - r), wide = fewer(columns - c);
                         load(code + r * columns + c, columns, high, wide, t);
                         transpose(t);
-                        float* place = to + c * pixels + p0 + r;
                         for (int i = 0; i < wide; i++)
-                            for (int j = 0; j < T; j++) t[i][j] *= factor[c + i];
-                        if (add)
-                            for (int i = 0; i < wide; i++)
-                                for (int j = 0; j < high; j++) t[i][j] = place[i * pixels + j] + t[i][j];
-                        if (shift != nullptr)
-                            for (int i = 0; i < wide; i++)
-                                for (int j = 0; j < T; j++) t[i][j] += shift[c + i];
-                        store(t, place, pixels, wide, high);
+                            for (int j = 0; j < T; j++) t[i][j] = t[i][j] * factor[c + i] + shift[c + i];
+                        store(t, out + image * size + c * pixels + p0 + r, pixels, wide, high);
                     }
+                continue;
             }
+            float* to = out + image * size + start;
             if (layout == PLANAR) {
-                float* to = out + at;
                 planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
-                    const float f = factor[column], h = shift == nullptr ? 0.0f : shift[column];
-                    float* v = code + i;
-                    for (int64_t j = 0; j < run; j++) v[j] *= f;
-                    if (add)
-                        for (int64_t j = 0; j < run; j++) v[j] = to[i + j] + v[j];
-                    if (shift != nullptr)
-                        for (int64_t j = 0; j < run; j++) v[j] += h;
-                    std::memcpy(to + i, v, sizeof(float) * run);
+                    for (int64_t j = 0; j < run; j++) to[i + j] = code[i + j] * factor[column] + shift[column];
                 });
+            } else {
+                for (int64_t i = 0; i < count; i += columns)
+                    for (int64_t j = 0; j < columns; j++) to[i + j] = code[i + j] * factor[j] + shift[j];
             }
         }
+    });
+}
+
+// The way back through the DAC: out = g / r where |x h/r| <= h, else 0; h/r as in mho_quantise. DENSE: g, x and out lie
+// alike, n = images × columns × pixels numbers. IMAGES: g in dense rows, x and out planar, images `stride` apart.
+void mho_quantise_back(const float* g, const float* x, float* out, int how, int64_t images, int64_t columns,
+                       int64_t pixels, int64_t stride, const float* reach, float scale, float half, int threads) {
+    if (reach != nullptr) scale = 1.0f / *reach * half;  // as torch divides a number by a tensor
+    const float slope = (float)(1.0 / (double)half) * scale;
+    if (how == DENSE) {
+        split(images * columns * pixels, CHUNK, threads, [=](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++) out[i] = std::fabs(x[i] * scale) <= half ? g[i] * slope : 0.0f;
+        });
+        return;
     }
-    return outside;
-}
-
-// The way back through the read-out, for chunks [first, last): out = g factor[column], 0 where the mask says outside.
-// Layouts and chunks as in mho_read_out; g lies where `out` lay there, out where y did. mask may be null.
-void mho_read_out_back(const float* g, float* out, int64_t columns, int64_t pixels, int64_t length, int layout,
-                       const float* factor, const uint16_t* mask, int64_t first, int64_t last) {
-    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        const int64_t image = chunk / chunks, start = (chunk % chunks) * length;
-        const int64_t count = size - start < length ? size - start : length;
-        float* to = out + image * size + start;
-        const float* from = g + image * size;
-        if (layout == ROWS_TO_PLANAR) {
-            alignas(64) float t[T][T];
-            const int64_t p0 = start / columns, rows = count / columns;
-            for (int64_t c = 0; c < columns; c += T)
-                for (int64_t r = 0; r < rows; r += T) {
-                    const int high = fewer(columns - c), wide = fewer(rows - r);
-                    load(from + c * pixels + p0 + r, pixels, high, wide, t);
-                    for (int i = 0; i < high; i++)
-                        for (int j = 0; j < T; j++) t[i][j] *= factor[c + i];
-                    transpose(t);
-                    store(t, to + r * columns + c, columns, wide, high);
-                }
-        } else if (layout == PLANAR) {
-            planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
-                for (int64_t j = 0; j < run; j++) to[i + j] = from[start + i + j] * factor[column];
-            });
-        } else {
-            for (int64_t i = 0; i < count; i += columns)
-                for (int64_t j = 0; j < columns; j++) to[i + j] = from[start + i + j] * factor[j];
-        }
-        if (mask == nullptr) continue;
-        const uint16_t* bits = mask + chunk * length / T;
-        for (int64_t i = 0; i < count; i += T) {
-            if (bits[i / T] == 0xffff) continue;
-            for (int64_t j = i; j < count && j < i + T; j++)
-                if (!((bits[i / T] >> (j - i)) & 1)) to[j] = 0.0f;
-        }
-    }
-}
-
-// What a read-out put out, from the codes it kept: out = codes factor[column] + shift[column], for chunks [first, last).
-void mho_decode(const int8_t* codes, float* out, int64_t columns, int64_t pixels, int64_t length, int layout,
-                const float* factor, const float* shift, int64_t first, int64_t last) {
-    const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
-    float* code = scratch(length);
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        const int64_t image = chunk / chunks, start = (chunk % chunks) * length;
-        const int64_t count = size - start < length ? size - start : length;
-        const int8_t* from = codes + chunk * length;
-        for (int64_t i = 0; i < count; i++) code[i] = (float)from[i];
-        if (layout == ROWS_TO_PLANAR) {
-            alignas(64) float t[T][T];
-            const int64_t p0 = start / columns, rows = count / columns;
-            for (int64_t c = 0; c < columns; c += T)
-                for (int64_t r = 0; r < rows; r += T) {
-                    const int high = fewer(rows - r), wide = fewer(columns - c);
-                    load(code + r * columns + c, columns, high, wide, t);
-                    transpose(t);
-                    for (int i = 0; i < wide; i++)
-                        for (int j = 0; j < T; j++) t[i][j] = t[i][j] * factor[c + i] + shift[c + i];
-                    store(t, out + image * size + c * pixels + p0 + r, pixels, wide, high);
-                }
-            continue;
-        }
-        float* to = out + image * size + start;
-        if (layout == PLANAR) {
-            planes(start, count, columns, pixels, [&](int64_t i, int64_t run, int64_t column) {
-                for (int64_t j = 0; j < run; j++) to[i + j] = code[i + j] * factor[column] + shift[column];
-            });
-        } else {
-            for (int64_t i = 0; i < count; i += columns)
-                for (int64_t j = 0; j < columns; j++) to[i + j] = code[i + j] * factor[j] + shift[j];
-        }
-    }
-}
-
-// The way back through the DAC: out[i] = g[i] unit where |x[i] scale| <= half, else 0, for numbers [first, last).
-void mho_quantise_back(const float* g, const float* x, float* out, float scale, float half, float unit, int64_t first,
-                       int64_t last) {
-    for (int64_t i = first; i < last; i++) out[i] = std::fabs(x[i] * scale) <= half ? g[i] * unit : 0.0f;
-}
-
-// The same for images [first, last), g in dense rows, x and out planar with images `image` numbers apart.
-void mho_quantise_rows_back(const float* g, const float* x, float* out, int64_t image, int64_t channels,
-                            int64_t pixels, float scale, float half, float unit, int64_t first, int64_t last) {
-    alignas(64) float t[T][T];
-    alignas(64) float v[T][T];
-    strips(first, last, channels, pixels, [&](int64_t n, int64_t c, int64_t p) {
-                const int high = fewer(pixels - p), wide = fewer(channels - c);
-                const int64_t at = n * image + c * pixels + p;
-                load(g + (n * pixels + p) * channels + c, channels, high, wide, t);
-                load(x + at, pixels, wide, high, v);
-                transpose(t);
-                for (int i = 0; i < T; i++)
-                    for (int j = 0; j < T; j++) t[i][j] = std::fabs(v[i][j] * scale) <= half ? t[i][j] * unit : 0.0f;
-                store(t, out + at, pixels, wide, high);
+    split(images * strips_of(pixels), 1, threads, [=](int64_t first, int64_t last) {
+        alignas(64) float t[T][T];
+        alignas(64) float v[T][T];
+        strips(first, last, columns, pixels, [&](int64_t n, int64_t c, int64_t p) {
+            const int high = fewer(pixels - p), wide = fewer(columns - c);
+            const int64_t at = n * stride + c * pixels + p;
+            load(g + (n * pixels + p) * columns + c, columns, high, wide, t);
+            load(x + at, pixels, wide, high, v);
+            transpose(t);
+            for (int i = 0; i < T; i++)
+                for (int j = 0; j < T; j++) t[i][j] = std::fabs(v[i][j] * scale) <= half ? t[i][j] * slope : 0.0f;
+            store(t, out + at, pixels, wide, high);
+        });
     });
 }
 }

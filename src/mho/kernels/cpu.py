@@ -1,35 +1,37 @@
 """The passes through the C++ kernels of `cpu.cpp`, for dense float32 tensors on the CPU.
 
-Work is split over threads by chunks whose random numbers have addresses of their own, so results do not depend on the
-number of threads. The threads are Python's (the calls release the interpreter's lock): a second OpenMP pool beside
-torch's could hang or fight over the cores.
+How tensors of a shape lie in memory is found once and remembered. Work is split over torch's own threads (`pool.py`) by
+chunks whose random numbers have addresses of their own, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mho.kernels.cpu_library import library
+from mho.kernels.pool import lent
 from mho.kernels.reference import Drop, Kept
 
-_SMALL = 65_536
+_SMALL = 32_768
 """Fewest numbers that are worth a second thread."""
 _PIECE = 2048
 """Numbers that are worked off at once, about; `_PIECES` of them make a chunk."""
 _PIECES = 4
 _MOST_KEPT = 16_000_000
 """Largest number of inputs that a thread keeps memory for (64 MB)."""
+_MOST_SHAPES = 1024
+"""Shapes of tensors that are remembered."""
 _ROWS, _PLANAR, _ROWS_TO_PLANAR = 0, 1, 2
+_DENSE, _STRIDED, _IMAGES = 0, 1, 2
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+Shape = tuple[int, ...]
 
 
 class Form(NamedTuple):
@@ -51,49 +53,65 @@ class Form(NamedTuple):
     pixels: int
     length: int
     layout: int
-    shape: torch.Size
+    shape: Shape
     axis: int
     chunks: int
+
+
+class Inputs(NamedTuple):
+    """How inputs of a layer lie in memory; see `cpu.cpp`.
+
+    Attributes:
+        how: Densely, in rows with gaps, or as planar images.
+        images: Number of images.
+        columns: Channels of an image.
+        pixels: Pixels of an image.
+        stride: Distance of rows or images, in numbers.
+        out: Strides of what they become.
+    """
+
+    how: int
+    images: int
+    columns: int
+    pixels: int
+    stride: int
+    out: Shape
 
 
 def suits(*given: Tensor | float | None) -> bool:
     """True when the fast kernels can take the tensors among these: float32 on the CPU, nothing traced or differentiated."""
     if torch.compiler.is_compiling():
         return False
+    differentiates, wraps = torch.is_grad_enabled(), torch._C._functorch.maybe_current_level() is not None
     for x in given:
         if not isinstance(x, Tensor):
             continue
-        if type(x) not in (Tensor, torch.nn.Parameter) or x.dtype != torch.float32 or x.device.type != "cpu":
+        if type(x) not in _PLAIN or x.dtype is not torch.float32 or not x.is_cpu:
             return False
-        if (torch.is_grad_enabled() and x.requires_grad) or torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if (differentiates and x.requires_grad) or (wraps and torch._C._functorch.is_functorch_wrapped_tensor(x)):
             return False
     return library() is not None
 
 
-def is_dense(x: Tensor) -> bool:
-    """True for a tensor that fills its memory, planar or in rows."""
-    return x.is_contiguous() or _in_rows(x, -x.dim() + 1)
-
-
 def form(y: Tensor, axis: int, *, planar: bool) -> Form | None:
     """The form of a read-out of `y`, or None when `y` is not dense or would have to change from planar to rows."""
-    shape, columns = y.shape, y.shape[axis]
-    if y.numel() == 0 or not is_dense(y):
+    return _form(tuple(y.shape), y.stride(), axis, planar)
+
+
+@lru_cache(_MOST_SHAPES)
+def _form(shape: Shape, stride: Shape, axis: int, planar: bool) -> Form | None:
+    contiguous, in_rows = _contiguous(shape, stride), _in_rows(shape, stride, axis)
+    if math.prod(shape) == 0 or not (contiguous or in_rows):
         return None
-    pixels = math.prod(shape[axis + 1 :]) if axis < -1 else math.prod(shape[:-1])
-    images = y.numel() // (columns * pixels)
+    columns = shape[axis]
+    pixels = math.prod(shape[axis + 1 :] if axis < -1 else shape[:-1])
+    images = math.prod(shape) // (columns * pixels)
     length = _PIECES * 32 * columns * max(1, _PIECE // (32 * columns))
     layout = _ROWS
-    if axis == -1:
-        images = 1
-        if not y.is_contiguous():
-            return None
-    elif _in_rows(y, axis):
-        layout = _ROWS_TO_PLANAR if planar and not y.is_contiguous() else _ROWS
-    elif y.is_contiguous():
+    if axis < -1 and in_rows:
+        layout = _ROWS_TO_PLANAR if planar and not contiguous else _ROWS
+    elif axis < -1:
         layout, length = _PLANAR, _PIECES * _PIECE
-    else:
-        return None
     chunks = images * -(-columns * pixels // length)
     return Form(images, columns, pixels, length, layout, shape, axis, chunks)
 
@@ -111,57 +129,60 @@ def fit(y: Tensor, at: Form, target: Tensor | None, spread: Tensor | None, drop:
     )
 
 
-def _in_rows(x: Tensor, axis: int) -> bool:
-    return axis < -1 and x.dim() >= -axis and x.movedim(axis, -1).is_contiguous()
-
-
-def quantise(x: Tensor, scale: float, half_steps: float, axis: int = -1, *, passing: bool = False) -> Tensor | None:
-    """As `reference.quantise`, with scale = h / r; images of 2-d convolutions come out in rows. None: not for this x."""
-    found, n = library(), x.numel()
-    assert found is not None
-    constants, name = (scale, half_steps, 1 / half_steps), "inputs" if passing else None
-    if is_dense(x) and not (axis == -3 and x.dim() == 4 and not _in_rows(x, axis)):
-        out = _room(x.shape, x.stride(), name)
-        _split(found.mho_quantise, (x.data_ptr(), out.data_ptr(), *constants), n, n)
-    elif axis == -3 and x.dim() == 4 and _planar_images(x):
-        out, pixels = _room(x.shape, _rows(x.shape), name), x.shape[2] * x.shape[3]
-        given = (x.data_ptr(), x.stride(0), out.data_ptr(), x.shape[1], pixels, *constants)
-        _split(found.mho_quantise_rows, given, len(x), n)
-    elif (stride := _row_stride(x, axis)) is not None:
-        columns = x.shape[axis]
-        out = _room(x.shape, _rows(x.shape) if axis == -3 else torch.empty(x.shape, device="meta").stride(), name)
-        _split(found.mho_quantise_strided, (x.data_ptr(), stride, out.data_ptr(), columns, *constants), n // columns, n)
-    else:
+def quantise(
+    x: Tensor, reach: Tensor | float, half_steps: float, axis: int = -1, *, passing: bool = False
+) -> Tensor | None:
+    """As `reference.quantise`, for a reach of one number; images of 2-d convolutions come out in rows. None: not for this x."""
+    shape = tuple(x.shape)
+    lies = _inputs(shape, x.stride(), axis)
+    if lies is None:
         return None
+    out = _room(shape, lies.out, "inputs" if passing else None)
+    given = (x.data_ptr(), out.data_ptr(), *lies[:5])
+    lent().mho_quantise(*given, *_converter(reach, half_steps), half_steps, _threads(x))
     return out
 
 
-def quantise_back(g: Tensor, x: Tensor, scale: float, half_steps: float, axis: int = -1) -> Tensor | None:
-    """As `reference.quantise_back`, with scale = h / r; lies as `x`, may be `g` itself. None: not for these tensors."""
-    found, n = library(), x.numel()
-    assert found is not None
-    constants = (scale, half_steps, float(np.float32(1 / half_steps) * np.float32(scale)))
+def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float, axis: int = -1) -> Tensor | None:
+    """As `reference.quantise_back`, for a reach of one number; lies as `x`, may be `g` itself. None: not for these tensors."""
+    lies = _inputs(tuple(x.shape), x.stride(), axis)
     if g.stride() == x.stride() and is_dense(x):
-        _split(found.mho_quantise_back, (g.data_ptr(), x.data_ptr(), g.data_ptr(), *constants), n, n)
-        return g
-    if axis == -3 and x.dim() == 4 and x.is_contiguous() and _in_rows(g, axis):
-        out, pixels = torch.empty_like(x), x.shape[2] * x.shape[3]
-        given = (g.data_ptr(), x.data_ptr(), out.data_ptr(), x.stride(0), x.shape[1], pixels, *constants)
-        _split(found.mho_quantise_rows_back, given, len(x), n)
-        return out
-    return None
+        out, lies = g, Inputs(_DENSE, 1, 1, x.numel(), 0, x.stride())
+    elif lies is not None and lies.how == _IMAGES and x.is_contiguous() and g.stride() == lies.out:
+        out = torch.empty_like(x)
+    else:
+        return None
+    given = (g.data_ptr(), x.data_ptr(), out.data_ptr(), *lies[:5])
+    lent().mho_quantise_back(*given, *_converter(reach, half_steps), half_steps, _threads(x))
+    return out
+
+
+@lru_cache(_MOST_SHAPES)
+def _inputs(shape: Shape, stride: Shape, axis: int) -> Inputs | None:
+    images = axis == -3 and len(shape) == 4
+    if (_contiguous(shape, stride) and not images) or _in_rows(shape, stride, 1 - len(shape)):
+        return Inputs(_DENSE, 1, 1, math.prod(shape), 0, stride)
+    if images and _planar_images(shape, stride):
+        return Inputs(_IMAGES, shape[0], shape[1], shape[2] * shape[3], stride[0], _rows(shape))
+    distance = _row_stride(shape, stride, axis)
+    if distance is None:
+        return None
+    out = _rows(shape) if images else tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+    return Inputs(_STRIDED, 1, shape[axis], math.prod(shape) // max(shape[axis], 1), distance, out)
 
 
 def read_out(
-    y: Tensor, at: Form, factor: Tensor, *, bound: Tensor | float, half_steps: float | None, variance: float,
-    spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None, out: Tensor | None = None,
-    add: bool = False, mask: Tensor | None = None, codes: Tensor | None = None,
+    y: Tensor, at: Form, gain: Tensor, *, reach: Tensor | float, bound: Tensor | float, half_steps: float | None,
+    variance: float, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
+    out: Tensor | None = None, add: bool = False, mask: Tensor | None = None, codes: Tensor | None = None,
 ) -> tuple[Tensor, int]:  # fmt: skip
-    """As `reference.read_out`; may write into `y`.
+    """As `reference.read_out` with the factor gain · reach; may write into `y`.
 
     Args:
-        y, factor, bound, half_steps, variance, spread, drop, shift: See there; one layout.
+        y, bound, half_steps, variance, spread, drop, shift: See there; one layout.
         at: The form of `y`.
+        gain: Of each column.
+        reach: One number.
         out: Where the result goes, laid out as it will be, or None.
         add: Add to what is there.
         mask, codes: Filled when given, see `empty_mask` and `empty_codes`.
@@ -169,137 +190,140 @@ def read_out(
     Returns:
         The result, and how many outputs lay outside the range.
     """
-    found = library()
-    assert found is not None
-    scale, unit = (1.0, 1.0) if half_steps is None else (half_steps / bound, bound / half_steps)
-    factor = (factor * unit).contiguous()
-    noisy = variance > 0 or spread is not None
-    key = int(torch.randint(0, 2**62, ())) if noisy else 0
+    gain = gain if isinstance(reach, Tensor) or reach == 1 else gain * reach
+    gain = gain if gain.is_contiguous() else gain.contiguous()
+    shift = shift if shift is None or shift.is_contiguous() else shift.contiguous()
+    key = int(torch.randint(0, 2**62, (), device="cpu")) if variance > 0 or spread is not None else 0
     if out is None:
-        out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape)
-    given = (
-        y.data_ptr(), None if spread is None else spread.data_ptr(), None if drop is None else drop.a.data_ptr(),
-        None if drop is None else drop.placed.data_ptr(), out.data_ptr(), at.columns, at.pixels, at.length, at.layout,
-        variance, 0.0 if drop is None else drop.scale, float(scale), half_steps or 0.0, factor.data_ptr(),
-        None if shift is None else shift.data_ptr(), add, None if codes is None else codes.data_ptr(),
-        None if mask is None else mask.data_ptr(), key,
+        out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape, dtype=torch.float32, device="cpu")
+    place = (None, None) if drop is None else (drop.a.data_ptr(), drop.placed.data_ptr())
+    range_, scale = (None, 1.0) if half_steps is None else _converter(bound, half_steps)
+    unit = 1.0 if half_steps is None or isinstance(bound, Tensor) else bound / half_steps
+    outside: int = lent().mho_read_out(
+        y.data_ptr(), _where(spread), *place, out.data_ptr(), *at[:5], variance, 0.0 if drop is None else drop.scale,
+        half_steps or 0.0, gain.data_ptr(), _where(reach), range_, scale, unit, _where(shift), add, _where(codes), _where(mask),
+        key, _threads(y),
     )  # fmt: skip
-    return out, sum(_split(found.mho_read_out, given, at.chunks, y.numel()))
+    return out, outside
 
 
 def empty_mask(at: Form) -> Tensor:
     """Room for one bit an output."""
-    return torch.empty(at.chunks * at.length // 16, dtype=torch.int16)
+    return torch.empty(at.chunks * at.length // 16, dtype=torch.int16, device="cpu")
 
 
 def empty_codes(at: Form) -> Tensor:
     """Room for one code an output."""
-    return torch.empty(at.chunks * at.length, dtype=torch.int8)
+    return torch.empty(at.chunks * at.length, dtype=torch.int8, device="cpu")
 
 
 def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor | None:
     """As `reference.read_out_back`, gone at the thread's next call. None: not for a gradient that lies like this."""
-    found, at = library(), kept.layout
-    assert found is not None
+    at = kept.layout
     assert isinstance(at, Form)
-    lies_as_result = g.is_contiguous() if at.layout != _ROWS or at.axis == -1 else _in_rows(g, at.axis)
-    if not lies_as_result:
+    if not (g.is_contiguous() if at.layout != _ROWS or at.axis == -1 else _in_rows(g.shape, g.stride(), at.axis)):
         return None
-    out = _room(g.shape, _rows(g.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
-    given = (
-        g.data_ptr(), out.data_ptr(), at.columns, at.pixels, at.length, at.layout, factor.data_ptr(),
-        None if kept.mask is None else kept.mask.data_ptr(),
-    )  # fmt: skip
-    _split(found.mho_read_out_back, given, at.chunks, g.numel())
+    out = _room(at.shape, _rows(at.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
+    lent().mho_read_out_back(g.data_ptr(), out.data_ptr(), *at[:5], factor.data_ptr(), _where(kept.mask), _threads(g))
     return out
 
 
 def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     """As `reference.decode`."""
-    found, at = library(), kept.layout
-    assert found is not None
-    codes = kept.codes
+    at, codes = kept.layout, kept.codes
     assert isinstance(at, Form) and codes is not None
-    rows = at.layout == _ROWS and at.axis == -3
-    out = torch.empty(at.shape, memory_format=torch.channels_last if rows else torch.contiguous_format)
-    given = (
-        codes.data_ptr(), out.data_ptr(), at.columns, at.pixels, at.length, at.layout, factor.data_ptr(), shift.data_ptr()
-    )  # fmt: skip
-    _split(found.mho_decode, given, at.chunks, out.numel())
+    stride = _rows(at.shape) if at.layout == _ROWS and at.axis == -3 else _dense_strides(at.shape)
+    out = _room(at.shape, stride, None)
+    lent().mho_decode(codes.data_ptr(), out.data_ptr(), *at[:5], factor.data_ptr(), shift.data_ptr(), _threads(out))
     return out
 
 
 def normals(n: int, key: int) -> Tensor:
     """`n` standard normal numbers of an address."""
-    found = library()
-    assert found is not None
-    out = torch.empty(n)
-    _split(found.mho_normals, (out.data_ptr(), n, key), -(-n // found.mho_chunk()), n)
+    out = _room((n,), (1,), None)
+    lent().mho_normals(out.data_ptr(), n, key, _threads(out))
     return out
 
 
-def _rows(shape: torch.Size) -> tuple[int, ...]:
+def _converter(reach: Tensor | float, half_steps: float) -> tuple[int | None, float]:
+    """Where the kernels find the range, or else codes per unit."""
+    return (reach.data_ptr(), 0.0) if isinstance(reach, Tensor) else (None, half_steps / reach)
+
+
+def _where(x: Tensor | float | None) -> int | None:
+    return x.data_ptr() if isinstance(x, Tensor) else None
+
+
+def _threads(x: Tensor) -> int:
+    return torch.get_num_threads() if x.numel() >= _SMALL else 1
+
+
+class _Rooms(threading.local):
+    """Memory that a thread keeps, by name, and the tensors in it by name, shape and strides."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, Tensor] = {}
+        self.tensors: dict[tuple[str, Shape, Shape], Tensor] = {}
+
+
+_rooms = _Rooms()
+
+
+def _room(shape: Shape, stride: Shape, name: str | None) -> Tensor:
+    """An empty tensor; with a name in memory that the thread keeps for it, which is in use already and near."""
+    if name is None or (n := math.prod(shape)) > _MOST_KEPT:
+        return torch.empty_strided(shape, stride, dtype=torch.float32, device="cpu")
+    found = _rooms.tensors.get((name, shape, stride))
+    if found is not None:
+        return found
+    with torch.inference_mode(False):
+        buffer = _rooms.buffers.get(name)
+        if buffer is None or len(buffer) < n or len(_rooms.tensors) == _MOST_SHAPES:
+            _rooms.tensors.clear()
+            buffer = torch.empty(n, dtype=torch.float32, device="cpu")
+            _rooms.buffers[name] = buffer
+        found = _rooms.tensors[name, shape, stride] = buffer.as_strided(shape, stride)
+    return found
+
+
+def is_dense(x: Tensor) -> bool:
+    """True for a tensor that fills its memory, planar or in rows."""
+    return x.is_contiguous() or _in_rows(x.shape, x.stride(), 1 - x.dim())
+
+
+def _contiguous(shape: Shape, stride: Shape) -> bool:
+    return all(n == 1 or s == dense for n, s, dense in zip(shape, stride, _dense_strides(shape), strict=True))
+
+
+def _in_rows(shape: Shape, stride: Shape, axis: int) -> bool:
+    if axis >= -1 or len(shape) < -axis:
+        return False
+    return _contiguous(*((*of[:axis], *of[axis + 1 :], of[axis]) for of in (shape, stride)))
+
+
+def _dense_strides(shape: Shape) -> Shape:
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def _rows(shape: Shape) -> Shape:
     """Strides of images in rows."""
     _, channels, height, width = shape
     return channels * height * width, 1, width * channels, channels
 
 
-_kept = threading.local()
-
-
-def _room(shape: torch.Size, stride: Sequence[int], name: str | None) -> Tensor:
-    """An empty tensor; with a name in memory that the thread keeps for it, which is in use already and near."""
-    n = math.prod(shape)
-    if name is None or n > _MOST_KEPT:
-        return torch.empty_strided(shape, stride)
-    buffer: Tensor | None = getattr(_kept, name, None)
-    if buffer is None or len(buffer) < n:
-        with torch.inference_mode(False):
-            buffer = torch.empty(n)
-        setattr(_kept, name, buffer)
-    return buffer.as_strided(shape, stride)
-
-
-def _planar_images(x: Tensor) -> bool:
+def _planar_images(shape: Shape, stride: Shape) -> bool:
     """True when every image of (n, channels, height, width) is contiguous, wherever it begins."""
-    _, channel, row, pixel = x.stride()
-    return pixel == 1 and row == x.shape[3] and channel == x.shape[2] * row
+    return stride[1:] == _dense_strides(shape)[1:]
 
 
-def _row_stride(x: Tensor, axis: int) -> int | None:
+def _row_stride(shape: Shape, stride: Shape, axis: int) -> int | None:
     """Distance of the rows of a slice of columns (channels) of a dense tensor in rows; None for anything else."""
-    if not (axis == -1 and x.dim() > 1) and not (axis == -3 and x.dim() == 4):
+    if not (axis == -1 and len(shape) > 1) and not (axis == -3 and len(shape) == 4):
         return None
-    rows = x.movedim(axis, -1)
-    stride = rows.stride(-2)
-    if rows.stride(-1) != 1:
+    sizes, strides = ([*of[:axis], *(of[axis + 1 :] if axis < -1 else ())] for of in (shape, stride))
+    if stride[axis] != 1:
         return None
-    for i in range(rows.dim() - 2, 0, -1):
-        if rows.stride(i - 1) != rows.stride(i) * rows.shape[i]:
+    for i in range(len(sizes) - 1, 0, -1):
+        if strides[i - 1] != strides[i] * sizes[i]:
             return None
-    return stride
-
-
-def _split(function: Callable[..., Any], given: tuple[Any, ...], units: int, n: int) -> list[Any]:
-    """Call a kernel on ranges of units, on as many threads as torch has when n numbers are worth it.
-
-    Args:
-        function: Called with `given`, and the first and last unit (exclusive) of a range.
-        given: Its other arguments.
-        units: Numbers, images, rows or chunks, as the kernel counts; numbers are cut at whole chunks.
-        n: Numbers in all.
-    """
-    threads = min(torch.get_num_threads(), units) if n >= _SMALL else 1
-    if threads <= 1:
-        return [function(*given, 0, units)]
-    step = _PIECES * _PIECE if units == n else 1
-    whole = -(-units // step)
-    edges = [min(units, step * (whole * i // threads)) for i in range(threads)] + [units]
-    jobs = [_pool(threads - 1).submit(function, *given, a, b) for a, b in pairwise(edges[1:])]
-    first = function(*given, edges[0], edges[1])
-    return [first, *(job.result() for job in jobs)]
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="mho-kernels")
+    return strides[-1]

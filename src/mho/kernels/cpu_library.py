@@ -25,20 +25,20 @@ _log = logging.getLogger("mho")
 _first = threading.Lock()
 
 _i64, _u64, _f32, _int, _ptr = ctypes.c_int64, ctypes.c_uint64, ctypes.c_float, ctypes.c_int, ctypes.c_void_p
+_lies = [_i64] * 4 + [_int]  # images, columns, pixels, length, layout: `cpu.Form`
+_comes = [_int] + [_i64] * 4  # how, images, columns, pixels, stride: `cpu.Inputs`
 _ARGUMENTS = {
     "mho_chunk": [],
-    "mho_normals": [_ptr, _i64, _u64, _i64, _i64],
+    "mho_pool": [_ptr] * 4,
+    "mho_normals": [_ptr, _i64, _u64, _int],
     "mho_words": [_ptr, _u64, _i64, _i64],
-    "mho_quantise": [_ptr] * 2 + [_f32] * 3 + [_i64] * 2,
-    "mho_quantise_strided": [_ptr, _i64, _ptr, _i64] + [_f32] * 3 + [_i64] * 2,
-    "mho_quantise_rows": [_ptr, _i64, _ptr, _i64, _i64] + [_f32] * 3 + [_i64] * 2,
-    "mho_quantise_back": [_ptr] * 3 + [_f32] * 3 + [_i64] * 2,
-    "mho_quantise_rows_back": [_ptr] * 3 + [_i64] * 3 + [_f32] * 3 + [_i64] * 2,
+    "mho_quantise": [_ptr] * 2 + _comes + [_ptr, _f32, _f32, _int],
+    "mho_quantise_back": [_ptr] * 3 + _comes + [_ptr, _f32, _f32, _int],
     "mho_read_out": (
-        [_ptr] * 5 + [_i64] * 3 + [_int] + [_f32] * 4 + [_ptr, _ptr, _int, _ptr, _ptr, _u64] + [_i64] * 2
+        [_ptr] * 5 + _lies + [_f32] * 3 + [_ptr] * 3 + [_f32] * 2 + [_ptr, _int, _ptr, _ptr, _u64, _int]
     ),
-    "mho_read_out_back": [_ptr, _ptr] + [_i64] * 3 + [_int, _ptr, _ptr] + [_i64] * 2,
-    "mho_decode": [_ptr, _ptr] + [_i64] * 3 + [_int, _ptr, _ptr] + [_i64] * 2,
+    "mho_read_out_back": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],
+    "mho_decode": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],
 }  # fmt: skip
 
 

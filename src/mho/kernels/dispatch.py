@@ -7,14 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mho.kernels import cpu, gpu, reference
-from mho.kernels.cpu_library import state
+from mho.kernels import cpu, cpu_library, gpu, pool, reference
 from mho.kernels.reference import Drop, Kept
 
 
 def active() -> str:
     """The kernels that dense float32 tensors on the CPU meet, in words, with the reason where they are not the fast ones."""
-    return f"{state()} on the CPU, {gpu.active()} on CUDA devices" if torch.cuda.is_available() else state()
+    alone = (
+        "" if cpu_library.library() is None or pool.functions()[2] else ", on one thread: torch has no OpenMP runtime"
+    )
+    here = cpu_library.state() + alone
+    return f"{here} on the CPU, {gpu.active()} on CUDA devices" if torch.cuda.is_available() else here
 
 
 def quantise(
@@ -29,7 +32,7 @@ def quantise(
     range_ = reach if isinstance(reach, Tensor) else None
     if range_ is None or range_.numel() == 1:
         if cpu.suits(x, range_):
-            found = cpu.quantise(x, float(half_steps / reach), half_steps, axis, passing=passing)
+            found = cpu.quantise(x, reach, half_steps, axis, passing=passing)
             if found is not None:
                 return found
         elif gpu.suits(x, range_):
@@ -44,7 +47,7 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
     range_ = reach if isinstance(reach, Tensor) else None
     if range_ is None or range_.numel() == 1:
         if cpu.suits(g, x, range_):
-            found = cpu.quantise_back(g, x, float(half_steps / reach), half_steps, axis)
+            found = cpu.quantise_back(g, x, reach, half_steps, axis)
             if found is not None:
                 return found
         elif gpu.suits(g, x, range_):
@@ -55,20 +58,22 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
 def read_out(
     y: Tensor, factor: Tensor, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
-    total: Tensor | None = None, planar: bool = False, out: Tensor | None = None,
+    total: Tensor | None = None, planar: bool = False, out: Tensor | None = None, reach: Tensor | float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """See `reference.read_out`. A fast kernel may reuse `y`, or add to `total` in place: neither may be used again.
+    """See `reference.read_out`, with the factor times `reach`, which is one number.
 
-    The result goes to `out` where that is given and nothing is added to a total.
+    A fast kernel may reuse `y`, or add to `total` in place: neither may be used again. The result goes to `out` where that is
+    given and nothing is added to a total.
     """
     target = out if total is None else total
-    if cpu.suits(y, factor, shift, target, spread, bound, *(drop or ())):
+    if cpu.suits(y, factor, shift, target, spread, bound, reach, *(drop or ())):
         at = cpu.form(y, axis, planar=planar)
         if at is not None and cpu.fit(y, at, target, spread, drop):
             return cpu.read_out(
-                y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-                shift=shift, out=target, add=total is not None,
+                y, at, factor, reach=reach, bound=bound, half_steps=half_steps, variance=variance, spread=spread,
+                drop=drop, shift=shift, out=target, add=total is not None,
             )[0]  # fmt: skip
+    factor = factor * reach
     kernels: Any = gpu if gpu.suits(y, factor, shift, total, spread, bound, *(drop or ())) else reference
     found: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar)
     return found if out is None or total is not None else out.copy_(found)
@@ -77,13 +82,14 @@ def read_out(
 def read_out_kept(
     y: Tensor, factor: Tensor, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
-    total: Tensor | None = None, planar: bool = False, codes: bool = False,
+    total: Tensor | None = None, planar: bool = False, codes: bool = False, reach: Tensor | float = 1.0,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
-    """See `reference.read_out_kept`. A fast kernel may reuse `y` and `total`."""
+    """See `reference.read_out_kept`, with the factor times `reach`. A fast kernel may reuse `y` and `total`."""
     given = (axis, bound, half_steps, variance, spread, drop, shift, total, planar, codes)
-    suited = cpu.suits(y, factor, shift, total, spread, bound, *(drop or ()))
+    suited = cpu.suits(y, factor, shift, total, spread, bound, reach, *(drop or ()))
     at = cpu.form(y, axis, planar=planar) if suited else None
     if at is None or not cpu.fit(y, at, total, spread, drop):
+        factor = factor * reach
         suited = gpu.suits(y, factor, shift, total, spread, bound, *(drop or ()))
         kernels: Any = gpu if suited else reference
         found: tuple[Tensor, Kept] = kernels.read_out_kept(y, factor, *given)
@@ -91,8 +97,8 @@ def read_out_kept(
     mask = None if half_steps is None else cpu.empty_mask(at)
     room = cpu.empty_codes(at) if codes else None
     out, outside = cpu.read_out(
-        y, at, factor, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop, shift=shift,
-        out=total, add=total is not None, mask=mask, codes=room,
+        y, at, factor, reach=reach, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
+        shift=shift, out=total, add=total is not None, mask=mask, codes=room,
     )  # fmt: skip
     return out, Kept(mask if outside else None, room, at)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.crossbar import Operator
+from mho.crossbar.operator import operator_of
 
 LINEAR = Operator()
 CONVOLUTIONS: dict[Any, int] = {
@@ -23,6 +24,8 @@ _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__
 _ADDED = {torch.addmm, Tensor.addmm}
 _BATCHED = {torch.bmm, Tensor.bmm}
 _GROUPED = {f for f in (getattr(torch, "_grouped_mm", None), getattr(F, "grouped_mm", None)) if f is not None}
+MULTIPLIERS = {F.linear, torch.einsum, *CONVOLUTIONS, *_PRODUCTS, *_ADDED, *_BATCHED, *_GROUPED}
+"""All of torch's functions that `product_of` knows."""
 
 
 class Read(NamedTuple):
@@ -238,4 +241,4 @@ def convolution(dims: int, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     def wide(value: Any) -> Any:
         return value if isinstance(value, str) else (value,) * dims if isinstance(value, int) else tuple(value)
 
-    return Operator(dims, wide(stride), wide(padding), wide(dilation), groups)
+    return operator_of(dims, wide(stride), wide(padding), wide(dilation), groups)

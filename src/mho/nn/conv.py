@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.crossbar import Operator
+from mho.crossbar.operator import operator_of
 from mho.nn.layer import AnalogLayer, MatrixView
 
 
 class _AnalogConv(AnalogLayer, nn.modules.conv._ConvNd):
     def _operator(self) -> Operator:
         padding = self.padding if self.padding_mode == "zeros" else (0,) * len(self.kernel_size)
-        return Operator(len(self.kernel_size), tuple(self.stride), padding, tuple(self.dilation), self.groups)
+        return operator_of(len(self.kernel_size), tuple(self.stride), padding, tuple(self.dilation), self.groups)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.padding_mode != "zeros":

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from mho.crossbar import Operator
 from mho.errors import NotYet
 from mho.nn.analog_class import OfUsersClass
-from mho.nn.calls import CONVOLUTIONS, Read, convolution, product_of
+from mho.nn.calls import CONVOLUTIONS, MULTIPLIERS, Read, convolution, product_of
 from mho.nn.layer import MatrixView
 
 
@@ -37,6 +37,8 @@ class _Answer(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func not in MULTIPLIERS:
+            return func(*args, **kwargs)
         layer = self.layer
         if layer.computed:
             weight = args[1] if len(args) > 1 else kwargs.get("weight")
