@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from mho.measure.evaluate import measure
 from mho.measure.test_data import TestData
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
+from mho.nn.matrix import matrices
 from mho.progress import Progress, telling
 from mho.statistics.intervals import check_confidence
 from mho.statistics.paired_answers import most_lost
@@ -188,11 +190,8 @@ def smallest_bits(
     check_mode()
     confidence, max_batches = _check(confidence, lowest, highest), whole(max_batches, "max_batches")
     hw = Hardware.of(hw)
-    model = to_digital(model) if any(isinstance(m, AnalogMatrix) for m in model.modules()) else model
-    data, batches = (
-        TestData.of(test, task=task),
-        [batch for batch, _ in zip(batches_of(calibration, path="calibration"), range(max_batches), strict=False)],
-    )
+    model = to_digital(model) if matrices(model) else model
+    data, batches = TestData.of(test, task=task), list(islice(batches_of(calibration, path="calibration"), max_batches))
     score = data.task.headline
     allowed = score.check_budget(budget)
     if not allowed > 0:
@@ -269,7 +268,7 @@ def _descent(errors: Errors, lowest: int, highest: int, *, together: bool) -> It
 def _matrices(net: nn.Module) -> list[tuple[str, AnalogMatrix]]:
     """The matrices with the paths of their layers."""
     paths = layer_paths(net)
-    return [(paths[m.path], m) for m in net.modules() if isinstance(m, AnalogMatrix)]
+    return [(paths[m.path], m) for m in matrices(net)]
 
 
 def _check(confidence: float | str, lowest: int, highest: int) -> float:

@@ -12,6 +12,7 @@ from mho.hardware import Hardware
 from mho.hardware.label import differences
 from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
+from mho.nn.matrix import matrices
 
 _OF_THE_NETWORK = ("version", "name", "sources", "digital", "layers")
 
@@ -25,28 +26,25 @@ def hardware_in_place(net: nn.Module) -> Hardware:
     Raises:
         WrongSetting: The network has no arrays, or is one chip already.
     """
-    matrices: list[AnalogMatrix] = []
-    for module in net.modules():
-        if isinstance(module, AnalogMatrix):
-            if module.programmed:
-                raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
-            matrices.append(module)
-    if not matrices:
+    arrays = matrices(net)
+    if any(matrix.programmed for matrix in arrays):
+        raise WrongSetting("this network is one chip already", "pass the network that to_analog returned")
+    if not arrays:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-    first = matrices[0].hw
+    first = arrays[0].hw
     whole = getattr(getattr(net, "placement", None), "hardware", None) or first
-    if not whole.layers and _alike(matrices):
+    if not whole.layers and _alike(arrays):
         return first
     paths = layer_paths(net)
-    if all(m.hw == whole.for_layer(paths[m.path]) for m in matrices):
+    if all(m.hw == whole.for_layer(paths[m.path]) for m in arrays):
         return whole
-    if _alike(matrices):
+    if _alike(arrays):
         return first
     base = whole.replace(layers={})
     described = base.as_dict()
     found: dict[str, dict[str, Any]] = {}
     by_layer: dict[str, list[AnalogMatrix]] = {}
-    for matrix in matrices:
+    for matrix in arrays:
         by_layer.setdefault(paths[matrix.path], []).append(matrix)
     for layer, held in by_layer.items():
         for path, hw in {(layer if _alike(held) else m.path): m.hw for m in held}.items():
@@ -55,9 +53,9 @@ def hardware_in_place(net: nn.Module) -> Hardware:
     return base.replace(layers=found)
 
 
-def _alike(matrices: Sequence[AnalogMatrix]) -> bool:
-    first = matrices[0].hw
-    return all(m.hw is first or m.hw == first for m in matrices)
+def _alike(some: Sequence[AnalogMatrix]) -> bool:
+    first = some[0].hw
+    return all(m.hw is first or m.hw == first for m in some)
 
 
 def definitions_in_place(hw: Hardware) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mho.crossbar import Operator, Scheme
 from mho.errors import NotYet, WrongSetting
 from mho.hardware import Hardware
-from mho.nn.matrix import AnalogMatrix
+from mho.nn.matrix import AnalogMatrix, matrices
 
 L = TypeVar("L", bound="AnalogLayer")
 
@@ -110,11 +110,11 @@ def held(layer: AnalogLayer, view: MatrixView) -> Tensor:
     return parameter
 
 
-def schemes(net: nn.Module, matrices: Iterable[AnalogMatrix]) -> dict[AnalogMatrix, Scheme]:
+def schemes(net: nn.Module, some: Iterable[AnalogMatrix]) -> dict[AnalogMatrix, Scheme]:
     """The conversions of some of a network's matrices."""
     layers = (module for module in net.modules() if isinstance(module, AnalogLayer))
     found = {view.matrix: view.matrix.scheme(view.weight, view.operator) for layer in layers for view in layer.views()}
-    return {matrix: found[matrix] for matrix in matrices}
+    return {matrix: found[matrix] for matrix in some}
 
 
 def check_calibrated(net: nn.Module) -> None:
@@ -123,7 +123,7 @@ def check_calibrated(net: nn.Module) -> None:
     Raises:
         WrongSetting: It was never calibrated.
     """
-    found = schemes(net, (matrix for matrix in net.modules() if isinstance(matrix, AnalogMatrix)))
+    found = schemes(net, matrices(net))
     needed = {m: s for m, s in found.items() if s.needs_input_range or s.needs_adc_range}
     if needed and all(m.input_range is None and m.adc_range is None for m in needed):
         matrix, scheme = next(iter(needed.items()))

@@ -20,6 +20,7 @@ from mho.hardware.description import covers
 from mho.hardware.spec import Spec
 from mho.nn import AnalogLayer, AnalogMatrix
 from mho.nn.layer import MatrixView, held, layer_paths
+from mho.nn.matrix import matrices
 from mho.nn.source import Injected, Source
 from mho.rng import Stream
 from mho.training.clip import Clip
@@ -91,10 +92,10 @@ class HWA(Spec):
     def check(self, net: nn.Module) -> None:
         """Refuse a network that this recipe could not be attached to, as `attach` does; nothing is changed."""
         network(net)
-        matrices = [module for module in net.modules() if isinstance(module, AnalogMatrix)]
-        if not matrices:
+        found = matrices(net)
+        if not found:
             raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-        for matrix in matrices:
+        for matrix in found:
             if matrix.programmed:
                 raise WrongSetting("this is a programmed chip", "train the network that to_analog returned")
             if isinstance(matrix.source, Injected):
