@@ -49,6 +49,17 @@ def test_what_it_writes_is_what_it_measured_and_it_goes_on(tmp_path):
         call(*arguments, "--noise", "0.1")
 
 
+def test_more_epochs_go_on_and_more_of_pretraining_are_another_run(tmp_path):
+    arguments = [*QUICK, "--schedule", "constant", "--out", str(tmp_path)]
+    call(*arguments, "--pretrain", "1", "--epochs", "1")
+    before = (tmp_path / "digital" / "last.ckpt").read_bytes()
+    longer = call(*arguments, "--pretrain", "1", "--epochs", "2")
+    assert "8 steps" in longer.output
+    with pytest.raises(BadResults, match=r"began with the weights of --pretrain 1, not of 3 -> give another --out"):
+        call(*arguments, "--pretrain", "3", "--epochs", "2")
+    assert (tmp_path / "digital" / "last.ckpt").read_bytes() == before
+
+
 def test_the_noise_is_a_share_of_the_largest_weight(tmp_path, monkeypatch):
     from mho.training import HWA
 

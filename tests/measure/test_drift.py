@@ -94,6 +94,17 @@ def test_workers_change_nothing(net, data):
     )
 
 
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import mho, torch\nnet = mho.to_analog(torch.nn.Linear(3, 2), 'ideal')\n"
+        "mho.drift(net, [(torch.eye(3), torch.tensor([0, 1, 0]))], '1 h', chips=4, workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1 and "workers: one of 2 worker processes ended" in done.stderr.splitlines()[-1]
+    assert """call it below "if __name__ == '__main__':\"""" in done.stderr
+
+
 def test_chips_are_drawn_until_the_interval_is_reached(net, data):
     seen = []
     result = mho.drift(net, data, ["1 h", "1 year"], ci=1.5, max_chips=60, progress=seen.append)

@@ -9,15 +9,12 @@ def info() -> None:
     """Versions, threads, and which kernels run, from where or why."""
     import torch
     from rich.console import Console
-    from rich.table import Table
 
     from mho import __version__
     from mho.hardware import CELLS, COMPENSATIONS, ENCODINGS, Hardware
     from mho.kernels import active, origin
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(overflow="fold")  # a path is shown whole
+    console = Console()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     for key, value in (
         ("mho", __version__),
@@ -30,5 +27,4 @@ def info() -> None:
         ("encodings", ", ".join(ENCODINGS.names())),
         ("compensation", ", ".join(COMPENSATIONS.names())),
     ):
-        table.add_row(key, value)
-    Console().print(table)
+        console.print(f"{key:15}{value}", markup=False, highlight=False, soft_wrap=True)

@@ -38,7 +38,8 @@ def run(
     scale: Annotated[
         str,
         typer.Option(
-            "--scale", help="smoke (a minute, no data needed), cpu (what is stored) or full (published size)."
+            "--scale",
+            help="smoke (a minute; its data is scikit-learn's: pip install 'mho[demo]'), cpu (what is stored) or full.",
         ),
     ] = "cpu",
     only: Annotated[str, typer.Option("--only", help="Arms whose name contains this.")] = "",

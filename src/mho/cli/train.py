@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from mho.cli.interruption import keeps
 from mho.cli.options import DATA, RANGES, TASK, described
-from mho.errors import WrongSetting
+from mho.errors import BadResults, WrongSetting
 
 
 def train(
@@ -109,6 +110,7 @@ def train(
     console = Console()
     common |= {"val": test, "seed": seed}
     if pretrain:
+        _check_pretrained(out, pretrain)
         digital = fit(network.to(place), samples, epochs=pretrain, out=out / "digital", **common)
         console.print(f"digital: {digital.steps} steps: {digital.stopped}", markup=False, highlight=False)
         if digital.stopped == "out of time":
@@ -138,6 +140,16 @@ def train(
     console.print(f"{result.steps} steps{last}: {result.stopped}", markup=False, highlight=False)
     for line in _write(net.cpu(), out):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_pretrained(out: Path, epochs: int) -> None:
+    """Refuse to lengthen a digital training whose weights another training in `out` has begun with."""
+    begun, file = out / "run.json", out / "digital" / "run.json"
+    if begun.exists() and file.exists():
+        stored = json.loads(file.read_text()).get("epochs")
+        if stored != epochs:
+            problem = f"it holds a training that began with the weights of --pretrain {stored}, not of {epochs}"
+            raise BadResults(problem, "give another --out, or the same --pretrain", path=str(out))
 
 
 def _recipe(noise: float) -> Any:

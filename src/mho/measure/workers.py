@@ -8,10 +8,13 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+
+from mho.errors import WrongSetting
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -30,6 +33,9 @@ def in_order(job: Callable[[Item], T], items: Sequence[Item], workers: int) -> G
         job: Picklable when `workers` > 1.
         items: What to call it with.
         workers: Number of processes; 1 computes here.
+
+    Raises:
+        WrongSetting: A process was killed, or could not start.
     """
     if workers == 1:
         for item in items:
@@ -47,6 +53,13 @@ def in_order(job: Callable[[Item], T], items: Sequence[Item], workers: int) -> G
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise WrongSetting(
+                f"one of {workers} worker processes ended before it answered",
+                "in a script, call it below \"if __name__ == '__main__':\" (each worker runs the script's top level); where "
+                "memory ran out, take fewer, or workers=1",
+                path="workers",
+            ) from error
         except KeyboardInterrupt:
             for process in list((pool._processes or {}).values()):
                 process.terminate()

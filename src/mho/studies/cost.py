@@ -7,6 +7,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,13 +66,8 @@ class Cost(Study[CostArm, list[dict[str, Any]]]):
 
     def run(self, arm: CostArm, job: Job) -> list[dict[str, Any]]:
         """One row."""
-        context = multiprocessing.get_context("spawn")
-        memory = {}
-        for analog in (False, True):
-            with context.Pool(1) as pool:
-                memory[analog] = pool.apply(_peak, (arm.network, arm.hardware, analog))
-        with context.Pool(1) as pool:
-            row = pool.apply(_times, (arm.network, arm.hardware, 3 if job.scale == "smoke" else 15))
+        memory = {analog: _fresh(_peak, arm.network, arm.hardware, analog) for analog in (False, True)}
+        row = _fresh(_times, arm.network, arm.hardware, 3 if job.scale == "smoke" else 15)
         return [{**row, "digital_mb": memory[False], "analog_mb": memory[True]}]
 
     def tables(self, results: Found) -> list[Table]:
@@ -87,6 +83,12 @@ class Cost(Study[CostArm, list[dict[str, Any]]]):
                 f"{row['digital_mb']:.0f}", f"{row['analog_mb']:.0f}",
             ))  # fmt: skip
         return [Table(head, rows)]
+
+
+def _fresh(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a process of its own answers."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def _setup(network: str, hardware: str, samples: int) -> tuple[nn.Module, nn.Module, nn.Module, torch.Tensor]:

@@ -17,7 +17,7 @@ from mho.studies.table import Table
 
 Scale = Literal["smoke", "cpu", "full"]
 SCALES: tuple[Scale, ...] = ("smoke", "cpu", "full")
-"""About a minute on two cores with data that a dependency ships; what is stored; the size of the literature."""
+"""About a minute on two cores with the digits of scikit-learn (the extra `demo`); what is stored; the size of the literature."""
 
 
 @dataclass(frozen=True)
