@@ -24,6 +24,7 @@ class Seen(NamedTuple):
     transposed: bool = False
     part: int | None = None
     x: tuple[int, ...] = (5, 4)
+    dtype: torch.dtype = torch.float64
 
 
 B = draw(3)
@@ -64,6 +65,22 @@ SEEN = {
     "einsum over two axes": Seen(lambda x, w: torch.einsum("bhd,ohd->bo", x, w), (3, 2, 4), x=(5, 2, 4)),
     "einsum, two axes of columns": Seen(lambda x, w: torch.einsum("btd,hdk->bhtk", x, w), (2, 4, 3), x=(5, 2, 4)),
 }  # fmt: skip
+ENDS = {"two": torch.tensor([3, 8], dtype=torch.int32), "one empty": torch.tensor([0, 8], dtype=torch.int32)}
+for _name, _ends in ENDS.items():
+    _shape = {"x": (8, 16), "dtype": torch.bfloat16}
+    SEEN |= {
+        f"groups, {_name}": Seen(lambda x, w, e=_ends: torch._grouped_mm(x, w, e), (2, 16, 32), True, **_shape),
+        f"groups by name, {_name}": Seen(
+            lambda x, w, e=_ends: torch._grouped_mm(x, w, offs=e), (2, 16, 32), True, **_shape
+        ),
+        f"groups, transposed, {_name}": Seen(
+            lambda x, w, e=_ends: torch._grouped_mm(x, w.mT, offs=e), (2, 32, 16), **_shape
+        ),
+    }
+    if hasattr(F, "grouped_mm"):
+        SEEN[f"public groups, {_name}"] = Seen(
+            lambda x, w, e=_ends: F.grouped_mm(x, w, offs=e), (2, 16, 32), True, **_shape
+        )
 UNSEEN = {
     "something computed": Seen(lambda x, w: F.linear(x, 2 * w), (3, 4)),
     "some columns": Seen(lambda x, w: F.linear(x, w[:2]), (3, 4)),
@@ -73,6 +90,10 @@ UNSEEN = {
     "addmm of a matrix": Seen(lambda x, w: torch.addmm(draw(5, 3), x, w), (4, 3)),
     "addmm with factors": Seen(lambda x, w: torch.addmm(B, x, w, beta=2), (4, 3)),
     "a matrix across a stack": Seen(lambda x, w: F.linear(x, w[:, 0]), (3, 2, 4)),
+    "times": Seen(lambda x, w: x * w, (5, 4)),
+    "times a stack": Seen(lambda x, w: x * w, (2, 5, 4), x=(2, 5, 4)),
+    "sums of products": Seen(lambda x, w: torch.addcmul(draw(4), x, w), (5, 4)),
+    "between": Seen(lambda x, w: torch.lerp(x, w, torch.ones(4).double()), (2, 5, 4)),
     "a part of a stack": Seen(lambda x, w: torch.bmm(x, w[:2]), (3, 4, 3), x=(2, 5, 4)),
     "every second of a stack": Seen(lambda x, w: torch.bmm(x, w[::2]), (4, 4, 3), x=(2, 5, 4)),
     "bmm of other axes": Seen(lambda x, w: torch.bmm(x, w.transpose(0, 1)), (4, 2, 3), x=(2, 5, 4)),
@@ -103,7 +124,8 @@ class Look(TorchFunctionMode):
         y = func(*args, **(kwargs or {}))
         if found is not None:
             self.found.append(found)
-            torch.testing.assert_close(self.answered(found), y, rtol=1e-9, atol=1e-9)
+            digits = 1e-9 if y.dtype == torch.float64 else 1e-2
+            torch.testing.assert_close(self.answered(found), y, rtol=digits, atol=digits)
         return y
 
     def answered(self, call: Call) -> Tensor:
@@ -120,9 +142,9 @@ class Look(TorchFunctionMode):
 
 
 def look(case: Seen) -> list[Call]:
-    weight = nn.Parameter(draw(*case.weight))
+    weight = nn.Parameter(draw(*case.weight).to(case.dtype))
     with Look(weight) as mode:
-        case.call(draw(*case.x), weight)
+        case.call(draw(*case.x).to(case.dtype), weight)
     return mode.found
 
 
@@ -132,7 +154,7 @@ def test_products_are_seen_and_answered(name):
     case = SEEN[name]
     found = look(case)
     assert found and all(call.parameter == "w" for call in found)
-    stacked = len(case.weight) == 3 and "conv" not in name and "einsum" not in name
+    stacked = len(case.weight) == 3 and not name.startswith(("conv", "einsum"))
     for call in found:
         assert call.part == case.part and call.read.parts == (case.weight[0] if stacked else 0)
         assert call.read.transposed == case.transposed and bool(call.read.columns) == ("einsum" in name)

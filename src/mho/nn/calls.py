@@ -22,7 +22,7 @@ CONVOLUTIONS: dict[Any, int] = {
 _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__, torch.Tensor.__rmatmul__}
 _ADDED = {torch.addmm, Tensor.addmm}
 _BATCHED = {torch.bmm, Tensor.bmm}
-_GROUPED = {f for f in (getattr(torch, "_grouped_mm", None), getattr(F, "grouped_mm", None)) if f is not None}
+_GROUPED = {getattr(torch, "_grouped_mm", None), getattr(F, "grouped_mm", None)}
 
 
 class Read(NamedTuple):
@@ -99,8 +99,6 @@ def _layered(
         return None
     name, transposed, part, parts = found
     if func is not F.linear:
-        if transposed or parts:
-            return None
         operator = convolution(CONVOLUTIONS[func], *args, **kwargs)
     elif weight.dim() != 2:
         return None
