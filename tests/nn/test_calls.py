@@ -51,6 +51,8 @@ SEEN = {
     "a matrix of a stack": Seen(lambda x, w: F.linear(x, w[1]), (2, 3, 4), False, 1),
     "the last of a stack": Seen(lambda x, w: x @ w[2], (3, 4, 3), True, 2),
     "the first of a stack, transposed": Seen(lambda x, w: x @ w[0].T, (2, 3, 4), False, 0),
+    "from the left, of a stack": Seen(lambda x, w: w[1] @ x.T, (2, 3, 4), False, 1),
+    "addmm with a matrix of a stack": Seen(lambda x, w: torch.addmm(B, x, w[1]), (2, 4, 3), True, 1),
     "bmm": Seen(torch.bmm, (2, 4, 3), True, x=(2, 5, 4)),
     "bmm, transposed": Seen(lambda x, w: torch.bmm(x, w.transpose(1, 2)), (2, 3, 4), x=(2, 5, 4)),
     "bmm method": Seen(lambda x, w: x.bmm(w), (2, 4, 3), True, x=(2, 5, 4)),
@@ -101,6 +103,8 @@ UNSEEN = {
     "conv of a transpose": Seen(lambda x, w: F.conv1d(x, w.transpose(0, 1)), (4, 3, 3), x=(2, 4, 9)),
     "conv of a part": Seen(lambda x, w: F.conv1d(x, w[0]), (2, 3, 4, 3), x=(2, 4, 9)),
     "einsum of the vectors themselves": Seen(lambda x, w: torch.einsum("bi,bi->b", x, w), (5, 4)),
+    "einsum of something computed": Seen(lambda x, w: torch.einsum("bi,oi->bo", x, 2 * w), (3, 4)),
+    "einsum of a part": Seen(lambda x, w: torch.einsum("bi,oi->bo", x, w[:2]), (3, 4)),
     "einsum, batched": Seen(lambda x, w: torch.einsum("bi,boi->bo", x, w), (5, 3, 4)),
     "einsum that sums columns": Seen(lambda x, w: torch.einsum("bi,oi->b", x, w), (3, 4)),
     "einsum that sums vectors": Seen(lambda x, w: torch.einsum("bi,oi->o", x, w), (3, 4)),
@@ -132,6 +136,7 @@ class Look(TorchFunctionMode):
         read = call.read
 
         def arrays(part: int, x: Tensor, bias: Tensor | None) -> Tensor:
+            assert isinstance(part, int), "arrays are asked for by number"
             weight = self.weight.detach()
             if read.columns:
                 weight = weight.permute(*read.columns, *read.rows).flatten(len(read.columns)).flatten(0, -2)
