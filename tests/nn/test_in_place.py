@@ -83,6 +83,14 @@ def test_matrices_of_one_layer_that_differ_are_named_by_their_own_paths():
     assert hardware_in_place(net) == PCM.replace(adc__bits=5)
 
 
+def test_of_a_layer_only_what_it_is_made_of_is_said(model):
+    net = mho.to_analog(model, PCM)
+    net[2].matrix.hw = PCM.replace(
+        name="another", sources=["somebody"], digital=["9"], layers={"8": {"adc.bits": 3}}, adc__bits=5
+    )
+    assert hardware_in_place(net).layers == {"2": {"adc.bits": 5}}
+
+
 def test_what_was_asked_for_some_layers_and_then_changed_everywhere_is_what_there_is(model):
     net = mho.to_analog(model, PCM.replace(layers={"2": {"dac.bits": 3}}))
     for layer in (net[0], net[2]):

@@ -9,6 +9,7 @@ from torch import nn
 
 import mho
 from mho.errors import NotYet
+from mho.nn.layer import held
 from mho.nn.source import Exact
 
 
@@ -73,6 +74,7 @@ def test_what_is_read_is_answered_as_torch_does(name, rows):
     layer, x, calls = make(), torch.randn(shape, requires_grad=True), []
     net = mho.to_analog(layer, mho.Hardware.preset("ideal", array__rows=rows))
     net.matrix.source = Exact()
+    assert type(net).__doc__ == type(layer).__doc__ and type(net).__name__ == f"Analog{type(layer).__name__}"
     net.matrix.register_forward_hook(lambda *_: calls.append(1))
     found = []
     for module in (layer, net):
@@ -108,3 +110,29 @@ def test_a_forward_that_multiplies_with_nothing_of_its_own_is_refused():
     with pytest.raises(NotYet, match="Ones does not give its own weight") as error:
         net(torch.zeros(2, 6))
     assert error.value.path == ""
+
+
+class Heads(nn.Module):
+    """Parameters read otherwise than they lie in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads, self.plain = nn.Parameter(torch.randn(2, 4, 3)), nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x):
+        return torch.einsum("btd,hdk->bhtk", x @ self.plain, self.heads)
+
+
+def test_what_a_change_of_a_weight_in_place_is_made_to():
+    model = Heads()
+    net = mho.to_analog(model, "ideal", example=torch.randn(2, 5, 4))
+    assert type(net).__doc__ == Heads.__doc__ and type(net).__name__ == "AnalogHeads"
+    views = {view.parameter: view for view in net.views()}
+    held(net, views["plain"]).fill_(2.0)
+    assert bool((net.plain == 2).all())
+    with pytest.raises(NotYet, match="no matrix in memory") as error:
+        held(net, views["heads"])
+    assert error.value.path == "heads"
+    normed = mho.to_analog(Normed(6, 5), "ideal")
+    held(normed, next(normed.views())).fill_(2.0)
+    assert bool((normed.weight == 2).all())

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from mho.crossbar.operator import Operator
@@ -138,7 +137,3 @@ class PatchInputs(_Inputs):
             total = part if total is None else total + part
         assert total is not None
         return total
-
-
-torch.fx.wrap("add_noise")
-torch.fx.wrap("quantise")

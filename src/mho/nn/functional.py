@@ -124,7 +124,7 @@ _classes: dict[type[nn.Module], type[Functional]] = {}
 def _class(cls: type[nn.Module]) -> type[Functional]:
     """The analog version of a module's class; the same one each time."""
     if cls not in _classes:
-        members = {"__module__": __name__, "__doc__": cls.__doc__, "written_as": cls}
+        members = {"__doc__": cls.__doc__, "written_as": cls}
         _classes[cls] = type(f"Analog{cls.__name__}", (Functional, cls), members)
     return _classes[cls]
 

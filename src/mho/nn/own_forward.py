@@ -176,7 +176,7 @@ def analog_class(cls: type[nn.Module]) -> type[OwnForward]:
     """The analog version of a user's layer class; the same one each time."""
     if cls in _classes:
         return _classes[cls]
-    members = {"__module__": __name__, "__doc__": cls.__doc__, "written_as": cls}
+    members = {"__doc__": cls.__doc__, "written_as": cls}
     _classes[cls] = type(f"Analog{cls.__name__}", (OwnForward, cls), members)
     return _classes[cls]
 
