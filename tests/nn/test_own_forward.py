@@ -10,6 +10,7 @@ from torch import nn
 import mho
 from mho.errors import NotYet
 from mho.nn.layer import held
+from mho.nn.matrix import matrices
 from mho.nn.source import Exact
 
 
@@ -128,6 +129,7 @@ def test_what_a_change_of_a_weight_in_place_is_made_to():
     net = mho.to_analog(model, "ideal", example=torch.randn(2, 5, 4))
     assert type(net).__doc__ == Heads.__doc__ and type(net).__name__ == "AnalogHeads"
     views = {view.parameter: view for view in net.views()}
+    assert len(views) == len(matrices(net)) == 2
     held(net, views["plain"]).fill_(2.0)
     assert bool((net.plain == 2).all())
     with pytest.raises(NotYet, match="no matrix in memory") as error:

@@ -218,7 +218,9 @@ def test_a_weight_of_another_shape_has_other_conversions():
     for rows, columns in ((30, 13), (30, 5)):
         layer.weight, layer.bias = nn.Parameter(torch.randn(columns, rows)), None
         torch.testing.assert_close(layer(x[:, :rows]), x[:, :rows] @ layer.weight.T, rtol=1e-4, atol=1e-4)
-        assert layer.matrix.scheme(layer.weight, next(layer.views()).operator).plan.rows == rows
+        operator = next(layer.views()).operator
+        scheme = layer.matrix.scheme(layer.weight, operator)
+        assert scheme.plan.rows == rows and layer.matrix.scheme(layer.weight, operator) is scheme, "made once"
         assert mho.program(layer).at(0)(x[:, :rows]).shape == (3, columns)
 
 
