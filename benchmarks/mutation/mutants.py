@@ -1,8 +1,9 @@
 """Which mutants a Python file has: every small change that turns one line of its code into wrong code.
 
-Excluded is what no test should have to notice: docstrings, imports, annotations, decorators, asserts (they tell the type
-checker what holds), the texts and arguments of errors and warnings, f-strings, `__all__`, `TYPE_CHECKING` blocks, and methods
-that only print (`__repr__`, `__str__`, `extra_repr`). A `raise` may be dropped as a whole, its condition may be changed.
+Excluded is what no test should have to notice: docstrings, imports, annotations and their type variables, decorators, asserts
+(they tell the type checker what holds), the texts and arguments of errors and warnings, f-strings, `__all__`, `TYPE_CHECKING`
+blocks, and methods that only print (`__repr__`, `__str__`, `extra_repr`). A `raise` may be dropped as a whole, its condition
+may be changed.
 """
 
 from __future__ import annotations
@@ -148,7 +149,9 @@ def _hidden(node: ast.AST) -> bool:
         return ast.unparse(node.test) == "TYPE_CHECKING"
     if isinstance(node, ast.Assign):
         return ast.unparse(node.targets[0]) in ("__all__", "__slots__")
-    return isinstance(node, ast.Call) and bool(ERRORS.search(ast.unparse(node.func)))
+    return isinstance(node, ast.Call) and bool(
+        ERRORS.search(ast.unparse(node.func)) or ast.unparse(node.func) == "TypeVar"
+    )
 
 
 def _changes(node: ast.stmt | ast.expr) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
@@ -273,6 +276,8 @@ def _condition(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _dropped(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    if isinstance(node, ast.Raise) and node.exc is not None and ast.unparse(node.exc) == "NotImplementedError":
+        return  # of a method that every subclass has
     if not (isinstance(node, ast.Expr) and isinstance(node.value, (ast.Yield, ast.YieldFrom))):
         yield "statement dropped", ast.Pass()
 

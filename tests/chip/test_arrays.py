@@ -100,6 +100,19 @@ def test_columns_that_hold_little_are_compensated_down_to_a_ten_thousandth():
     torch.testing.assert_close(factor, torch.tensor([2.0, 2.0, 1.0]), rtol=1e-2, atol=0)
 
 
+def test_without_compensation_nothing_is_read(monkeypatch):
+    def read(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Arrays, "_read", read)
+    arrays = arrays_of(nn.Linear(30, 4), Hardware.preset("pcm-cells", compensation="none"))
+    found = arrays.correction(arrays.cells(YEAR))
+    assert found.factor is None and found.shift is None
+    with pytest.raises(AssertionError):
+        mended = arrays_of(nn.Linear(30, 4), Hardware.preset("pcm-cells"))
+        mended.correction(mended.cells(YEAR))
+
+
 @pytest.mark.parametrize("kind", ["global", "per_column"])
 def test_an_ideal_reference_mends_what_programming_missed_and_the_chips_own_does_not(kind):
     layer = nn.Linear(30, 8, bias=False)

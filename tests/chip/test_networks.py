@@ -122,6 +122,7 @@ def test_numbers_that_are_refused_are_named():
         first = 0 if call is not mho.program else net
         with pytest.raises(WrongSetting) as error:
             call(first, **{name: value})
+        assert name != "cycle" or error.value.remedy == "a whole number; 0 is the first programming"
         assert error.value.path == name and str(error.value).startswith(f"{name}: {name} = {value}")
         call(first, **{name: 0})
     with pytest.raises(WrongSetting) as error:

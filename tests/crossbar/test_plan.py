@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mho.crossbar import Operator, Plan, Scheme
-from mho.errors import MhoError
-from mho.hardware import Array, Hardware
+from mho.crossbar import Plan
+from mho.hardware import Array
 
 
 def test_columns_that_fit_share_one_array_however_many_rows_there_are():
@@ -66,20 +65,3 @@ def test_sizes_at_and_beside_those_of_an_array(rows, columns, cells):
 def test_a_weight_wider_than_an_array_takes_one_for_each_column():
     plan = Plan(groups=1, columns=3, rows=2, taps=1, array=Array(rows=4, cols=1), columns_per_weight=2)
     assert plan.columns_per_array == 1 and plan.array_index(plan.blocks[0]).tolist() == [[0, 1, 2]]
-
-
-@pytest.mark.parametrize(("encoding", "width"), [
-    ({"kind": "offset"}, 1), ({"kind": "offset", "reference": "column"}, 1), ({"kind": "differential"}, 1),
-    ({"kind": "differential", "columns": 2}, 2), ({"kind": "differential", "columns": 2, "pairs": 3}, 6),
-    ({"kind": "differential", "pairs": 64}, 64),
-])  # fmt: skip
-def test_columns_that_a_weight_takes(encoding, width):
-    hw = Hardware.preset("ideal", encoding=encoding, array__cols=128)
-    plan = Scheme.of(Operator(), (200, 3), hw).plan
-    assert plan.columns_per_array == 128 // width and plan.arrays == -(-200 // (128 // width))
-
-
-@pytest.mark.parametrize("pairs", [0, 65])
-def test_numbers_of_pairs_that_are_refused(pairs):
-    with pytest.raises(MhoError, match="pairs"):
-        Hardware.preset("ideal", encoding={"kind": "differential", "pairs": pairs})

@@ -24,6 +24,7 @@ class Seen(NamedTuple):
     transposed: bool = False
     part: int | None = None
     x: tuple[int, ...] = (5, 4)
+    dtype: torch.dtype = torch.float64
 
 
 B = draw(3)
@@ -50,6 +51,8 @@ SEEN = {
     "a matrix of a stack": Seen(lambda x, w: F.linear(x, w[1]), (2, 3, 4), False, 1),
     "the last of a stack": Seen(lambda x, w: x @ w[2], (3, 4, 3), True, 2),
     "the first of a stack, transposed": Seen(lambda x, w: x @ w[0].T, (2, 3, 4), False, 0),
+    "from the left, of a stack": Seen(lambda x, w: w[1] @ x.T, (2, 3, 4), False, 1),
+    "addmm with a matrix of a stack": Seen(lambda x, w: torch.addmm(B, x, w[1]), (2, 4, 3), True, 1),
     "bmm": Seen(torch.bmm, (2, 4, 3), True, x=(2, 5, 4)),
     "bmm, transposed": Seen(lambda x, w: torch.bmm(x, w.transpose(1, 2)), (2, 3, 4), x=(2, 5, 4)),
     "bmm method": Seen(lambda x, w: x.bmm(w), (2, 4, 3), True, x=(2, 5, 4)),
@@ -64,6 +67,22 @@ SEEN = {
     "einsum over two axes": Seen(lambda x, w: torch.einsum("bhd,ohd->bo", x, w), (3, 2, 4), x=(5, 2, 4)),
     "einsum, two axes of columns": Seen(lambda x, w: torch.einsum("btd,hdk->bhtk", x, w), (2, 4, 3), x=(5, 2, 4)),
 }  # fmt: skip
+ENDS = {"two": torch.tensor([3, 8], dtype=torch.int32), "one empty": torch.tensor([0, 8], dtype=torch.int32)}
+for _name, _ends in ENDS.items():
+    _shape = {"x": (8, 16), "dtype": torch.bfloat16}
+    SEEN |= {
+        f"groups, {_name}": Seen(lambda x, w, e=_ends: torch._grouped_mm(x, w, e), (2, 16, 32), True, **_shape),
+        f"groups by name, {_name}": Seen(
+            lambda x, w, e=_ends: torch._grouped_mm(x, w, offs=e), (2, 16, 32), True, **_shape
+        ),
+        f"groups, transposed, {_name}": Seen(
+            lambda x, w, e=_ends: torch._grouped_mm(x, w.mT, offs=e), (2, 32, 16), **_shape
+        ),
+    }
+    if hasattr(F, "grouped_mm"):
+        SEEN[f"public groups, {_name}"] = Seen(
+            lambda x, w, e=_ends: F.grouped_mm(x, w, offs=e), (2, 16, 32), True, **_shape
+        )
 UNSEEN = {
     "something computed": Seen(lambda x, w: F.linear(x, 2 * w), (3, 4)),
     "some columns": Seen(lambda x, w: F.linear(x, w[:2]), (3, 4)),
@@ -73,6 +92,10 @@ UNSEEN = {
     "addmm of a matrix": Seen(lambda x, w: torch.addmm(draw(5, 3), x, w), (4, 3)),
     "addmm with factors": Seen(lambda x, w: torch.addmm(B, x, w, beta=2), (4, 3)),
     "a matrix across a stack": Seen(lambda x, w: F.linear(x, w[:, 0]), (3, 2, 4)),
+    "times": Seen(lambda x, w: x * w, (5, 4)),
+    "times a stack": Seen(lambda x, w: x * w, (2, 5, 4), x=(2, 5, 4)),
+    "sums of products": Seen(lambda x, w: torch.addcmul(draw(4), x, w), (5, 4)),
+    "between": Seen(lambda x, w: torch.lerp(x, w, torch.ones(4).double()), (2, 5, 4)),
     "a part of a stack": Seen(lambda x, w: torch.bmm(x, w[:2]), (3, 4, 3), x=(2, 5, 4)),
     "every second of a stack": Seen(lambda x, w: torch.bmm(x, w[::2]), (4, 4, 3), x=(2, 5, 4)),
     "bmm of other axes": Seen(lambda x, w: torch.bmm(x, w.transpose(0, 1)), (4, 2, 3), x=(2, 5, 4)),
@@ -80,6 +103,8 @@ UNSEEN = {
     "conv of a transpose": Seen(lambda x, w: F.conv1d(x, w.transpose(0, 1)), (4, 3, 3), x=(2, 4, 9)),
     "conv of a part": Seen(lambda x, w: F.conv1d(x, w[0]), (2, 3, 4, 3), x=(2, 4, 9)),
     "einsum of the vectors themselves": Seen(lambda x, w: torch.einsum("bi,bi->b", x, w), (5, 4)),
+    "einsum of something computed": Seen(lambda x, w: torch.einsum("bi,oi->bo", x, 2 * w), (3, 4)),
+    "einsum of a part": Seen(lambda x, w: torch.einsum("bi,oi->bo", x, w[:2]), (3, 4)),
     "einsum, batched": Seen(lambda x, w: torch.einsum("bi,boi->bo", x, w), (5, 3, 4)),
     "einsum that sums columns": Seen(lambda x, w: torch.einsum("bi,oi->b", x, w), (3, 4)),
     "einsum that sums vectors": Seen(lambda x, w: torch.einsum("bi,oi->o", x, w), (3, 4)),
@@ -103,13 +128,15 @@ class Look(TorchFunctionMode):
         y = func(*args, **(kwargs or {}))
         if found is not None:
             self.found.append(found)
-            torch.testing.assert_close(self.answered(found), y, rtol=1e-9, atol=1e-9)
+            digits = 1e-9 if y.dtype == torch.float64 else 1e-2
+            torch.testing.assert_close(self.answered(found), y, rtol=digits, atol=digits)
         return y
 
     def answered(self, call: Call) -> Tensor:
         read = call.read
 
         def arrays(part: int, x: Tensor, bias: Tensor | None) -> Tensor:
+            assert isinstance(part, int), "arrays are asked for by number"
             weight = self.weight.detach()
             if read.columns:
                 weight = weight.permute(*read.columns, *read.rows).flatten(len(read.columns)).flatten(0, -2)
@@ -120,9 +147,9 @@ class Look(TorchFunctionMode):
 
 
 def look(case: Seen) -> list[Call]:
-    weight = nn.Parameter(draw(*case.weight))
+    weight = nn.Parameter(draw(*case.weight).to(case.dtype))
     with Look(weight) as mode:
-        case.call(draw(*case.x), weight)
+        case.call(draw(*case.x).to(case.dtype), weight)
     return mode.found
 
 
@@ -132,7 +159,7 @@ def test_products_are_seen_and_answered(name):
     case = SEEN[name]
     found = look(case)
     assert found and all(call.parameter == "w" for call in found)
-    stacked = len(case.weight) == 3 and "conv" not in name and "einsum" not in name
+    stacked = len(case.weight) == 3 and not name.startswith(("conv", "einsum"))
     for call in found:
         assert call.part == case.part and call.read.parts == (case.weight[0] if stacked else 0)
         assert call.read.transposed == case.transposed and bool(call.read.columns) == ("einsum" in name)

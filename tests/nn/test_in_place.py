@@ -10,7 +10,7 @@ import mho
 from mho.advice.bits import SmallestBits
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
-from mho.nn.in_place import hardware_in_place
+from mho.nn.in_place import definitions_in_place, hardware_in_place
 from mho.tasks.score import ACCURACY
 
 PCM = Hardware.preset("pcm-cells")
@@ -71,6 +71,43 @@ def test_one_layer_of_another_cell_and_sigmas_of_its_own(model, data):
     own = set(map(str, net[2].matrix.hw.definitions())) - set(map(str, PCM.definitions()))
     assert own and {f"2: {text}" for text in own} <= set(header.definitions)
     assert set(map(str, PCM.definitions())) <= set(header.definitions)
+
+
+def test_matrices_of_one_layer_that_differ_are_named_by_their_own_paths():
+    net = mho.to_analog(nn.Sequential(nn.Linear(5, 5), nn.GRU(5, 4)), PCM)
+    net[1].matrices["weight_hh_l0"].hw = PCM.replace(adc__bits=5)
+    assert hardware_in_place(net).layers == {"1.weight_hh_l0": {"adc.bits": 5}}
+    net[1].matrices["weight_ih_l0"].hw = PCM.replace(adc__bits=5)
+    assert hardware_in_place(net).layers == {"1": {"adc.bits": 5}}
+    net[0].matrix.hw = PCM.replace(adc__bits=5)
+    assert hardware_in_place(net) == PCM.replace(adc__bits=5)
+
+
+def test_of_a_layer_only_what_it_is_made_of_is_said(model):
+    net = mho.to_analog(model, PCM)
+    net[2].matrix.hw = PCM.replace(
+        name="another", sources=["somebody"], digital=["9"], layers={"8": {"adc.bits": 3}}, adc__bits=5
+    )
+    assert hardware_in_place(net).layers == {"2": {"adc.bits": 5}}
+
+
+def test_what_was_asked_for_some_layers_and_then_changed_everywhere_is_what_there_is(model):
+    net = mho.to_analog(model, PCM.replace(layers={"2": {"dac.bits": 3}}))
+    for layer in (net[0], net[2]):
+        layer.matrix.hw = PCM.replace(dac__bits=4)
+    assert hardware_in_place(net) == PCM.replace(dac__bits=4)
+    net[2].matrix.hw = PCM.replace(dac__bits=5)
+    found = hardware_in_place(net)
+    for path in ("0", "2"):
+        assert found.for_layer(path).dac == net.get_submodule(path).matrix.hw.dac
+
+
+def test_a_definition_that_holds_everywhere_is_said_once():
+    hw = PCM.replace(layers={"2": {"noise.output": 0.05}, "3": {"adc.bits": 5}})
+    found = definitions_in_place(hw)
+    assert found[: len(PCM.definitions())] == tuple(map(str, PCM.definitions()))
+    own = set(map(str, hw.for_layer("2").definitions())) - set(map(str, PCM.definitions()))
+    assert set(found[len(PCM.definitions()) :]) == {f"2: {text}" for text in own} != set()
 
 
 def test_networks_without_arrays_and_chips_are_refused(model):

@@ -342,6 +342,20 @@ def test_symbolic_trace(name, kind):
     assert dict(traced.named_parameters()).keys() == dict(net.named_parameters()).keys()
 
 
+def test_symbolic_trace_of_a_layer_that_is_called_by_name():
+    class Names(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(query=x, key=x, value=x, need_weights=False)[0]
+
+    torch.manual_seed(0)
+    net, x = mho.to_analog(Names().eval(), IDEAL), torch.randn(2, 4, 8)
+    assert torch.equal(torch.fx.symbolic_trace(net)(x), net(x))
+
+
 @pytest.mark.parametrize("kind", ["quantised", "noisy", "learned"])
 @every_network
 def test_averages_of_weights(name, kind):

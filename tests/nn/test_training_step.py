@@ -195,6 +195,35 @@ def test_norms_train_from_codes_as_from_their_inputs(layout, steps, as_codes):
         assert torch.equal(buffer, net.get_buffer(name))
 
 
+def test_a_layer_called_by_itself_answers_in_the_layout_of_its_input_during_a_session():
+    x = torch.randn(4, 4, 12, 12)
+    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(512, 3))
+    net = mho.calibrate(mho.to_analog(model, HW), [x]).train()
+    seen = []
+    net[0].register_forward_hook(lambda _layer, _inputs, y: seen.append(y.is_contiguous()))
+    session = mho.HWA().attach(net, steps=1)
+    net(x)
+    net[0](x)
+    nn.Sequential(net[0], net[1])(x)
+    session.detach()
+    net(x)
+    assert seen == [False, True, True, True]
+
+
+def test_a_weight_of_another_shape_has_other_conversions():
+    """As pruning leaves it: fewer inputs, fewer outputs."""
+    layer = mho.to_analog(nn.Linear(90, 13), mho.Hardware.preset("ideal", array__rows=40))
+    x = torch.randn(3, 90)
+    layer(x)
+    for rows, columns in ((30, 13), (30, 5)):
+        layer.weight, layer.bias = nn.Parameter(torch.randn(columns, rows)), None
+        torch.testing.assert_close(layer(x[:, :rows]), x[:, :rows] @ layer.weight.T, rtol=1e-4, atol=1e-4)
+        operator = next(layer.views()).operator
+        scheme = layer.matrix.scheme(layer.weight, operator)
+        assert scheme.plan.rows == rows and layer.matrix.scheme(layer.weight, operator) is scheme, "made once"
+        assert mho.program(layer).at(0)(x[:, :rows]).shape == (3, columns)
+
+
 def test_an_output_that_is_written_to_is_not_taken_for_its_codes():
     torch.manual_seed(1)
     net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(20, 8)), HW), [torch.randn(30, 20)]).train()

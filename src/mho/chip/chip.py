@@ -31,7 +31,7 @@ class Chip:
         arrays: The programmed arrays by the path of their matrix.
     """
 
-    def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays], cycle: int = 0) -> None:
+    def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays], cycle: int) -> None:
         self.seed, self.index, self.arrays, self.cycle = seed, index, arrays, cycle
         # What copies of the network have in common.
         self._shared: list[Any] = [*_unread(net), *(programmed.scheme.hw for programmed in arrays.values())]

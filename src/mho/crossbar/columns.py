@@ -73,7 +73,7 @@ def columns(held: Held, operator: Operator, x: Tensor, input_range: Tensor | Non
         inputs, reach = block_inputs(scheme, operator, block, x, input_range)
         for conversion in conversions:
             operand = held.operands[conversion.operand]
-            clean, spread = multiply(inputs, conversion, operand, scheme.hw.ir_drop.scale)
+            clean, spread = multiply(inputs, conversion, operand, scheme.hw.ir_drop.scale, 1.0)
             yield Column(conversion, operand, inputs, clean, spread, reach, scheme.hw.ir_drop.scale)
 
 
@@ -98,7 +98,7 @@ def block_inputs(
 
 
 def multiply(
-    inputs: Inputs, conversion: Conversion, operand: Operand, drop: float, reduction: float = 1.0
+    inputs: Inputs, conversion: Conversion, operand: Operand, drop: float, reduction: float
 ) -> tuple[Tensor, Tensor | None]:
     """Column outputs with IR drop, and the variance that noise of the weights adds to them."""
     inputs = inputs.codes() if conversion.slice is None else inputs.sliced(conversion.slice)
@@ -110,7 +110,7 @@ def multiply(
     return y, spread
 
 
-def drop_of(inputs: Inputs, operand: Operand, scale: float, reduction: float = 1.0) -> Drop:
+def drop_of(inputs: Inputs, operand: Operand, scale: float, reduction: float) -> Drop:
     """What the wires' resistance takes from the column outputs, at first order.
 
     With n rows, row j = 0 next to the converter, and γ the wire's conductance over g_max,

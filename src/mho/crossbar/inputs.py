@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from mho.crossbar.operator import Operator
@@ -23,10 +22,10 @@ class Inputs(Protocol):
 
     operator: Operator
 
-    def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
+    def multiply(self, weight: Tensor, factor: float) -> Tensor:
         """Σ_j w_ij u_j with quantised u."""
 
-    def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float = 1.0) -> Tensor:
+    def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float) -> Tensor:
         """Σ_j w_ij h(u_j) for a homogeneous h of the given degree."""
 
     def sliced(self, part: InputSlice) -> Inputs:
@@ -82,11 +81,11 @@ class ScaledInputs(_Inputs):
         """The same without the noise behind the DAC."""
         return ScaledInputs(self.raw, self.reach, self.half_steps, self.operator) if self.noise else self
 
-    def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
+    def multiply(self, weight: Tensor, factor: float) -> Tensor:
         """Native operator on u."""
         return self.operator(self._part(self._u if factor == 1 else self._at(factor)), weight)
 
-    def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float = 1.0) -> Tensor:
+    def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float) -> Tensor:
         """Native operator on h(u)."""
         return self.operator(transform(self._part(self._u if factor == 1 else self._at(factor))), weight)
 
@@ -114,13 +113,13 @@ class PatchInputs(_Inputs):
         self.raw, self.reach, self.half_steps, self.operator = raw, reach, half_steps, operator
         self.kernel, self.columns = kernel, columns
 
-    def multiply(self, weight: Tensor, factor: float = 1.0) -> Tensor:
+    def multiply(self, weight: Tensor, factor: float) -> Tensor:
         """Sum over the taps."""
         if self.half_steps is None:
             return self.moment(lambda x: x, 1, weight, factor)
         return self._by_taps(lambda u: u, weight, factor)
 
-    def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float = 1.0) -> Tensor:
+    def moment(self, transform: Transform, degree: int, weight: Tensor, factor: float) -> Tensor:
         """Native operator on h(x), divided by (r f)^degree."""
         if self.take is not None:
             return self._by_taps(transform, weight, factor)
@@ -138,7 +137,3 @@ class PatchInputs(_Inputs):
             total = part if total is None else total + part
         assert total is not None
         return total
-
-
-torch.fx.wrap("add_noise")
-torch.fx.wrap("quantise")

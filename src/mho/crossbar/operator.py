@@ -91,7 +91,7 @@ class Operator:
             by_group = by_group.transpose(1, 2)
         return by_group.reshape(-1, *by_group.shape[2:])
 
-    def plan(self, shape: tuple[int, ...], array: Array, columns_per_weight: int = 1) -> Plan:
+    def plan(self, shape: tuple[int, ...], array: Array, columns_per_weight: int) -> Plan:
         """The division over arrays of the matrix of a weight of that shape."""
         taps = math.prod(shape[2:])
         if not self.transposed:

@@ -69,7 +69,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         if need_weights:
             scores = (q * math.sqrt(1 / self.head_dim)) @ k.transpose(-2, -1)
             weights = (scores if mask is None else scores + mask).softmax(dim=-1)
-            weights = F.dropout(weights, dropout) if dropout else weights
+            weights = F.dropout(weights, dropout)
             y = weights @ v
             weights = weights.mean(dim=1) if average_attn_weights else weights
         else:

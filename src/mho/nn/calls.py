@@ -23,7 +23,7 @@ CONVOLUTIONS: dict[Any, int] = {
 _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__, torch.Tensor.__rmatmul__}
 _ADDED = {torch.addmm, Tensor.addmm}
 _BATCHED = {torch.bmm, Tensor.bmm}
-_GROUPED = {f for f in (getattr(torch, "_grouped_mm", None), getattr(F, "grouped_mm", None)) if f is not None}
+_GROUPED = {getattr(torch, "_grouped_mm", None), getattr(F, "grouped_mm", None)}
 MULTIPLIERS = {F.linear, torch.einsum, *CONVOLUTIONS, *_PRODUCTS, *_ADDED, *_BATCHED, *_GROUPED}
 """All of torch's functions that `product_of` knows."""
 
@@ -102,8 +102,6 @@ def _layered(
         return None
     name, transposed, part, parts = found
     if func is not F.linear:
-        if transposed or parts:
-            return None
         operator = convolution(CONVOLUTIONS[func], *args, **kwargs)
     elif weight.dim() != 2:
         return None

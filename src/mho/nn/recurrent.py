@@ -94,7 +94,7 @@ class _Recurrent(AnalogLayer, nn.RNNBase):
                 outputs.append(y)
                 finals.append(final)
             x = outputs[0] if directions == 1 else torch.cat(outputs, dim=-1)
-            if self.dropout and layer < self.num_layers - 1:
+            if layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
         return x, tuple(torch.stack(states) for states in zip(*finals, strict=True))
 

@@ -107,7 +107,7 @@ class Injected(Source):
         change: Change | None,
         straight_through: bool,
         codes: Codes | None,
-        channels_last: bool = False,
+        channels_last: bool,
     ) -> None:
         super().__init__()
         self.scheme, self.change, self.straight_through = scheme, change, straight_through

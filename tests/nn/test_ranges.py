@@ -1,0 +1,76 @@
+"""Which networks need ranges from data, and which of them lack some."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import mho
+from mho.errors import WrongSetting
+from mho.nn.layer import check_calibrated
+
+X = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+NEEDS: dict[str, dict[str, Any]] = {
+    "both": {"dac": {"bits": 8}, "adc": {"bits": 8}},
+    "inputs": {"dac": {"bits": 8}, "adc": {"bits": None}},
+    "inputs, fixed converter": {"dac": {"bits": 8}, "adc": {"bits": 8, "range": "fixed"}},
+    "outputs": {"dac": {"bits": 8, "range": "abs_max"}, "adc": {"bits": 8}},
+    "inputs, for their noise": {"dac": {"bits": None}, "noise": {"output": 0.1}},
+    "inputs, for IR drop": {"dac": {"bits": None}, "ir_drop": {"scale": 1.0, "conductance_ratio": 100.0}},
+}  # fmt: skip
+NEEDS_NONE: dict[str, dict[str, Any]] = {
+    "ideal": {}, "cells alone": {"cell__levels": 8}, "own ranges": {"dac": {"bits": 8, "range": "abs_max"}},
+    "all fixed": {"dac": {"bits": 8, "range": "abs_max"}, "adc": {"bits": 8, "range": "fixed"}},
+}  # fmt: skip
+
+
+class Net(nn.Module):
+    """The second layer never runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(6, 4), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.used(x)
+
+
+def convert(changes: dict[str, Any]) -> nn.Module:
+    return mho.to_analog(Net(), mho.Hardware.preset("ideal", **changes))
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_what_comes_from_data_has_to_be_asked_of_it(name):
+    net = convert(NEEDS[name])
+    with pytest.raises(WrongSetting, match="the converters have no range yet") as error:
+        check_calibrated(net)
+    assert error.value.path == "used"
+    with pytest.raises(WrongSetting, match="the converters have no range yet"):
+        net(X)
+    check_calibrated(mho.calibrate(net, [X]))
+    net(X)
+    with pytest.raises(WrongSetting, match="the converters have no range yet") as error:
+        net.unused(X)
+    assert error.value.path == "unused"
+    scheme = net.used.matrix.scheme(net.used.weight, next(net.used.views()).operator)
+    assert (net.used.matrix.input_range is not None) == scheme.needs_input_range == ("outputs" not in name)
+    assert (net.used.matrix.adc_range is not None) == scheme.needs_adc_range == (name in ("both", "outputs"))
+
+
+@pytest.mark.parametrize("name", NEEDS_NONE)
+def test_what_needs_no_data_runs_without(name):
+    net = convert(NEEDS_NONE[name])
+    check_calibrated(net)
+    assert net(X).shape == net.unused(X).shape == (8, 4)
+
+
+def test_ranges_can_be_taken_again():
+    for rule in ("calibrated", "learned"):
+        net = mho.calibrate(convert({**NEEDS["both"], "dac": {"bits": 8, "range": rule}}), [X])
+        first = float(net.used.matrix.input_range.detach())
+        mho.calibrate(net, [3 * X])
+        assert float(net.used.matrix.input_range.detach()) > 2 * first
+        assert isinstance(net.used.matrix.input_range, nn.Parameter) == (rule == "learned")
