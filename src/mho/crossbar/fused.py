@@ -27,7 +27,9 @@ def forward(
     scheme = held.scheme
     if scheme.per_vector:
         return _per_vector(held, operator, x, adc_range, bias)
-    reach = 1.0 if input_range is None else input_range.to(x.dtype)
+    reach: Tensor | float = 1.0
+    if input_range is not None:
+        reach = input_range if input_range.dtype is x.dtype else input_range.to(x.dtype)
     if scheme.passes == 1 or (size := _piece(x, held, operator)) >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
     parts = x.split(size)

@@ -84,9 +84,13 @@ def suits(*given: Tensor | float | None) -> bool:
         return False
     differentiates, wraps = torch.is_grad_enabled(), torch._C._functorch.maybe_current_level() is not None
     for x in given:
-        if not isinstance(x, Tensor):
+        if x is None or type(x) is float:
             continue
-        if type(x) not in _PLAIN or x.dtype is not torch.float32 or not x.is_cpu:
+        if type(x) not in _PLAIN:
+            if isinstance(x, Tensor):
+                return False
+            continue
+        if x.dtype is not torch.float32 or not x.is_cpu:
             return False
         if (differentiates and x.requires_grad) or (wraps and torch._C._functorch.is_functorch_wrapped_tensor(x)):
             return False
@@ -193,7 +197,7 @@ def read_out(
     gain = gain if isinstance(reach, Tensor) or reach == 1 else gain * reach
     gain = gain if gain.is_contiguous() else gain.contiguous()
     shift = shift if shift is None or shift.is_contiguous() else shift.contiguous()
-    key = int(torch.randint(0, 2**62, (), device="cpu")) if variance > 0 or spread is not None else 0
+    key = torch.randint(0, 2**62, (), device="cpu").item() if variance > 0 or spread is not None else 0
     if out is None:
         out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape, dtype=torch.float32, device="cpu")
     place = (None, None) if drop is None else (drop.a.data_ptr(), drop.placed.data_ptr())
