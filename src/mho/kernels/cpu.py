@@ -84,13 +84,9 @@ def suits(*given: Tensor | float | None) -> bool:
         return False
     differentiates, wraps = torch.is_grad_enabled(), torch._C._functorch.maybe_current_level() is not None
     for x in given:
-        if x is None or type(x) is float:
+        if not isinstance(x, Tensor):
             continue
-        if type(x) not in _PLAIN:
-            if isinstance(x, Tensor):
-                return False
-            continue
-        if x.dtype is not torch.float32 or not x.is_cpu:
+        if type(x) not in _PLAIN or x.dtype is not torch.float32 or not x.is_cpu:
             return False
         if (differentiates and x.requires_grad) or (wraps and torch._C._functorch.is_functorch_wrapped_tensor(x)):
             return False
