@@ -212,6 +212,22 @@ def test_memory_that_is_kept_is_float32_on_the_cpu_whatever_the_default():
     assert found.dtype == torch.float32 and torch.equal(found, expected)
 
 
+def test_kept_memory_serves_inference_and_training_in_turn():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)), torch.randn(5, 3, 8, 8)
+    hw = mho.Hardware.of("pcm").replace(noise__output=0.0, adc__range="fixed")
+    net = mho.calibrate(mho.to_analog(model, hw), [x])
+    with torch.inference_mode():
+        before = net(x)
+    net(x).square().sum().backward()
+    grads = [parameter.grad.clone() for parameter in net.parameters()]
+    with torch.inference_mode():
+        assert torch.equal(net(x), before)
+    net.zero_grad()
+    net(x).square().sum().backward()
+    assert all(torch.equal(p.grad, g) and g.abs().sum() > 0 for p, g in zip(net.parameters(), grads, strict=True))
+
+
 def test_kept_memory_grows_with_what_it_is_asked_for():
     for shape in ((2, 3), (4, 500), (2, 3), (300, 300), (4, 500)):
         x = torch.randn(shape)

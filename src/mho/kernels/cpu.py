@@ -193,7 +193,7 @@ def read_out(
     gain = gain if isinstance(reach, Tensor) or reach == 1 else gain * reach
     gain = gain if gain.is_contiguous() else gain.contiguous()
     shift = shift if shift is None or shift.is_contiguous() else shift.contiguous()
-    key = int(torch.randint(0, 2**62, (), device="cpu")) if variance > 0 or spread is not None else 0
+    key = torch.randint(0, 2**62, (), device="cpu").item() if variance > 0 or spread is not None else 0
     if out is None:
         out = y if at.layout != _ROWS_TO_PLANAR else torch.empty(at.shape, dtype=torch.float32, device="cpu")
     place = (None, None) if drop is None else (drop.a.data_ptr(), drop.placed.data_ptr())

@@ -29,7 +29,10 @@ def lent() -> ctypes.CDLL:
 @cache
 def functions() -> tuple[int | None, int | None, int | None, int | None]:
     """Addresses of what `mho_pool` takes; all None where torch has no OpenMP runtime."""
-    torchs = ctypes.CDLL(torch._C.__file__)  # symbols are looked for in what it was linked with, too
+    try:
+        torchs = ctypes.CDLL(torch._C.__file__)  # symbols are looked for in what it was linked with, too
+    except OSError:  # torch was not loaded from a file of its own
+        return None, None, None, None
     gomp, kmpc = _address(torchs, "GOMP_parallel"), _address(torchs, "__kmpc_fork_call")
     number, size = _address(torchs, "omp_get_thread_num"), _address(torchs, "omp_get_num_threads")
     if number is None or size is None or (gomp is None and kmpc is None):

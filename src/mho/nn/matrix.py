@@ -131,8 +131,10 @@ def _multiply(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operato
     held = matrix.source.values(matrix, weight, operator)
     if isinstance(held, Tensor):
         return operator(x, held, bias)
-    matrix.require_ranges(held.scheme)
-    y = product(held, operator, x, matrix.input_range, matrix.adc_range, bias)
+    input_range, adc_range, scheme = matrix.input_range, matrix.adc_range, held.scheme
+    if (input_range is None and scheme.needs_input_range) or (adc_range is None and scheme.needs_adc_range):
+        matrix.require_ranges(scheme)
+    y = product(held, operator, x, input_range, adc_range, bias)
     device = y.device.type
     if device == "meta" or y.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return y
