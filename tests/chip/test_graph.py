@@ -86,6 +86,21 @@ def test_norms_behind_convolutions_are_folded(conv, norm, size):
         torch.testing.assert_close(fused(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_a_norm_at_two_paths_is_folded_at_both():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c, self.n = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            self.again = self.n
+
+        def forward(self, x):
+            return self.n(self.c(x))
+
+    chip = mho.program(mho.to_analog(Net().eval(), "ideal")).at(0)
+    fused = mho.fuse(chip)
+    assert isinstance(fused.n, nn.Identity) and isinstance(fused.again, nn.Identity)
+
+
 class Reader(nn.Module):
     """A convolution and a norm, used as `how` says."""
 

@@ -74,3 +74,13 @@ def test_ranges_can_be_taken_again():
         mho.calibrate(net, [3 * X])
         assert float(net.used.matrix.input_range.detach()) > 2 * first
         assert isinstance(net.used.matrix.input_range, nn.Parameter) == (rule == "learned")
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv1d(6, 4, 1), nn.Conv1d(6, 4, 1, groups=2)])
+def test_a_vector_of_zeros_has_a_range_too(layer):
+    net = mho.to_analog(layer, mho.Hardware.preset("ideal", **NEEDS_NONE["own ranges"]))
+    x = torch.cat([torch.zeros(1, 6), X[:1]])
+    x = x if isinstance(layer, nn.Linear) else x[..., None]
+    found = net(x)
+    torch.testing.assert_close(found[0].flatten(), layer.bias)
+    torch.testing.assert_close(found[1], layer(x)[1], rtol=0.05, atol=0.05)

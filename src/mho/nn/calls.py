@@ -207,7 +207,7 @@ def _held(weight: Any, names: Mapping[int, str]) -> tuple[str, bool, int | None,
             return None
         turned = _turned(weight, base[0])
         return None if turned is None else (names[id(base)], turned, part, len(base))
-    if weight.dim() != base.dim() or weight.storage_offset() != base.storage_offset():
+    if weight.storage_offset() != base.storage_offset():
         return None
     turned = _turned(weight, base)
     return None if turned is None else (names[id(base)], turned, None, 0)
