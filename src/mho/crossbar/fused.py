@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from mho.crossbar.columns import columns
+from mho.crossbar.columns import SMALLEST_REACH, columns
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
-from mho.kernels import Drop, Kept, add_noise, fast, quantise, read_out, read_out_kept
+from mho.kernels import Drop, Kept, add_noise, fast, quantise, quantise_vectors, read_out, read_out_kept
 
 _CACHED = 12_000_000
 """Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
@@ -25,10 +25,10 @@ def forward(
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     scheme = held.scheme
-    if scheme.per_vector:
-        return _per_vector(held, operator, x, adc_range, bias)
+    if scheme.per_vector and operator.dims:
+        return _per_patch(held, operator, x, adc_range, bias)
     reach: Tensor | float = 1.0
-    if input_range is not None:
+    if input_range is not None and not scheme.per_vector:
         reach = input_range if input_range.dtype is x.dtype else input_range.to(x.dtype)
     if scheme.passes == 1 or (size := _piece(x, held, operator)) >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
@@ -49,7 +49,7 @@ def walk(
     out: Tensor | None = None, kept: list[Kept] | None = None,
     coded: list[tuple[Kept, Tensor | float]] | None = None,
 ) -> Tensor:  # fmt: skip
-    """The digital sum over the scheme's conversions, for one range of the inputs.
+    """The digital sum over the scheme's conversions, for one range of the inputs, or one a vector of a linear layer.
 
     Args:
         held, operator, x, adc_range, bias: See `mho.crossbar.reference.compute`.
@@ -66,7 +66,11 @@ def walk(
     total: Tensor | None = None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
         raw = x if len(scheme.blocks) == 1 else operator.take(x, block, scheme.plan)
-        given = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
+        each: Tensor | None = None
+        if scheme.per_vector:
+            given, each = quantise_vectors(raw, scheme.input_steps, SMALLEST_REACH, passing=not noise)
+        else:
+            given = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
         noisy = add_noise(given, noise) if noise else given
         for conversion in conversions:
             operand = held.operands[conversion.operand]
@@ -80,7 +84,7 @@ def walk(
                 shift if conversion is last else None, total, planar,
             )  # fmt: skip
             if kept is None:
-                total = read_out(y, operand.gain, *arguments, out, reach)
+                total = read_out(y, operand.gain, *arguments, out, reach, each)
             else:
                 total, found = read_out_kept(y, operand.gain, *arguments, coded is not None, reach)
                 kept.append(Kept(found.mask, None, found.layout))
@@ -90,8 +94,8 @@ def walk(
     return total
 
 
-def _per_vector(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Every input vector has a range of its own, which is undone behind the read-out."""
+def _per_patch(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Every patch of a convolution has a range of its own, which is undone behind the read-out."""
     total: Tensor | None = None
     for column in columns(held, operator, x, None):
         conversion, gain = column.conversion, column.operand.gain
