@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mho.kernels import Drop, cpu, quantise, read_out, reference
+from mho.kernels import Drop, cpu, quantise, quantise_vectors, read_out, reference
 from mho.kernels.cpu_library import library
 from mho.rng import reads
 
@@ -45,6 +45,52 @@ def test_slices_of_channels_and_batches_are_quantised_too(layout, first, count):
     assert found.is_contiguous(memory_format=torch.channels_last)
     vectors = _tensor((7, 40))[:, first : first + count]
     assert torch.equal(quantise(vectors, 1.3, 127.0, -1), reference.quantise(vectors, 1.3, 127.0))
+
+
+@fast
+@pytest.mark.parametrize("shape", [(7,), (5, 33), (1, 4), (3, 17, 20), (2, 3, 130), (300, 333), (0, 4), (3, 1)])
+@pytest.mark.parametrize("half", [127.0, 2.5, None])
+@pytest.mark.parametrize("passing", [False, True])
+def test_vectors_are_quantised_in_ranges_of_their_own_bit_for_bit(shape, half, passing):
+    rows = math.prod(shape[:-1])
+    x = _tensor(shape) * torch.logspace(-3, 3, rows).reshape(*shape[:-1], 1)
+    wide = torch.zeros(*shape[:-1], shape[-1] + 5)
+    wide[..., 2:-3] = x
+    zeros = x.clone()
+    zeros.view(rows, shape[-1])[:1] = 0
+    for given in (x, wide[..., 2:-3], x.mT.contiguous().mT if x.dim() > 1 else x, zeros):
+        u, ranges = quantise_vectors(given, half, 1e-12, passing=passing)
+        expected, largest = reference.quantise_vectors(given, half, 1e-12)
+        assert torch.equal(u, expected) and torch.equal(ranges, largest) and ranges.shape == (*shape[:-1], 1)
+
+
+@fast
+def test_a_vector_with_what_is_no_number_says_so():
+    x = torch.randn(4, 20)
+    x[1, 3], x[2, 19] = float("nan"), -float("inf")
+    u, ranges = quantise_vectors(x, 127.0, 1e-12)
+    lost = (u * ranges).sum(-1).isnan()
+    assert lost.tolist() == [False, True, True, False]
+
+
+@fast
+@pytest.mark.parametrize("shape", [(5, 33), (300, 70), (2, 40, 50), (9,), (6, 3000)])
+@pytest.mark.parametrize("half", [127.0, 2.5, None])
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("reach", [1.0, torch.tensor(0.7)])
+def test_a_read_out_undoes_the_range_of_each_vector_bit_for_bit(shape, half, add, reach):
+    y, factor, shift = _tensor(shape), torch.rand(shape[-1]), torch.randn(shape[-1])
+    each, total = torch.rand(*shape[:-1], 1) * 10, _tensor(shape, seed=1) if add else None
+    expected = reference.read_out(y.clone(), factor * reach, bound=1.1, half_steps=half) * each
+    expected = (expected if total is None else total + expected) + shift
+    arguments = {"bound": 1.1, "half_steps": half, "shift": shift, "each": each, "reach": reach}
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found = read_out(y.clone(), factor, total=None if total is None else total.clone(), **arguments)
+        assert torch.equal(found, expected)
+    torch.set_num_threads(1)
+    wide = read_out(y.double(), factor.double(), total=None if total is None else total.double(), **arguments)
+    torch.testing.assert_close(wide.float(), expected, rtol=1e-5, atol=10.0 if half else 1e-5)  # a code may tip over
 
 
 LAYOUTS = ["contiguous", "channels_last", "to contiguous"]

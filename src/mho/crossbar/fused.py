@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from mho.crossbar.columns import columns, full_input
+from mho.crossbar.columns import SMALLEST_REACH, columns, full_input
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
-from mho.kernels import Drop, Kept, add_noise, quantise, read_out, read_out_kept
+from mho.kernels import Drop, Kept, add_noise, quantise, quantise_vectors, read_out, read_out_kept
 
 _CACHED = 12_000_000
 """Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
@@ -25,9 +25,9 @@ def forward(
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     scheme = held.scheme
-    if scheme.per_vector:
-        return _per_vector(held, operator, x, adc_range, bias)
-    reach = full_input(input_range, x.dtype)
+    if scheme.per_vector and operator.dims:
+        return _per_patch(held, operator, x, adc_range, bias)
+    reach = full_input(None if scheme.per_vector else input_range, x.dtype)
     if scheme.passes == 1 or (size := _piece(x, held, operator)) >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
     parts = x.split(size)
@@ -47,7 +47,7 @@ def walk(
     out: Tensor | None = None, kept: list[Kept] | None = None,
     coded: list[tuple[Kept, Tensor | float]] | None = None,
 ) -> Tensor:  # fmt: skip
-    """The digital sum over the scheme's conversions, for one range of the inputs.
+    """The digital sum over the scheme's conversions, for one range of the inputs, or one a vector of a linear layer.
 
     Args:
         held, operator, x, adc_range, bias: See `mho.crossbar.reference.compute`.
@@ -64,7 +64,11 @@ def walk(
     total: Tensor | None = None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
         raw = operator.take(x, block, scheme.plan)
-        given = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
+        each: Tensor | None = None
+        if scheme.per_vector:
+            given, each = quantise_vectors(raw, scheme.input_steps, SMALLEST_REACH, passing=not noise)
+        else:
+            given = quantise(raw, reach, scheme.input_steps, -1 if operator.transposed else axis, passing=not noise)
         noisy = add_noise(given, noise) if noise else given
         for conversion in conversions:
             operand = held.operands[conversion.operand]
@@ -78,7 +82,7 @@ def walk(
                 shift if conversion is last else None, total, planar,
             )  # fmt: skip
             if kept is None:
-                total = read_out(y, operand.gain, *arguments, out, reach)
+                total = read_out(y, operand.gain, *arguments, out, reach, each)
             else:
                 total, found = read_out_kept(y, operand.gain, *arguments, coded is not None, reach)
                 kept.append(Kept(found.mask, None, found.layout))
@@ -88,8 +92,8 @@ def walk(
     return total
 
 
-def _per_vector(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Every input vector has a range of its own, which is undone behind the read-out."""
+def _per_patch(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Every patch of a convolution has a range of its own, which is undone behind the read-out."""
     total: Tensor | None = None
     for column in columns(held, operator, x, None):
         conversion, gain = column.conversion, column.operand.gain

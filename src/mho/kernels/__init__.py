@@ -5,10 +5,19 @@ kernels of `cpu.cpp` take over for float32 tensors that nothing traces or differ
 """
 
 from mho.kernels.cpu_library import origin
-from mho.kernels.dispatch import active, decode, quantise, quantise_back, read_out, read_out_back, read_out_kept
+from mho.kernels.dispatch import (
+    active,
+    decode,
+    quantise,
+    quantise_back,
+    quantise_vectors,
+    read_out,
+    read_out_back,
+    read_out_kept,
+)
 from mho.kernels.reference import Drop, Kept, add_noise
 
 __all__ = [
-    "Drop", "Kept", "active", "add_noise", "decode", "origin", "quantise", "quantise_back", "read_out", "read_out_back",
-    "read_out_kept",
+    "Drop", "Kept", "active", "add_noise", "decode", "origin", "quantise", "quantise_back", "quantise_vectors",
+    "read_out", "read_out_back", "read_out_kept",
 ]  # fmt: skip

@@ -345,6 +345,33 @@ void mho_quantise(const float* x, float* out, int how, int64_t images, int64_t c
     }
 }
 
+// The same for rows of `columns` numbers, `stride` apart, each in a range of its own: its largest magnitude, or `smallest`
+// where that is larger. Ranges go to `ranges`. half <= 0: x / r.
+void mho_quantise_vectors(const float* x, float* out, float* ranges, int64_t columns, int64_t rows, int64_t stride,
+                          float smallest, float half, int threads) {
+    const float unit = half > 0.0f ? (float)(1.0 / (double)half) : 1.0f;
+    split(rows, 1, threads, [=](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; r++) {
+            const float* from = x + r * stride;
+            float* to = out + r * columns;
+            float most[LANES];
+            for (int l = 0; l < LANES; l++) most[l] = smallest;
+            int64_t i = 0;
+            for (; i + LANES <= columns; i += LANES)
+                for (int l = 0; l < LANES; l++) most[l] = std::fabs(from[i + l]) > most[l] ? std::fabs(from[i + l]) : most[l];
+            for (; i < columns; i++) most[0] = std::fabs(from[i]) > most[0] ? std::fabs(from[i]) : most[0];
+            for (int l = 1; l < LANES; l++) most[0] = most[l] > most[0] ? most[l] : most[0];
+            ranges[r] = most[0];
+            if (half > 0.0f) {
+                const float scale = 1.0f / most[0] * half;
+                for (int64_t j = 0; j < columns; j++) to[j] = convert(from[j], scale, half) * unit;
+            } else {
+                for (int64_t j = 0; j < columns; j++) to[j] = from[j] / most[0];
+            }
+        }
+    });
+}
+
 // Noise, conversion, digital factor, shift and sum in one pass:
 //   v = y - d c(a) p + sqrt(max(spread, 0) + variance) z,  c(a) = a (a (0.05 a - 0.2) + 0.5),
 //   out (+)= code(v) gain[column] r b/h, then + shift[column].
@@ -352,12 +379,14 @@ void mho_quantise(const float* x, float* out, int how, int64_t images, int64_t c
 // Every image has ceil(columns pixels / length) chunks of `length` numbers, each with a seed of its own; in rows, a
 // quarter of `length` is a multiple of 32 columns. spread, a, shift, codes and mask may be null. half <= 0: code(v) = v.
 // r is *reach (null: 1), b the range *bound, or where that is null h/b is `scale` and b/h is `unit`.
+// each: another factor, of every pixel (row), in layout ROWS with one image; or null.
 // codes and mask (one bit a number: 1 where v is inside the range) are kept in the order of y, whole chunks.
 // Returns how many numbers lay outside the range.
 int64_t mho_read_out(const float* y, const float* spread, const float* a, const float* p, float* out, int64_t images,
                      int64_t columns, int64_t pixels, int64_t length, int layout, float variance, float drop,
                      float half, const float* gain, const float* reach, const float* bound, float scale, float unit,
-                     const float* shift, int add, int8_t* codes, uint16_t* mask, uint64_t key, int threads) {
+                     const float* each, const float* shift, int add, int8_t* codes, uint16_t* mask, uint64_t key,
+                     int threads) {
     const int64_t size = columns * pixels, chunks = (size + length - 1) / length;
     const int64_t piece = layout == ROWS_TO_PLANAR ? length : length / PIECES;  // planar results are written in strips
     if (bound != nullptr && half > 0.0f) {
@@ -369,7 +398,7 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
     const float sigma = std::sqrt(variance);
     std::atomic<int64_t> all_outside{0};
     split(images * chunks, 1, threads, [=, &all_outside](int64_t first, int64_t last) {
-        float *code = scratch<1>(2 * piece), *factors = code, *shifts = code + piece;
+        float *code = scratch<1>(3 * piece), *factors = code, *shifts = code + piece, *more = shifts + piece;
         if (layout == ROWS)  // the columns' numbers, over and over: a piece begins with column 0
             for (int64_t i = 0; i < piece && i < size; i += columns)
                 for (int64_t j = 0; j < columns; j++) {
@@ -384,6 +413,9 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
             for (int64_t done = 0; done < numbers; done += piece) {
                 const int64_t count = numbers - done < piece ? numbers - done : piece;
                 const int64_t start = begin + done, at = image * size + start;
+                if (each != nullptr)
+                    for (int64_t i = 0; i < count; i += columns)
+                        for (int64_t j = 0; j < columns; j++) more[i + j] = each[(start + i) / columns];
                 for (int64_t i = 0; i < count; i += BLOCK) {
                     const int64_t here = count - i < BLOCK ? count - i : BLOCK, from = at + i;
                     alignas(64) float v[BLOCK], w[BLOCK], z[BLOCK];
@@ -431,6 +463,8 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
                     float* to = out + from;
                     if (add) fill(w, to, here);
                     for (int j = 0; j < BLOCK; j++) v[j] *= factors[i + j];
+                    if (each != nullptr)
+                        for (int j = 0; j < BLOCK; j++) v[j] *= more[i + j];
                     if (add)
                         for (int j = 0; j < BLOCK; j++) v[j] = w[j] + v[j];
                     if (shift != nullptr)

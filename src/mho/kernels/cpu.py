@@ -143,6 +143,23 @@ def quantise(
     return out
 
 
+def quantise_vectors(
+    x: Tensor, half_steps: float | None, smallest: float, *, passing: bool = False
+) -> tuple[Tensor, Tensor] | None:
+    """As `reference.quantise_vectors`. None: not for this x."""
+    shape = tuple(x.shape)
+    distance = shape[-1] if x.is_contiguous() else _row_stride(shape, x.stride(), -1)
+    if distance is None or x.numel() == 0:
+        return None
+    out = _room(shape, _dense_strides(shape), "inputs" if passing else None)
+    ranges = torch.empty((*shape[:-1], 1), dtype=torch.float32, device="cpu")
+    lent().mho_quantise_vectors(
+        x.data_ptr(), out.data_ptr(), ranges.data_ptr(), shape[-1], ranges.numel(), distance, smallest, half_steps or 0.0,
+        _threads(x),
+    )  # fmt: skip
+    return out, ranges
+
+
 def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float, axis: int = -1) -> Tensor | None:
     """As `reference.quantise_back`, for a reach of one number; lies as `x`, may be `g` itself. None: not for these tensors."""
     lies = _inputs(tuple(x.shape), x.stride(), axis)
@@ -175,6 +192,7 @@ def read_out(
     y: Tensor, at: Form, gain: Tensor, *, reach: Tensor | float, bound: Tensor | float, half_steps: float | None,
     variance: float, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     out: Tensor | None = None, add: bool = False, mask: Tensor | None = None, codes: Tensor | None = None,
+    each: Tensor | None = None,
 ) -> tuple[Tensor, int]:  # fmt: skip
     """As `reference.read_out` with the factor gain · reach; may write into `y`.
 
@@ -186,6 +204,7 @@ def read_out(
         out: Where the result goes, laid out as it will be, or None.
         add: Add to what is there.
         mask, codes: Filled when given, see `empty_mask` and `empty_codes`.
+        each: Another factor, of every vector, dense; for the outputs of linear layers.
 
     Returns:
         The result, and how many outputs lay outside the range.
@@ -201,8 +220,8 @@ def read_out(
     unit = 1.0 if half_steps is None or isinstance(bound, Tensor) else bound / half_steps
     outside: int = lent().mho_read_out(
         y.data_ptr(), _where(spread), *place, out.data_ptr(), *at[:5], variance, 0.0 if drop is None else drop.scale,
-        half_steps or 0.0, gain.data_ptr(), _where(reach), range_, scale, unit, _where(shift), add, _where(codes), _where(mask),
-        key, _threads(y),
+        half_steps or 0.0, gain.data_ptr(), _where(reach), range_, scale, unit, _where(each), _where(shift), add, _where(codes),
+        _where(mask), key, _threads(y),
     )  # fmt: skip
     return out, outside
 

@@ -33,9 +33,10 @@ _ARGUMENTS = {
     "mho_normals": [_ptr, _i64, _u64, _int],
     "mho_words": [_ptr, _u64, _i64, _i64],
     "mho_quantise": [_ptr] * 2 + _comes + [_ptr, _f32, _f32, _int],
+    "mho_quantise_vectors": [_ptr] * 3 + [_i64] * 3 + [_f32, _f32, _int],
     "mho_quantise_back": [_ptr] * 3 + _comes + [_ptr, _f32, _f32, _int],
     "mho_read_out": (
-        [_ptr] * 5 + _lies + [_f32] * 3 + [_ptr] * 3 + [_f32] * 2 + [_ptr, _int, _ptr, _ptr, _u64, _int]
+        [_ptr] * 5 + _lies + [_f32] * 3 + [_ptr] * 3 + [_f32] * 2 + [_ptr, _ptr, _int, _ptr, _ptr, _u64, _int]
     ),
     "mho_read_out_back": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],
     "mho_decode": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],

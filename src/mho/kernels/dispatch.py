@@ -40,6 +40,14 @@ def quantise(
     return reference.quantise(x, reach, half_steps, axis)
 
 
+def quantise_vectors(
+    x: Tensor, half_steps: float | None, smallest: float, *, passing: bool = False
+) -> tuple[Tensor, Tensor]:
+    """See `reference.quantise_vectors`; `passing` as for `quantise`, the ranges stay."""
+    found = cpu.quantise_vectors(x, half_steps, smallest, passing=passing) if cpu.suits(x) else None
+    return reference.quantise_vectors(x, half_steps, smallest) if found is None else found
+
+
 def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
     """See `reference.quantise_back`. A fast kernel may write into `g`."""
     if half_steps is None:
@@ -59,21 +67,28 @@ def read_out(
     y: Tensor, factor: Tensor, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     total: Tensor | None = None, planar: bool = False, out: Tensor | None = None, reach: Tensor | float = 1.0,
+    each: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """See `reference.read_out`, with the factor times `reach`, which is one number.
+    """See `reference.read_out`, with the factor times `reach`, which is one number, and times `each`, one a vector, (..., 1).
 
+    `each` is for the outputs of linear layers (axis -1).
     A fast kernel may reuse `y`, or add to `total` in place: neither may be used again. The result goes to `out` where that is
     given and nothing is added to a total.
     """
     target = out if total is None else total
-    if cpu.suits(y, factor, shift, target, spread, bound, reach, *(drop or ())):
+    if cpu.suits(y, factor, shift, target, spread, bound, reach, each, *(drop or ())):
         at = cpu.form(y, axis, planar=planar)
         if at is not None and cpu.fit(y, at, target, spread, drop):
             return cpu.read_out(
                 y, at, factor, reach=reach, bound=bound, half_steps=half_steps, variance=variance, spread=spread,
-                drop=drop, shift=shift, out=target, add=total is not None,
+                drop=drop, shift=shift, out=target, add=total is not None, each=each,
             )[0]  # fmt: skip
     factor = factor * reach
+    if each is not None:
+        part = reference.read_out(y, factor, axis, bound, half_steps, variance, spread, drop) * each
+        part = part if total is None else total + part
+        part = part if shift is None else part + shift
+        return part if out is None or total is not None else out.copy_(part)
     kernels: Any = gpu if gpu.suits(y, factor, shift, total, spread, bound, *(drop or ())) else reference
     found: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar)
     return found if out is None or total is not None else out.copy_(found)

@@ -63,6 +63,21 @@ def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None, axis: i
     return _clip_(scaled.round_(), half_steps).mul_(1 / half_steps)
 
 
+def quantise_vectors(x: Tensor, half_steps: float | None, smallest: float) -> tuple[Tensor, Tensor]:
+    """`quantise` of vectors along the last axis, each in a range of its own.
+
+    Args:
+        x: (..., inputs).
+        half_steps: Largest code, or None.
+        smallest: Range of a vector that has no larger magnitude.
+
+    Returns:
+        The values, and the ranges, (..., 1).
+    """
+    reach = x.abs().amax(-1, keepdim=True).clamp(min=smallest)
+    return quantise(x, reach, half_steps), reach
+
+
 def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float | None, axis: int = -1) -> Tensor:
     """The gradient with respect to x of `quantise`, from the one with respect to q."""
     if half_steps is None:
