@@ -19,8 +19,8 @@ from mho.errors import MhoError, MissingExtra, NotYet
 ROOT = Path(mho.__file__).parent
 ORDER = [
     "units errors given progress rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip",
-    "statistics", "tasks", "store", "calibration", "recalibration", "training", "measure", "advice", "models", "data", "studies",
-    "reports", "cli", "testing",
+    "statistics", "tasks", "store", "calibration", "recalibration", "training", "measure", "advice", "models", "data", "sweeps",
+    "studies", "reports", "cli", "testing",
 ]  # fmt: skip
 FOLDERS = ORDER[1:]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -44,5 +44,6 @@ def _something(folder: Path) -> str:
     rows = sum(file.read_bytes().count(b"\n") for file in folder.rglob("rows.jsonl"))
     checkpoints = len([*folder.rglob("*.ckpt")])
     parts = [f"{rows} rows"] if rows else []
+    parts += ["a sweep"] if [*folder.rglob("sweep.sqlite")] else []
     parts += [f"{checkpoints} checkpoint{'s' * (checkpoints > 1)}"] if checkpoints else []
     return ", ".join(parts)

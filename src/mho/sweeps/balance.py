@@ -1,0 +1,51 @@
+"""How even a design is: how often each level stands in it, and which factors go together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mho.sweeps.factor import text_of
+
+SHOWN = 12
+"""Levels that are counted one by one; a factor with more is described by its span."""
+NOTED = 0.3
+"""Association of two factors from which on it is told: their effects are hard to tell apart."""
+
+
+def counts(levels: Sequence[dict[str, Any]], path: str) -> dict[str, int]:
+    """How often each level of a factor stands among the points, in the order of the levels."""
+    each = Counter(text_of(point[path]) for point in levels)
+    numbers = all(isinstance(point[path], (int, float)) or point[path] is None for point in levels)
+    order = sorted(each, key=lambda t: (t == "null", float(t) if t not in ("null", "true", "false") else 0.0, t))
+    return {text: each[text] for text in (order if numbers else each)}
+
+
+def associations(levels: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    """Pairs of factors with Cramér's V of their levels (spans cut into four equal parts), strongest first; 0 is balance."""
+    paths = list(levels[0]) if levels else []
+    codes = {path: _codes([point[path] for point in levels]) for path in paths}
+    found = [(a, b, _cramer(codes[a], codes[b])) for i, a in enumerate(paths) for b in paths[i + 1 :]]
+    return sorted(found, key=lambda pair: -pair[2])
+
+
+def _codes(values: list[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    texts = [text_of(value) for value in values]
+    if len(set(texts)) > SHOWN and all(isinstance(value, (int, float)) for value in values):
+        ranks = np.argsort(np.argsort(np.asarray(values, dtype=float), kind="stable"), kind="stable")
+        return np.asarray(ranks * 4 // len(values), dtype=np.int64)
+    order = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    return np.array([order[text] for text in texts], dtype=np.int64)
+
+
+def _cramer(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    table = np.zeros((a.max() + 1, b.max() + 1))
+    np.add.at(table, (a, b), 1)
+    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
+    smaller = min(table.shape) - 1
+    if smaller < 1:
+        return 0.0
+    return float(np.sqrt(((table - expected) ** 2 / expected).sum() / table.sum() / smaller))

@@ -1,0 +1,24 @@
+"""Which jobs a sweep is made of: its trials, and the trainings that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mho.sweeps import keys
+from mho.sweeps.ledger import Job
+from mho.sweeps.trial import Trial
+
+
+def jobs_of(trials: Sequence[Trial]) -> list[Job]:
+    """Every training once, before the first trial that needs it, and every trial."""
+    found: dict[str, Job] = {}
+    for trial in trials:
+        config, needs = trial.config, None
+        if config.pretraining is not None:
+            needs = keys.digital(config)
+            found.setdefault(needs, Job(needs, "pretraining", config.as_dict()))
+        if config.training is not None:
+            before, needs = needs, keys.trained(config)
+            found.setdefault(needs, Job(needs, "training", config.as_dict(), before))
+        found[str(trial.number)] = Job(str(trial.number), "trial", config.as_dict(), needs)
+    return list(found.values())
