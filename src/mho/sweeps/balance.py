@@ -19,9 +19,10 @@ NOTED = 0.3
 def counts(levels: Sequence[dict[str, Any]], path: str) -> dict[str, int]:
     """How often each level of a factor stands among the points, in the order of the levels."""
     each = Counter(text_of(point[path]) for point in levels)
-    numbers = all(isinstance(point[path], (int, float)) or point[path] is None for point in levels)
-    order = sorted(each, key=lambda t: (t == "null", float(t) if t not in ("null", "true", "false") else 0.0, t))
-    return {text: each[text] for text in (order if numbers else each)}
+    of = {text_of(point[path]): point[path] for point in levels}
+    if all(isinstance(level, (int, float)) or level is None for level in of.values()):
+        return {text: each[text] for text in sorted(of, key=lambda text: (of[text] is None, of[text] or 0))}
+    return dict(each)
 
 
 def associations(levels: Sequence[dict[str, Any]]) -> list[tuple[str, str, float]]:

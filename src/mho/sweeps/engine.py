@@ -97,7 +97,9 @@ def run(
     idle = 0  # workers that ended without ever having had a job, one after the other
     try:
         while left := _left(ledger):
-            pool = [w for w in pool if w.process.poll() is None]
+            for worker in [w for w in pool if w.process.poll() is not None]:
+                worker.end()
+                pool.remove(worker)
             pool += [Worker(ledger.folder) for _ in range(min(workers, left) - len(pool))]
             time.sleep(_PAUSE_S)
             for worker in pool:

@@ -216,6 +216,8 @@ class Ledger:
     def _told(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.IntegrityError:  # rows that contradict each other: no damage of the file
+            raise
         except sqlite3.OperationalError as error:
             raise BadInput(
                 f"the ledger cannot be used: {error}", "make room, or see who holds it; the same command goes on",

@@ -49,7 +49,7 @@ class Preview:
         plan, points = self.plan, [t.levels for t in self.trials if t.config.seed == self.plan.seeds[0]]
         seeds = f" × {len(plan.seeds)} training seeds" if plan.trained else ""
         lines = [
-            f"{len(points)} points ({plan.design.kind}){seeds}, {plan.chips} chips, {len(plan.ages)} ages",
+            f"{len(points)} points ({plan.design.kind}){seeds}, {_several(plan.chips, 'chip')}, {_several(len(plan.ages), 'age')}",
             self.estimate.words(workers),
             "",
             *table([["factor", "levels (points at each)", ""]] + [self._factor(p, points) for p in self.proofs]),
@@ -121,6 +121,10 @@ def table(lines: list[list[str]]) -> list[str]:
     """Lines of columns, each as wide as it must be."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _balance(points: list[dict[str, Any]]) -> str:

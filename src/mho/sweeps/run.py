@@ -105,8 +105,8 @@ def _refuse_another(ledger: Ledger, plan: Plan) -> None:
         BadResults: It is so.
     """
     here = str(ledger.folder)
-    if other := differences(ledger.meta("plan"), plan.as_dict(), without=_RESULT):
-        found = "; ".join(f"{key} is {value!r} here" for key, value in other[:6])
+    if other := differences(plan.as_dict(), ledger.meta("plan"), without=_RESULT):
+        found = "; ".join(f"{key} is {value!r} there" for key, value in other[:6])
         raise BadResults(f"it holds another sweep: {found}", "give another out, or remove this folder", path=here)
     before, now = ledger.meta("contents"), read_contents(plan)
     if changed := [name for name, digest in now.items() if before.get(name) != digest]:
