@@ -61,8 +61,11 @@ def test_a_condition_is_met_where_its_factor_is_tried(base):
 
 
 def test_calibration_acts_on_ranges(base):
-    found = proofs(base, factors={"calibration.quantile": {"linear": [0.9, 1.0]}, "calibration.data": ["tiny_sweep:data", "tiny_sweep:data?first=1"]},
-                   design={"kind": "random", "trials": 3})  # fmt: skip
+    factors = {
+        "calibration.quantile": {"linear": [0.9, 1.0]},
+        "calibration.data": ["tiny_sweep:data", "tiny_sweep:data?first=1"],
+    }
+    found = proofs(base, factors=factors, design={"kind": "random", "trials": 3})
     assert not any(proof.same for proof in found.values())
     with pytest.raises(WrongSetting, match="calibration.max_batches: it has no effect: ranges of the converters"):
         proofs(base, factors={"calibration.max_batches": [1, 2]})  # the data have one batch

@@ -49,7 +49,7 @@ class Preview:
         plan, points = self.plan, [t.levels for t in self.trials if t.config.seed == self.plan.seeds[0]]
         seeds = f" × {len(plan.seeds)} training seeds" if plan.trained else ""
         lines = [
-            f"{len(points)} points ({plan.design.kind}){seeds}, {_several(plan.chips, 'chip')}, {_several(len(plan.ages), 'age')}",
+            f"{len(points)} points ({plan.design.kind}){seeds}, {_many(plan.chips, 'chip')}, {_many(len(plan.ages), 'age')}",
             self.estimate.words(workers),
             "",
             *table([["factor", "levels (points at each)", ""]] + [self._factor(p, points) for p in self.proofs]),
@@ -123,7 +123,7 @@ def table(lines: list[list[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def _several(number: int, noun: str) -> str:
+def _many(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 

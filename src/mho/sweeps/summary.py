@@ -177,7 +177,8 @@ def _shared(result: SweepResult) -> list[str]:
     ]  # fmt: skip
     trainings = result.trainings()
     if trainings:
-        parts.insert(0, f"{trainings} trainings serve {len(result.trials)} trials")
+        which = "1 training serves" if trainings == 1 else f"{trainings} trainings serve"
+        parts.insert(0, f"{which} {len(result.trials)} trials")
     spent = math.fsum(trial["seconds"] or 0.0 for trial in result.trials)
     done = sum(trial["state"] == "done" for trial in result.trials)
     if not parts or not done:
