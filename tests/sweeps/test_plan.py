@@ -54,6 +54,7 @@ def read(base, **more):
         ({"factors": TWO, "ages": "1 parsec"}, "parsec"),
         ({"factors": TWO, "task": "guessing"}, "guessing"),
         ({"factors": TWO, "calibration": {"method": "max", "sigmas": 2}}, "sigmas"),
+        ({"factors": TWO, "network": "resnet20"}, "'resnet20' without weights is a random network"),
         ({"factors": TWO, "design": "bayesian"}, "unknown design 'bayesian'"),
         ({"factors": TWO, "design": {"kind": "grid", "trials": 3}}, "unknown key"),
         ({"factors": TWO, "design": {"kind": "lhs"}}, "'trials' is missing|trials"),
@@ -98,8 +99,9 @@ def test_the_grid_crosses_all_levels_and_conditions_hold(base):
     levels = [trial.levels for trial in found]
     assert counts(levels, "hardware.dac.bits") == {"2": 12, "4": 12}
     assert counts(levels, "hardware.noise.output") == {"0.001": 8, "0.01": 8, "0.1": 8}
-    assert associations(levels)[0] == ("hardware.adc.range", "hardware.adc.bound", pytest.approx(1.0))
-    assert associations(levels)[1][2] == 0
+    together = associations(levels)
+    assert together[0][:2] == ("hardware.adc.range", "hardware.adc.bound") and together[0][2] > 0.9
+    assert [v for _, _, v in together[1:]] == [0] * 5
 
 
 def test_one_at_a_time_stays_around_the_base_and_tries_it_once(base):
@@ -155,7 +157,7 @@ def test_injections_and_seeds(base):
 def test_a_trial_is_written_down_and_read_again(base):
     plan = read(base, training={**TRAINING, "hardware": "pcm-cells"}, factors=TWO)
     config = trials(plan, {"tiny_sweep:data": "123"})[3].config
-    assert Config.parse(config.as_dict()) == config and Plan.parse(plan.as_dict()) == plan
+    assert Config.parse(config.as_dict()) == config and Plan.parse(plan.as_dict()).as_dict() == plan.as_dict()
     assert len({t.config.digest() for t in trials(plan)}) == 6
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -93,8 +94,8 @@ class Ledger:
                 base.commit()
             finally:
                 base.close()
-            if not (folder / FILE).exists():  # another process may have begun the same sweep a moment ago
-                part.rename(folder / FILE)
+            with suppress(FileExistsError):  # another process has begun the same sweep a moment ago
+                os.link(part, folder / FILE)
         except (OSError, sqlite3.Error) as error:
             raise BadInput(f"cannot be written: {error}", "make room, or give another out", path=str(folder)) from error
         finally:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, PrivateAttr, SerializeAsAny
 
 from mho.errors import MhoError, WrongSetting
 from mho.hardware import Hardware
 from mho.hardware.spec import Spec, load_yaml
+from mho.models.loading import FACTORIES
 from mho.models.spec import Spec as Named
 from mho.statistics.intervals import check_confidence
 from mho.sweeps.config import Config, Settings
@@ -52,6 +53,7 @@ class Plan(Settings):
     """grid, one_at_a_time, or {kind: random, lhs or sobol, trials: N, seed: 0}."""
     confidence: Annotated[float, BeforeValidator(check_confidence)] = 0.95
     """Of every interval in the summary."""
+    _configured: list[tuple[Point, Config]] | None = PrivateAttr(None)
 
     @classmethod
     def read(cls, source: Plan | Mapping[str, Any] | str | Path) -> Plan:
@@ -69,6 +71,10 @@ class Plan(Settings):
             raise WrongSetting(f"{source!r} is no sweep", "give a YAML file, or a mapping of its keys", path="sweep")
         plan = cls.parse(dict(data), where=where)
         refuse(plan.mistakes(), where)
+        try:
+            plan.configured()
+        except MhoError as error:
+            raise type(error)(error.problem, error.remedy, path=": ".join(filter(None, [where, error.path]))) from None
         return plan
 
     @property
@@ -115,11 +121,28 @@ class Plan(Settings):
             node = node.get(part) if isinstance(node, dict) else None
         return node
 
+    def configured(self) -> list[tuple[Point, Config]]:
+        """The points of the design with their configurations, each configuration once.
+
+        Raises:
+            WrongSetting: Levels that do not go together, all of them at once.
+        """
+        if self._configured is None:
+            base, made = self.base, dict[str, tuple[Point, Config]]()
+            wrong: dict[str, MhoError] = {}
+            for point in self.design.points(self.factors, {path: self.level(path, base) for path in self.factors}):
+                try:
+                    config = self.at(point)
+                    made.setdefault(config.digest(), (point, config))
+                except MhoError as error:
+                    wrong[str(error)] = error
+            refuse([*wrong.values()])
+            self._configured = [*made.values()]
+        return self._configured
+
     def points(self) -> list[Point]:
-        """The points of the design, each configuration once."""
-        base = self.base
-        drawn = self.design.points(self.factors, {path: self.level(path, base) for path in self.factors})
-        return list({self.at(point).digest(): point for point in drawn}.values())
+        """The points of the design."""
+        return [point for point, _ in self.configured()]
 
     def meeting(self, path: str, point: Point) -> Point:
         """A point at which a factor counts: with the first levels that its conditions allow."""
@@ -141,18 +164,21 @@ class Plan(Settings):
                     path="seeds",
                 )
             )
-        if found:
-            return found
-        try:
-            points = self.design.points(self.factors, {path: self.level(path, self.base) for path in self.factors})
-        except MhoError as error:
-            return [error]
-        for point in points:
-            try:
-                self.at(point)
-            except MhoError as error:
-                found.append(error)
-        return list({str(error): error for error in found}.values())
+        target = Named.parse(self.network).target
+        if (
+            self.weights is None
+            and target in FACTORIES
+            and not self.trained
+            and not {"training", "pretraining"} & {*self.factors}
+        ):
+            found.append(
+                WrongSetting(
+                    f"'{target}' without weights is a random network",
+                    "give weights: FILE, a section pretraining, or a trained one: published:NAME",
+                    path="weights",
+                )
+            )
+        return found
 
     def _mistakes_of(self, path: str, factor: Factor) -> list[MhoError]:
         where, (section, _, _) = f"factors.{path}", path.partition(".")

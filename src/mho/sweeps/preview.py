@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,12 @@ import torch
 
 from mho.progress import Progress, telling
 from mho.sweeps.balance import NOTED, SHOWN, associations, counts
-from mho.sweeps.config import Config
 from mho.sweeps.estimate import Estimate, estimate
 from mho.sweeps.fingerprint import Fingerprints
 from mho.sweeps.plan import Plan
 from mho.sweeps.proof import Proof, prove, show
 from mho.sweeps.trial import Trial, trials
-from mho.sweeps.workshop import Workshop, file_digest
+from mho.sweeps.workshop import Workshop, file_digest, first_network
 
 _LISTED = 20
 """Trials that the text lists."""
@@ -73,10 +73,12 @@ class Preview:
 
     def _factor(self, proof: Proof, points: list[dict[str, Any]]) -> list[str]:
         found = counts(points, proof.path)
-        shown = ", ".join(f"{text} ({n})" for text, n in found.items())
-        if len(found) > SHOWN:
-            numbers = [point[proof.path] for point in points if isinstance(point[proof.path], (int, float))]
-            shown = f"{min(numbers):g} … {max(numbers):g} ({len(found)} levels)" if numbers else f"{len(found)} levels"
+        shown = ", ".join(f"{show(json.loads(text))} ({n})" for text, n in found.items())
+        numbers = [point[proof.path] for point in points if isinstance(point[proof.path], (int, float))]
+        if self.plan.factors[proof.path].listed is None and numbers:
+            shown = f"{min(numbers):g} … {max(numbers):g} ({len(numbers)} points)"
+        elif len(found) > SHOWN:
+            shown = f"{len(found)} levels"
         return [proof.path, shown, str(proof)]
 
 
@@ -94,6 +96,7 @@ def preview(source: Plan | Mapping[str, Any] | str | Path, *, progress: Progress
     plan = Plan.read(source)
     contents = read_contents(plan)
     found = trials(plan, contents)
+    first_network(found[0].config)  # what is wrong with the network itself is no factor's fault
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as workers have it: numbers and times are theirs
     try:
@@ -110,8 +113,7 @@ def read_contents(plan: Plan) -> dict[str, str]:
     """Digests of all data and weights that a plan reads, by name."""
     workshop = Workshop(Path())
     sources: dict[str, str] = {}
-    for point in plan.points():
-        config: Config = plan.at(point)
+    for _, config in plan.configured():
         sources |= config.sources()
     read = {"data": lambda name: workshop.data(name, {}).digest(), "weights": file_digest}
     return {name: read[kind](name) for name, kind in sources.items()}

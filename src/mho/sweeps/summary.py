@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
-from mho.sweeps.balance import SHOWN, counts
+from mho.sweeps.balance import PARTS, counts
 from mho.sweeps.designs.one_at_a_time import OneAtATime
 from mho.sweeps.factor import text_of
 from mho.sweeps.preview import table
@@ -21,7 +21,7 @@ from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
 from mho.units import show_time
 
-_BEST, _AGES, _PARTS = 5, 6, 4
+_BEST, _AGES = 5, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def level_means(result: SweepResult) -> list[LevelMean]:
             base = next((cell.levels for cell in measured if cell.point == 0), {})
             others = [p for p in result.plan.factors if p != path]
             around = [c for c in measured if all(c.levels[p] == base.get(p) for p in others)]
-        for words, group in _by_level(around, path):
+        for words, group in _by_level(around, path, result.plan.factors[path].listed is None):
             at = tuple(
                 interval([cell.worths[..., i] for cell in group], result.plan.confidence, result.plan.design.drawn)
                 for i in range(len(result.plan.ages))
@@ -128,12 +128,15 @@ def summary(result: SweepResult) -> str:
     return "\n".join([*lines, *_shared(result)])
 
 
-def _by_level(measured: Sequence[Cell], path: str) -> list[tuple[str, list[Cell]]]:
+def _by_level(measured: Sequence[Cell], path: str, span: bool) -> list[tuple[str, list[Cell]]]:
+    """Points by the level of a factor; those of a span that is not cut, in equal parts."""
+    counting = [cell for cell in measured if not span or cell.levels[path] is not None]
+    if span and counting:
+        order = sorted(counting, key=lambda cell: cell.levels[path])
+        parts = max(1, min(PARTS, len(order) // 2))
+        split = [order[len(order) * i // parts : len(order) * (i + 1) // parts] for i in range(parts)]
+        return [(f"{part[0].levels[path]:.3g} … {part[-1].levels[path]:.3g}", part) for part in split]
     values = [cell.levels[path] for cell in measured]
-    if len(set(map(text_of, values))) > SHOWN and all(isinstance(v, (int, float)) for v in values):
-        order = sorted(measured, key=lambda cell: cell.levels[path])
-        parts = [order[len(order) * i // _PARTS : len(order) * (i + 1) // _PARTS] for i in range(_PARTS)]
-        return [(f"{part[0].levels[path]:.3g} … {part[-1].levels[path]:.3g}", part) for part in parts]
     groups: dict[str, list[Cell]] = {text: [] for text in counts([cell.levels for cell in measured], path)}
     for cell, value in zip(measured, values, strict=True):
         groups[text_of(value)].append(cell)

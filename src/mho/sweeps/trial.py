@@ -35,7 +35,7 @@ def trials(plan: Plan, contents: dict[str, str] | None = None) -> list[Trial]:
         contents: Digests of what is read from disk (`Config.contents`).
     """
     found: list[Trial] = []
-    points = [(point, plan.at(point)) for point in plan.points()]
+    points = plan.configured()
     levels = [_levels(plan, point, config) for point, config in points]
     for seed in plan.seeds:
         for number, (_, config) in enumerate(points):
