@@ -114,6 +114,12 @@ def test_one_at_a_time_stays_around_the_base_and_tries_it_once(base):
     ]  # fmt: skip
 
 
+def test_around_the_base_a_whole_section_keeps_its_level(base):
+    plan = read(base, design="one_at_a_time", factors={"hardware": ["hermes", "reram"], "hardware.dac.bits": [2, 4]})
+    at_base = Hardware.preset("pcm").as_dict()
+    assert [t.levels["hardware"] for t in trials(plan)] == [at_base, "hermes", "reram", at_base, at_base]
+
+
 @pytest.mark.parametrize("kind", ["random", "lhs", "sobol"])
 def test_drawn_designs_stay_in_their_spans_and_depend_on_their_seed(base, kind):
     factors = {"hardware.noise.output": {"log": [0.001, 0.3]}, "hardware.dac.bits": [2, 4, 6, 8]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -164,6 +164,9 @@ def show(level: Any) -> str:
     """A level in a few letters."""
     if isinstance(level, float):
         return f"{level:g}"
+    if isinstance(level, Mapping):
+        named = [level[key] for key in ("name", "preset", "kind") if key in level]
+        return str(named[0]) if len(named) == len(level) == 1 or "name" in level else str(dict(level))
     return "none" if level is None else str(level)
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
-from mho.sweeps.designs.one_at_a_time import OneAtATime
 from mho.sweeps.factor import text_of
 from mho.sweeps.preview import table
 from mho.sweeps.proof import show
@@ -83,7 +82,7 @@ def level_means(result: SweepResult) -> list[LevelMean]:
     found, measured = [], cells(result)
     for path in result.plan.factors:
         around = measured
-        if isinstance(result.plan.design, OneAtATime):  # others stay at the base
+        if result.plan.design.around_base:  # others stay at the base
             base = next((cell.levels for cell in measured if cell.point == 0), {})
             others = [p for p in result.plan.factors if p != path]
             around = [c for c in measured if all(c.levels[p] == base.get(p) for p in others)]
@@ -186,4 +185,6 @@ def _shared(result: SweepResult) -> list[str]:
     done = sum(trial["state"] == "done" for trial in result.trials)
     if not parts or not done:
         return []
-    return ["", f"{spent / done:.2g} s a trial; found instead of made again: {', '.join(parts)}"]
+    versions = sorted({trial["versions"] for trial in result.trials if trial["versions"]})
+    mixed = [f"measured with several versions: {'; '.join(versions)}"] if len(versions) > 1 else []
+    return ["", *mixed, f"{spent / done:.2g} s a trial; found instead of made again: {', '.join(parts)}"]

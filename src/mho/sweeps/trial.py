@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mho.sweeps.config import Config
-from mho.sweeps.designs import Point
 from mho.sweeps.plan import Plan
 
 
@@ -36,17 +35,11 @@ def trials(plan: Plan, contents: dict[str, str] | None = None) -> list[Trial]:
     """
     found: list[Trial] = []
     points = plan.configured()
-    levels = [_levels(plan, point, config) for point, config in points]
+    # A factor without a level is as in the base where the design stays around it; elsewhere its condition is not met.
+    rest = {path: plan.level(path, plan.base) if plan.design.around_base else None for path in plan.factors}
     for seed in plan.seeds:
-        for number, (_, config) in enumerate(points):
+        for number, (point, config) in enumerate(points):
             here = config.model_copy(update={"seed": seed, "contents": contents or {}})
-            found.append(Trial(len(found), number, levels[number], here))
+            levels = {path: point.get(path, level) for path, level in rest.items()}
+            found.append(Trial(len(found), number, levels, here))
     return found
-
-
-def _levels(plan: Plan, point: Point, config: Config) -> dict[str, Any]:
-    met = {path: plan.level(path, config) for path in plan.factors}
-    return {
-        path: point[path] if path in point else met[path] if factor.holds(met) else None
-        for path, factor in plan.factors.items()
-    }

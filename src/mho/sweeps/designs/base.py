@@ -26,6 +26,9 @@ class Design(Spec, ABC):
     drawn: ClassVar[bool] = False
     """Whether points are drawn, so that levels meet other levels of the rest by chance."""
 
+    around_base: ClassVar[bool] = False
+    """Whether each point is the base but for the factors that it names."""
+
     @abstractmethod
     def points(self, factors: Mapping[str, Factor], base: Mapping[str, Any]) -> list[Point]:
         """The points, some perhaps more than once.

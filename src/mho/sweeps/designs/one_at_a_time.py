@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from mho.errors import WrongSetting
 from mho.sweeps.designs.base import Design, Point, levels_of
@@ -14,6 +14,7 @@ class OneAtATime(Design):
     """The base point, and every level of every factor with all others as in the base."""
 
     kind: Literal["one_at_a_time"] = "one_at_a_time"
+    around_base: ClassVar[bool] = True
 
     def points(self, factors: Mapping[str, Factor], base: Mapping[str, Any]) -> list[Point]:
         """See `Design`."""
