@@ -18,6 +18,7 @@ import mho
 from mho.errors import BadResults, WrongSetting
 from mho.models import resolve
 from mho.nn.matrix import matrices
+from mho.recalibration import RecalibrateAffine
 from mho.rng import reads
 from mho.sweeps import Plan, SweepResult, engine, preview, sweep, trials
 from mho.sweeps.ledger import Ledger
@@ -59,6 +60,19 @@ def test_a_trial_has_the_numbers_of_drift_to_the_digit(base, tmp_path):
         assert digital == [direct.digital.mean]
     found = [each["shared"] for each in result.trials]
     assert sum(each.get("ranges found", 0) for each in found) > 0  # ranges do not rest on faults, compensation, writes
+
+
+def test_recalibrated_and_refreshed_chips_have_the_numbers_of_drift(base, tmp_path):
+    factors = {"evaluation.recalibrate": [[], ["affine"]], "evaluation.refresh": [None, "1 month"]}
+    result = here({**base, "ages": "1 h, 1 year", "factors": factors}, tmp_path)
+    net = mho.to_analog(tiny_sweep.net(), "pcm", example=tiny_sweep.data()[0][0][:2])
+    mho.calibrate(net, tiny_sweep.data())
+    for trial in trials(result.plan):
+        kinds, refresh = trial.levels["evaluation.recalibrate"], trial.levels["evaluation.refresh"]
+        told = {"recalibrate": [RecalibrateAffine(tiny_sweep.data(), net) for _ in kinds], "refresh": refresh}
+        direct = mho.drift(net, tiny_sweep.data(), "1 h, 1 year", chips=2, **told)
+        assert scores(result, trial.number) == direct.scores.flatten().tolist()
+    assert [each["shared"].get("converted found", 0) for each in result.trials] == [0, 1, 1, 1]  # one network for all
 
 
 def test_a_trained_trial_has_the_numbers_of_training_by_hand(base, tmp_path):

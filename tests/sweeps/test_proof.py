@@ -60,6 +60,15 @@ def test_a_condition_is_met_where_its_factor_is_tried(base):
     assert not any(proof.same for proof in proofs(base, factors=factors).values())
 
 
+def test_what_is_done_on_aged_chips_acts_on_their_answers(base):
+    factors = {"evaluation.recalibrate": [[], ["affine"]], "evaluation.refresh": [None, "1 month"]}
+    assert not any(proof.same for proof in proofs(base, factors=factors).values())
+    with pytest.raises(WrongSetting, match="evaluation.refresh: it has no effect"):
+        proofs({**base, "ages": "1 h"}, factors={"evaluation.refresh": [None, "1 month"]})
+    with pytest.raises(WrongSetting, match="unknown recalibration 'norm'"):
+        proofs(base, factors={"evaluation.recalibrate": [[], ["norm"]]})
+
+
 def test_calibration_acts_on_ranges(base):
     factors = {
         "calibration.quantile": {"linear": [0.9, 1.0]},

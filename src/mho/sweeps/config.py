@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from mho.hardware.spec import Spec
 from mho.measure.asked import TIMES
-from mho.sweeps.sections import HELP, AnyHardware, Calibration, Pretraining, Training
+from mho.sweeps.sections import HELP, AnyHardware, Calibration, Evaluation, Pretraining, Training
 from mho.tasks import Task
 from mho.units import ages as read_ages
 
@@ -41,6 +41,8 @@ class Settings(Spec):
     """Hardware-aware training."""
     calibration: Calibration = Calibration()
     """How the converters' ranges are set."""
+    evaluation: Evaluation = Evaluation()
+    """Recalibration and refresh of aged chips."""
     ages: Ages = read_ages(TIMES)
     """Ages at which every chip is measured."""
     chips: int = Field(default=3, ge=1)

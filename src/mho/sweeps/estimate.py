@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mho.measure.chip_job import ChipJob
 from mho.sweeps.config import Config
+from mho.sweeps.evaluate import chip_job
 from mho.sweeps.fingerprint import STEPS, Fingerprints, untrained
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.trial import Trial
@@ -53,7 +53,7 @@ def estimate(trials: Sequence[Trial], workshop: Workshop) -> Estimate:
     first = trials[0].config
     bare = untrained(first)
     begun = time.perf_counter()
-    job = ChipJob(workshop.converted(bare), workshop.test(bare), bare.chip_seed, fusion=workshop.fusion(bare))
+    job = chip_job(bare, workshop)
     converted = time.perf_counter() - begun
     begun = time.perf_counter()
     job((0, first.ages[:1]))

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from mho.calibration import ranges_of
-from mho.chip import program
 from mho.errors import WrongSetting
 from mho.nn.calling import call
 from mho.nn.modes import evaluating
 from mho.rng import reads
 from mho.store.digest import Digest, digest
 from mho.sweeps.config import Config
+from mho.sweeps.evaluate import chip_job
 from mho.sweeps.workshop import Workshop, first_network
 from mho.tasks.items import length, take
 from mho.training import fit
@@ -49,7 +49,7 @@ class Fingerprints:
 
     def anew(self, section: str, config: Config, samples: int = 0) -> str:
         """The same without looking at what is made already."""
-        if section == "hardware":
+        if section in ("hardware", "evaluation"):
             return self._chip(config)
         if section == "calibration":
             found = ranges_of(Workshop(self.workshop.folder).converted(untrained(config)))
@@ -58,16 +58,14 @@ class Fingerprints:
 
     @torch.no_grad()
     def _chip(self, config: Config) -> str:
-        """Answers of chip 0 to some test items, at every age, and the ranges of its converters."""
+        """Answers of chip 0 to some test items, at every age."""
         config = untrained(config)
         quick = config.model_copy(update={"calibration": config.calibration.replace(max_batches=1)})
-        net, found = self.workshop.converted(quick), Digest()
-        inputs = self._inputs(config)
-        chip = program(net, config.chip_seed)
-        for age in config.ages:
-            old = chip.at(age)
+        few = [next(iter(self.workshop.data(config.calibration_data, config.contents)))]
+        inputs, found = self._inputs(config), Digest()
+        for _, net in chip_job(quick, self.workshop, few).aged(0, config.ages):
             with reads("sweep", "proof", config.chip_seed):
-                found.add(call(old, inputs))
+                found.add(call(net, inputs))
         return found.value()
 
     @torch.no_grad()

@@ -19,7 +19,7 @@ from mho.sweeps.config import Config, Settings
 from mho.sweeps.designs import DESIGNS, Design, Point
 from mho.sweeps.factor import Factor
 
-SECTIONS = ("network", "hardware", "pretraining", "training", "calibration")
+SECTIONS = ("network", "hardware", "pretraining", "training", "calibration", "evaluation")
 """What a factor's path begins with."""
 
 
@@ -46,7 +46,8 @@ class Plan(Settings):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds)] = (0,)
     """Training seeds, or how many; each point of the design is tried with each."""
     factors: dict[str, Factor] = Field(min_length=1)
-    """Levels by path: hardware.dac.bits, training.lr, calibration.quantile, network.OPTION, or a whole section."""
+    """Levels by path: hardware.dac.bits, training.lr, calibration.quantile, evaluation.refresh, network.OPTION,
+    or a whole section."""
     design: SerializeAsAny[Annotated[Design, BeforeValidator(DESIGNS.parser())]] = Field(
         default_factory=lambda: DESIGNS.find("grid")(kind="grid")
     )
@@ -242,7 +243,7 @@ def _whole(section: str, level: Any) -> Any:
         return level
     if section == "hardware":
         return Hardware.described(level) if isinstance(level, dict) else Hardware.of(level)
-    if level is None and section != "calibration":
+    if level is None and section in ("pretraining", "training"):
         return None
     kind: Any = Settings.model_fields[section].annotation
     cls = next((part for part in getattr(kind, "__args__", ()) if part is not type(None)), kind)

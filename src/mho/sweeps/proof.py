@@ -19,6 +19,7 @@ _PLACES = 8
 """Places of the design at which levels are compared that do the same at the base."""
 _SEEN_BY = {
     "hardware": "answers of a programmed chip",
+    "evaluation": "answers of a programmed chip",
     "calibration": "ranges of the converters",
     "network": "the network's make-up and answers",
     "training": f"weights after {STEPS} steps",

@@ -1,4 +1,4 @@
-"""The parts of a sweep's file that a factor can change, besides the hardware: training, pretraining, calibration."""
+"""The parts of a sweep's file that a factor can change, besides the hardware: training, calibration, evaluation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mho.calibration.ranges import Method, rules
 from mho.errors import BadInput
+from mho.given import one_of
 from mho.hardware import Hardware
 from mho.hardware.spec import Spec
+from mho.recalibration import RECALIBRATIONS
 from mho.training.hwa import HWA
 from mho.training.loop.loss import check_distillation
 from mho.training.loop.optimizers import SCHEDULES, check_optimizer
 from mho.training.loop.settings import PRECISIONS
+from mho.units import duration
 
 HELP = "docs/sweep.md shows a whole file and says what each key means"
 
@@ -58,8 +61,6 @@ class Pretraining(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Pretraining:
-        from mho.given import one_of
-
         one_of(self.schedule, "schedule", SCHEDULES)
         one_of(self.precision, "precision", PRECISIONS)
         check_optimizer(self.optimizer, lr=self.lr, weight_decay=self.weight_decay, momentum=self.momentum)
@@ -126,3 +127,25 @@ class Calibration(Spec):
     def options(self) -> dict[str, Any]:
         """Arguments of `mho.calibrate` besides the network and the data."""
         return {name: value for name, value in self if name != "data"}
+
+
+class Evaluation(Spec):
+    """What is done with aged chips before they are measured, as `mho.drift` does it."""
+
+    remedy: ClassVar[str] = HELP
+    recalibrate: tuple[str, ...] = ()
+    """norms, affine, output or threshold, in order; on the data that ranges are set from."""
+    refresh: str | float | None = None
+    """Interval, such as 1 month, after which a chip is programmed anew, again and again."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Evaluation:
+        for kind in self.recalibrate:
+            RECALIBRATIONS.find(kind)
+        duration(self.refresh, "refresh")
+        return self
+
+    @property
+    def refresh_s(self) -> float | None:
+        """The interval in seconds."""
+        return duration(self.refresh, "refresh")
