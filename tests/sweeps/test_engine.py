@@ -103,6 +103,17 @@ def test_a_trained_trial_has_the_numbers_of_training_by_hand(base, tmp_path):
     assert "6 trainings serve 8 trials" in str(result)
 
 
+def test_a_training_that_diverges_is_told_before_and_recorded(base, tmp_path):
+    training = {"data": "tiny_sweep:data", "batch": 20, "epochs": 2}
+    more = {"training": training, "factors": {"training.lr": [0.01, 1e38], "hardware.dac.bits": [4, 8]}}
+    assert "1e+38 fails: " in str(preview({**base, **more}))
+    result = here(base, tmp_path, **more)
+    errors = {(t["factors"]["training.lr"], t["factors"]["hardware.dac.bits"]): t["error"] for t in result.trials}
+    assert errors[0.01, 4] is errors[0.01, 8] is None
+    assert all("its training failed: the loss is" in errors[1e38, bits] for bits in (4, 8))
+    assert "2 failed" in str(result) and "failed (1): its training failed" in str(result)
+
+
 def test_learned_ranges_are_those_that_training_left(base, tmp_path):
     hw = {"preset": "pcm", "dac": {"range": "learned"}}
     training = {"data": "tiny_sweep:data", "batch": 20, "lr": 0.5, "epochs": 2}

@@ -47,7 +47,7 @@ class Preview:
             every_trial: List all trials, however many.
         """
         plan, points = self.plan, [t.levels for t in self.trials if t.config.seed == self.plan.seeds[0]]
-        seeds = f" × {len(plan.seeds)} training seeds" if plan.trained else ""
+        seeds = f" × {_many(len(plan.seeds), 'training seed')}" if plan.trained else ""
         lines = [
             f"{len(points)} points ({plan.design.kind}){seeds}, {_many(plan.chips, 'chip')}, {_many(len(plan.ages), 'age')}",
             self.estimate.words(workers),

@@ -37,6 +37,8 @@ class Proof:
         where: The settings of other factors that this needs; empty at the base.
         same: Levels that do the same wherever they were tried, in groups.
         places: At how many places they were tried.
+        levels: How many levels were compared.
+        failing: Levels whose training fails within the steps that were taken, with its words; their trials will fail, too.
     """
 
     path: str
@@ -45,13 +47,15 @@ class Proof:
     same: tuple[tuple[Any, ...], ...]
     places: int
     levels: int
+    failing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.same:
             groups = "; ".join(" = ".join(map(show, group)) for group in self.same)
             return f"does not act: {groups}"
         what = "" if not self.where else f" (where {', '.join(f'{k} = {show(v)}' for k, v in self.where.items())})"
-        return f"acts: {self.seen_by} differ{what}"
+        failing = f"; {', '.join(self.failing)} (will be recorded as failed)" if self.failing else ""
+        return f"acts: {self.seen_by} differ{what}{failing}"
 
     @property
     def mistake(self) -> MhoError | None:
@@ -97,8 +101,8 @@ def _prove(plan: Plan, path: str, points: Sequence[Point], contents: dict[str, s
     groups: list[list[int]] = [list(range(len(levels)))]
     where: Point = {}
     places = _places(plan, path, points)
-    tried = 0
-    samples = 0
+    tried = samples = 0
+    failing: tuple[str, ...] = ()
     for place in places:
         try:
             configs = {i: _at(plan, path, levels[i], place, contents) for group in groups for i in group}
@@ -107,10 +111,12 @@ def _prove(plan: Plan, path: str, points: Sequence[Point], contents: dict[str, s
                 raise
             continue  # a combination that the design never asks for
         samples = samples or _samples(section, list(configs.values()))
+        seen, errors = _seen(path, levels, configs, made, samples)
         if not tried:
-            _run(path, levels[0], partial(made.check, section, configs[0], samples))
+            failing = tuple(f"{show(levels[i])} fails: {error.problem}" for i, error in errors.items())
+            first = next(i for i in configs if i not in errors)
+            _run(path, levels[first], partial(made.check, section, configs[first], samples))
         tried += 1
-        seen = {i: _seen(path, levels[i], config, made, samples) for i, config in configs.items()}
         split: list[list[int]] = []
         for group in groups:
             by: dict[str, list[int]] = {}
@@ -123,7 +129,7 @@ def _prove(plan: Plan, path: str, points: Sequence[Point], contents: dict[str, s
         if not groups:
             break
     same = tuple(tuple(levels[i] for i in group) for group in groups)
-    return Proof(path, _SEEN_BY[section], where, same, tried, len(levels))
+    return Proof(path, _SEEN_BY[section], where, same, tried, len(levels), failing)
 
 
 def _places(plan: Plan, path: str, points: Sequence[Point]) -> list[Point]:
@@ -145,11 +151,24 @@ def _samples(section: str, configs: Sequence[Config]) -> int:
     return max((STEPS * stage.batch * stage.accumulate for stage in stages if stage is not None), default=0)
 
 
-def _seen(path: str, level: Any, config: Config, made: Fingerprints, samples: int) -> str:
-    section = path.partition(".")[0]
-    if path in ("training.epochs", "pretraining.epochs"):
-        return str(level)  # the number of steps
-    return _run(path, level, partial(made.of, section, config, samples))
+def _seen(
+    path: str, levels: Sequence[Any], configs: Mapping[int, Config], made: Fingerprints, samples: int
+) -> tuple[dict[int, str], dict[int, MhoError]]:
+    """What the levels do, by their numbers, and the errors of those that cannot be trained (a rate may be too high)."""
+    seen: dict[int, str] = {}
+    errors: dict[int, MhoError] = {}
+    section, _, rest = path.partition(".")
+    for i, config in configs.items():
+        if "training" in section and rest == "epochs":
+            seen[i] = str(levels[i])  # the number of steps
+            continue
+        try:
+            seen[i] = _run(path, levels[i], partial(made.of, section, config, samples))
+        except MhoError as error:
+            seen[i], errors[i] = f"level {i} fails", error
+    if errors and ("training" not in section or len(errors) == len(configs)):
+        raise next(iter(errors.values()))
+    return seen, errors
 
 
 def _run(path: str, level: Any, make: Any) -> Any:
