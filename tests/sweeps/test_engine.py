@@ -21,6 +21,7 @@ from mho.nn.matrix import matrices
 from mho.recalibration import RecalibrateAffine
 from mho.rng import reads
 from mho.sweeps import Plan, SweepResult, engine, preview, sweep, trials
+from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import Ledger
 from mho.sweeps.run import _begin
 from mho.sweeps.worker import work
@@ -156,7 +157,7 @@ def test_trials_that_die_are_recorded_and_the_sweep_goes_on(base, tmp_path):
 
 def slow_file(base, folder):
     file = folder / "slow.yaml"
-    factors = {"hardware.dac.bits": [2, 3, 4, 5, 6, 7], "hardware.noise.output": [0.0, 0.1]}
+    factors = {"hardware.dac.bits": [2, 3, 4, 5], "hardware.noise.output": [0.0, 0.1]}
     file.write_text(yaml.safe_dump({**base, "network": "tiny_sweep:net?slow=0.05", "chips": 1, "factors": factors}))
     return file
 
@@ -186,7 +187,7 @@ def test_kill_9_loses_the_trials_in_flight_and_two_processes_end_it_together(bas
         ledger.recover()
         assert time.monotonic() < end, owners
     before = {row["job"]: row["begun"] for row in ledger.rows("SELECT * FROM jobs WHERE state = 'done'")}
-    assert 2 <= len(before) < 12
+    assert 2 <= len(before) < 8
 
     two = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not ledger.counts()["running"]:
@@ -194,15 +195,15 @@ def test_kill_9_loses_the_trials_in_flight_and_two_processes_end_it_together(bas
         time.sleep(0.01)
     work(out, "here")
     printed, said = two.communicate(timeout=120)
-    assert two.returncode == 0 and "12 of 12 trials are done" in printed, said
+    assert two.returncode == 0 and "8 of 8 trials are done" in printed, said
     result = SweepResult(out)
-    assert result.counts() == {"open": 0, "running": 0, "done": 12, "failed": 0}
+    assert result.counts() == {"open": 0, "running": 0, "done": 8, "failed": 0}
     jobs = ledger.rows("SELECT * FROM jobs")
     assert len({row["owner"] for row in jobs}) == 3  # the one that was killed, and two at once
     assert all(row["begun"] == before[row["job"]] for row in jobs if row["job"] in before)  # nothing was done again
     assert sum(row["claims"] for row in jobs) - len(jobs) <= 1
     alone = here(yaml.safe_load(file.read_text()), tmp_path / "alone")
-    assert [r["score"] for r in result.rows] == [r["score"] for r in alone.rows] and len(alone.rows) == 12 * 3
+    assert [r["score"] for r in result.rows] == [r["score"] for r in alone.rows] and len(alone.rows) == 8 * 3
 
 
 def test_workers_are_at_most_the_cores_and_each_has_one_thread(base, tmp_path, monkeypatch):
@@ -224,6 +225,17 @@ def test_another_sweep_and_other_data_are_refused(base, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_sweep, "data", lambda data=tiny_sweep.data: data(first=7))
     with pytest.raises(BadResults, match="the content of tiny_sweep:data has changed"):
         sweep({**base, "factors": factors}, tmp_path)
+
+
+def test_trials_of_one_network_follow_each_other_seed_by_seed(base):
+    training = {"data": "tiny_sweep:data", "hardware": "pcm"}
+    factors = {"evaluation.refresh": [None, "1 h"], "hardware.dac.bits": [2, 4], "training.lr": [0.1, 0.2]}
+    found = trials(Plan.read({**base, "training": training, "seeds": 2, "factors": factors}))
+    order = [found[int(job.name)] for job in jobs_of(found) if job.kind == "trial"]
+    assert sorted(trial.number for trial in order) == list(range(16))
+    assert [t.config.seed for t in order] == [0] * 8 + [1] * 8
+    first = [[t.levels[path] for path in ("training.lr", "hardware.dac.bits", "evaluation.refresh")] for t in order[:4]]
+    assert first == [[0.1, 2, None], [0.1, 2, "1 h"], [0.1, 4, None], [0.1, 4, "1 h"]]
 
 
 def test_a_network_of_the_users_own_name_is_found(base):

@@ -187,6 +187,8 @@ def show(level: Any) -> str:
     if isinstance(level, Mapping):
         named = [level[key] for key in ("name", "preset", "kind") if key in level]
         return str(named[0]) if len(named) == len(level) == 1 or "name" in level else str(dict(level))
+    if isinstance(level, (list, tuple)):
+        return f"[{', '.join(map(show, level))}]"
     return "none" if level is None else str(level)
 
 
