@@ -15,7 +15,7 @@ import torch
 import yaml
 
 import mho
-from mho.errors import BadResults, WrongSetting
+from mho.errors import BadResults, MhoError, WrongSetting
 from mho.models import resolve
 from mho.nn.matrix import matrices
 from mho.recalibration import RecalibrateAffine
@@ -215,6 +215,24 @@ def test_workers_are_at_most_the_cores_and_each_has_one_thread(base, tmp_path, m
     monkeypatch.setattr(engine.tempfile, "TemporaryFile", lambda: None)
     engine.Worker(tmp_path)
     assert asked[0]["OMP_NUM_THREADS"] == asked[0]["MKL_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("source", None, "is no sweep"), ("source", 3, "is no sweep"), ("source", "none.yaml", "cannot read it"),
+        ("out", None, "out = None"), ("out", 3, "out = 3"), ("out", "/proc/sweep", "cannot write results"),
+        ("workers", 0, "workers = 0"), ("workers", "two", "workers = 'two'"), ("workers", 10**6, "workers on"),
+        ("time_limit", -1, "time_limit|negative|before"), ("time_limit", "soon", "is not a time"),
+        ("show", 3, "show = 3"), ("progress", 3, "progress = 3"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused_by_name_before_any_work(base, tmp_path, monkeypatch, name, value, told):
+    monkeypatch.setattr(tiny_sweep.Tiny, "forward", lambda *_: pytest.fail("the network was run"))
+    given = {"source": {**base, "factors": {"hardware.dac.bits": [2, 4]}}, "out": tmp_path / "out", name: value}
+    with pytest.raises(MhoError, match=told):
+        sweep(**given)
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_sweep_and_other_data_are_refused(base, tmp_path, monkeypatch):

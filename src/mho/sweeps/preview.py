@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mho.progress import Progress, telling
+from mho.progress import Progress, check_progress, telling
 from mho.sweeps.balance import NOTED, SHOWN, associations, counts
 from mho.sweeps.estimate import Estimate, estimate
 from mho.sweeps.fingerprint import Fingerprints
@@ -93,6 +93,7 @@ def preview(source: Plan | Mapping[str, Any] | str | Path, *, progress: Progress
         BadInput: Files, data or weights that cannot be read.
         WrongSetting: What is wrong with the file, or a factor that does not act: all of it at once.
     """
+    check_progress(progress)
     plan = Plan.read(source)
     contents = read_contents(plan)
     found = trials(plan, contents)

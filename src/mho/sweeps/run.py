@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mho.errors import BadResults
+from mho.errors import BadResults, WrongSetting
 from mho.hardware.label import differences
 from mho.progress import Progress, check_progress, telling
 from mho.store.files import writable
@@ -58,7 +58,10 @@ def sweep(
     plan = Plan.read(source)
     workers, limit_s = engine.check_workers(workers), duration(time_limit, "time_limit")
     check_progress(progress)
-    folder = Path(writable(out) or out)
+    folder = writable(out)
+    if folder is None or not callable(show):
+        name, value = ("out", out) if folder is None else ("show", show)
+        raise WrongSetting(f"{name} = {value!r}", "give a folder, and a callable of a text or nothing", path=name)
     if (folder / FILE).exists():
         ledger = Ledger(folder)
         _refuse_another(ledger, plan)
