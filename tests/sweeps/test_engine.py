@@ -139,14 +139,14 @@ def test_learned_ranges_are_those_that_training_left(base, tmp_path):
 def test_trials_that_die_are_recorded_and_the_sweep_goes_on(base, tmp_path):
     """One raises, one's process is killed from outside, one never ends: all in one sweep of real processes."""
     told, shown = [], []
-    factors = {"network.bad": [0, 1, 2, 3, 4]}
+    factors = {"network.bad": [0, 1, 4, 2, 3]}
     result = sweep({**base, "factors": factors}, tmp_path, time_limit=5, show=shown.append, progress=told.append)
     errors = {trial["factors"]["network.bad"]: trial["error"] for trial in result.trials}
     assert errors[0] is None and errors[4] is None
     assert errors[1] == "RuntimeError: planted: this trial dies"
     assert "ended by SIGKILL" in errors[2] and "not done within 5 s, the limit" in errors[3]
     assert result.counts() == {"open": 0, "running": 0, "done": 2, "failed": 3}
-    assert {row["trial"] for row in result.rows} == {0, 4}
+    assert {row["network.bad"] for row in result.rows} == {0, 4}
     assert "3 failed" in str(result) and "planted: this trial dies" in str(result)
     assert "5 points (grid)" in shown[0] and told[-1].done == told[-1].total == 5
     assert len([*(tmp_path / "owners").iterdir()]) == 0

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from mho.errors import BadInput, BadResults, MissingExtra
-from mho.sweeps import SweepResult
+from mho.sweeps import Plan, SweepResult
 from mho.sweeps.ledger import FILE, Job, Ledger
 from mho.sweeps.owner import Owner, alive
 
@@ -103,6 +103,22 @@ def test_a_full_disk_is_told_and_loses_nothing(ledger):
     assert Ledger(ledger.folder).counts()["running"] == 1
     Ledger(ledger.folder).finish(job, "one", seconds=1.0, versions="", rows=many)
     assert len(ledger.rows("SELECT * FROM rows")) == 2000
+
+
+def test_pandas_reads_the_ledger_in_one_line_and_parquet_is_the_same(base, tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pip install 'mho[tables]'")
+    pytest.importorskip("pyarrow", reason="pip install 'mho[tables]'")
+    plan = Plan.read({**base, "factors": {"hardware.dac.bits": [2, 4]}})
+    levels = [f'{{"hardware.dac.bits": {bits}}}' for bits in (2, 4)]
+    trials = [{"trial": i, "point": i, "seed": 0, "digest": f"d{i}", "factors": text} for i, text in enumerate(levels)]
+    jobs = [Job(str(i), "trial", {}) for i in range(2)]
+    ledger = Ledger.create(tmp_path, {"plan": plan.as_dict()}, jobs, trials, list(plan.factors))
+    for _ in jobs:
+        ledger.finish(ledger.claim("one"), "one", seconds=1.0, versions="", rows=[ROW])
+    read = pandas.read_sql("SELECT * FROM results", sqlite3.connect(ledger.path))
+    assert read["hardware.dac.bits"].tolist() == [2, 4] and read["score"].tolist() == [0.5, 0.5]
+    again = pandas.read_parquet(SweepResult(tmp_path).to_parquet(tmp_path / "rows.parquet"))
+    assert again["hardware.dac.bits"].tolist() == [2, 4] and again["scores.f1"].tolist() == [0.25, 0.25]
 
 
 def test_parquet_says_which_extra_it_needs(monkeypatch, tmp_path):

@@ -79,7 +79,23 @@ def test_main_effects_of_a_grid_have_intervals_over_chips(base, tmp_path):
     for i in range(2):
         assert found[BITS, "4"].at[i] == near(mean_interval(0.5 - 0.1 * i + chip))
         assert found[NOISE, "0.2"].at[i] == near(mean_interval(0.5 - 0.1 * i + chip))
+    # Chips are the same in every trial, so that what they have in common cancels.
+    assert found[BITS, "2"].gain is None and found[BITS, "4"].gain == near(Interval(0.2, 0.2, 0.2))
+    assert "+20.00 points [+20.00, +20.00]" in str(result)
     assert "best 5 of 6 points after 1 year" in str(result) and "interval over chips" in str(result)
+
+
+def test_a_level_that_other_factors_rest_on_is_compared_over_them(base, tmp_path):
+    reach, bound = "hardware.adc.range", "hardware.adc.bound"
+    factors = {reach: ["calibrated", "fixed"], bound: {"values": [5, 15], "when": {reach: "fixed"}}, BITS: [2, 4]}
+    result = made(
+        base, tmp_path, lambda levels, seed, c, i: levels[BITS] / 10 - 0.01 * (levels[bound] or 0), factors=factors
+    )
+    found = table(result)
+    assert found[reach, "fixed"].gain == near(Interval(-0.1, -0.1, -0.1)) and found[reach, "fixed"].points == 4
+    assert found[bound, "15"].gain == near(Interval(-0.1, -0.1, -0.1)) and found[BITS, "4"].gain == near(
+        Interval(0.2, 0.2, 0.2)
+    )
 
 
 def test_training_seeds_and_chips_are_both_random(base, tmp_path):
@@ -100,6 +116,7 @@ def test_points_that_are_drawn_have_intervals_over_points(base, tmp_path):
     noises = [t["factors"][NOISE] for t in result.trials if t["factors"][BITS] == 4]
     found = table(result)
     assert found[BITS, "4"].at[0] == near(mean_interval(0.4 + np.array(noises)))
+    assert all(mean.gain is None for mean in found.values())
     parts = [mean for (path, _), mean in found.items() if path == NOISE]
     assert [part.points for part in parts] == [4] * 4  # a span of many levels is cut into four
 
@@ -125,4 +142,6 @@ def test_points_with_a_failed_trial_are_left_out_and_it_is_said(base, tmp_path):
     )
     found = table(result)
     assert (found[BITS, "2"].points, found[NOISE, "0.1"].points) == (1, 1)
+    assert found[BITS, "4"].gain == near(Interval(0.2, 0.2, 0.2))  # of the pair that is whole
+    assert found[NOISE, "0.1"].gain == near(Interval(0, 0, 0))
     assert "3 of 4 trials are done, 1 failed" in str(result) and "failed (1): planted" in str(result)

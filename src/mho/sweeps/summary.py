@@ -15,6 +15,7 @@ from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
 from mho.sweeps.factor import text_of
+from mho.sweeps.plan import Plan
 from mho.sweeps.preview import table
 from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
@@ -47,12 +48,14 @@ class LevelMean:
         level: In words.
         points: Points of the design that it rests on.
         at: By age.
+        gain: Over the factor's first level at the last age, on the same chips; None for that level, and where points are drawn.
     """
 
     path: str
     level: str
     points: int
     at: tuple[Interval, ...]
+    gain: Interval | None = None
 
 
 def cells(result: SweepResult) -> list[Cell]:
@@ -80,23 +83,40 @@ def level_means(result: SweepResult) -> list[LevelMean]:
     are drawn, the rest is drawn, too: the interval is over points.
     """
     found, measured = [], cells(result)
+    confidence, drawn = result.plan.confidence, result.plan.design.drawn
     for path in result.plan.factors:
         around = measured
         if result.plan.design.around_base:  # others stay at the base
             base = next((cell.levels for cell in measured if cell.point == 0), {})
             others = [p for p in result.plan.factors if p != path]
             around = [c for c in measured if all(c.levels[p] == base.get(p) for p in others)]
+        first: list[Cell] = []
         for words, group in _by_level(around, path, result.plan.factors[path].listed is None):
-            at = tuple(
-                interval([cell.worths[..., i] for cell in group], result.plan.confidence, result.plan.design.drawn)
-                for i in range(len(result.plan.ages))
-            )
-            found.append(LevelMean(path, words, len(group), at))
+            tables = np.stack([cell.worths for cell in group])
+            at = tuple(interval(tables[..., i], confidence, drawn) for i in range(tables.shape[-1]))
+            pairs = [] if drawn else _pairs(first, group, path, result.plan)
+            gain = interval(np.mean(pairs, axis=0, keepdims=True), confidence, drawn) if pairs else None
+            first = first or group
+            found.append(LevelMean(path, words, len(group), at, gain))
     return found
 
 
-def interval(tables: Sequence[NDArray[np.float64]], confidence: float, drawn: bool) -> Interval:
-    """The mean of points, each a table (seeds, chips), with its interval: over points where they are drawn, else over seeds
+def _pairs(first: Sequence[Cell], other: Sequence[Cell], path: str, plan: Plan) -> list[NDArray[np.float64]]:
+    """What one level has over another at the last age, (seeds, chips), wherever both are measured with the rest alike.
+
+    Factors that count only at some level of this one are no part of the rest.
+    """
+    rest = [p for p, factor in plan.factors.items() if p != path and path not in factor.when]
+    sides: list[dict[str, list[NDArray[np.float64]]]] = [{}, {}]
+    for side, group in zip(sides, (first, other), strict=True):
+        for cell in group:
+            side.setdefault(text_of([cell.levels[p] for p in rest]), []).append(cell.worths[..., -1])
+    one, two = sides
+    return [np.mean(two[where], axis=0) - np.mean(one[where], axis=0) for where in one if where in two]
+
+
+def interval(tables: NDArray[np.float64], confidence: float, drawn: bool) -> Interval:
+    """The mean of (points, seeds, chips) with its interval: over points where they are drawn, else over seeds
     and chips, as far as there are several."""
     if drawn:
         return mean_interval([float(each.mean()) for each in tables], confidence)
@@ -116,10 +136,14 @@ def summary(result: SweepResult) -> str:
         most = min(_AGES, len(plan.ages))
         ages = sorted({round(i * (len(plan.ages) - 1) / max(1, most - 1)) for i in range(most)})
         head = ["factor", "level", "points", *(show_time(plan.ages[i]) if plan.ages[i] else "new" for i in ages)]
+        if not plan.design.drawn:
+            head.append(f"over the first level, {head[-1]}")
         body = []
         for i, mean in enumerate(means):
             first = i == 0 or means[i - 1].path != mean.path
             shown = [score.bracket(mean.at[a].value, mean.at[a].low, mean.at[a].high) for a in ages]
+            if not plan.design.drawn:
+                shown.append("" if mean.gain is None else score.show_gain(*_ends(mean.gain)))
             body.append([mean.path if first else "", mean.level, str(mean.points), *shown])
         over = "points of the design" if plan.design.drawn else "training seeds and chips" if plan.trained else "chips"
         title = f"mean {score.label} at each level, with its {100 * plan.confidence:g} % interval over {over}:"
@@ -142,6 +166,10 @@ def _by_level(measured: Sequence[Cell], path: str, span: bool) -> list[tuple[str
     return [(show(group[0].levels[path]), group) for group in groups.values()]
 
 
+def _ends(found: Interval) -> tuple[float, float, float]:
+    return found.value, found.low, found.high
+
+
 def _best(result: SweepResult) -> list[str]:
     measured, plan = cells(result), result.plan
     order = sorted(measured, key=lambda cell: -float(cell.worths[..., -1].mean()))[:_BEST]
@@ -149,7 +177,7 @@ def _best(result: SweepResult) -> list[str]:
     title = f"best {len(order)} of {len(measured)} points after {age} (partly luck: confirm on other chips, another chip_seed):"
     body = []
     for cell in order:
-        found = interval([cell.worths[..., -1]], plan.confidence, drawn=False)
+        found = interval(cell.worths[None, ..., -1], plan.confidence, drawn=False)
         body.append(
             [
                 str(cell.point),
