@@ -20,7 +20,7 @@ ROOT = Path(mho.__file__).parent
 ORDER = [
     "units errors arguments progress rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert",
     "chip", "statistics", "tasks", "store", "calibration", "recalibration", "training", "measure", "advice", "models", "data",
-    "studies", "reports", "cli", "testing",
+    "sweeps", "studies", "reports", "cli", "testing",
 ]  # fmt: skip
 FOLDERS = ORDER[1:]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -32,12 +32,13 @@ _WHERE = {
     "program": "mho.chip",
     "report": "mho.reports",
     "sensitivity": "mho.measure",
+    "sweep": "mho.sweeps",
     "to_analog": "mho.convert",
     "to_digital": "mho.convert",
 }
 _FOLDERS = (
     "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "calibration",
-    "recalibration", "training", "measure", "advice", "models", "data", "studies", "reports", "cli", "testing",
+    "recalibration", "training", "measure", "advice", "models", "data", "sweeps", "studies", "reports", "cli", "testing",
 )  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from mho.measure import drift as drift
     from mho.measure.sensitivity import sensitivity as sensitivity
     from mho.reports import report as report
+    from mho.sweeps import sweep as sweep
     from mho.training import HWA as HWA
     from mho.training import fit as fit
 

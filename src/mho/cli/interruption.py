@@ -44,6 +44,7 @@ def _something(folder: Path) -> str:
     rows = sum(file.read_bytes().count(b"\n") for file in folder.rglob("rows.jsonl"))
     checkpoints = len([*folder.rglob("*.ckpt")])
     parts = [f"{rows} rows"] if rows else []
+    parts += ["a sweep"] if [*folder.rglob("sweep.sqlite")] else []
     parts += [f"{checkpoints} checkpoint{'s' * (checkpoints > 1)}"] if checkpoints else []
     fetched = sum(file.stat().st_size for file in folder.rglob("*.part"))
     parts += [f"{fetched / 1e6:.1f} MB"] if fetched else []

@@ -145,11 +145,19 @@ class Hardware(Spec):
             BadInput: The file cannot be read.
             WrongSetting: Unknown key or a value outside its range.
         """
-        data = load_yaml(path)
+        return cls.described(load_yaml(path), where=str(path))
+
+    @classmethod
+    def described(cls, data: dict[str, Any], *, where: str | None = None) -> Hardware:
+        """The description in a mapping; a key ``preset: NAME`` starts from that preset.
+
+        Raises:
+            WrongSetting: Unknown key or a value outside its range.
+        """
         if "preset" not in data:
-            return cls.parse(data, where=str(path))
-        base = cls.preset(str(data.pop("preset"))).as_dict()
-        return cls.parse(_merge(base, data), where=str(path))
+            return cls.parse(data, where=where)
+        base = cls.preset(str(data["preset"])).as_dict()
+        return cls.parse(_merge(base, {key: value for key, value in data.items() if key != "preset"}), where=where)
 
     @classmethod
     def of(cls, source: Hardware | str | Path) -> Hardware:

@@ -21,7 +21,6 @@ from pydantic import (
 from mho.errors import BadInput, MhoError, WrongSetting
 
 S = TypeVar("S", bound="Spec")
-_REMEDY = "'mho hardware show pcm' prints every key with its meaning"
 
 
 class Spec(BaseModel):
@@ -57,6 +56,8 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise explain(error, cls, where) from None
 
+    remedy: ClassVar[str] = "'mho hardware show pcm' prints every key with its meaning"
+    """The way out that errors name."""
     later: ClassVar[tuple[str, ...]] = ()
     """Fields that came when results were stored already: `digest` leaves them out while they have their default."""
 
@@ -97,7 +98,8 @@ class Spec(BaseModel):
         return text
 
     def replace(self: S, **changes: Any) -> S:
-        """A copy with some fields changed; ``__`` or a dotted key reaches inside.
+        """A copy with some fields changed; ``__`` or a dotted key reaches inside, a number (or nothing, where it has one
+        element) into a list.
 
         Example:
             >>> from mho.hardware import Hardware
@@ -108,13 +110,24 @@ class Spec(BaseModel):
         # Another kind first: what it is changed to has settings of its own, and those of the old one go.
         for dotted, value in sorted(changes.items(), key=lambda change: not _names_kind(change[0])):
             *parents, last = dotted.replace("__", ".").split(".")
-            node = data
+            node: Any = data
             for part in parents:
-                if not isinstance(node.get(part), dict):
+                node, part = _in_list(node, part)
+                if isinstance(node, dict) and node.get(part, "") is None:
+                    node[part] = {}
+                try:
+                    inner = node[part]
+                except (LookupError, TypeError):
+                    inner = None
+                if not isinstance(inner, (dict, list)):
+                    valid = ", ".join(node) if isinstance(node, dict) else f"a number below {len(node)}"
                     raise WrongSetting(
-                        f"there is no setting '{dotted}'", f"'{part}' must be one of {', '.join(node)}", path=dotted
+                        f"there is no setting '{dotted}'", f"'{part}' must be one of {valid}", path=dotted
                     )
-                node = node[part]
+                node = inner
+            node, last = _in_list(node, last)
+            if isinstance(node, list) and not (isinstance(last, int) and last < len(node)):
+                raise WrongSetting(f"there is no setting '{dotted}'", f"it has {len(node)} elements", path=dotted)
             if last == "kind" and node.get("kind") != value:
                 node.clear()
             node[last] = copy.deepcopy(value) if isinstance(value, dict) else value  # later keys may reach inside
@@ -156,6 +169,15 @@ class _Once(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _in_list(node: Any, key: str) -> tuple[Any, Any]:
+    """Where a key leads: as a number into a list, as a name into the only element of one."""
+    if not isinstance(node, list):
+        return node, key
+    if key.isdecimal():
+        return node, int(key)
+    return (node[0], key) if len(node) == 1 and isinstance(node[0], dict) else (node, key)
+
+
 def _kind(part: Spec) -> object:
     return getattr(part, "kind", None)
 
@@ -187,7 +209,7 @@ def load_yaml(source: str | Path) -> dict[str, Any]:
 
 def explain(error: ValidationError, cls: type[BaseModel], where: str | None = None) -> WrongSetting:
     """Turn pydantic's report into one error that names every key and what is valid there."""
-    lines, keys = [], []
+    lines, keys, own = [], [], getattr(cls, "remedy", Spec.remedy)
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"])
         inner = item.get("ctx", {}).get("error")
@@ -196,7 +218,7 @@ def explain(error: ValidationError, cls: type[BaseModel], where: str | None = No
         elif isinstance(inner, MhoError):
             # A nested description already explained itself: put its place in front of what it said.
             key = ".".join(part for part in (key, inner.path) if part)
-            remedy = "" if inner.remedy == _REMEDY else f" ({inner.remedy})"
+            remedy = "" if inner.remedy in (Spec.remedy, own) else f" ({inner.remedy})"
             lines.append(f"{item['loc'][-1]}: {inner.problem}{remedy}" if item["loc"] else inner.problem + remedy)
         elif item["type"] == "missing":
             lines.append(f"'{key}' is missing")
@@ -204,7 +226,7 @@ def explain(error: ValidationError, cls: type[BaseModel], where: str | None = No
             lines.append(f"'{key}': {item['msg'].removeprefix('Value error, ')}, got {item['input']!r}")
         keys.append(key)
     path = ": ".join(part for part in (where, keys[0] if len(keys) == 1 else None) if part)
-    return WrongSetting("; ".join(lines), _REMEDY, path=path or None)
+    return WrongSetting("; ".join(lines), own, path=path or None)
 
 
 def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

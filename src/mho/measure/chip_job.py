@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,8 +47,14 @@ class ChipJob:
     def __call__(self, wanted: Wanted, data: TestData | None = None) -> list[Measurement]:
         """Measurements of a chip at ages, in seconds, increasing; of other data than the job's where they are given."""
         index, ages = wanted
+        return [
+            measure(net, data or self.data, chip=index, age_s=age, address=("read", self.seed, index))
+            for age, net in self.aged(index, ages)
+        ]
+
+    def aged(self, index: int, ages: tuple[float, ...]) -> Iterator[tuple[float, nn.Module]]:
+        """A chip at ages, each with the network that is measured: programmed anew, recalibrated and fused as the job says."""
         chip = program(self.net, self.seed, chip=index)
-        measured = []
         for age in ages:
             since = age
             if self.refresh_s is not None:
@@ -62,8 +69,7 @@ class ChipJob:
                 net = fuse(net, inplace=True)
             else:
                 self.fusion.apply(net)
-            measured.append(measure(net, data or self.data, chip=index, age_s=age, address=("read", self.seed, index)))
-        return measured
+            yield age, net
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,12 @@ class Spec(NamedTuple):
                 raise WrongSetting(f"'{pair}' in '{text}' is no option", "write target?key=value&key=value")
             if key in options:
                 raise WrongSetting(f"'{key}' is given twice in '{text}'", "give it once")
-            options[key] = _value(value)
+            options[key] = value_of(value)
         return cls(target, options)
 
 
-def _value(text: str) -> Value:
+def value_of(text: str) -> Value:
+    """A value as YAML reads it, and numbers such as 1e-3 as numbers."""
     if _EXPONENT.fullmatch(text):  # YAML 1.1 takes 1e-3 for a word.
         return float(text)
     try:

@@ -1,0 +1,54 @@
+"""`mho sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mho.cli.interruption import keeps
+
+
+def sweep(
+    file: Annotated[
+        Path, typer.Argument(help="YAML with network, data, hardware, factors and a design: docs/sweep.md.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where the ledger goes; the same command resumes.")] = Path("out"),
+    workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each; at most one a core.")] = 1,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", help="Of a trial or a training: 10min, or 600s; then it has failed.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show trials, balance, cost, and that every factor acts.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file, too.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the rows to this file, too.")] = None,
+) -> None:
+    """Measure a network over levels of its hardware, its training or itself; every factor is proven to act first."""
+    from rich.console import Console
+
+    from mho._optional import require
+    from mho.sweeps import engine, preview
+    from mho.sweeps import sweep as run
+
+    console = Console()
+
+    def show(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    engine.check_workers(workers)
+    if parquet is not None:  # before all work
+        require("pyarrow", extra="tables", for_what="--parquet")
+        require("pandas", extra="tables", for_what="--parquet")
+    if plan:
+        show(preview(file, progress=True).text(workers, every_trial=True))
+        return
+    keeps("finished trials", out)
+    result = run(
+        file, out, workers=workers, time_limit=time_limit, retry=retry, show=lambda t: show(f"{t}\n"), progress=True
+    )
+    written = [result.to_csv(csv)] if csv is not None else []
+    written += [result.to_parquet(parquet)] if parquet is not None else []
+    show("\n".join([str(result), *map(str, written)]))

@@ -1,0 +1,17 @@
+"""Sweeps: factors, designs, the proof that each factor acts, worker processes, and a ledger that survives `kill -9`."""
+
+from mho.sweeps.config import Config
+from mho.sweeps.designs import DESIGNS, Design
+from mho.sweeps.factor import Factor
+from mho.sweeps.plan import Plan
+from mho.sweeps.preview import Preview, preview
+from mho.sweeps.proof import Proof
+from mho.sweeps.result import SweepResult
+from mho.sweeps.run import sweep
+from mho.sweeps.summary import LevelMean, level_means
+from mho.sweeps.trial import Trial, trials
+
+__all__ = [
+    "DESIGNS", "Config", "Design", "Factor", "LevelMean", "Plan", "Preview", "Proof", "SweepResult", "Trial", "level_means",
+    "preview", "sweep", "trials",
+]  # fmt: skip

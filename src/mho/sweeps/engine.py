@@ -1,0 +1,128 @@
+"""The engine: worker processes on this machine, watched over until every job is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from mho.arguments import whole
+from mho.errors import WrongSetting
+from mho.sweeps.ledger import Ledger
+from mho.sweeps.owner import FOLDER, new_name
+from mho.units import show_time
+
+_PAUSE_S = 0.05
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_workers(workers: Any) -> int:
+    """The number of worker processes, one thread each.
+
+    Raises:
+        WrongSetting: More than there are cores: they would slow each other down many times over.
+    """
+    found = whole(workers, "workers")
+    if found > cores():
+        raise WrongSetting(f"{found} workers on {cores()} cores", f"give {cores()} at most", path="workers")
+    return found
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process that works on a sweep."""
+
+    folder: Path
+    name: str = field(default_factory=new_name)
+
+    def __post_init__(self) -> None:
+        # Not multiprocessing: its children import the user's script again, which then would need a guard.
+        environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
+        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+        self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        command = [sys.executable, "-m", "mho.sweeps.worker", str(self.folder), self.name, str(os.getpid())]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said,
+            start_new_session=True,  # Ctrl-C is for the process that watches
+        )  # fmt: skip
+
+    def end(self) -> None:
+        """Kill it; nothing that is stored is lost."""
+        self.process.kill()
+        self.process.wait()
+        self.said.close()
+        (self.folder / FOLDER / self.name).unlink(missing_ok=True)
+
+    def cause(self) -> str:
+        """Why it ended, in words."""
+        code = self.process.returncode
+        if code < 0:
+            name = signal.Signals(-code).name
+            return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        return f"its process ended with status {code}" + (f": {lines[-1]}" if lines else "")
+
+
+def run(
+    ledger: Ledger, *, workers: int, limit_s: float | None = None, tell: Callable[[], object] = lambda: None
+) -> None:
+    """Do every job that is open.
+
+    Args:
+        ledger: The sweep's.
+        workers: Processes.
+        limit_s: Seconds after which a job is ended and recorded as failed; None: never.
+        tell: Called now and then.
+
+    Raises:
+        WrongSetting: Workers end at once, before any of them takes a job.
+    """
+    ledger.recover()
+    if not _left(ledger):
+        return
+    pool: list[Worker] = []
+    idle = 0  # workers that ended without ever having had a job, one after the other
+    try:
+        while left := _left(ledger):
+            for worker in [w for w in pool if w.process.poll() is not None]:
+                worker.end()
+                pool.remove(worker)
+            pool += [Worker(ledger.folder) for _ in range(min(workers, left) - len(pool))]
+            time.sleep(_PAUSE_S)
+            for worker in pool:
+                held = ledger.held(worker.name)
+                if held and limit_s is not None and held[1] > limit_s:
+                    worker.end()
+                    ledger.fail(worker.name, f"not done within {show_time(limit_s)}, the limit", name=held[0])
+                    ledger.release(worker.name)
+                elif worker.process.poll() is not None and worker.process.returncode:
+                    idle = 0 if held else idle + 1
+                    ledger.fail(worker.name, worker.cause())
+                    if idle > workers:
+                        raise WrongSetting(f"no worker starts: {worker.cause()}", "run one by hand to see why")
+                elif held:
+                    idle = 0
+            tell()
+    finally:
+        for worker in pool:
+            worker.end()
+            ledger.release(worker.name)
+
+
+def _left(ledger: Ledger) -> int:
+    """Jobs that are open or running, here or elsewhere."""
+    counts = ledger.counts("%")
+    return counts["open"] + counts["running"]

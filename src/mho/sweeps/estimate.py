@@ -1,0 +1,76 @@
+"""How long a sweep will take, from one timed evaluation and a few timed steps of training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mho.sweeps.config import Config
+from mho.sweeps.evaluate import chip_job
+from mho.sweeps.fingerprint import STEPS, Fingerprints, untrained
+from mho.sweeps.jobs import jobs_of
+from mho.sweeps.trial import Trial
+from mho.sweeps.workshop import Workshop
+from mho.tasks.items import length
+from mho.units import show_time
+
+_START_S = 4.0
+"""Until a worker has loaded torch."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a sweep.
+
+    Attributes:
+        trials: Configurations that are measured.
+        trainings: Trainings, each for all trials that share it.
+        evaluations: Passes over the test data: trials × chips × ages.
+        evaluation_s: Seconds of one.
+        seconds: Of all on one worker.
+    """
+
+    trials: int
+    trainings: int
+    evaluations: int
+    evaluation_s: float
+    seconds: float
+
+    def words(self, workers: int = 1) -> str:
+        """One line."""
+        trainings = f", {self.trainings} trainings" if self.trainings else ""
+        left = show_time(float(f"{max(1.0, _START_S + self.seconds / workers):.2g}"))
+        return (
+            f"{self.trials} trials: {self.evaluations} evaluations of {self.evaluation_s:.2g} s each{trainings}; "
+            f"about {left} on {workers} worker{'s' * (workers > 1)}"
+        )
+
+
+def estimate(trials: Sequence[Trial], workshop: Workshop) -> Estimate:
+    """Time the first trial's parts, and add up what all trials and trainings will take."""
+    first = trials[0].config
+    bare = untrained(first)
+    begun = time.perf_counter()
+    job = chip_job(bare, workshop)
+    converted = time.perf_counter() - begun
+    begun = time.perf_counter()
+    job((0, first.ages[:1]))
+    one = time.perf_counter() - begun
+    evaluations = sum(trial.config.chips * len(trial.config.ages) for trial in trials)
+    seconds = evaluations * one + len(trials) * converted
+    step: dict[str, float] = {}
+    jobs = [job for job in jobs_of(trials) if job.kind != "trial"]
+    for each in jobs:
+        config = Config.parse(each.config)
+        stage = config.training if each.kind == "training" else config.pretraining
+        assert stage is not None
+        key = f"{each.kind} {config.network} {stage.batch} {stage.accumulate} {stage.data}"
+        if key not in step:
+            begun = time.perf_counter()
+            Fingerprints().anew(each.kind, config)
+            step[key] = (time.perf_counter() - begun) / STEPS
+        samples = length(workshop.data(stage.data, config.contents).labels)
+        seconds += stage.epochs * math.ceil(samples / (stage.batch * stage.accumulate)) * step[key]
+    return Estimate(len(trials), len(jobs), evaluations, one, seconds)

@@ -1,0 +1,57 @@
+"""Keys of what trials have in common: equal keys mean equal things, for a key is a digest of all that its thing rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mho.store.digest import digest_of_plain
+from mho.sweeps.config import Config
+
+NOT_OF_RANGES = ("name", "sources", "version", "compensation", "faults", "write_verify")
+"""Settings of the hardware that ranges do not rest on: they follow from ideal cells and the noise of products."""
+
+
+def digital(config: Config) -> str:
+    """Of the digital network: its first weights, and its pretraining."""
+    seed = config.seed if config.trained else 0
+    pretraining = None if config.pretraining is None else config.pretraining.as_dict()
+    return digest_of_plain(["digital", config.network, config.weights, seed, pretraining, _read(config, "digital")])
+
+
+def trained(config: Config) -> str:
+    """Of the network after hardware-aware training; the digital one where there is none."""
+    if config.training is None:
+        return digital(config)
+    training = config.training.as_dict()
+    training["hardware"] = (config.training.hardware or config.hardware).as_dict(lasting=True)
+    return digest_of_plain(
+        ["trained", digital(config), training, config.calibration.as_dict(), _read(config, "trained")]
+    )
+
+
+def converted(config: Config) -> str:
+    """Of the converted network with its ranges."""
+    return digest_of_plain([trained(config), config.hardware.as_dict(lasting=True), _ranges(config)])
+
+
+def ranges(config: Config) -> str:
+    """Of the converters' ranges: what is only drawn or done later on a chip does not matter to them.
+
+    Layers may stand on hardware of their own: there everything counts.
+    """
+    hardware = config.hardware.as_dict(lasting=True)
+    if not config.hardware.layers:
+        hardware = {key: value for key, value in hardware.items() if key not in NOT_OF_RANGES}
+    return digest_of_plain([trained(config), hardware, _ranges(config)])
+
+
+def _ranges(config: Config) -> list[Any]:
+    return [config.calibration.as_dict(), config.calibration_data, config.contents.get(config.calibration_data)]
+
+
+def _read(config: Config, stage: str) -> list[Any]:
+    """Contents of what a stage reads, and what it is trained for."""
+    names = [config.weights, config.pretraining and config.pretraining.data]
+    if stage == "trained":
+        names += [config.training and config.training.data, config.calibration_data]
+    return [config.task, *(config.contents.get(str(name)) for name in names)]

@@ -1,0 +1,240 @@
+"""`Ledger`: the truth about a sweep, a SQLite file that several processes write; each change is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mho.errors import BadInput, BadResults, MhoError
+from mho.sweeps.evaluate import Row
+from mho.sweeps.owner import alive
+from mho.sweeps.schema import TABLES, VERSION, view
+
+FILE = "sweep.sqlite"
+_CLAIMS = 3
+"""A job whose processes were lost so often is given up: it may be the cause."""
+_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial, or a training that trials share.
+
+    Attributes:
+        name: Number of the trial, or key of the training.
+        kind: "trial", "pretraining" or "training".
+        config: As `Config.as_dict` has it.
+        needs: The job that must be done before, or None.
+    """
+
+    name: str
+    kind: str
+    config: dict[str, Any]
+    needs: str | None = None
+
+
+class Ledger:
+    """The ledger in a folder.
+
+    Args:
+        folder: The sweep's.
+
+    Raises:
+        BadInput: There is no sweep.
+        BadResults: The file is damaged, or of another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / FILE
+        if not self.path.is_file():
+            raise BadInput("there is no sweep here", f"give the folder that holds {FILE}", path=str(folder))
+        with self._told():
+            self.base = _open(self.path)
+            version = self.meta("version")
+        if version != VERSION:
+            raise BadResults(f"its format is version {version}, not {VERSION}", "give another out", path=str(self.path))
+
+    @classmethod
+    def create(
+        cls, folder: Path, meta: dict[str, Any], jobs: Sequence[Job], trials: Sequence[dict[str, Any]],
+        factors: Sequence[str],
+    ) -> Ledger:  # fmt: skip
+        """Write the ledger of a new sweep, as a whole.
+
+        Args:
+            folder: Made where it is not there.
+            meta: Plain values to note.
+            jobs: In the order in which they are begun.
+            trials: Their columns.
+            factors: Paths.
+
+        Raises:
+            BadInput: It cannot be written.
+        """
+        part = folder / f".{FILE}.{time.time_ns()}.part"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            base = sqlite3.connect(part)
+            try:
+                base.executescript(f"{TABLES}{view(factors)};")
+                noted = {**meta, "version": VERSION}.items()
+                base.executemany("INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in noted])
+                base.executemany(
+                    "INSERT INTO jobs (job, kind, place, needs, config) VALUES (?, ?, ?, ?, ?)",
+                    [(j.name, j.kind, i, j.needs, json.dumps(j.config)) for i, j in enumerate(jobs)],
+                )
+                base.executemany("INSERT INTO trials VALUES (:trial, :point, :seed, :digest, :factors)", trials)
+                base.commit()
+            finally:
+                base.close()
+            with suppress(FileExistsError):  # another process has begun the same sweep a moment ago
+                os.link(part, folder / FILE)
+        except (OSError, sqlite3.Error) as error:
+            raise BadInput(f"cannot be written: {error}", "make room, or give another out", path=str(folder)) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return cls(folder)
+
+    def meta(self, key: str) -> Any:
+        """A value that was noted; None where it was not."""
+        found = self.rows("SELECT value FROM meta WHERE key = ?", key)
+        return json.loads(found[0]["value"]) if found else None
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """What a query finds.
+
+        Raises:
+            BadResults: The file is damaged.
+        """
+        with self._told():
+            return self.base.execute(query, values).fetchall()
+
+    def counts(self, kind: str = "trial") -> dict[str, int]:
+        """Jobs by state."""
+        found = self.rows("SELECT state, COUNT(*) AS n FROM jobs WHERE kind LIKE ? GROUP BY state", kind)
+        return {"open": 0, "running": 0, "done": 0, "failed": 0, **{row["state"]: row["n"] for row in found}}
+
+    def claim(self, owner: str) -> Job | None:
+        """A job for a worker: the first trial that is ready, else the first training; None where there is none now."""
+        ready = (
+            "SELECT j.* FROM jobs j LEFT JOIN jobs n ON n.job = j.needs WHERE j.state = 'open' "
+            "AND (j.needs IS NULL OR n.state = 'done') ORDER BY j.kind <> 'trial', j.place LIMIT 1"
+        )
+        with self._writing():
+            found = self.base.execute(ready).fetchone()
+            if found is None:
+                return None
+            self.base.execute(
+                "UPDATE jobs SET state = 'running', owner = ?, begun = ?, claims = claims + 1 WHERE job = ?",
+                (owner, time.time(), found["job"]),
+            )
+        return Job(found["job"], found["kind"], json.loads(found["config"]), found["needs"])
+
+    def finish(
+        self, job: Job, owner: str, *, seconds: float, versions: str, rows: Sequence[Row] = (),
+        shared: dict[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """Note that a job is done, with a trial's rows; nothing where another worker has it by now."""
+        with self._writing():
+            changed = self.base.execute(
+                "UPDATE jobs SET state = 'done', error = NULL, seconds = ?, versions = ?, shared = ? "
+                "WHERE job = ? AND state = 'running' AND owner = ?",
+                (seconds, versions, json.dumps(shared or {}), job.name, owner),
+            )
+            if changed.rowcount and rows:
+                self.base.executemany(
+                    "INSERT INTO rows VALUES (:trial, :chip, :age_s, :samples, :score, :loss, :scores)",
+                    [{**row, "trial": int(job.name), "scores": json.dumps(row["scores"])} for row in rows],
+                )
+
+    def fail(self, owner: str, error: str, *, name: str | None = None) -> None:
+        """Note that what a worker had did not work out (or one job of it), and with it what needs that."""
+        with self._writing():
+            which = "state = 'running' AND owner = ?" + (" AND job = ?" if name else "")
+            lost = self.base.execute(f"SELECT job FROM jobs WHERE {which}", (owner, name)[: 1 + bool(name)]).fetchall()
+            for row in lost:
+                self._give_up(row["job"], error)
+
+    def recover(self) -> int:
+        """Open again what workers had that are no more; how many jobs."""
+        with self._told():
+            owners = self.base.execute("SELECT DISTINCT owner FROM jobs WHERE state = 'running'").fetchall()
+        gone = [row["owner"] for row in owners if not alive(self.folder, row["owner"])]
+        return sum(self.release(owner) for owner in gone)
+
+    def release(self, owner: str) -> int:
+        """Open again what a worker had; a job that has lost several processes is given up."""
+        with self._writing():
+            had = "state = 'running' AND owner = ?"
+            for row in self.base.execute(
+                f"SELECT job FROM jobs WHERE {had} AND claims >= {_CLAIMS}", (owner,)
+            ).fetchall():
+                self._give_up(row["job"], f"{_CLAIMS} processes died over it")
+            return self.base.execute(f"UPDATE jobs SET state = 'open', owner = NULL WHERE {had}", (owner,)).rowcount
+
+    def retry(self) -> int:
+        """Open what failed; how many jobs."""
+        with self._writing():
+            return self.base.execute(
+                "UPDATE jobs SET state = 'open', error = NULL, claims = 0 WHERE state = 'failed'"
+            ).rowcount
+
+    def held(self, owner: str) -> tuple[str, float] | None:
+        """The job that a worker has, and for how many seconds."""
+        found = self.rows("SELECT job, begun FROM jobs WHERE state = 'running' AND owner = ?", owner)
+        return (found[0]["job"], time.time() - found[0]["begun"]) if found else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.base.close()
+
+    def _give_up(self, job: str, error: str) -> None:
+        failed = "UPDATE jobs SET state = 'failed', owner = NULL, error = ? WHERE job = ? AND state <> 'done'"
+        self.base.execute(failed, (error, job))
+        for row in self.base.execute("SELECT job FROM jobs WHERE needs = ? AND state = 'open'", (job,)).fetchall():
+            self._give_up(row["job"], f"its training failed: {error}")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._told():
+            self.base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                with suppress(sqlite3.Error):  # a full disk has ended the transaction already
+                    self.base.execute("ROLLBACK")
+                raise
+            self.base.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:  # rows that contradict each other: no damage of the file
+            raise
+        except sqlite3.OperationalError as error:
+            raise BadInput(
+                f"the ledger cannot be used: {error}", "make room, or see who holds it; the same command goes on",
+                path=str(self.path),
+            ) from error  # fmt: skip
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if isinstance(error, MhoError):
+                raise
+            raise BadResults(
+                f"it is damaged ({error})", "restore it, or begin anew: give another out", path=str(self.path)
+            ) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    base = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+    base.row_factory = sqlite3.Row
+    base.execute("PRAGMA journal_mode = WAL")
+    base.execute("PRAGMA synchronous = NORMAL")
+    return base

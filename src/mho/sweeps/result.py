@@ -1,0 +1,106 @@
+"""`SweepResult`: what is stored of a sweep."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mho._optional import require
+from mho.errors import BadInput
+from mho.store.csv_file import write_csv
+from mho.sweeps.ledger import FILE, Ledger
+from mho.sweeps.plan import Plan
+from mho.tasks import Score, Task
+
+
+class SweepResult:
+    """The rows of a sweep, and what follows from them.
+
+    In pandas without `mho`: ``pd.read_sql("SELECT * FROM results", sqlite3.connect("out/sweep.sqlite"))``.
+
+    Args:
+        folder: The sweep's, finished or not.
+
+    Attributes:
+        plan: What is swept.
+
+    Raises:
+        BadInput: There is no sweep.
+        BadResults: It is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._ledger = Ledger(self.folder)
+        self.plan = Plan.parse(self._ledger.meta("plan"), where=str(self.folder / FILE))
+
+    @property
+    def score(self) -> Score:
+        """What was measured."""
+        return Task.of(self.plan.task).headline
+
+    @cached_property
+    def trials(self) -> list[dict[str, Any]]:
+        """A dict for each trial: trial, point, seed, factors, state, seconds, versions, shared, error."""
+        found = self._ledger.rows(
+            "SELECT t.*, j.state, j.seconds, j.versions, j.shared, j.error FROM trials t "
+            "JOIN jobs j ON j.job = CAST(t.trial AS TEXT) ORDER BY t.trial"
+        )
+        return [
+            {**dict(row), "factors": json.loads(row["factors"]), "shared": json.loads(row["shared"] or "{}")}
+            for row in found
+        ]
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each trial, chip (-1: the digital network) and age: its numbers, and a column for each factor."""
+        found = []
+        for each in self._ledger.rows("SELECT * FROM results ORDER BY trial, chip, age_s"):
+            row = dict(each)
+            found.append({**row, **{f"scores.{k}": v for k, v in json.loads(row.pop("scores")).items()}})
+        for row in found:
+            row.pop("scores", None)
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Trials by state: open, running, done, failed."""
+        return self._ledger.counts()
+
+    def trainings(self) -> int:
+        """Trainings that trials share."""
+        return sum(sum(self._ledger.counts(kind).values()) for kind in ("pretraining", "training"))
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the rows as CSV.
+
+        Raises:
+            BadInput: Nothing is measured yet, or the file cannot be written.
+        """
+        return write_csv(self._some(), path)
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write the rows as Parquet.
+
+        Raises:
+            BadInput: Nothing is measured yet, or the file cannot be written.
+            MissingExtra: pandas or pyarrow is not installed.
+        """
+        require("pyarrow", extra="tables", for_what="Parquet")
+        pandas = require("pandas", extra="tables", for_what="Parquet")
+        try:
+            pandas.DataFrame(self._some()).to_parquet(path, index=False)
+        except OSError as error:
+            raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
+        return Path(path)
+
+    def _some(self) -> list[dict[str, Any]]:
+        if not self.rows:
+            raise BadInput("no trial is measured yet", "run the sweep", path=str(self.folder))
+        return self.rows
+
+    def __str__(self) -> str:
+        from mho.sweeps.summary import summary
+
+        return summary(self)

@@ -1,0 +1,117 @@
+"""`sweep`: run a sweep, or go on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mho.errors import BadResults, WrongSetting
+from mho.hardware.label import differences
+from mho.progress import Progress, check_progress, telling
+from mho.store.files import writable
+from mho.sweeps import engine
+from mho.sweeps.jobs import jobs_of
+from mho.sweeps.ledger import FILE, Ledger
+from mho.sweeps.plan import Plan
+from mho.sweeps.preview import Preview, preview, read_contents
+from mho.sweeps.result import SweepResult
+from mho.units import duration
+
+_RESULT = ("confidence",)
+"""Keys of a plan that change no trial."""
+
+
+def sweep(
+    source: Plan | Mapping[str, Any] | str | Path,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    time_limit: str | float | None = None,
+    retry: bool = False,
+    show: Callable[[str], object] = lambda _: None,
+    progress: Progress = None,
+) -> SweepResult:
+    """Measure a network over the levels of factors: of its hardware, training, calibration, or of itself.
+
+    Every factor is first proven to act (`mho.sweeps.preview`). Trials then run in worker processes, one thread each, that take
+    them from the ledger in `out`; what `kill -9` ends loses the trials in flight. The same call goes on where it was, and
+    several processes may work on one folder at once. A trial that fails is recorded with its error, and the sweep goes on.
+
+    Chips are paired: chip i of `chip_seed` has the same cells in every trial. The numbers are those of `mho.drift`.
+
+    Args:
+        source: A YAML file, or a mapping of its keys (docs/sweep.md).
+        out: Folder with the ledger (`sweep.sqlite`) and trained weights.
+        workers: Processes, at most one a core. Results do not depend on it.
+        time_limit: Of a trial or a training, as "10 min" or in seconds; what takes longer is ended and recorded as failed.
+        retry: Try again what failed before.
+        show: Is given the text of the preview, before anything runs.
+        progress: True for a bar, or told of the trials (`mho.progress.Step`).
+
+    Raises:
+        BadInput: Files that cannot be read, a folder that cannot be written.
+        BadResults: `out` holds another sweep, or a damaged one; data or weights have changed since it began.
+        WrongSetting: What is wrong with the file, or a factor that does not act: all of it at once.
+    """
+    plan = Plan.read(source)
+    workers, limit_s = engine.check_workers(workers), duration(time_limit, "time_limit")
+    check_progress(progress)
+    folder = writable(out)
+    if folder is None or not callable(show):
+        name, value = ("out", out) if folder is None else ("show", show)
+        raise WrongSetting(f"{name} = {value!r}", "give a folder, and a callable of a text or nothing", path=name)
+    if (folder / FILE).exists():
+        ledger = Ledger(folder)
+        _refuse_another(ledger, plan)
+        show(str(ledger.meta("preview")))
+    else:
+        looked = preview(plan, progress=progress)
+        show(looked.text(workers))
+        ledger = _begin(folder, looked)
+        _refuse_another(ledger, plan)
+    if retry:
+        ledger.retry()
+    with telling(progress, "sweep", "trials") as told:
+
+        def tell() -> None:
+            counts = ledger.counts()
+            failed = f"{counts['failed']} failed, " if counts["failed"] else ""
+            now = f"{failed}{ledger.counts('%')['running']} under way"
+            told(counts["done"] + counts["failed"], sum(counts.values()), known=now)
+
+        tell()
+        engine.run(ledger, workers=workers, limit_s=limit_s, tell=tell)
+        tell()
+    ledger.close()
+    return SweepResult(folder)
+
+
+def _begin(folder: Path, looked: Preview) -> Ledger:
+    trials = [
+        {
+            "trial": t.number, "point": t.point, "seed": t.config.seed, "digest": t.config.digest(),
+            "factors": json.dumps(t.levels),
+        }
+        for t in looked.trials
+    ]  # fmt: skip
+    contents = looked.trials[0].config.contents
+    meta = {"plan": looked.plan.as_dict(), "contents": contents, "preview": looked.text()}
+    return Ledger.create(folder, meta, jobs_of(looked.trials), trials, list(looked.plan.factors))
+
+
+def _refuse_another(ledger: Ledger, plan: Plan) -> None:
+    """Refuse a folder with another sweep, and data that have changed.
+
+    Raises:
+        BadResults: It is so.
+    """
+    here = str(ledger.folder)
+    if other := differences(plan.as_dict(), ledger.meta("plan"), without=_RESULT):
+        found = "; ".join(f"{key} is {value!r} there" for key, value in other[:6])
+        raise BadResults(f"it holds another sweep: {found}", "give another out, or remove this folder", path=here)
+    before, now = ledger.meta("contents"), read_contents(plan)
+    if changed := [name for name, digest in now.items() if before.get(name) != digest]:
+        raise BadResults(f"the content of {', '.join(changed)} has changed since it began",
+                         "restore it, or give another out", path=here)  # fmt: skip

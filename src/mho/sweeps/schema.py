@@ -1,0 +1,40 @@
+"""The tables of a sweep's ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+VERSION = 1
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE jobs (
+  job TEXT PRIMARY KEY,                 -- a trial's number, or the key of a training that trials share
+  kind TEXT NOT NULL,                   -- trial, pretraining, training
+  place INTEGER NOT NULL,               -- order in which jobs are begun
+  needs TEXT,                           -- the job that must be done before
+  config TEXT NOT NULL,                 -- everything that decides the numbers, as JSON
+  state TEXT NOT NULL DEFAULT 'open',   -- open, running, done, failed
+  owner TEXT, begun REAL, claims INTEGER NOT NULL DEFAULT 0,
+  seconds REAL, versions TEXT, shared TEXT, error TEXT
+);
+CREATE INDEX jobs_state ON jobs (state, kind, place);
+CREATE TABLE trials (
+  trial INTEGER PRIMARY KEY, point INTEGER NOT NULL, seed INTEGER NOT NULL,
+  digest TEXT NOT NULL UNIQUE,          -- of the configuration
+  factors TEXT NOT NULL                 -- level by factor, as JSON
+);
+CREATE TABLE rows (
+  trial INTEGER NOT NULL, chip INTEGER NOT NULL, age_s REAL NOT NULL, samples INTEGER NOT NULL,
+  score REAL NOT NULL, loss REAL, scores TEXT NOT NULL,
+  PRIMARY KEY (trial, chip, age_s)
+) WITHOUT ROWID;
+"""
+
+
+def view(factors: Iterable[str]) -> str:
+    """The view `results`: a row for each trial, chip (-1: the digital network) and age, with a column for each factor."""
+    columns = "".join(f', json_extract(t.factors, \'$."{path}"\') AS "{path}"' for path in factors)
+    return (
+        f"CREATE VIEW results AS SELECT r.trial, t.point, t.seed{columns}, r.chip, r.age_s, r.samples, r.score, r.loss, "
+        "r.scores FROM rows r JOIN trials t ON t.trial = r.trial"
+    )

@@ -1,0 +1,218 @@
+"""A sweep as text: the mean score at each level of each factor with its interval, the best points, and what was shared."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mho.statistics.crossed import crossed
+from mho.statistics.intervals import Interval, mean_interval
+from mho.sweeps.balance import PARTS, counts
+from mho.sweeps.factor import text_of
+from mho.sweeps.plan import Plan
+from mho.sweeps.preview import table
+from mho.sweeps.proof import show
+from mho.sweeps.result import SweepResult
+from mho.units import show_time
+
+_BEST, _AGES = 5, 6
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What is measured at one point of the design.
+
+    Attributes:
+        point: Its number.
+        levels: Level by factor.
+        worths: (seeds, chips, ages).
+    """
+
+    point: int
+    levels: dict[str, Any]
+    worths: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LevelMean:
+    """The mean worth at a level of a factor, one interval an age.
+
+    Attributes:
+        path: The factor.
+        level: In words.
+        points: Points of the design that it rests on.
+        at: By age.
+        gain: Over the factor's first level at the last age, on the same chips; None for that level, and where points are drawn.
+    """
+
+    path: str
+    level: str
+    points: int
+    at: tuple[Interval, ...]
+    gain: Interval | None = None
+
+
+def cells(result: SweepResult) -> list[Cell]:
+    """Points of which every training seed is measured."""
+    plan = result.plan
+    of = {trial["trial"]: trial for trial in result.trials}
+    chips, ages, seeds = range(plan.chips), {age: i for i, age in enumerate(plan.ages)}, list(plan.seeds)
+    held: dict[int, Cell] = {}
+    for row in result.rows:
+        trial = of[row["trial"]]
+        if row["chip"] not in chips:
+            continue
+        if trial["point"] not in held:
+            empty = np.full((len(seeds), len(chips), len(ages)), np.nan)
+            held[trial["point"]] = Cell(trial["point"], trial["factors"], empty)
+        where = seeds.index(trial["seed"]), row["chip"], ages[row["age_s"]]
+        held[trial["point"]].worths[where] = result.score.worth(row["score"])
+    return [cell for _, cell in sorted(held.items()) if not np.isnan(cell.worths).any()]
+
+
+def level_means(result: SweepResult) -> list[LevelMean]:
+    """The mean at every level of every factor.
+
+    In a grid, and around a base, the interval is over training seeds and chips, the rest of the design as it stands. Where points
+    are drawn, the rest is drawn, too: the interval is over points.
+    """
+    found, measured = [], cells(result)
+    confidence, drawn = result.plan.confidence, result.plan.design.drawn
+    for path in result.plan.factors:
+        around = measured
+        if result.plan.design.around_base:  # others stay at the base
+            base = next((cell.levels for cell in measured if cell.point == 0), {})
+            others = [p for p in result.plan.factors if p != path]
+            around = [c for c in measured if all(c.levels[p] == base.get(p) for p in others)]
+        first: list[Cell] = []
+        for words, group in _by_level(around, path, result.plan.factors[path].listed is None):
+            tables = np.stack([cell.worths for cell in group])
+            at = tuple(interval(tables[..., i], confidence, drawn) for i in range(tables.shape[-1]))
+            pairs = [] if drawn else _pairs(first, group, path, result.plan)
+            gain = interval(np.mean(pairs, axis=0, keepdims=True), confidence, drawn) if pairs else None
+            first = first or group
+            found.append(LevelMean(path, words, len(group), at, gain))
+    return found
+
+
+def _pairs(first: Sequence[Cell], other: Sequence[Cell], path: str, plan: Plan) -> list[NDArray[np.float64]]:
+    """What one level has over another at the last age, (seeds, chips), wherever both are measured with the rest alike.
+
+    Factors that count only at some level of this one are no part of the rest.
+    """
+    rest = [p for p, factor in plan.factors.items() if p != path and path not in factor.when]
+    sides: list[dict[str, list[NDArray[np.float64]]]] = [{}, {}]
+    for side, group in zip(sides, (first, other), strict=True):
+        for cell in group:
+            side.setdefault(text_of([cell.levels[p] for p in rest]), []).append(cell.worths[..., -1])
+    one, two = sides
+    return [np.mean(two[where], axis=0) - np.mean(one[where], axis=0) for where in one if where in two]
+
+
+def interval(tables: NDArray[np.float64], confidence: float, drawn: bool) -> Interval:
+    """The mean of (points, seeds, chips) with its interval: over points where they are drawn, else over seeds
+    and chips, as far as there are several."""
+    if drawn:
+        return mean_interval([float(each.mean()) for each in tables], confidence)
+    mean = np.mean(tables, axis=0)
+    return crossed(mean, confidence) if min(mean.shape) > 1 else mean_interval(mean, confidence)
+
+
+def summary(result: SweepResult) -> str:
+    """The whole text."""
+    states, score, plan = result.counts(), result.score, result.plan
+    done = f"{states['done']} of {sum(states.values())} trials are done"
+    lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed") if states[s])]
+    lines += _failures(result)
+    means = level_means(result)
+    if means:
+        # First and last age, and some between.
+        most = min(_AGES, len(plan.ages))
+        ages = sorted({round(i * (len(plan.ages) - 1) / max(1, most - 1)) for i in range(most)})
+        head = ["factor", "level", "points", *(show_time(plan.ages[i]) if plan.ages[i] else "new" for i in ages)]
+        if not plan.design.drawn:
+            head.append(f"over the first level, {head[-1]}")
+        body = []
+        for i, mean in enumerate(means):
+            first = i == 0 or means[i - 1].path != mean.path
+            shown = [score.bracket(mean.at[a].value, mean.at[a].low, mean.at[a].high) for a in ages]
+            if not plan.design.drawn:
+                shown.append("" if mean.gain is None else score.show_gain(*_ends(mean.gain)))
+            body.append([mean.path if first else "", mean.level, str(mean.points), *shown])
+        over = "points of the design" if plan.design.drawn else "training seeds and chips" if plan.trained else "chips"
+        title = f"mean {score.label} at each level, with its {100 * plan.confidence:g} % interval over {over}:"
+        lines += ["", title, *table([head, *body]), "", *_best(result)]
+    return "\n".join([*lines, *_shared(result)])
+
+
+def _by_level(measured: Sequence[Cell], path: str, span: bool) -> list[tuple[str, list[Cell]]]:
+    """Points by the level of a factor; those of a span that is not cut, in equal parts."""
+    counting = [cell for cell in measured if not span or cell.levels[path] is not None]
+    if span and counting:
+        order = sorted(counting, key=lambda cell: cell.levels[path])
+        parts = max(1, min(PARTS, len(order) // 2))
+        split = [order[len(order) * i // parts : len(order) * (i + 1) // parts] for i in range(parts)]
+        return [(f"{part[0].levels[path]:.3g} … {part[-1].levels[path]:.3g}", part) for part in split]
+    values = [cell.levels[path] for cell in measured]
+    groups: dict[str, list[Cell]] = {text: [] for text in counts([cell.levels for cell in measured], path)}
+    for cell, value in zip(measured, values, strict=True):
+        groups[text_of(value)].append(cell)
+    return [(show(group[0].levels[path]), group) for group in groups.values()]
+
+
+def _ends(found: Interval) -> tuple[float, float, float]:
+    return found.value, found.low, found.high
+
+
+def _best(result: SweepResult) -> list[str]:
+    measured, plan = cells(result), result.plan
+    order = sorted(measured, key=lambda cell: -float(cell.worths[..., -1].mean()))[:_BEST]
+    age = show_time(plan.ages[-1]) if plan.ages[-1] else "programming"
+    title = f"best {len(order)} of {len(measured)} points after {age} (partly luck: confirm on other chips, another chip_seed):"
+    body = []
+    for cell in order:
+        found = interval(cell.worths[None, ..., -1], plan.confidence, drawn=False)
+        body.append(
+            [
+                str(cell.point),
+                result.score.bracket(found.value, found.low, found.high),
+                *map(show, cell.levels.values()),
+            ]
+        )
+    return [title, *table([["point", result.score.label, *plan.factors], *body])]
+
+
+def _failures(result: SweepResult) -> list[str]:
+    causes = Counter(trial["error"] for trial in result.trials if trial["state"] == "failed")
+    lines = [f"  failed ({n}): {cause}" for cause, n in causes.most_common(_BEST)]
+    if causes:
+        lines.append("  points with a failed trial are left out below; 'retry' tries them again")
+    return lines
+
+
+def _shared(result: SweepResult) -> list[str]:
+    total: Counter[str] = Counter()
+    for trial in result.trials:
+        total.update(trial["shared"])
+    names = {"data": "data", "digital": "digital networks", "converted": "converted networks", "ranges": "ranges"}
+    parts = [
+        f"{words} {total[f'{kind} found']} of {total[f'{kind} asked']}"
+        for kind, words in names.items() if total[f"{kind} asked"]
+    ]  # fmt: skip
+    trainings = result.trainings()
+    if trainings:
+        which = "1 training serves" if trainings == 1 else f"{trainings} trainings serve"
+        parts.insert(0, f"{which} {len(result.trials)} trials")
+    spent = math.fsum(trial["seconds"] or 0.0 for trial in result.trials)
+    done = sum(trial["state"] == "done" for trial in result.trials)
+    if not parts or not done:
+        return []
+    versions = sorted({trial["versions"] for trial in result.trials if trial["versions"]})
+    mixed = [f"measured with several versions: {'; '.join(versions)}"] if len(versions) > 1 else []
+    return ["", *mixed, f"{spent / done:.2g} s a trial; found instead of made again: {', '.join(parts)}"]

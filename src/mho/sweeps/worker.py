@@ -1,0 +1,93 @@
+"""A worker: a process that does one job of a sweep after the other. ``python -m mho.sweeps.worker FOLDER NAME``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+
+from mho import __version__
+from mho.errors import MhoError
+from mho.sweeps.config import Config
+from mho.sweeps.evaluate import Row, evaluate
+from mho.sweeps.ledger import Job, Ledger
+from mho.sweeps.owner import Owner
+from mho.sweeps.piece import path_of
+from mho.sweeps.workshop import Workshop, store
+
+_PAUSE_S = 0.2
+VERSIONS = f"mho {__version__}, torch {torch.__version__}, python {platform.python_version()}"
+
+
+def work(folder: Path, name: str) -> None:
+    """Do jobs until there is none left that could become ready.
+
+    Args:
+        folder: The sweep's.
+        name: Of this worker.
+    """
+    with Owner(folder, name):
+        ledger, workshop = Ledger(folder), Workshop(folder)
+        while True:
+            job = ledger.claim(name)
+            if job is not None:
+                _do(job, ledger, workshop, name)
+            elif not ledger.recover():
+                left = ledger.counts("%")
+                if not left["open"] and not left["running"]:
+                    break
+                time.sleep(_PAUSE_S)  # others have what this one waits for
+
+
+def _do(job: Job, ledger: Ledger, workshop: Workshop, name: str) -> None:
+    begun = time.monotonic()
+    workshop.begin()
+    asked, there = workshop.asked.copy(), workshop.found.copy()
+    try:
+        rows = run(job, workshop)
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:  # of a user's network, or of a setting: the sweep goes on
+        text = str(error) if isinstance(error, MhoError) else f"{type(error).__name__}: {error}"
+        ledger.fail(name, text, name=job.name)
+        return
+    shared = {f"{kind} asked": workshop.asked[kind] - asked[kind] for kind in workshop.asked}
+    shared |= {f"{kind} found": workshop.found[kind] - there[kind] for kind in workshop.found}
+    ledger.finish(job, name, seconds=time.monotonic() - begun, versions=VERSIONS, rows=rows, shared=shared)
+
+
+def run(job: Job, workshop: Workshop) -> list[Row]:
+    """Do a job: train and store the weights, or measure and return rows."""
+    config = Config.parse(job.config)
+    if job.kind == "trial":
+        return evaluate(config, workshop)
+    if not path_of(workshop.folder, job.name).exists():
+        unfinished = path_of(workshop.folder, job.name).with_suffix(".fit")  # a training that was killed goes on there
+        make = workshop.pretrain if job.kind == "pretraining" else workshop.train
+        store(workshop.folder, job.name, make(config, out=unfinished))
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return []
+
+
+def _end_with(parent: int) -> None:
+    """End this process where the one that started it has ended: nobody would watch over it."""
+    while os.getppid() == parent:
+        time.sleep(_PAUSE_S)
+    os._exit(1)
+
+
+def main(folder: str, name: str, parent: str) -> None:
+    """What ``python -m`` runs."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    work(Path(folder), name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,51 @@
+"""A small network and its data for sweeps, found by name; `bad` makes it fail where a whole batch is measured."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+ITEMS = 60
+
+
+class Tiny(nn.Module):
+    def __init__(self, width, bad, slow, dropout):
+        super().__init__()
+        draw = torch.Generator().manual_seed(bad)
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(16, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 3)
+        )
+        for parameter in self.body.parameters():
+            parameter.data = 0.3 * torch.randn(parameter.shape, generator=draw)
+        self.bad, self.slow = bad, slow
+
+    def forward(self, x):
+        time.sleep(self.slow)
+        if len(x) == ITEMS:
+            if self.bad == 1:
+                raise RuntimeError("planted: this trial dies")
+            if self.bad == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.bad == 3:
+                time.sleep(600)
+        return self.body(x)
+
+
+def net(*, width=8, bad=0, slow=0.0, dropout=0.0, idle=0):
+    """`idle` is a factor that does nothing."""
+    return Tiny(width, bad, slow, dropout)
+
+
+def random(*, width=8):
+    """First weights come from torch's generator, which the seed of a trial sets."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 3))
+
+
+def data(*, n=ITEMS, first=0):
+    draw = torch.Generator().manual_seed(first)
+    x = torch.randn(n, 1, 4, 4, generator=draw)
+    return [(x, (x.flatten(1)[:, :3] + 0.3 * torch.randn(n, 3, generator=draw)).argmax(1))]
