@@ -40,7 +40,7 @@ class Estimate:
 
     def words(self, workers: int = 1) -> str:
         """One line."""
-        trainings = f", {self.trainings} trainings" if self.trainings else ""
+        trainings = f", {self.trainings} training{'s' * (self.trainings > 1)}" if self.trainings else ""
         left = show_time(float(f"{max(1.0, _START_S + self.seconds / workers):.2g}"))
         return (
             f"{self.trials} trials: {self.evaluations} evaluations of {self.evaluation_s:.2g} s each{trainings}; "
