@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import mho
-from mho.calibration import ranges_of, save_ranges
+from mho.calibration import load_ranges, ranges_of, save_ranges
 from mho.calibration.range_report import range_report
 from mho.errors import BadInput, WrongSetting
 from mho.hardware import Hardware
@@ -74,6 +74,40 @@ def test_ranges_travel_in_a_file(tmp_path):
         save_ranges(_net(PCM), tmp_path / "none")
     with pytest.raises(BadInput, match="cannot write"):
         save_ranges(net, file / "inside")
+
+
+class _Counting(nn.Module):
+    """Counts its calls in a buffer, and keeps a thing that is no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.norm = nn.Linear(20, 6), nn.BatchNorm1d(6)
+        self.register_buffer("calls", torch.tensor(0))
+
+    def get_extra_state(self):
+        return {"made": "by hand"}
+
+    def set_extra_state(self, state):
+        pass
+
+    def forward(self, x):
+        self.calls += 1
+        return self.norm(self.linear(x))
+
+
+def test_ranges_fit_the_same_network_whatever_it_has_counted(tmp_path):
+    hw = PCM.replace(dac__range="calibrated")
+    net = mho.calibrate(mho.to_analog(_Counting().eval(), hw), [_x()])
+    file = save_ranges(net, tmp_path / "ranges.safetensors")
+    other = _Counting().eval()
+    other.norm.num_batches_tracked += 7
+    fresh = load_ranges(mho.to_analog(other, hw), file)
+    assert torch.equal(fresh(_x()), net(_x()))
+    assert load_ranges(mho.to_analog(other, hw).double(), file) is not None
+    other.norm.running_mean += 1
+    with pytest.raises(BadInput, match="another network or other weights"):
+        load_ranges(mho.to_analog(other, hw), file)
 
 
 def test_what_is_not_calibrated_says_so():

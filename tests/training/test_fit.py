@@ -141,6 +141,19 @@ def test_more_epochs_lengthen_a_training_to_what_they_give_at_once(tmp_path, hwa
         _fit(grown, epochs=2, out=tmp_path / "run", **options)
 
 
+def test_a_training_that_cannot_be_lengthened_is_left_as_it_was(tmp_path):
+    net, options = _net("analog"), {"hwa": HWA(weights=Gaussian(sigma=0.04)), "schedule": "constant", "out": tmp_path}
+    _fit(net, epochs=1, **options)
+    before = (tmp_path / "run.json").read_text()
+    state = torch.load(tmp_path / "last.ckpt")
+    assert state["session"]["steps"] == state["session"]["done"], "a number, as in every checkpoint so far"
+    state["session"]["recipe"] = "another"
+    torch.save(state, tmp_path / "last.ckpt")
+    with pytest.raises(WrongSetting, match="recipe"):
+        _fit(net, epochs=2, **options)
+    assert (tmp_path / "run.json").read_text() == before
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -1,7 +1,7 @@
 """Ranges in a file: what `mho calibrate` writes, and `mho drift`, `mho advise` and `mho train` take.
 
 Ranges fit one network on one hardware: those of other weights clip or waste codes, and nothing in the results would show it.
-So the file has the description of the hardware, and the digest that the header of every run has of the calibrated network.
+So the file has the description of the hardware, and a digest of the network.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def save_ranges(net: nn.Module, path: str | Path) -> Path:
         raise WrongSetting("no range is set", "call mho.calibrate(net, batches) first")
     from safetensors.torch import save_file
 
-    about = {"hardware": json.dumps(hardware_in_place(net).as_dict()), "network": digest_of_network(net.state_dict())}
+    about = {"hardware": json.dumps(hardware_in_place(net).as_dict()), "network": _digest(net)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in found.items()}
@@ -86,7 +86,7 @@ def load_ranges(net: nn.Module, path: str | Path) -> nn.Module:
             "give the network that was calibrated, or calibrate anew",
             path=str(file),
         )
-    _check_network(net, tensors, digest, file)
+    _check_network(net, digest, file)
     for name, value in tensors.items():
         matrix, kind = wanted[name]
         old = getattr(matrix, kind)
@@ -125,15 +125,27 @@ def check_ranges_file(path: Any) -> Path:
     return Path(path)
 
 
-def _check_network(net: nn.Module, ranges: dict[str, Tensor], digest: str, file: Path) -> None:
-    """Refuse ranges of other weights: with these ranges the network has to have the digest that it was calibrated with."""
-    now = ranges_of(net)
-    state = {name: value for name, value in net.state_dict().items() if name not in now}
-    if (here := digest_of_network({**state, **ranges})) != digest:
+def _digest(net: nn.Module) -> str:
+    """Of what decides a network's activations: numbers with fractions but the ranges themselves, in float32.
+
+    Counters, such as the batches that a norm has seen, may differ.
+    """
+    state, ranges = net.state_dict(), ranges_of(net)
+    decide = {
+        name: value.float()
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and name not in ranges
+    }
+    return digest_of_network(decide)
+
+
+def _check_network(net: nn.Module, digest: str, file: Path) -> None:
+    """Refuse ranges of other weights."""
+    if (here := _digest(net)) != digest:
         raise BadInput(
             f"it was calibrated on another network or other weights (digest {digest}, here {here})",
-            "give the weights that were calibrated, or calibrate these: mho calibrate with the same MODEL and --weights, or "
-            "mho.calibrate(net, batches); weights of mho train have their ranges.safetensors beside them",
+            "give the weights that were calibrated, in the precision they had, or calibrate these: mho calibrate with the same "
+            "MODEL and --weights, or mho.calibrate(net, batches); weights of mho train have their ranges.safetensors beside them",
             path=str(file),
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import chain
 from typing import Any
 
 import torch
@@ -64,7 +63,11 @@ def digest_of_network(state: dict[str, Any]) -> str:
     Args:
         state: Of a converted network: weights, buffers, and the ranges of its converters where they are set.
     """
-    return Digest().values(*chain.from_iterable(sorted(state.items()))).value()
+    found = Digest()
+    for name, value in sorted(state.items()):
+        if isinstance(value, Tensor):
+            found.values(name, value)
+    return found.value()
 
 
 def digest_of_plain(values: Any) -> str:

@@ -29,7 +29,7 @@ def alone(directory: str | Path | None) -> Iterator[None]:
     if directory is None:
         yield
         return
-    lock, folder = FileLock(Path(directory) / _FILE, timeout=0), str(directory)
+    lock, folder = FileLock(Path(directory) / _FILE, timeout=0, fallback_to_soft=False), str(directory)
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -207,18 +207,17 @@ class Session:
         return other
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on: plain numbers. A constant schedule goes on for any number of steps."""
-        steps = None if self.recipe.schedule.constant else self.steps
-        return {"done": self.done, "steps": steps, "seed": self.seed, "recipe": self.recipe.digest()}
+        """What `load_state_dict` needs to go on: plain numbers."""
+        return {"done": self.done, "steps": self.steps, "seed": self.seed, "recipe": self.recipe.digest()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from another session's state.
 
         Raises:
-            WrongSetting: That session had another recipe, seed or number of steps.
+            WrongSetting: That session had another recipe or seed, or another number of steps where the schedule is not constant.
         """
         mine = self.state_dict()
-        for name in ("recipe", "seed", "steps"):
+        for name in ("recipe", "seed", *(() if self.recipe.schedule.constant else ("steps",))):
             if state[name] != mine[name]:
                 raise WrongSetting(
                     f"the state is of a training with {name} = {state[name]}, not {mine[name]}",

@@ -28,6 +28,7 @@ class Folder:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self.last, self.best = self.directory / _LAST, self.directory / _BEST
+        self._settings: dict[str, Any] = {}
 
     def begin(self, settings: dict[str, Any], resume: str, *, fixed: str = "") -> dict[str, Any] | None:
         """Claim the directory for a training, or find the training that is there.
@@ -75,10 +76,15 @@ class Folder:
             raise BadResults(f"it holds another run ({found})", remedy, path=here)
         if state is None and resume == "must":
             raise BadInput("there is no checkpoint to go on from", "give resume='auto'", path=here)
-        if stored != settings:
-            with replaced(path) as part:
-                part.write_text(json.dumps(settings, indent=1))
+        self._settings = settings
+        if not stored:
+            self.note()
         return state
+
+    def note(self) -> None:
+        """Write down the settings that `begin` accepted; after a run was restored, for it may have been refused before."""
+        with replaced(self.directory / _RUN) as part:
+            part.write_text(json.dumps(self._settings, indent=1))
 
     def save(self, path: Path, state: dict[str, Any]) -> None:
         """Write a checkpoint; a crash leaves the old one.

@@ -208,6 +208,8 @@ def fit(
             )  # fmt: skip
             if stored is not None:
                 run.restore(stored)
+                if folder is not None and processes.first:
+                    folder.note()
             state = run.state
             if not state.stopped:
                 first, where = processes.first, None if folder is None else folder.directory
