@@ -64,6 +64,7 @@ SEEN = {
     "einsum": Seen(lambda x, w: torch.einsum("bi,oi->bo", x, w), (3, 4)),
     "einsum, parameter first": Seen(lambda x, w: torch.einsum("oi, bi -> bo", w, x), (3, 4)),
     "einsum of a list": Seen(lambda x, w: torch.einsum("bi,io->ob", [x, w]), (4, 3)),
+    "einsum of numbered axes": Seen(lambda x, w: torch.einsum(x, [0, 1], w, [2, 1], [0, 2]), (3, 4)),
     "einsum over two axes": Seen(lambda x, w: torch.einsum("bhd,ohd->bo", x, w), (3, 2, 4), x=(5, 2, 4)),
     "einsum, two axes of columns": Seen(lambda x, w: torch.einsum("btd,hdk->bhtk", x, w), (2, 4, 3), x=(5, 2, 4)),
 }  # fmt: skip

@@ -162,18 +162,19 @@ def test_cell_variations_per_product_are_those_of_noisy_conductances(encoding, r
 
 
 @pytest.mark.parametrize("dac", ["calibrated", "abs_max"])
-@pytest.mark.parametrize("name", ["conv", "depthwise", "transposed"])
+@pytest.mark.parametrize("name", ["conv", "conv cut inside the kernel", "depthwise", "transposed"])
 def test_weight_noise_of_convolutions(name, dac):
     """Variance of every output position, from the layer's own operator on squares."""
     make, shape = {
         "conv": (lambda: nn.Conv2d(4, 3, 3, stride=2, padding=1, bias=False), (4, 5, 5)),
         "depthwise": (lambda: nn.Conv2d(3, 6, 3, groups=3, bias=False), (3, 4, 4)),
         "transposed": (lambda: nn.ConvTranspose2d(3, 4, 2, stride=2, bias=False), (3, 2, 2)),
-    }[name]
+    }[name.partition(" ")[0]]
+    rows = 6 if "cut" in name else 18
     if name == "transposed":
         dac = "calibrated"
     noise = {"weight": 0.1, "weight_form": "proportional"}
-    layer, net = layer_of(make, IDEAL.replace(array__rows=18, noise=noise, dac__range=dac))
+    layer, net = layer_of(make, IDEAL.replace(array__rows=rows, noise=noise, dac__range=dac))
     x = torch.randn(1, *shape, dtype=torch.float64)
     with torch.no_grad():
         found = (net(x.expand(DRAWS, -1, -1, -1)) - layer(x)).numpy()

@@ -42,6 +42,11 @@ class Normed(nn.Linear):
         return F.linear(x, self.weight / self.weight.norm()) + self.bias
 
 
+class NamedWeight(nn.Linear):
+    def forward(self, x):
+        return F.linear(x, bias=self.bias, weight=2 * self.weight)
+
+
 class Series(nn.Conv1d):
     def forward(self, x):
         return F.conv1d(x, torch.tanh(self.weight), self.bias, self.stride, self.padding, self.dilation, self.groups)
@@ -63,6 +68,7 @@ CASES = {
     "twice": (lambda: Twice(6, 6), (4, 6), 2), "both ways": (lambda: Decodes(6, 4), (4, 6), 1),
     "both ways, square": (lambda: Decodes(6, 6), (4, 6), 1), "from the left": (lambda: FromLeft(6, 5), (4, 6), 1),
     "standardised": (lambda: Standardised(3, 4, 3), (2, 3, 8, 9), 1), "normed": (lambda: Normed(6, 5), (4, 6), 1),
+    "named weight": (lambda: NamedWeight(6, 5), (4, 6), 1),
     "series": (lambda: Series(4, 6, 3, 2, 1, 2, 2), (2, 4, 9), 1), "pools": (lambda: Pools(3, 4, 3), (2, 3, 7, 7), 1),
     "pools and computes": (lambda: PoolsAndComputes(3, 4, 3), (2, 3, 7, 7), 1),
 }  # fmt: skip

@@ -60,6 +60,19 @@ def test_what_comes_from_data_has_to_be_asked_of_it(name):
     assert (net.used.matrix.adc_range is not None) == scheme.needs_adc_range == (name in ("both", "outputs"))
 
 
+class UnusedFirst(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = self._modules.pop("used")
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_layer_that_never_runs_asks_for_nothing_where_it_comes_first(name):
+    net = mho.to_analog(UnusedFirst(), mho.Hardware.preset("ideal", **NEEDS[name]))
+    assert next(iter(net._modules)) == "unused"
+    check_calibrated(mho.calibrate(net, [X]))
+
+
 @pytest.mark.parametrize("name", NEEDS_NONE)
 def test_what_needs_no_data_runs_without(name):
     net = convert(NEEDS_NONE[name])

@@ -130,7 +130,7 @@ def _from_left(weight: Tensor, x: Tensor, names: Mapping[int, str]) -> Call | No
 def _summed(equation: str, *operands: Any, names: Mapping[int, str]) -> Call | None:
     """`torch.einsum` of an activation with a parameter: axes of the parameter alone are columns, axes of both are summed over."""
     tensors = operands[0] if len(operands) == 1 else operands
-    if not isinstance(equation, str) or "->" not in equation or "." in equation or len(tensors) != 2:
+    if "->" not in equation or "." in equation or len(tensors) != 2:
         return None
     terms, out = equation.replace(" ", "").split("->")
     (a, b), (x, weight) = terms.split(","), tensors
@@ -170,10 +170,8 @@ def _grouped(args: tuple[Any, ...], kwargs: dict[str, Any], names: Mapping[int, 
     """(n, rows) with (E, rows, columns) and the ends of the groups of rows."""
     x, weight = args[:2] if len(args) > 1 else (kwargs.get("input"), kwargs.get("mat2"))
     ends = args[2] if len(args) > 2 else kwargs.get("offs")
-    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and isinstance(ends, Tensor)) or x.dim() != 2:
-        return None
-    found = _stack(weight, names)
-    if found is None:
+    found = _stack(weight, names) if isinstance(weight, Tensor) else None
+    if found is None or ends is None:
         return None
     name, transposed = found
 
