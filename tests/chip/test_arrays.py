@@ -37,6 +37,19 @@ def test_a_variation_moves_the_cell_as_it_is_by_a_share_of_what_it_should_be(rel
         assert float(moved.std()) == pytest.approx(SMALL, rel=0.12) and abs(float(moved.mean())) < SMALL / 4
 
 
+@pytest.mark.parametrize("encoding", [{"kind": "differential"}, {"kind": "offset", "reference": "column"}])
+def test_cells_of_a_few_levels_are_written_to_them_and_to_the_nearest(encoding):
+    hw = Hardware.preset("pcm-cells", encoding=encoding, dac__bits=None, adc={"bits": None})
+    layer = nn.Linear(30, 40, bias=False)
+    fine, coarse = (arrays_of(layer, h).targets for h in (hw, hw.replace(cell__levels=6)))
+    step = (hw.cell.g_max_us - hw.cell.g_min_us) / 5
+    for free, target in zip(fine, coarse, strict=True):
+        state = (target - hw.cell.g_min_us) / step
+        assert torch.allclose(state, state.round(), atol=1e-4)
+        assert float((target - free).abs().max()) <= step / 2 + 1e-4
+    assert len(coarse[0].unique()) > 3
+
+
 SOURCES: dict[str, tuple[dict[str, Any], float, float]] = {
     # hardware, and variance of a reading: a constant share, and one in proportion to the square of the reading
     "nothing": ({}, 0.0, 0.0),

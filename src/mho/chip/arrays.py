@@ -191,8 +191,7 @@ def program_matrix(
 
 def _targets(unit: Tensor, hw: Hardware) -> tuple[Tensor, ...]:
     """Target conductance of each plane, µS, for weights in units of their scale."""
-    targets = hw.encoding.encode(unit, hw.cell)
-    return tuple(targets if hw.cell.levels is None else [round_to_levels(target, hw.cell) for target in targets])
+    return tuple(round_to_levels(target, hw.cell) for target in hw.encoding.encode(unit, hw.cell))
 
 
 def _write_again(state: State, target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:
