@@ -138,6 +138,23 @@ def test_a_fork_of_a_process_that_used_the_threads_works():
     assert found == "0 True"
 
 
+@linux
+def test_a_fork_of_a_process_whose_threads_torch_alone_used_works():
+    """The child is the first that runs a kernel."""
+    found = _run("""
+        torch.set_num_threads(2)
+        x = torch.randn(1000, 1000)
+        x.exp(); x @ x.T
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            cpu.normals(1_000_000, 3)
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+    """)
+    assert found == "0"
+
+
 class _Read(torch.utils.data.Dataset):
     """Images as a chip's first layer answers them."""
 
