@@ -199,6 +199,29 @@ def test_several_of_pythons_threads_at_once():
         assert all(threads.map(work, range(4)))
 
 
+@linux  # where arguments in variable number are passed as others are
+@pytest.mark.parametrize(("asked", "team"), [(2, 5), (3, 3), (7, 2)])
+def test_no_more_threads_work_than_are_asked_for(asked, team):
+    """LLVM's runtime makes its teams as large as it likes. Here one of its kind works its threads off, one after the other."""
+    who, done, out = [0], [], torch.full((40_000,), torch.nan)
+    pointer = ctypes.c_void_p
+    number, size = (ctypes.CFUNCTYPE(ctypes.c_int)(f) for f in (lambda: who[0], lambda: team))
+
+    @ctypes.CFUNCTYPE(None, pointer, ctypes.c_int, pointer, pointer)
+    def fork_call(_location, _count, work, task):
+        for who[0] in range(team):
+            ctypes.CFUNCTYPE(None, pointer, pointer, pointer)(work)(None, None, task)
+            done.append(int(out.isfinite().sum()))
+
+    lent().mho_pool(None, *(ctypes.cast(f, pointer) for f in (fork_call, number, size)))
+    try:
+        lent().mho_normals(out.data_ptr(), len(out), 9, asked)
+    finally:
+        lent().mho_pool(*functions())
+    assert torch.equal(out, cpu.normals(len(out), 9))
+    assert [b > a for a, b in zip([0, *done], done, strict=False)] == [i < asked for i in range(team)]
+
+
 @threaded
 def test_calls_from_within_a_team_of_threads():
     """What torch's own operators would be, if they called back."""
