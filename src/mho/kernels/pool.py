@@ -14,7 +14,6 @@ import torch
 
 from mho.kernels.cpu_library import library
 
-
 _NONE = (None, None, None, None)
 _forked = False
 
