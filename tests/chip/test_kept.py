@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -117,3 +118,13 @@ def test_an_operator_is_found_again_and_follows_its_layer():
     assert first is layer._operator() and first == Operator(2, (1, 1), (1, 1), (1, 1), 1)
     layer.stride = (2, 2)
     assert layer._operator().stride == (2, 2)
+
+
+def test_cells_that_changed_their_dtype_are_not_kept_twice(case):
+    net, x = case
+    cells = weakref.ref(net[0].matrix.source.cells_weight_0)
+    assert cells() is not None
+    net.double()
+    assert cells() is None
+    with torch.no_grad():
+        assert net(x.double()).dtype == torch.float64

@@ -28,18 +28,18 @@ EFFECTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def networks(name: str, x: Tensor, dac: dict[str, Any], **effects: Any) -> tuple[Any, Any]:
+def networks(name: str, x: Tensor, dac: dict[str, Any], steps: int | None = 2**16, **effects: Any) -> tuple[Any, Any]:
     """With repetitions; and without, but with a converter that nothing clips. A code of both is worth the same."""
     layer, found = nn.Sequential(LAYERS[name][0]()).double(), []
     given = {"bits": 5, **dac}
     for times, more in ((1, {"on_clip": "halve_input", "max_halvings": MOST}), (16, {})):
-        adc = {"steps": 2**16 * times, "range": "fixed", "bound": BOUND * times, **more}
+        adc = {"bits": None, "steps": steps and steps * times, "range": "fixed", "bound": BOUND * times, **more}
         hw = Hardware.preset("ideal", dac=given if times == 1 else {"bits": 5}, adc=adc, **effects)
         found.append(mho.calibrate(mho.to_analog(layer, hw), [x]).eval())
     return found[0], found[1]
 
 
-def chosen(plain: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+def chosen(plain: Any, x: Tensor, top: float = BOUND) -> tuple[Tensor, Tensor]:
     """2^k y(x / 2^k), for each vector (and group) with the least k that clips none of its columns; and those k."""
     layer = plain[0]
     groups, axis = getattr(layer, "groups", 1), -1 - len(getattr(layer, "kernel_size", ()))
@@ -50,17 +50,18 @@ def chosen(plain: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     seen = torch.stack([(y / unit).abs().unflatten(axis, (groups, -1)).amax(axis, keepdim=True) for y in halved])
     times = (seen[:MOST] >= BOUND).long().cumprod(0).sum(0)
     times = times.expand_as(halved[0].unflatten(axis, (groups, -1))).flatten(axis - 1, axis)
-    values = torch.stack([2**k * (y.clamp(-BOUND * unit, BOUND * unit)) for k, y in enumerate(halved)])
+    values = torch.stack([2**k * (y.clamp(-top * unit, top * unit)) for k, y in enumerate(halved)])
     return values.gather(0, times[None])[0], times
 
 
+@pytest.mark.parametrize("steps", [2**16, None], ids=["converted", "analog"])
 @pytest.mark.parametrize("effect", ["quiet", "IR drop"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_half_the_input_twice_the_output(name, effect):
+def test_half_the_input_twice_the_output(name, effect, steps):
     shape = LAYERS[name][1]
     x = torch.randn(shape, dtype=torch.float64) * torch.linspace(0.1, 1, shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
-    net, plain = networks(name, x, {}, **EFFECTS[effect])
-    expected, times = chosen(plain, x)
+    net, plain = networks(name, x, {}, steps, **EFFECTS[effect])
+    expected, times = chosen(plain, x, BOUND if steps else math.inf)  # nothing limits what is not converted
     assert set(times.unique().tolist()) >= {0, 1, 2}
     with torch.no_grad():
         torch.testing.assert_close(net(x), expected, rtol=1e-4, atol=1e-4)
@@ -93,6 +94,23 @@ def test_noise_at_half_the_input_counts_twice(effect):
     error = expected.std(0) / math.sqrt(draws)
     assert bool(((found.mean(0) - expected.mean(0)).abs() < 6 * error + 1e-4).all())
     assert float(found.var(0).sum() / expected.var(0).sum()) == pytest.approx(1, abs=0.15)
+
+
+def test_a_bound_without_a_converter_is_a_bound_too():
+    """Columns of 200 and one of 10 in units of the bound of 20: four halvings for all of them, and 16 times the noise."""
+    layer, x = nn.Linear(200, 4, bias=False), torch.ones(2000, 200)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)[3] = 0.05
+    adc = {"bits": None, "range": "fixed", "bound": 20.0, "on_clip": "halve_input", "max_halvings": 10}
+    hw = Hardware.preset(
+        "ideal", dac={"bits": None, "range": "abs_max"}, adc=adc, noise__output=0.03, mapping__scale="tensor"
+    )
+    net = mho.to_analog(layer, hw)
+    with torch.no_grad():
+        strong, weak = net(x), net(x / 16)
+    torch.testing.assert_close(strong.std(0), torch.full((4,), 16 * 0.03), rtol=0.1, atol=0)
+    torch.testing.assert_close(strong.mean(0), layer.weight.detach().sum(1), rtol=0, atol=0.06)
+    torch.testing.assert_close(weak.std(0), torch.full((4,), 0.03), rtol=0.1, atol=0)  # its range is its own, too
 
 
 def test_the_largest_code_alone_clips():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mho.kernels import Drop, cpu, quantise, quantise_vectors, read_out, reference
+from mho.kernels import Drop, cpu, dispatch, quantise, quantise_vectors, read_out, reference
 from mho.kernels.cpu_library import library
 from mho.rng import reads
 
@@ -91,6 +91,23 @@ def test_a_read_out_undoes_the_range_of_each_vector_bit_for_bit(shape, half, add
     torch.set_num_threads(1)
     wide = read_out(y.double(), factor.double(), total=None if total is None else total.double(), **arguments)
     torch.testing.assert_close(wide.float(), expected, rtol=1e-5, atol=10.0 if half else 1e-5)  # a code may tip over
+
+
+def test_the_range_of_each_vector_is_undone_behind_a_gpus_read_out(monkeypatch):
+    """The gpu's kernels are asked wherever they suit; here, where there may be none, the reference stands in for them."""
+    asked = []
+
+    def read_out_there(*arguments):
+        asked.append(arguments)
+        return reference.read_out(*arguments)
+
+    monkeypatch.setattr(dispatch.cpu, "suits", lambda *given: False)
+    monkeypatch.setattr(dispatch.gpu, "suits", lambda *given: True)
+    monkeypatch.setattr(dispatch.gpu, "read_out", read_out_there)
+    y, factor, each, shift = _tensor((5, 12)), torch.rand(12), torch.rand(5, 1), torch.rand(12)
+    expected = reference.read_out(y, factor, bound=1.1, half_steps=7.0) * each + shift
+    assert torch.equal(read_out(y.clone(), factor, bound=1.1, half_steps=7.0, each=each, shift=shift), expected)
+    assert len(asked) == 1
 
 
 LAYOUTS = ["contiguous", "channels_last", "to contiguous"]

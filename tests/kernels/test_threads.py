@@ -138,6 +138,23 @@ def test_a_fork_of_a_process_that_used_the_threads_works():
     assert found == "0 True"
 
 
+@linux
+def test_a_fork_of_a_process_whose_threads_torch_alone_used_works():
+    """The child is the first that runs a kernel."""
+    found = _run("""
+        torch.set_num_threads(2)
+        x = torch.randn(1000, 1000)
+        x.exp(); x @ x.T
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            cpu.normals(1_000_000, 3)
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+    """)
+    assert found == "0"
+
+
 class _Read(torch.utils.data.Dataset):
     """Images as a chip's first layer answers them."""
 
@@ -180,6 +197,29 @@ def test_several_of_pythons_threads_at_once():
     normal = [cpu.normals(70_000, i) for i in range(4)]
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(work, range(4)))
+
+
+@linux  # where arguments in variable number are passed as others are
+@pytest.mark.parametrize(("asked", "team"), [(2, 5), (3, 3), (7, 2)])
+def test_no_more_threads_work_than_are_asked_for(asked, team):
+    """LLVM's runtime makes its teams as large as it likes. Here one of its kind works its threads off, one after the other."""
+    who, done, out = [0], [], torch.full((40_000,), torch.nan)
+    pointer = ctypes.c_void_p
+    number, size = (ctypes.CFUNCTYPE(ctypes.c_int)(f) for f in (lambda: who[0], lambda: team))
+
+    @ctypes.CFUNCTYPE(None, pointer, ctypes.c_int, pointer, pointer)
+    def fork_call(_location, _count, work, task):
+        for who[0] in range(team):
+            ctypes.CFUNCTYPE(None, pointer, pointer, pointer)(work)(None, None, task)
+            done.append(int(out.isfinite().sum()))
+
+    lent().mho_pool(None, *(ctypes.cast(f, pointer) for f in (fork_call, number, size)))
+    try:
+        lent().mho_normals(out.data_ptr(), len(out), 9, asked)
+    finally:
+        lent().mho_pool(*functions())
+    assert torch.equal(out, cpu.normals(len(out), 9))
+    assert [b > a for a, b in zip([0, *done], done, strict=False)] == [i < asked for i in range(team)]
 
 
 @threaded

@@ -320,6 +320,16 @@ def test_bound_management_without_a_converter_changes_nothing(name):
     assert_same(CASES[name], hw)
 
 
+@pytest.mark.parametrize("rows", [512, 7])
+def test_padding_may_be_set_as_a_list(rows):
+    """Torch takes it so, too."""
+    model, x = nn.Conv2d(2, 3, 3).double(), torch.randn(2, 2, 5, 5, dtype=torch.float64)
+    net = mho.to_analog(model, IDEAL.replace(array__rows=rows, dac__range="abs_max"))
+    for layer in (model, net):
+        layer.padding = [1, 2]
+    torch.testing.assert_close(net(x), model(x))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_there_and_back_is_the_same_layer(name):
     model = CASES[name].make()

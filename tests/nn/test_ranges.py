@@ -89,6 +89,16 @@ def test_ranges_can_be_taken_again():
         assert isinstance(net.used.matrix.input_range, nn.Parameter) == (rule == "learned")
 
 
+def test_a_range_is_learned_or_not_as_the_hardware_of_the_moment_says():
+    net = convert({**NEEDS["both"], "dac": {"bits": 8, "range": "learned"}})
+    matrix, learned = net.used.matrix, net.used.matrix.hw
+    for i, hw in enumerate((learned, learned.replace(dac__range="calibrated"), learned)):
+        matrix.hw = hw
+        matrix.set_range("input_range", torch.tensor(1.0 + i))
+        assert isinstance(matrix.input_range, nn.Parameter) == (hw is learned)
+        assert list(matrix.state_dict()) == ["input_range"] and float(matrix.state_dict()["input_range"]) == 1 + i
+
+
 @pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv1d(6, 4, 1), nn.Conv1d(6, 4, 1, groups=2)])
 def test_a_vector_of_zeros_has_a_range_too(layer):
     net = mho.to_analog(layer, mho.Hardware.preset("ideal", **NEEDS_NONE["own ranges"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,6 +53,11 @@ class Programmed(Source):
     def __getstate__(self) -> dict[str, Any]:
         """A copy begins with a parameter of its own."""
         return {**self.__dict__, "version": None, "_made": None}
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Programmed:
+        """Cells that move or change their dtype leave none behind."""
+        self._made = None
+        return super()._apply(fn, recurse)
 
     def values(self, matrix: AnalogMatrix, weight: Tensor, operator: Operator) -> Held | Tensor:
         """What the chip holds: operands, or the one weight that they are.

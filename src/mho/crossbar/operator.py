@@ -195,9 +195,14 @@ class Operator:
 
 
 def operator_of(
-    dims: int, stride: tuple[int, ...], padding: tuple[int, ...] | str, dilation: tuple[int, ...], groups: int
+    dims: int,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...] | list[int] | str,
+    dilation: tuple[int, ...],
+    groups: int,
 ) -> Operator:
     """The convolution of that geometry; the same one each time, for it takes longer to make than to find."""
+    padding = tuple(padding) if isinstance(padding, list) else padding  # torch takes both
     make = Operator if torch.compiler.is_compiling() else _kept_operator
     return make(dims, stride, padding, dilation, groups)
 

@@ -57,10 +57,10 @@ def _halved(y: Tensor, column: Column, bound: Tensor | float) -> Tensor:
 
 
 def _clips(y: Tensor, column: Column, bound: Tensor | float) -> Tensor:
-    """Which input vectors drive a column to the ADC's largest code; each group reads a vector of its own."""
+    """Which input vectors drive a column to the bound (or an ADC to its largest code); each group reads a vector of its own."""
     half, operator = column.conversion.half_steps, column.inputs.operator
-    assert half is not None  # where nothing is converted, nothing clips
-    top = bound * (1 - 0.25 / half)  # a quarter of a code below it: 1 may come back as 1 - ε from h · (1 / h)
+    # A quarter of a code below it: 1 may come back as 1 - ε from h · (1 / h).
+    top = bound if half is None else bound * (1 - 0.25 / half)
     each = y.shape[operator.axis] // operator.groups
     at_top = (y.abs() >= top).unflatten(operator.axis, (operator.groups, each)).any(operator.axis)
     return operator.per_group(at_top, each)

@@ -79,7 +79,7 @@ class Scheme:
         input_steps: Largest code of the DAC, or None.
         drawn_per_product: Weights are drawn anew for every product.
         noisy: Something is drawn for every product.
-        lossless: Nothing between the layer's input and the digital sum loses or adds anything.
+        lossless: Nothing between the layer's input and the digital sum loses or adds anything; nor do repeated vectors, then.
         needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
         needs_adc_range: An ADC's range comes from data.
         fits_a_byte: One conversion says all of the output, in whole codes of a byte.
@@ -190,5 +190,5 @@ def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
 def _conversion(adc: ADC, noise: float, block: int, part: InputSlice, readout: int, operand: int) -> Conversion:
     half = adc.half_steps
     bound = adc.bound if adc.range == "fixed" else None
-    halvings = adc.max_halvings if adc.on_clip == "halve_input" and half is not None else 0
+    halvings = adc.max_halvings if adc.on_clip == "halve_input" else 0  # an analog bound needs no resolution
     return Conversion(block, part, readout, operand, part.weight, half, bound, adc.unipolar, noise, halvings)

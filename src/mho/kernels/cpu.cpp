@@ -181,15 +181,18 @@ Fork fork_call = nullptr;
 int (*thread_number)() = nullptr;
 int (*team_size)() = nullptr;
 
-// One thread's share of the units, in whole steps; the team may be smaller than was asked for.
+// One thread's share of the units, in whole steps. The team may be smaller than was asked for, and larger where the runtime
+// is not told (LLVM's): those that are too many have no share.
 template <class Work>
 struct Task {
     const Work& work;
-    int64_t units, step;
+    int64_t units, step, threads;
 
     static void run(void* given) {
         const Task& task = *static_cast<Task*>(given);
-        const int64_t who = thread_number(), all = team_size(), steps = (task.units + task.step - 1) / task.step;
+        const int64_t who = thread_number(), team = team_size(), all = team < task.threads ? team : task.threads;
+        if (who >= all) return;
+        const int64_t steps = (task.units + task.step - 1) / task.step;
         const int64_t first = task.step * (steps * who / all), last = task.step * (steps * (who + 1) / all);
         if (first < last) task.work(first, last < task.units ? last : task.units);
     }
@@ -200,7 +203,7 @@ struct Task {
 // Calls work(first, last) for ranges of units, cut at whole steps, on up to that many threads.
 template <class Work>
 void split(int64_t units, int64_t step, int threads, const Work& work) {
-    Task<Work> task{work, units, step};
+    Task<Work> task{work, units, step, threads};
     if (threads > 1 && units > step && parallel != nullptr) {
         parallel(Task<Work>::run, &task, (unsigned)threads, 0);
     } else if (threads > 1 && units > step && fork_call != nullptr) {

@@ -84,12 +84,12 @@ def read_out(
                 drop=drop, shift=shift, out=target, add=total is not None, each=each,
             )[0]  # fmt: skip
     factor = factor * reach
+    kernels: Any = gpu if gpu.suits(y, factor, shift, total, spread, bound, each, *(drop or ())) else reference
     if each is not None:
-        part = reference.read_out(y, factor, axis, bound, half_steps, variance, spread, drop) * each
+        part: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop) * each
         part = part if total is None else total + part
         part = part if shift is None else part + shift
         return part if out is None or total is not None else out.copy_(part)
-    kernels: Any = gpu if gpu.suits(y, factor, shift, total, spread, bound, *(drop or ())) else reference
     found: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar)
     return found if out is None or total is not None else out.copy_(found)
 

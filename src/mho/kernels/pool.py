@@ -14,16 +14,29 @@ import torch
 
 from mho.kernels.cpu_library import library
 
+_NONE = (None, None, None, None)
+_forked = False
+
 
 @cache
 def lent() -> ctypes.CDLL:
     """The compiled kernels, which there must be, with torch's threads where they can be had; else they run on the caller's."""
     found = library()
     assert found is not None
-    found.mho_pool(*functions())
-    if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads, and GNU's runtime waits for them
-        os.register_at_fork(after_in_child=lambda: found.mho_pool(None, None, None, None))
+    found.mho_pool(*(_NONE if _forked else functions()))
     return found
+
+
+def _in_child() -> None:
+    """A forked process has none of its parent's threads, and GNU's runtime waits for them, whoever used them first."""
+    global _forked
+    _forked = True
+    if lent.cache_info().currsize:
+        lent().mho_pool(*_NONE)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 @cache
@@ -32,11 +45,11 @@ def functions() -> tuple[int | None, int | None, int | None, int | None]:
     try:
         torchs = ctypes.CDLL(torch._C.__file__)  # symbols are looked for in what it was linked with, too
     except OSError:  # torch was not loaded from a file of its own
-        return None, None, None, None
+        return _NONE
     gomp, kmpc = _address(torchs, "GOMP_parallel"), _address(torchs, "__kmpc_fork_call")
     number, size = _address(torchs, "omp_get_thread_num"), _address(torchs, "omp_get_num_threads")
     if number is None or size is None or (gomp is None and kmpc is None):
-        return None, None, None, None
+        return _NONE
     return gomp, None if gomp else kmpc, number, size
 
 

@@ -75,6 +75,7 @@ class AnalogMatrix(nn.Module):
         """Set 'input_range' or 'adc_range'."""
         converter = self.hw.dac if name == "input_range" else self.hw.adc
         self._buffers.pop(name, None)
+        self._parameters.pop(name, None)  # learned before, on hardware that was replaced since
         if converter.range == "learned":
             self.register_parameter(name, nn.Parameter(value))
         else:
