@@ -92,3 +92,16 @@ def test_each_polarity_has_the_gradient_of_its_own_column():
     net(torch.ones(1, 3)).sum().backward()
     assert float(net(torch.ones(1, 3)).detach()) == pytest.approx(1.5 - 0.5, abs=0.01)
     torch.testing.assert_close(net[0].weight.grad, torch.tensor([[0.0, 0.0, 1.0]]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("output", [0.0, 0.03])
+def test_vectors_of_zeros_have_gradients_under_weight_noise(output):
+    """Where nothing is multiplied the noise has no spread, whose root has no slope."""
+    hw = Hardware.preset("ideal", dac={"bits": 8}, noise={"weight": 0.03, "output": output})
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Tanh(), nn.Linear(4, 3))
+    x = torch.cat([torch.zeros(1, 4), torch.randn(4, 4)])
+    analog = mho.calibrate(mho.to_analog(net, hw), [x])
+    analog(x).square().sum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.abs().sum() > 0 for p in analog.parameters())
+    assert bool((analog[0](x)[0] == 0).all()) == (output == 0)

@@ -130,6 +130,8 @@ def _same(u: Tensor) -> Tensor:
 
 
 def _noisy(clean: Tensor, spread: Tensor | None, sigma: float) -> Tensor:
-    if spread is not None:
-        return add_noise(clean, (spread.clamp(min=0) + sigma**2).sqrt())
-    return add_noise(clean, sigma) if sigma else clean
+    if spread is None:
+        return add_noise(clean, sigma) if sigma else clean
+    variance = spread.clamp(min=0) + sigma**2
+    some = variance > 0  # the root's slope at 0 is infinite, and would make NaN of a gradient
+    return add_noise(clean, torch.where(some, variance, 1.0).sqrt() * some)
