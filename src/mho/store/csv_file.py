@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> Path:
     if not isinstance(path, (str, Path)):
         raise BadInput(f"{path!r} is no path", "give that of a file", path="path")
     path = Path(path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
     try:
-        with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
-            writer.writeheader()
-            writer.writerows({k: readable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
+        with replaced(path) as part:
+            part.write_bytes(readable(text.getvalue()).encode())  # bytes: lines end as CSV has them on every system
     except OSError as error:
         raise BadInput(f"cannot be written: {error.strerror}", "give another path", path=str(path)) from error
     return path
