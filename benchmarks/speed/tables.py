@@ -28,11 +28,15 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _machine(results: Path) -> str:
-    paths = sorted(results.glob("*.json"))
-    if not paths:
-        return ""
-    m = json.loads(paths[0].read_text(encoding="utf-8"))["machine"]
-    return f"{m['processor']}, {m['cores']} cores; Python {m['python']}, torch {m['torch']}; kernels: {m['kernels']}"
+    """The machines of the results, each with the parts that it measured."""
+    by: dict[str, list[str]] = {}
+    for path in sorted(results.glob("*.json")):
+        m = json.loads(path.read_text(encoding="utf-8"))["machine"]
+        words = (
+            f"{m['processor']}, {m['cores']} cores; Python {m['python']}, torch {m['torch']}; kernels: {m['kernels']}"
+        )
+        by.setdefault(words, []).append(path.stem)
+    return "\n".join(f"- {', '.join(parts)}: {words}" for words, parts in by.items())
 
 
 def _ratios(results: Path) -> str:
