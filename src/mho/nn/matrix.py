@@ -133,7 +133,7 @@ def _multiply(matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operato
     if isinstance(held, Tensor):
         return operator(x, held, bias)
     input_range, adc_range, scheme = matrix.input_range, matrix.adc_range, held.scheme
-    if (input_range is None and scheme.needs_input_range) or (adc_range is None and scheme.needs_adc_range):
+    if input_range is None or adc_range is None:
         matrix.require_ranges(scheme)
     y = product(held, operator, x, input_range, adc_range, bias)
     device = y.device.type
