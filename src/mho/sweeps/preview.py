@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mho.measure.aligned import aligned
 from mho.progress import Progress, check_progress, telling
 from mho.sweeps.balance import NOTED, SHOWN, associations, counts
 from mho.sweeps.estimate import Estimate, estimate
@@ -52,7 +53,7 @@ class Preview:
             f"{len(points)} points ({plan.design.kind}){seeds}, {_many(plan.chips, 'chip')}, {_many(len(plan.ages), 'age')}",
             self.estimate.words(workers),
             "",
-            *table([["factor", "levels (points at each)", ""]] + [self._factor(p, points) for p in self.proofs]),
+            *aligned([["factor", "levels (points at each)", ""]] + [self._factor(p, points) for p in self.proofs]),
             "",
             _balance(points),
             "",
@@ -63,7 +64,7 @@ class Preview:
             [str(t.number), *([str(t.config.seed)] if plan.trained else []), *(show(v) for v in t.levels.values())]
             for t in self.trials[:most]
         ]
-        lines += table([heads, *body])
+        lines += aligned([heads, *body])
         if len(self.trials) > most:
             lines.append(f"… and {len(self.trials) - most} more")
         return "\n".join(lines)
@@ -118,12 +119,6 @@ def read_contents(plan: Plan) -> dict[str, str]:
         sources |= config.sources()
     read = {"data": lambda name: workshop.data(name, {}).digest(), "weights": file_digest}
     return {name: read[kind](name) for name, kind in sources.items()}
-
-
-def table(lines: list[list[str]]) -> list[str]:
-    """Lines of columns, each as wide as it must be."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def _many(number: int, noun: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mho.measure.aligned import aligned
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
 from mho.sweeps.factor import text_of
 from mho.sweeps.plan import Plan
-from mho.sweeps.preview import table
 from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
 from mho.units import show_time
@@ -64,6 +64,7 @@ def cells(result: SweepResult) -> list[Cell]:
     of = {trial["trial"]: trial for trial in result.trials}
     chips, ages, seeds = range(plan.chips), {age: i for i, age in enumerate(plan.ages)}, list(plan.seeds)
     held: dict[int, Cell] = {}
+    score = result.score
     for row in result.rows:
         trial = of[row["trial"]]
         if row["chip"] not in chips:
@@ -72,7 +73,7 @@ def cells(result: SweepResult) -> list[Cell]:
             empty = np.full((len(seeds), len(chips), len(ages)), np.nan)
             held[trial["point"]] = Cell(trial["point"], trial["factors"], empty)
         where = seeds.index(trial["seed"]), row["chip"], ages[row["age_s"]]
-        held[trial["point"]].worths[where] = result.score.worth(row["score"])
+        held[trial["point"]].worths[where] = score.worth(row["score"])
     return [cell for _, cell in sorted(held.items()) if not np.isnan(cell.worths).any()]
 
 
@@ -82,7 +83,11 @@ def level_means(result: SweepResult) -> list[LevelMean]:
     In a grid, and around a base, the interval is over training seeds and chips, the rest of the design as it stands. Where points
     are drawn, the rest is drawn, too: the interval is over points.
     """
-    found, measured = [], cells(result)
+    return _level_means(result, cells(result))
+
+
+def _level_means(result: SweepResult, measured: Sequence[Cell]) -> list[LevelMean]:
+    found: list[LevelMean] = []
     confidence, drawn = result.plan.confidence, result.plan.design.drawn
     for path in result.plan.factors:
         around = measured
@@ -130,7 +135,8 @@ def summary(result: SweepResult) -> str:
     done = f"{states['done']} of {sum(states.values())} trials are done"
     lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed") if states[s])]
     lines += _failures(result)
-    means = level_means(result)
+    measured = cells(result)
+    means = _level_means(result, measured)
     if means:
         # First and last age, and some between.
         most = min(_AGES, len(plan.ages))
@@ -147,7 +153,7 @@ def summary(result: SweepResult) -> str:
             body.append([mean.path if first else "", mean.level, str(mean.points), *shown])
         over = "points of the design" if plan.design.drawn else "training seeds and chips" if plan.trained else "chips"
         title = f"mean {score.label} at each level, with its {100 * plan.confidence:g} % interval over {over}:"
-        lines += ["", title, *table([head, *body]), "", *_best(result)]
+        lines += ["", title, *aligned([head, *body]), "", *_best(result, measured)]
     return "\n".join([*lines, *_shared(result)])
 
 
@@ -170,8 +176,8 @@ def _ends(found: Interval) -> tuple[float, float, float]:
     return found.value, found.low, found.high
 
 
-def _best(result: SweepResult) -> list[str]:
-    measured, plan = cells(result), result.plan
+def _best(result: SweepResult, measured: Sequence[Cell]) -> list[str]:
+    plan = result.plan
     order = sorted(measured, key=lambda cell: -float(cell.worths[..., -1].mean()))[:_BEST]
     age = show_time(plan.ages[-1]) if plan.ages[-1] else "programming"
     title = f"best {len(order)} of {len(measured)} points after {age} (partly luck: confirm on other chips, another chip_seed):"
@@ -185,7 +191,7 @@ def _best(result: SweepResult) -> list[str]:
                 *map(show, cell.levels.values()),
             ]
         )
-    return [title, *table([["point", result.score.label, *plan.factors], *body])]
+    return [title, *aligned([["point", result.score.label, *plan.factors], *body])]
 
 
 def _failures(result: SweepResult) -> list[str]:
