@@ -4,13 +4,14 @@ import pytest
 
 from mho.errors import BadInput, WrongSetting
 from mho.sweeps import Plan, preview
+from mho.sweeps.fingerprint import Fingerprints
 from mho.sweeps.proof import prove
 
 TRAINING = {"data": "tiny_sweep:data", "batch": 20, "hwa": {"weights": {"kind": "gaussian", "sigma": 0.1}}}
 
 
 def proofs(base, **more):
-    return {proof.path: proof for proof in prove(Plan.read({**base, **more}), {})}
+    return {proof.path: proof for proof in prove(Plan.read({**base, **more}), {}, Fingerprints())}
 
 
 def test_dead_factors_are_refused_by_name_all_at_once(base):

@@ -12,7 +12,6 @@ from mho.sweeps.evaluate import chip_job
 from mho.sweeps.fingerprint import STEPS, Fingerprints, untrained
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.trial import Trial
-from mho.sweeps.workshop import Workshop
 from mho.tasks.items import length
 from mho.units import show_time
 
@@ -48,9 +47,9 @@ class Estimate:
         )
 
 
-def estimate(trials: Sequence[Trial], workshop: Workshop) -> Estimate:
+def estimate(trials: Sequence[Trial], made: Fingerprints) -> Estimate:
     """Time the first trial's parts, and add up what all trials and trainings will take."""
-    first = trials[0].config
+    first, workshop = trials[0].config, made.workshop
     bare = untrained(first)
     begun = time.perf_counter()
     job = chip_job(bare, workshop)
@@ -69,7 +68,7 @@ def estimate(trials: Sequence[Trial], workshop: Workshop) -> Estimate:
         key = f"{each.kind} {config.network} {stage.batch} {stage.accumulate} {stage.data}"
         if key not in step:
             begun = time.perf_counter()
-            Fingerprints().anew(each.kind, config)
+            made.anew(each.kind, config)
             step[key] = (time.perf_counter() - begun) / STEPS
         samples = length(workshop.data(stage.data, config.contents).labels)
         seconds += stage.epochs * math.ceil(samples / (stage.batch * stage.accumulate)) * step[key]

@@ -96,24 +96,24 @@ def preview(source: Plan | Mapping[str, Any] | str | Path, *, progress: Progress
     """
     check_progress(progress)
     plan = Plan.read(source)
-    contents = read_contents(plan)
+    made = Fingerprints()  # what it reads and makes serves the contents, the proofs and the estimate
+    contents = read_contents(plan, made.workshop)
     found = trials(plan, contents)
     first_network(found[0].config)  # what is wrong with the network itself is no factor's fault
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as workers have it: numbers and times are theirs
     try:
         with telling(progress, "looking at the factors", "factors") as told:
-            proofs = prove(plan, contents, told)
+            proofs = prove(plan, contents, made, told)
             told(len(plan.factors), len(plan.factors), known="timing one evaluation")
-            cost = estimate(found, Fingerprints().workshop)
+            cost = estimate(found, made)
     finally:
         torch.set_num_threads(threads)
     return Preview(plan, tuple(found), tuple(proofs), cost)
 
 
-def read_contents(plan: Plan) -> dict[str, str]:
-    """Digests of all data and weights that a plan reads, by name."""
-    workshop = Workshop(Path())
+def read_contents(plan: Plan, workshop: Workshop) -> dict[str, str]:
+    """Digests of all data and weights that a plan reads, by name; the workshop keeps the data."""
     sources: dict[str, str] = {}
     for _, config in plan.configured():
         sources |= config.sources()

@@ -77,7 +77,7 @@ class Proof:
         )
 
 
-def prove(plan: Plan, contents: dict[str, str], told: Meter | None = None) -> list[Proof]:
+def prove(plan: Plan, contents: dict[str, str], made: Fingerprints, told: Meter | None = None) -> list[Proof]:
     """A proof for each factor.
 
     Each level is compared at the base; levels that do the same there are compared at other places of the design, for a factor
@@ -86,7 +86,7 @@ def prove(plan: Plan, contents: dict[str, str], told: Meter | None = None) -> li
     Raises:
         WrongSetting: A factor does not act, or two of its levels do the same; all of them are told at once.
     """
-    made, found = Fingerprints(), []
+    found = []
     points = plan.points()
     for number, path in enumerate(plan.factors):
         if told is not None:

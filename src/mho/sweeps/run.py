@@ -17,6 +17,7 @@ from mho.sweeps.ledger import FILE, Ledger
 from mho.sweeps.plan import Plan
 from mho.sweeps.preview import Preview, preview, read_contents
 from mho.sweeps.result import SweepResult
+from mho.sweeps.workshop import Workshop
 from mho.units import duration
 
 _RESULT = ("confidence",)
@@ -111,7 +112,7 @@ def _refuse_another(ledger: Ledger, plan: Plan) -> None:
     if other := differences(plan.as_dict(), ledger.meta("plan"), without=_RESULT):
         found = "; ".join(f"{key} is {value!r} there" for key, value in other[:6])
         raise BadResults(f"it holds another sweep: {found}", "give another out, or remove this folder", path=here)
-    before, now = ledger.meta("contents"), read_contents(plan)
+    before, now = ledger.meta("contents"), read_contents(plan, Workshop(ledger.folder))
     if changed := [name for name, digest in now.items() if before.get(name) != digest]:
         raise BadResults(f"the content of {', '.join(changed)} has changed since it began",
                          "restore it, or give another out", path=here)  # fmt: skip
