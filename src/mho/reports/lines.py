@@ -19,6 +19,8 @@ from mho.studies import Figure, Series
 from mho.tasks.score import Score
 
 _LEVELS: dict[str, tuple[str, Look]] = {"reference": (INK, "dashed"), "limit": (MUTED, "dotted")}
+_ASIDE = 0.14
+"""Between points of different series at one named place, whose distance is 1."""
 _BESIDE = 3.0
 """Inches that names at the ends of lines take, and the numbers of the other axis."""
 
@@ -88,13 +90,14 @@ def lines_of(figure: Figure, values: Sequence[Sequence[str]] = (), first: int = 
             colour, look = _LEVELS[series.style]
             found.append(Line(series.label, colour, look))
             continue
+        look: Look = {"dashed": "dashed", "points": "dots"}.get(series.style, "solid")
         told = dict(zip(series.x, values[i], strict=True)) if i < len(values) else {}
         colour, marker = COLOURS[(i + first) % len(COLOURS)], MARKERS[(i + first) % len(MARKERS)]
         found.append(
             Line(
-                series.label, colour, "dashed" if series.style == "dashed" else "solid", marker,
-                band=any(v.low < v.high for v in series.y), values=[told.get(x, "") for x in everywhere] if told else (),
-                thick=True,
+                series.label, colour, look, marker,
+                band=look != "dots" and any(v.low < v.high for v in series.y),
+                values=[told.get(x, "") for x in everywhere] if told else (), thick=True,
             )
         )  # fmt: skip
     return found
@@ -115,12 +118,23 @@ def _places(figure: Figure, at: Sequence[float]) -> Any:
 
 
 def _paint(ax: Axes, figure: Figure, entries: Sequence[Line], *, width: float) -> None:
+    alone = [series for series in figure.series if series.style == "points"]
     for i, (series, entry) in enumerate(zip(_ordered(figure), entries, strict=True)):
         if series.style in _LEVELS:
             _level(ax, figure, series, entry, of_line(i))
+        elif series.style == "points":
+            aside = _ASIDE * (alone.index(series) - (len(alone) - 1) / 2)
+            _points(ax, series, entry, aside, of_line(i))
         else:
             _line(ax, figure, series, entry, of_line(i))
     _axes(ax, figure, width)
+
+
+def _points(ax: Axes, series: Series, entry: Line, aside: float, gid: dict[str, Any]) -> None:
+    """Draw marks and their bars, a little aside so that those of several series do not hide each other."""
+    x, colour = [place + aside for place in series.x], entry.colour
+    ax.vlines(x, [v.low for v in series.y], [v.high for v in series.y], color=colour, linewidth=1.4, alpha=0.7, **gid)
+    ax.plot(x, [v.value for v in series.y], color=colour, linestyle="", **{**DOT, "marker": entry.marker}, **gid)
 
 
 def _line(ax: Axes, figure: Figure, series: Series, entry: Line, gid: dict[str, Any]) -> None:

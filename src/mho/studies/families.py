@@ -367,14 +367,14 @@ def _kept_figure(results: Found) -> Figure:
 
 
 def _kinds_figure(name: str, mode: str, arms: list[Stored]) -> Figure:
-    """After the longest age, one line for each hardware and kind of ranges."""
+    """After the longest age, points for each hardware and kind of ranges."""
     network, series = ALL[name], []
     unit = 100 if network.score.share else 1
     for outcome in arms:
         found = [mean_interval(values) for values in kinds(outcome, mode, KINDS_AT[-1]).values()]
         y = [Interval(unit * i.value, unit * i.low, unit * i.high) for i in found]
         where = outcome.arm.hardware + ", ranges of least error" * outcome.arm.least_error
-        series.append(Series(where, y, range(len(y)), "dashed" if outcome.arm.least_error else "solid"))
+        series.append(Series(where, y, range(len(y)), "points"))
     what = "lost where it alone is on the chip" if mode == "alone" else "won where it alone is spared from the chip"
     y_label = f"{what.split()[0]} after {KINDS_AT[-1]} ({'points' if network.score.share else 'nats a token'})"
     return Figure(

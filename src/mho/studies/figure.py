@@ -17,7 +17,8 @@ class Series:
         label: Its name.
         y: Values with their intervals (drawn as a band), in the unit of the axis; one value alone is a level right across.
         x: Where they stand; empty for a level.
-        style: ``solid`` or ``dashed`` with marks; ``reference`` is what the others are held against, ``limit`` a budget.
+        style: ``solid`` or ``dashed`` with marks; ``points``: marks alone with bars, where places have no order; ``reference`` is
+            what the others are held against, ``limit`` a budget.
         single: Single values behind each point, such as those of training seeds.
         base: A level of its own, dotted.
     """
@@ -25,7 +26,7 @@ class Series:
     label: str
     y: Sequence[Interval]
     x: Sequence[float] = ()
-    style: Literal["solid", "dashed", "reference", "limit"] = "solid"
+    style: Literal["solid", "dashed", "points", "reference", "limit"] = "solid"
     single: Sequence[Sequence[float]] = ()
     base: float | None = None
 
