@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mho.advice.case import Case
 from mho.advice.plan import Plan
 from mho.advice.remedy import Remedy, Slot
+from mho.nn.norm import BatchNorm
 from mho.recalibration.base import RECALIBRATIONS
 from mho.tasks.binary import Binary
 from mho.tasks.classes import Classes
@@ -94,4 +94,4 @@ class Threshold(_Recalibration):
 
 
 def _norms(model: nn.Module) -> bool:
-    return any(isinstance(m, _BatchNorm) and m.running_mean is not None for m in model.modules())
+    return any(isinstance(m, BatchNorm) and m.running_mean is not None for m in model.modules())

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mho.chip.graph import blind_to_layout, norms_behind, trace
 from mho.chip.programmed import Programmed
@@ -20,6 +19,7 @@ from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
+from mho.nn.norm import BatchNorm, gain_and_shift
 from mho.nn.own_forward import OwnForward
 from mho.nn.source import Digital, sources
 
@@ -84,19 +84,17 @@ def _fold_norms(net: nn.Module, norms: dict[str, str]) -> None:
     modules = dict(net.named_modules(remove_duplicate=False))
     for path, norm_path in norms.items():
         layer, norm = modules[path], modules[norm_path]
-        assert isinstance(layer, AnalogLayer) and isinstance(norm, _BatchNorm)
-        if not _answers_with_its_matrix(layer) or norm.running_mean is None or _hooked(layer) or _hooked(norm):
+        assert isinstance(layer, AnalogLayer) and isinstance(norm, BatchNorm)
+        found = gain_and_shift(norm)
+        if not _answers_with_its_matrix(layer) or found is None or _hooked(layer) or _hooked(norm):
             continue
         view = next(layer.views())
         source = view.matrix.source
         if not isinstance(source, Programmed):
             continue
-        assert norm.running_var is not None
-        scale = (norm.running_var + norm.eps).rsqrt()
-        scale = scale if norm.weight is None else scale * norm.weight
-        bias = layer.bias
-        mean = norm.running_mean - bias if isinstance(bias, torch.Tensor) else norm.running_mean
-        shift = -mean * scale if norm.bias is None else norm.bias - mean * scale
+        scale, shift = found
+        if isinstance(layer.bias, torch.Tensor):
+            shift = shift + scale * layer.bias
         view.matrix.source = source.scaled(scale, view.operator)
         view.matrix.source.folded = True
         layer.bias = nn.Parameter(shift, requires_grad=False)

@@ -18,16 +18,14 @@ from mho.nn import AnalogLayer
 from mho.nn.functional import Functional
 from mho.nn.matrix import digitally, matrices
 from mho.nn.modes import evaluating
+from mho.nn.norm import OF_CONVOLUTIONS, BatchNorm, ScaleBatchNorm
 from mho.nn.own_forward import OwnForward
 
-NORMS: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-"""The norm that has the channels of a convolution of so many dimensions for its own. BatchNorm1d takes for channels what
-stands second: positions, behind linear layers in sequences and behind convolutions of a single series."""
 _BLIND = (
     nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd,
-    nn.modules.pooling._AdaptiveMaxPoolNd, nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd, nn.modules.dropout._DropoutNd,
     nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU, nn.Sigmoid,
-    nn.Tanh, nn.Identity, nn.Flatten, nn.Linear, nn.Softmax, nn.LogSoftmax, AnalogLayer,
+    BatchNorm, nn.Tanh, nn.Identity, nn.Flatten, nn.Linear, nn.Softmax, nn.LogSoftmax, AnalogLayer,
 )  # fmt: skip
 _BLIND_CALLS: set[Any] = {
     F.relu, torch.relu, F.relu6, F.hardtanh, F.hardswish, F.hardsigmoid, F.silu, F.gelu, F.elu, F.leaky_relu, F.pad,
@@ -85,7 +83,7 @@ class _Tracer(fx.Tracer):
     proxy_buffer_attributes = True  # so that a forward that reads a layer's own tensors shows in the graph
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, AnalogLayer) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (AnalogLayer, ScaleBatchNorm)) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(net: nn.Module) -> fx.Graph | None:
@@ -114,7 +112,7 @@ def norms_behind(net: nn.Module, graph: fx.Graph) -> dict[str, str]:
             continue
         reader = next(iter(node.users))
         norm = modules.get(str(reader.target)) if reader.op == "call_module" else None
-        if type(norm) is NORMS.get(_dims(layer)) and times[id(norm)] == 1 and reader.args == (node,):
+        if type(norm) in OF_CONVOLUTIONS.get(_dims(layer), ()) and times[id(norm)] == 1 and reader.args == (node,):
             if any(name.startswith((f"{node.target}.", f"{reader.target}.")) for name in read):
                 continue  # the network computes with their own tensors, too
             found[str(node.target)] = str(reader.target)

@@ -11,7 +11,7 @@ class Moments:
 
     Attributes:
         count: Values a channel, n.
-        sums: Σx and Σx², (2, channels), float64, on the CPU.
+        sums: Σx and Σx², (2, channels), and more that others add up; float64, on the CPU.
     """
 
     def __init__(self) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.nn.calling import call
+from mho.nn.norm import BatchNorm, ScaleBatchNorm
 from mho.recalibration.base import Recalibration
 from mho.recalibration.digital import natively, reference
 from mho.recalibration.moments import Moments
@@ -27,7 +27,8 @@ class RecalibrateNorms(Recalibration):
     """Running mean and variance of every batch norm, recomputed on the aged chip from inputs without labels.
 
     The statistics are those of all values of all batches, pooled in float64: Σx/n and Σ(x - mean)²/(n - 1), as torch's
-    running statistics after one training step over everything with momentum 1.
+    running statistics after one training step over everything with momentum 1. Norms of `mho.nn.norm`, whose spread does not
+    pool, get its mean over the batches.
 
     Not every network was trained to the statistics of its data as they are given here (augmentation, momentum): on those
     such statistics cost accuracy without any chip. With `digital_net`, the chip is compared with it on the same
@@ -77,46 +78,47 @@ class RecalibrateNorms(Recalibration):
         norms = _norms(net)
         found: list[dict[str, _Norm]] = []
 
-        def take(path: str, norm: _BatchNorm, x: Tensor, k: int) -> None:
+        def take(path: str, norm: BatchNorm, x: Tensor, k: int) -> None:
             found.extend({} for _ in range(k + 1 - len(found)))
-            found[k].setdefault(path, _Norm.of(norm)).seen.add(x, 1)
+            found[k].setdefault(path, _Norm.of(norm)).see(_moments(norm, x))
 
         self._run(net, norms, take)
         return tuple(found)
 
-    def _set(self, norm: _BatchNorm, seen: Moments, path: str, batch: int | None = None) -> None:
+    def _set(self, norm: BatchNorm, seen: Moments, path: str, batch: int | None = None) -> None:
         """Statistics from what the norm got to see: in a batch, or in all."""
         if self._wanted is None:
-            mean, variance = seen.mean, seen.variance(unbiased=batch is None)
+            mean, spread = seen.mean, _spread(seen, isinstance(norm, ScaleBatchNorm), unbiased=batch is None)
         else:
             parts = [w[path] for w in self._wanted if path in w] if batch is None else [self._wanted[batch].get(path)]
             if not parts or parts[0] is None:
                 raise BadInput("this norm has no digital counterpart", "give the network that was converted", path=path)
-            mean, variance = _Norm.pooled([part for part in parts if part is not None]).carried_over(seen, path)
-        if not bool(mean.isfinite().all() and variance.isfinite().all()):
+            mean, spread = _Norm.pooled([part for part in parts if part is not None]).carried_over(seen, path)
+        if not bool(mean.isfinite().all() and spread.isfinite().all()):
             raise BadInput("the statistics are not finite", "check the calibration data", path=path)
-        assert norm.running_mean is not None and norm.running_var is not None
+        kept = _kept(norm)
+        assert norm.running_mean is not None and kept is not None
         norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        kept.copy_(spread)
 
-    def _in_one(self, net: nn.Module, norms: dict[str, _BatchNorm]) -> dict[str, Moments]:
+    def _in_one(self, net: nn.Module, norms: dict[str, BatchNorm]) -> dict[str, Moments]:
         found: dict[str, Moments] = {}
 
-        def take(path: str, norm: _BatchNorm, x: Tensor, k: int) -> None:
-            batch = Moments().add(x, 1)
-            assert batch.sums is not None
-            if batch.count < 2:
+        def take(path: str, norm: BatchNorm, x: Tensor, k: int) -> None:
+            if x.numel() // x.shape[1] < 2:
                 raise BadInput("a batch has one value a channel here", "give larger batches", path=path)
+            batch = _moments(norm, x)
+            assert batch.sums is not None
             found.setdefault(path, Moments()).merge(batch.count, batch.sums)
             self._set(norm, batch, path, k)
 
         self._run(net, norms, take)
         return found
 
-    def _sequentially(self, net: nn.Module, norms: dict[str, _BatchNorm]) -> dict[str, Moments]:
+    def _sequentially(self, net: nn.Module, norms: dict[str, BatchNorm]) -> dict[str, Moments]:
         calls: dict[str, int] = {}
 
-        def count(path: str, norm: _BatchNorm, x: Tensor, k: int) -> None:
+        def count(path: str, norm: BatchNorm, x: Tensor, k: int) -> None:
             calls[path] = calls.get(path, 0) + 1
 
         self._run(net, norms, count)
@@ -127,10 +129,12 @@ class RecalibrateNorms(Recalibration):
             seen = 0
 
             def take(
-                path: str, norm: _BatchNorm, x: Tensor, k: int, moments: Moments = moments, last: int = last
+                path: str, norm: BatchNorm, x: Tensor, k: int, moments: Moments = moments, last: int = last
             ) -> None:
                 nonlocal seen
-                moments.add(x, 1)
+                batch = _moments(norm, x)
+                assert batch.sums is not None
+                moments.merge(batch.count, batch.sums)
                 seen += 1
                 if seen % last == 0:
                     raise _Enough
@@ -140,7 +144,7 @@ class RecalibrateNorms(Recalibration):
         return found
 
     def _run(
-        self, net: nn.Module, norms: dict[str, _BatchNorm], take: Callable[[str, _BatchNorm, Tensor, int], None]
+        self, net: nn.Module, norms: dict[str, BatchNorm], take: Callable[[str, BatchNorm, Tensor, int], None]
     ) -> None:
         """All batches through the network; `take` is told of each norm's input, and of which batch.
 
@@ -177,55 +181,86 @@ class RecalibrateNorms(Recalibration):
 
 @dataclass(frozen=True)
 class _Norm:
-    """A norm of the digital network: its statistics, and what it got to see."""
+    """A norm of the digital network: its statistics, and what it got to see. The spread of torch's is the variance."""
 
     mean: Tensor
-    variance: Tensor
+    spread: Tensor
     eps: float
+    scaled: bool
     seen: Moments
 
     @classmethod
-    def of(cls, norm: _BatchNorm) -> _Norm:
+    def of(cls, norm: BatchNorm) -> _Norm:
         """Before it has seen anything."""
-        assert norm.running_mean is not None and norm.running_var is not None
-        return cls(norm.running_mean.double(), norm.running_var.double(), norm.eps, Moments())
+        kept = _kept(norm)
+        assert norm.running_mean is not None and kept is not None
+        return cls(norm.running_mean.double(), kept.double(), norm.eps, isinstance(norm, ScaleBatchNorm), Moments())
+
+    def see(self, batch: Moments) -> None:
+        """Take in a batch."""
+        assert batch.sums is not None
+        self.seen.merge(batch.count, batch.sums)
 
     @classmethod
     def pooled(cls, parts: list[_Norm]) -> _Norm:
         """What it saw in several batches."""
-        seen = Moments()
+        whole = replace(parts[0], seen=Moments())
         for part in parts:
-            assert part.seen.sums is not None
-            seen.merge(part.seen.count, part.seen.sums)
-        return cls(parts[0].mean, parts[0].variance, parts[0].eps, seen)
+            whole.see(part.seen)
+        return whole
 
     def carried_over(self, seen: Moments, path: str) -> tuple[Tensor, Tensor]:
-        """Mean and variance of a norm that sees `seen` on a chip, for an output with the digital one's moments."""
+        """Mean and spread of a norm that sees `seen` on a chip, for an output with the digital one's moments."""
         if len(seen.mean) != len(self.mean):
             raise BadInput(
                 f"{len(seen.mean)} channels on the chip, {len(self.mean)} in the digital network",
                 "give the network that was converted",
                 path=path,
             )
-        digital, chip = self.seen.variance(unbiased=False), seen.variance(unbiased=False)
-        varies = digital > _CONSTANT * (digital + self.seen.mean.square())
+        digital, chip = (_spread(each, self.scaled, unbiased=False) for each in (self.seen, seen))
+        variance = self.seen.variance(unbiased=False)
+        varies = variance > _CONSTANT * (variance + self.seen.mean.square())
         ratio = torch.where(varies, chip / torch.where(varies, digital, 1.0), 1.0)
-        mean = seen.mean - (self.seen.mean - self.mean).to(ratio) * ratio.sqrt()
-        return mean, ((self.variance + self.eps) * ratio - self.eps).clamp(min=0)
+        deviations = ratio if self.scaled else ratio.sqrt()
+        mean = seen.mean - (self.seen.mean - self.mean).to(ratio) * deviations
+        return mean, ((self.spread + self.eps) * ratio - self.eps).clamp(min=0)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """What decides the result."""
-        return (self.mean, self.variance, self.seen.mean, self.seen.variance(unbiased=False))
+        return (self.mean, self.spread, self.seen.mean, _spread(self.seen, self.scaled, unbiased=False))
+
+
+def _kept(norm: BatchNorm) -> Tensor | None:
+    """The spread that a norm keeps for inference: a variance, or a scale."""
+    return norm.running_scale if isinstance(norm, ScaleBatchNorm) else norm.running_var
+
+
+def _moments(norm: BatchNorm, x: Tensor) -> Moments:
+    """What a norm sees in a batch; scales, which do not pool, as a third sum that makes their mean over values."""
+    found = Moments().add(x, 1)
+    if isinstance(norm, ScaleBatchNorm):
+        assert found.sums is not None
+        scale = norm.statistics(x)[1].detach().double().cpu()
+        found.sums = torch.cat([found.sums, found.count * scale[None]])
+    return found
+
+
+def _spread(seen: Moments, scaled: bool, *, unbiased: bool) -> Tensor:
+    """The variance, or the mean scale, of what a norm got to see."""
+    if not scaled:
+        return seen.variance(unbiased=unbiased)
+    assert seen.sums is not None
+    return seen.sums[2] / seen.count
 
 
 class _Enough(BaseException):
     """The pass has reached the norm that it is for."""
 
 
-def _norms(net: nn.Module) -> dict[str, _BatchNorm]:
+def _norms(net: nn.Module) -> dict[str, BatchNorm]:
     found = {}
     for path, module in net.named_modules():
-        if isinstance(module, _BatchNorm) and module.running_mean is not None:
+        if isinstance(module, BatchNorm) and module.running_mean is not None:
             found[path] = module
         elif isinstance(module, _InstanceNorm) and module.running_mean is not None:
             raise NotYet(
@@ -234,7 +269,7 @@ def _norms(net: nn.Module) -> dict[str, _BatchNorm]:
                 path=path,
             )
     if not found:
-        others = sorted({type(m).__name__ for m in net.modules() if isinstance(m, (*_WITHOUT, _BatchNorm))})
+        others = sorted({type(m).__name__ for m in net.modules() if isinstance(m, (*_WITHOUT, BatchNorm))})
         known = f": {', '.join(others)} take theirs from each input and need no recalibration" if others else ""
         raise WrongSetting(
             f"the network has no batch norm with running statistics{known}",

@@ -19,6 +19,7 @@ from mho.studies import Figure, Series
 from mho.tasks.score import Score
 
 _LEVELS: dict[str, tuple[str, Look]] = {"reference": (INK, "dashed"), "limit": (MUTED, "dotted")}
+_LOOKS: dict[str, Look] = {"dashed": "dashed", "points": "dots"}
 _ASIDE = 0.14
 """Between points of different series at one named place, whose distance is 1."""
 _BESIDE = 3.0
@@ -90,13 +91,13 @@ def lines_of(figure: Figure, values: Sequence[Sequence[str]] = (), first: int = 
             colour, look = _LEVELS[series.style]
             found.append(Line(series.label, colour, look))
             continue
-        look: Look = {"dashed": "dashed", "points": "dots"}.get(series.style, "solid")
+        drawn = _LOOKS.get(series.style, "solid")
         told = dict(zip(series.x, values[i], strict=True)) if i < len(values) else {}
         colour, marker = COLOURS[(i + first) % len(COLOURS)], MARKERS[(i + first) % len(MARKERS)]
         found.append(
             Line(
-                series.label, colour, look, marker,
-                band=look != "dots" and any(v.low < v.high for v in series.y),
+                series.label, colour, drawn, marker,
+                band=drawn != "dots" and any(v.low < v.high for v in series.y),
                 values=[told.get(x, "") for x in everywhere] if told else (), thick=True,
             )
         )  # fmt: skip

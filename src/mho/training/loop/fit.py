@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mho.arguments import check_mode, network, whole
 from mho.errors import BadInput, WrongSetting
 from mho.nn.calling import call
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
+from mho.nn.norm import BatchNorm
 from mho.progress import Progress
 from mho.rng import reads
 from mho.store.digest import Digest, digest
@@ -242,7 +242,7 @@ def fit(
 
 def _check_norms(net: nn.Module, loader: Loader, samples: Samples, device: torch.device) -> None:
     """Refuse parts of a single sample for a batch norm that then has a single value a channel: it cannot be trained on."""
-    if 1 not in loader.sizes() or not any(isinstance(module, _BatchNorm) for module in net.modules()):
+    if 1 not in loader.sizes() or not any(isinstance(module, BatchNorm) for module in net.modules()):
         return
     (inputs,) = moved((take(samples.inputs, [0]),), device)
     try:
