@@ -29,6 +29,7 @@ _WHERE = {
     "drift": "mho.measure",
     "fit": "mho.training",
     "fuse": "mho.chip",
+    "perturb": "mho.perturbation",
     "program": "mho.chip",
     "report": "mho.reports",
     "sensitivity": "mho.measure",
@@ -38,7 +39,8 @@ _WHERE = {
 }
 _FOLDERS = (
     "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "calibration",
-    "recalibration", "training", "measure", "advice", "models", "data", "sweeps", "studies", "reports", "cli", "testing",
+    "recalibration", "training", "measure", "perturbation", "advice",
+    "models", "data", "sweeps", "studies", "reports", "cli", "testing",
 )  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
 
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from mho.measure import compare as compare
     from mho.measure import drift as drift
     from mho.measure.sensitivity import sensitivity as sensitivity
+    from mho.perturbation import perturb as perturb
     from mho.reports import report as report
     from mho.sweeps import sweep as sweep
     from mho.training import HWA as HWA

@@ -1,0 +1,150 @@
+"""`Perturbation`: which stored tensors are disturbed, and what σ means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor, nn
+
+from mho.arguments import many, one_of
+from mho.errors import WrongSetting
+from mho.rng import Stream
+
+SCOPES = ("weights", "parameters", "all", "statistics")
+REFERENCES = ("std", "max", "range", "value")
+_SPREADS = ("running_var", "running_scale")
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Noise on stored tensors: w' = w + η·ref(w)·n, with n of mean 0 and standard deviation 1.
+
+    Attributes:
+        scope: ``weights``: parameters of two dimensions and more; ``parameters``: every parameter, biases and the norms' γ and β
+            among them; ``statistics``: buffers of floating point that are saved with the network, as the running statistics of
+            norms; ``all``: parameters and those. Or names of tensors, as in the state dict, with wildcards.
+        reference: What η is a share of. ``std``: standard deviation of the tensor (over n, not n - 1); ``max``: its largest
+            |value|; ``range``: largest less smallest value; ``value``: each value itself (multiplicative noise).
+        per: ``tensor``, or ``channel``: a reference for each output channel. Tensors of one dimension always have one.
+        distribution: ``gaussian``, or ``uniform`` in ±√3, which has the same standard deviation.
+        clamp: Spreads of norms that noise makes negative become 0. Otherwise they stay as drawn: a negative variance gives
+            answers that are not finite, which count as wrong and are counted.
+
+    Raises:
+        WrongSetting: An unknown word, no name in the scope, or a reference by channel of each value.
+
+    References:
+        Fagbohungbe & Qian 2020, arXiv:2011.11840 (η, a share of the standard deviation); Joshi et al. 2020 (of the maximum).
+    """
+
+    scope: str | Sequence[str] = "weights"
+    reference: str = "std"
+    per: str = "tensor"
+    distribution: str = "gaussian"
+    clamp: bool = False
+
+    def __post_init__(self) -> None:
+        one_of(self.reference, "reference", REFERENCES)
+        one_of(self.per, "per", ("tensor", "channel"))
+        one_of(self.distribution, "distribution", ("gaussian", "uniform"))
+        if self.reference == "value" and self.per == "channel":
+            raise WrongSetting("noise relative to each value has no reference by channel", "per='tensor'", path="per")
+        if not isinstance(self.clamp, bool):
+            raise WrongSetting(f"clamp = {self.clamp!r}", "give True or False", path="clamp")
+        if not (isinstance(self.scope, str) and self.scope in SCOPES):
+            names = many(self.scope, "scope")
+            if not names or not all(isinstance(name, str) and name for name in names):
+                remedy = f"one of {', '.join(SCOPES)}, or names of tensors, as ['*.weight']"
+                raise WrongSetting(f"scope = {self.scope!r}", remedy, path="scope")
+            object.__setattr__(self, "scope", names)
+
+    def tensors(self, net: nn.Module) -> dict[str, Tensor]:
+        """Those of a network that are disturbed, by name; a shared one once.
+
+        Raises:
+            WrongSetting: There is none; or a name that matches nothing.
+        """
+        parameters = dict(net.named_parameters())
+        saved = net.state_dict(keep_vars=True).keys()
+        buffers = {name: t for name, t in net.named_buffers() if name in saved}
+        there = {name: t for name, t in {**parameters, **buffers}.items() if t.is_floating_point()}
+        if not isinstance(self.scope, str):
+            found = {name: t for name, t in there.items() if any(fnmatchcase(name, p) for p in self.scope)}
+            for pattern in self.scope:
+                if not any(fnmatchcase(name, pattern) for name in there):
+                    some = ", ".join([*there][:5])
+                    raise WrongSetting(f"no tensor is called '{pattern}'", f"names are those of the state dict: {some} …",
+                                       path="scope")  # fmt: skip
+            return found
+        wanted = {
+            "weights": [name for name, p in parameters.items() if p.dim() > 1],
+            "parameters": [*parameters],
+            "statistics": [*buffers],
+            "all": [*there],
+        }[self.scope]
+        found = {name: there[name] for name in wanted if name in there and there[name].numel()}
+        if not found:
+            raise WrongSetting(f"the network has no tensor in the scope '{self.scope}'", f"one of {', '.join(SCOPES)}",
+                               path="scope")  # fmt: skip
+        return found
+
+    def scale(self, w: Tensor, channels: int = 0) -> Tensor:
+        """What η is a share of, of the shape that multiplies the tensor.
+
+        Args:
+            w: The tensor.
+            channels: Its axis of output channels.
+        """
+        if self.reference == "value":
+            return w.abs()
+        along = (
+            [d for d in range(w.dim()) if d != channels] if self.per == "channel" and w.dim() > 1 else [*range(w.dim())]
+        )
+        if self.reference == "max":
+            return w.abs().amax(along, keepdim=True)
+        if self.reference == "range":
+            return w.amax(along, keepdim=True) - w.amin(along, keepdim=True)
+        return w.double().var(along, correction=0, keepdim=True).sqrt().to(w.dtype)
+
+    def drawn(self, name: str, w: Tensor, eta: float, draw: Stream, channels: int = 0) -> Tensor:
+        """The disturbed tensor; the same address draws the same n for every η, scope and reference.
+
+        Args:
+            name: Of the tensor, part of the address.
+            w: The tensor.
+            eta: η; 0 gives the tensor itself, exactly.
+            draw: Address of the draw.
+            channels: Axis of its output channels.
+        """
+        if eta == 0:
+            return w
+        at = draw / name
+        n = at.normal("noise", w.shape) if self.distribution == "gaussian" else (
+            math.sqrt(12) * (at.uniform("noise", w.shape) - 0.5)
+        )  # fmt: skip
+        noisy = w + eta * self.scale(w, channels) * n.to(w)
+        return noisy.clamp(min=0) if self.clamp and name.rpartition(".")[2] in _SPREADS else noisy
+
+    def record(self) -> dict[str, Any]:
+        """Plain values that decide the noise."""
+        found = asdict(self)
+        return {**found, "scope": found["scope"] if isinstance(self.scope, str) else [*self.scope]}
+
+    def __str__(self) -> str:
+        what = self.scope if isinstance(self.scope, str) else ", ".join(self.scope)
+        of = {"std": "standard deviation", "max": "largest value", "range": "range", "value": "value"}[self.reference]
+        whose = "each" if self.reference == "value" else f"the {self.per}'s"
+        return f"{self.distribution} noise on {what}, η as a share of {whose} {of}"
+
+
+def output_channels(net: nn.Module) -> dict[str, int]:
+    """Axis of the output channels of each parameter where it is not the first: transposed convolutions have it second."""
+    found = {}
+    for path, module in net.named_modules(remove_duplicate=False):
+        if isinstance(module, nn.modules.conv._ConvTransposeNd) and module.groups == 1:
+            found[f"{path}.weight" if path else "weight"] = 1
+    return found

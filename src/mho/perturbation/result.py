@@ -1,0 +1,174 @@
+"""`PerturbationResult`: what is left under noise, as curves, an average and the noise at which a budget is lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mho.errors import BadInput, WrongSetting
+from mho.perturbation.perturbation import Perturbation
+from mho.statistics.crossed import crossed
+from mho.statistics.curves import expanded, resampled
+from mho.statistics.intervals import Interval, mean_interval
+from mho.store import DataInfo
+from mho.tasks import Score
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PerturbationResult:
+    """Scores of a network without noise and with it.
+
+    Normalised scores and everything made of them are over draws, for these samples as they are; raw scores are over draws and
+    samples. Results of two networks on the same draws and samples can be subtracted draw by draw.
+
+    Attributes:
+        perturbation: Which tensors, and what η is a share of.
+        etas: Sizes of the noise, (E,), rising, without 0.
+        seed: Root of the draws.
+        name: Of the network.
+        data: Name, digest, labels.
+        score: What the values mean.
+        clean: Worth of each sample without noise, (N,).
+        table: Worth of each sample, (E, draws, N).
+        not_finite: Answers that were not finite and counted as wrong, (E, draws).
+    """
+
+    perturbation: Perturbation
+    etas: tuple[float, ...]
+    seed: int
+    name: str
+    data: DataInfo
+    score: Score
+    clean: NDArray[Any]
+    table: NDArray[Any]
+    not_finite: NDArray[np.int64]
+
+    @property
+    def draws(self) -> int:
+        """How many at each size of the noise."""
+        return int(self.table.shape[1])
+
+    @property
+    def digital(self) -> float:
+        """Mean worth without noise."""
+        return float(self.clean.mean(dtype=np.float64))
+
+    @property
+    def means(self) -> Floats:
+        """Mean worth over the samples of each draw, (draws, E)."""
+        found: Floats = self.table.mean(axis=2, dtype=np.float64).T
+        return found
+
+    @property
+    def chance(self) -> float:
+        """The score of guessing, 1 of the classes of the data.
+
+        Raises:
+            WrongSetting: The score is no share of right answers, or the data lists no classes.
+        """
+        if not self.score.share or not self.data.classes:
+            raise WrongSetting(f"'{self.score.label}' on this data has no chance level", "read raw()", path="score")
+        return 1 / len(self.data.classes)
+
+    def raw(self, confidence: float = 0.95) -> tuple[Interval, ...]:
+        """Mean worth at each η, over draws and samples."""
+        if self.draws < 2:
+            return tuple(Interval(float(rows.mean(dtype=np.float64)), -math.inf, math.inf) for rows in self.table)
+        return tuple(crossed(rows.astype(np.float64), confidence) for rows in self.table)
+
+    def normalised(self, confidence: float = 0.95) -> tuple[Interval, ...]:
+        """a(η) = A(η)/A(0) at each η, over draws.
+
+        Raises:
+            BadInput: The network is no better than chance without noise: it has nothing to lose.
+        """
+        return tuple(mean_interval(values, confidence) for values in self.shares().T)
+
+    def corrected(self, confidence: float = 0.95) -> tuple[Interval, ...]:
+        """(A(η) - chance)/(A(0) - chance) at each η, over draws: 1 is all that was learned, 0 none of it."""
+        self._better_than_chance()
+        kept = (self.means - self.chance) / (self.digital - self.chance)
+        return tuple(mean_interval(values, confidence) for values in kept.T)
+
+    def average(self, confidence: float = 0.95) -> Interval:
+        """A_avg, the mean of a(η) over the sizes η > 0, over draws; what it is depends on which sizes were measured."""
+        return mean_interval(self.shares().mean(axis=1), confidence)
+
+    def area(self, confidence: float = 0.95) -> Interval:
+        """∫ a dη / η_max from 0 on, by trapezes, over draws: it depends on the largest size, hardly on those between."""
+        shares = self.shares()
+        whole = np.concatenate([np.ones((len(shares), 1)), shares], axis=1)
+        x = np.array([0.0, *self.etas])
+        return mean_interval(((whole[:, 1:] + whole[:, :-1]) / 2 * np.diff(x)).sum(axis=1) / x[-1], confidence)
+
+    def shares(self) -> Floats:
+        """a(η) of each draw, (draws, E)."""
+        self._better_than_chance()
+        found: Floats = self.means / self.digital
+        return found
+
+    def lost_at(self, worth: float, confidence: float = 0.95, seed: int = 0) -> Interval:
+        """The η at which the mean worth has fallen by `worth` (0.01 is a point), linear between measured sizes.
+
+        Its interval is a bootstrap over draws. inf: not lost at the largest size.
+
+        Raises:
+            WrongSetting: `worth` is not above 0.
+        """
+        if not worth > 0:
+            raise WrongSetting(f"worth = {worth!r}", "what may be lost, above 0: 0.01 is a point", path="worth")
+        curves = np.concatenate([np.full((self.draws, 1), self.digital), self.means], axis=1)
+        x = np.array([0.0, *self.etas])
+        found = _crossing(x, curves.mean(axis=0)[None], self.digital - worth)[0]
+        if self.draws < 2:
+            return Interval(float(found), 0.0, math.inf)
+        several = _crossing(x, resampled(curves, np.random.default_rng(seed)), self.digital - worth)
+        low, high = expanded(several, self.draws, confidence)
+        return Interval(float(found), min(low, float(found)), max(high, float(found)))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One for each size and draw, the clean network first, as plain values."""
+        same = {"network": self.name, "seed": self.seed, **self.perturbation.record()}
+        yield {**same, "eta": 0.0, "draw": 0, "score": self.score.shown(self.digital), "not_finite": 0}
+        for e, eta in enumerate(self.etas):
+            for draw, worth in enumerate(self.means[:, e]):
+                shown = self.score.shown(float(worth))
+                yield {**same, "eta": eta, "draw": draw, "score": shown, "not_finite": int(self.not_finite[e, draw])}
+
+    def _better_than_chance(self) -> None:
+        low = mean_interval(self.clean.astype(np.float64)).low
+        if self.digital <= self.chance or low <= self.chance:
+            raise BadInput(
+                f"the network scores {self.score.show(self.digital)} without noise, no better than chance "
+                f"({self.score.show(self.chance)})",
+                "what is left of nothing means nothing: train it first", path="net",
+            )  # fmt: skip
+
+    def __str__(self) -> str:
+        digits = f"{self.score.label} {self.score.show(self.digital)} without noise"
+        parts = [
+            f"{self.score.bracket(v.value, v.low, v.high)} at η = {eta:g}"
+            for eta, v in zip(self.etas, self.raw(), strict=True)
+        ]
+        broken = int(self.not_finite.sum())
+        behind = f"; {broken} answers were not finite and count as wrong" if broken else ""
+        return f"{self.name}, {self.perturbation}: {digits}; {', '.join(parts)}{behind}"
+
+
+def _crossing(x: Floats, curves: Floats, floor: float) -> Floats:
+    """Where curves (B, X) that start above the floor first reach it, linear between places; inf where they never do."""
+    below = curves <= floor
+    after = np.maximum(below.argmax(axis=1), 1)
+    rows = np.arange(len(curves))
+    high, low = curves[rows, after - 1], curves[rows, after]
+    fall = np.where(high > low, high - low, 1.0)
+    found: Floats = x[after - 1] + np.clip((high - floor) / fall, 0.0, 1.0) * (x[after] - x[after - 1])
+    found[~below.any(axis=1)] = np.inf
+    return found
