@@ -25,6 +25,7 @@ from mho.studies.network import ALL, NETWORKS, SMOKE, Network, NetworkWithData, 
 from mho.studies.outcome import NotStored, Outcome, Results
 from mho.studies.study import Arm, Job, Scale, Study
 from mho.studies.table import Table
+from mho.studies.trained import RECIPES
 from mho.units import seconds, show_time
 
 TIMES = ("1 h", "1 day", "1 month", "1 year")
@@ -206,7 +207,7 @@ class Families(Study[FamilyArm, Any]):
     )  # fmt: skip
 
     def arms(self, scale: Scale) -> list[FamilyArm]:
-        """Network by network, those first that are trained already."""
+        """Network by network, those first that are trained already; the costliest once for those that the study trains."""
         found = []
         for name in SMOKE if scale == "smoke" else NETWORKS:
             arm = FamilyArm(f"{name}-pcm", "as it is", network=name)
@@ -218,8 +219,10 @@ class Families(Study[FamilyArm, Any]):
             found += [ranged, replace(ranged, name=f"{ranged.name}-kinds", label=kinds_label, work="kinds")]
             for each in (arm, cells):
                 found.append(replace(each, name=f"{each.name}-affine", label="affine recalibrated", affine=True))
-                found.append(replace(each, name=f"{each.name}-kinds", label="kinds of layers", work="kinds"))
-                found.append(replace(each, name=f"{each.name}-advice", label="advice", work="advice"))
+                if name not in RECIPES:
+                    found.append(replace(each, name=f"{each.name}-kinds", label="kinds of layers", work="kinds"))
+                if name not in RECIPES or each is arm:
+                    found.append(replace(each, name=f"{each.name}-advice", label="advice", work="advice"))
         return found
 
     def run(self, arm: FamilyArm, job: Job) -> list[dict[str, Any]] | None:
