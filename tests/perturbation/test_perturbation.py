@@ -55,7 +55,9 @@ def test_scopes(scope, names):
 def test_sigma_is_what_it_says(reference, scale, distribution):
     net = _network()
     w = net[4].weight.detach().clone()
-    noise = _noise(net, Perturbation(reference=reference, distribution=distribution), 0.2)["4.weight"] / (0.2 * scale(w))
+    noise = _noise(net, Perturbation(reference=reference, distribution=distribution), 0.2)["4.weight"] / (
+        0.2 * scale(w)
+    )
     n = noise.numel()
     kurtosis = 3.0 if distribution == "gaussian" else 1.8
     assert abs(noise.mean()) < 5 / math.sqrt(n)
@@ -122,7 +124,10 @@ def test_draws_are_paired_over_sizes_scopes_and_networks():
     torch.testing.assert_close(2 * small, large, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(_noise(a, Perturbation("all"), 0.1, draw=3)["4.weight"], small)
     torch.testing.assert_close(
-        _noise(b, Perturbation(), 0.1, draw=3)["4.weight"] / b[4].weight.std(), small / a[4].weight.std(), rtol=1e-3, atol=1e-5
+        _noise(b, Perturbation(), 0.1, draw=3)["4.weight"] / b[4].weight.std(),
+        small / a[4].weight.std(),
+        rtol=1e-3,
+        atol=1e-5,
     )
     assert not torch.allclose(_noise(a, Perturbation(), 0.1, draw=4)["4.weight"], small)
 

@@ -38,6 +38,7 @@ ENCODINGS: Registry[type[Encoding]] = Registry(
     "encoding",
     "mho.encodings",
     {
+        "bit_sliced": "mho.crossbar.bit_slices:BitSliced",
         "differential": "mho.crossbar.encodings:Differential",
         "offset": "mho.crossbar.encodings:Offset",
     },
@@ -110,6 +111,7 @@ class Hardware(Spec):
                 self.replace(layers={}, **changes)
             except WrongSetting as error:
                 raise WrongSetting(error.problem, error.remedy, path=f"layers.{pattern}") from None
+        self.encoding.fits(self.cell)
         for index, variation in enumerate(self.variations):
             if variation.relative_to == "level" and self.cell.levels is None:
                 raise WrongSetting(

@@ -146,6 +146,14 @@ class Encoding(Spec, ABC):
         """Physical columns that one weight takes in an array."""
         return 1
 
+    def fits(self, cell: Cell) -> None:
+        """Whether it can be held by such cells.
+
+        Raises:
+            WrongSetting: It cannot.
+        """
+        return
+
 
 @dataclass(frozen=True)
 class Correction:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -74,16 +76,39 @@ class InputSlice:
     weight: float = 1.0
 
 
+def _digit(u: Tensor, half: float, place: int, width: int) -> Tensor:
+    """The digit of `width` bits that begins at bit `place` of the code's magnitude, with its sign, as a share of the largest."""
+    code = (u * half).round()
+    return code.sign() * (code.abs() / 2**place).floor().remainder(2**width) / (2**width - 1)
+
+
 class DAC(Converter):
     """Digital-to-analog converter at the rows."""
 
+    later: ClassVar[tuple[str, ...]] = ("slice_bits",)
     range: Literal["calibrated", "learned", "abs_max"] = "calibrated"
     """calibrated: fixed per layer from data; learned: a parameter, trained; abs_max: each input vector's own largest
     magnitude (each array has its own)."""
+    slice_bits: int | None = Field(default=None, ge=1, le=16)
+    """Inputs come in slices of so many bits of the magnitude, the lowest first, each with the input's sign: 1 is bit by bit.
+    Every slice has a product and a conversion of its own. None: an input comes whole, at one of all its levels."""
+
+    @model_validator(mode="after")
+    def _sliced(self) -> DAC:
+        if self.slice_bits is not None and self.half_steps is None:
+            raise WrongSetting("slices are of codes, and this converter has none", "set dac.bits", path="slice_bits")
+        return self
 
     def slices(self) -> tuple[InputSlice, ...]:
         """The parts in which an input is given to the array, one after the other."""
-        return (InputSlice(),)
+        half, width = self.half_steps, self.slice_bits
+        if half is None or width is None or 2**width > half:
+            return (InputSlice(),)
+        places = range(0, math.ceil(math.log2(half + 1)), width)
+        return tuple(
+            InputSlice(functools.partial(_digit, half=half, place=place, width=width), 2**place * (2**width - 1) / half)
+            for place in places
+        )
 
 
 class ADC(Converter):
