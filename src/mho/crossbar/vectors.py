@@ -35,7 +35,7 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
     if operator.dims == 0:
         if x.dim() < 2:
             return False
-    elif operator.dims != 2 or operator.transposed or isinstance(operator.padding, str) or x.dim() != 4:
+    elif operator.dims != 2 or operator.transposed or operator.padding == "same" or x.dim() != 4:
         return False
     if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
         return False
@@ -94,8 +94,8 @@ class Vectors(NamedTuple):
     def of(cls, held: Held, operator: Operator, images: Tensor, block: Block, input_range: Tensor | None) -> Vectors:
         """Those of images in rows."""
         scheme, operator = held.scheme, _on_images(operator)
-        raw = patches.in_rows(operator.take(images, block, scheme.plan))
-        assert raw is not None and scheme.input_steps is not None
+        raw = _in_rows(operator.take(images, block, scheme.plan))
+        assert scheme.input_steps is not None
         window, shape = window_of(operator), image_weight(held.operands[0].weight).shape
         shape = torch.Size((shape[0], raw.shape[1] // operator.groups, *shape[2:]))
         if scheme.per_vector:
@@ -195,9 +195,9 @@ def window_of(operator: Operator) -> patches.Window:
     """The geometry of a convolution of images."""
     if operator.dims == 0:
         return patches.Window()
-    stride, padding, dilation = operator.stride, operator.padding, operator.dilation
-    assert not isinstance(padding, str)
-    return patches.Window((stride[0], stride[1]), (padding[0], padding[1]), (dilation[0], dilation[1]), operator.groups)
+    stride, dilation = operator.stride, operator.dilation
+    vertical, horizontal = (0, 0) if isinstance(operator.padding, str) else operator.padding
+    return patches.Window((stride[0], stride[1]), (vertical, horizontal), (dilation[0], dilation[1]), operator.groups)
 
 
 _POINTWISE = Operator(2, (1, 1), (0, 0), (1, 1))
@@ -211,5 +211,9 @@ def _images(operator: Operator, x: Tensor) -> Tensor:
     """The input as images in rows; the vectors of a linear layer are the pixels of one line."""
     if operator.dims == 0:
         x = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
+    return _in_rows(x)
+
+
+def _in_rows(x: Tensor) -> Tensor:
     found = patches.in_rows(x)
     return x.contiguous(memory_format=torch.channels_last) if found is None else found

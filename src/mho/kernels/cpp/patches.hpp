@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 
 #include "layouts.hpp"
 #include "quantise.hpp"
@@ -40,34 +41,72 @@ struct Patches {
     int64_t taps() const { return taps_y * taps_x; }
     int64_t depth() const { return taps() * inputs; }
     bool depthwise() const { return inputs == 1 && columns == 1; }
-    bool pointwise() const {
-        return taps() == 1 && stride_y == 1 && stride_x == 1 && before_y == 0 && before_x == 0;
-    }
-
-    // Calls visit(tap, number of the input pixel) for the taps of an output position that lie inside the image.
-    template <class Visit>
-    void visit_taps(int64_t position, Visit visit) const {
-        const int64_t x0 = position % out_width * stride_x - before_x, up = position / out_width;
-        const int64_t y0 = up % out_height * stride_y - before_y, image = up / out_height;
-        for (int64_t i = 0; i < taps_y; i++) {
-            const int64_t y = y0 + i * dilation_y;
-            if (y < 0 || y >= height) continue;
-            for (int64_t j = 0; j < taps_x; j++) {
-                const int64_t x = x0 + j * dilation_x;
-                if (x >= 0 && x < width) visit(i * taps_x + j, (image * height + y) * width + x);
-            }
-        }
-    }
-
-    int64_t place(int64_t number) const { return number / width * line + number % width * pixel; }
 };
 
 namespace {
 
+// An output position: where its patch begins, and the taps [first, last) of a line that lie inside the image.
+struct Position {
+    const Patches& at;
+    int64_t image, row, column, y0, x0, first, last;
+
+    Position(const Patches& at, int64_t number)
+        : at(at), image(number / (at.out_height * at.out_width)), row(number / at.out_width % at.out_height),
+          column(number % at.out_width) {
+        enter();
+    }
+
+    void enter() {
+        y0 = row * at.stride_y - at.before_y;
+        x0 = column * at.stride_x - at.before_x;
+        first = 0;
+        last = at.taps_x;
+        while (first < last && x0 + first * at.dilation_x < 0) first++;
+        while (last > first && x0 + (last - 1) * at.dilation_x >= at.width) last--;
+    }
+
+    void next() {
+        if (++column == at.out_width) {
+            column = 0;
+            if (++row == at.out_height) row = 0, image++;
+        }
+        enter();
+    }
+
+    bool inside(int64_t i) const { return y0 + i * at.dilation_y >= 0 && y0 + i * at.dilation_y < at.height; }
+    // Distance of the input pixel of tap (i, 0) from the beginning of the images.
+    int64_t line(int64_t i) const {
+        return (image * at.height + y0 + i * at.dilation_y) * at.line + x0 * at.pixel;
+    }
+};
+
+// Calls work(i, position) for i in [first, last): all positions, or those of a list.
+template <class Work>
+inline void positions(const Patches& at, const int64_t* list, int64_t first, int64_t last, Work work) {
+    Position position(at, list == nullptr ? first : list[first]);
+    for (int64_t i = first; i < last; i++) {
+        work(i, position);
+        if (i + 1 == last) break;
+        if (list == nullptr)
+            position.next();
+        else
+            new (&position) Position(at, list[i + 1]);
+    }
+}
+
+// Nearest whole numbers of magnitudes below 2^22.
+inline Row rounded(Row v) { return (v + 12582912.0f) - 12582912.0f; }
+
 template <bool CLIPS>
 inline void convert_run(const float* from, float* to, int64_t n, float scale, float half) {
-    for (int64_t i = 0; i < n; i++)
-        to[i] = CLIPS ? convert(from[i], scale, half) : __builtin_rintf(from[i] * scale);
+    int64_t i = 0;
+    for (; !CLIPS && i + T <= n; i += T) {
+        Row v;
+        std::memcpy(&v, from + i, sizeof(v));
+        v = rounded(v * scale);
+        std::memcpy(to + i, &v, sizeof(v));
+    }
+    for (; i < n; i++) to[i] = convert(from[i], scale, half);
 }
 
 // The largest code needs no clipping where it is whole and has room above: |x| h/r is at most h, but for rounding.
@@ -140,21 +179,16 @@ inline int64_t packed_size(const Patches& at) {
 
 // The patch of a position and group, converted: taps × inputs codes.
 template <bool CLIPS>
-inline void gather(const float* x, const Patches& at, int64_t position, int64_t group, float scale, float half, float* u) {
-    const int64_t x0 = position % at.out_width * at.stride_x - at.before_x, up = position / at.out_width;
-    const int64_t y0 = up % at.out_height * at.stride_y - at.before_y, image = up / at.out_height;
-    const int64_t n = at.inputs, line = at.taps_x * n;
-    int64_t first = 0, last = at.taps_x;  // taps that lie inside the image
-    while (first < last && x0 + first * at.dilation_x < 0) first++;
-    while (last > first && x0 + (last - 1) * at.dilation_x >= at.width) last--;
+inline void gather(const float* x, const Position& position, int64_t group, float scale, float half, float* u) {
+    const Patches& at = position.at;
+    const int64_t n = at.inputs, line = at.taps_x * n, first = position.first, last = position.last;
     const bool joined = at.pixel == n && at.dilation_x == 1;
     for (int64_t i = 0; i < at.taps_y; i++, u += line) {
-        const int64_t y = y0 + i * at.dilation_y;
-        if (y < 0 || y >= at.height || first == last) {
+        if (!position.inside(i) || first >= last) {
             std::memset(u, 0, sizeof(float) * line);
             continue;
         }
-        const float* from = x + (image * at.height + y) * at.line + x0 * at.pixel + group * n;
+        const float* from = x + position.line(i) + group * n;
         if (first > 0) std::memset(u, 0, sizeof(float) * first * n);
         if (last < at.taps_x) std::memset(u + last * n, 0, sizeof(float) * (at.taps_x - last) * n);
         if (joined) {
@@ -166,15 +200,8 @@ inline void gather(const float* x, const Patches& at, int64_t position, int64_t 
     }
 }
 
-// Which positions a pass is about: all, or those of a list.
-struct Positions {
-    const int64_t* list;
-
-    int64_t operator[](int64_t i) const { return list == nullptr ? i : list[i]; }
-};
-
 template <bool CLIPS>
-void multiply_patches(const float* x, const Patches& at, const float* packed, const float* ranges, Positions positions,
+void multiply_patches(const float* x, const Patches& at, const float* packed, const float* ranges, const int64_t* list,
                       int64_t count, float half, float* y, int threads) {
     const int64_t depth = at.depth(), stride = depth + T, all = at.groups * at.columns, size = packed_size(at);
     const float unit = (float)(1.0 / (double)half);
@@ -186,10 +213,10 @@ void multiply_patches(const float* x, const Patches& at, const float* packed, co
         for (int64_t start = first; start < last; start += tile) {
             const int64_t here = last - start < tile ? last - start : tile;
             for (int64_t g = 0; g < at.groups; g++) {
-                for (int64_t i = 0; i < here; i++) {
-                    const float scale = 1.0f / ranges[(start + i) * at.groups + g] * half;
-                    gather<CLIPS>(x, at, positions[start + i], g, scale, half, u + i * stride);
-                }
+                positions(at, list, start, start + here, [=, &at](int64_t i, const Position& position) {
+                    const float scale = 1.0f / ranges[i * at.groups + g] * half;
+                    gather<CLIPS>(x, position, g, scale, half, u + (i - start) * stride);
+                });
                 const float* panel = packed + g * size;
                 for (int64_t c = 0; c < at.columns; c += WIDE) {
                     const int64_t left = at.columns - c, wide = left < WIDE ? left : WIDE;
@@ -206,36 +233,111 @@ void multiply_patches(const float* x, const Patches& at, const float* packed, co
     });
 }
 
-// One input and one output a group: nothing is gathered, groups lie beside each other.
+// One input and one output a group: nothing is gathered, groups lie beside each other. by_tap: (taps, n), n = groups
+// rounded up to whole Rows.
 template <bool CLIPS>
-void multiply_depthwise(const float* x, const Patches& at, const float* by_tap, const float* ranges, Positions positions,
+void multiply_depthwise(const float* x, const Patches& at, const float* by_tap, const float* ranges, const int64_t* list,
                         int64_t count, float half, float* y, int threads) {
-    const int64_t n = at.groups;
+    const int64_t groups = at.groups, n = (groups + T - 1) / T * T;
     const float unit = (float)(1.0 / (double)half);
     split(count, 1, threads, [=, &at](int64_t first, int64_t last) {
-        float *scale = scratch<3>(2 * n), *sum = scale + n;
-        for (int64_t i = first; i < last; i++) {
-            for (int64_t c = 0; c < n; c++) scale[c] = 1.0f / ranges[i * n + c] * half;
-            std::memset(sum, 0, sizeof(float) * n);
-            at.visit_taps(positions[i], [&](int64_t tap, int64_t number) {
-                const float *from = x + at.place(number), *w = by_tap + tap * n;
-                for (int64_t c = 0; c < n; c++) {
-                    const float code = CLIPS ? convert(from[c], scale[c], half) : __builtin_rintf(from[c] * scale[c]);
-                    sum[c] = __builtin_fmaf(code, w[c], sum[c]);
+        const float** from = (const float**)scratch<3>(4 * at.taps());
+        const float** weights = from + at.taps();
+        positions(at, list, first, last, [=, &at](int64_t i, const Position& position) {
+            int64_t taps = 0;
+            for (int64_t k = 0; k < at.taps_y; k++)
+                for (int64_t j = position.first; position.inside(k) && j < position.last; j++, taps++) {
+                    from[taps] = x + position.line(k) + j * at.dilation_x * at.pixel;
+                    weights[taps] = by_tap + (k * at.taps_x + j) * n;
                 }
-            });
-            for (int64_t c = 0; c < n; c++) y[i * n + c] = sum[c] * unit;
-        }
+            for (int64_t c = 0; c < groups; c += T) {
+                const int wide = fewer(groups - c);
+                const size_t bytes = sizeof(float) * wide;
+                Row range = Row{} + 1.0f, sum = Row{};
+                std::memcpy(&range, ranges + i * groups + c, bytes);
+                const Row scale = 1.0f / range * half;
+                for (int64_t k = 0; k < taps; k++) {
+                    Row v = Row{}, w;
+                    if (wide == T)
+                        std::memcpy(&v, from[k] + c, sizeof(v));
+                    else
+                        std::memcpy(&v, from[k] + c, bytes);
+                    std::memcpy(&w, weights[k] + c, sizeof(w));
+                    if (CLIPS)
+                        for (int l = 0; l < T; l++) v[l] = convert(v[l], scale[l], half);
+                    else
+                        v = rounded(v * scale);
+                    sum += v * w;
+                }
+                sum *= unit;
+                std::memcpy(y + i * groups + c, &sum, bytes);
+            }
+        });
     });
 }
 
-// The largest magnitude of each group of channels at each pixel.
-void largest_of_pixels(const float* x, const Patches& at, float* most, int threads) {
-    split(at.images * at.height * at.width, 64, threads, [=, &at](int64_t first, int64_t last) {
+inline float larger(float a, float b) { return a > b ? a : b; }
+
+// The largest magnitude of each group of channels at each pixel, for the pixels of an image's line.
+void largest_of_pixels(const float* x, const Patches& at, float* most) {
+    const int64_t n = at.inputs, units = at.width * at.groups, gap = at.pixel - at.groups * n;
+    int64_t group = 0;
+    for (int64_t i = 0; i < units; i += T) {
+        const int here = fewer(units - i);
+        alignas(64) float t[T][T];
+        for (int u = 0; u < here; u++) {
+            Row most = Row{};
+            int64_t j = 0;
+            for (; j + T <= n; j += T) {
+                Row v;
+                std::memcpy(&v, x + j, sizeof(v));
+                v = v > -v ? v : -v;
+                most = v > most ? v : most;
+            }
+            std::memcpy(t[u], &most, sizeof(most));
+            for (int l = 0; j < n; j++, l++) t[u][l] = larger(std::fabs(x[j]), t[u][l]);
+            x += n;
+            if (++group == at.groups) group = 0, x += gap;
+        }
+        transpose(t);
+        for (int k = 1; k < T && k < n; k++)
+            for (int l = 0; l < T; l++) t[0][l] = larger(t[k][l], t[0][l]);
+        std::memcpy(most + i, t[0], sizeof(float) * here);
+    }
+}
+
+// The largest numbers that the patches of an output line see: first down the lines of `most`, then along them.
+void largest_of_patches(const float* most, int64_t line, int64_t pixel, const Position& position, float smallest, float* column,
+                        float* ranges) {
+    const Patches& at = position.at;
+    const int64_t groups = at.groups, width = at.out_width;
+    for (int64_t i = 0; i < at.width * groups; i++) column[i] = 0.0f;
+    for (int64_t k = 0; k < at.taps_y; k++) {
+        if (!position.inside(k)) continue;
+        const float* from = most + (position.image * at.height + position.y0 + k * at.dilation_y) * line;
+        if (pixel == groups) {
+            for (int64_t i = 0; i < at.width * groups; i++) column[i] = larger(std::fabs(from[i]), column[i]);
+            continue;
+        }
+        for (int64_t i = 0; i < at.width; i++)
+            for (int64_t g = 0; g < groups; g++)
+                column[i * groups + g] = larger(std::fabs(from[i * pixel + g]), column[i * groups + g]);
+    }
+    for (int64_t i = 0; i < width * groups; i++) ranges[i] = smallest;
+    for (int64_t k = 0; k < at.taps_x; k++) {
+        const int64_t s = at.stride_x, shift = k * at.dilation_x - at.before_x;
+        int64_t first = 0, last = width;  // positions whose tap k lies inside the image
+        while (first < last && first * s + shift < 0) first++;
+        while (last > first && (last - 1) * s + shift >= at.width) last--;
+        const float* from = column + shift * groups;
+        if (groups == 1 || s == 1) {
+            for (int64_t i = first * groups; i < last * groups; i++) ranges[i] = larger(from[i * s], ranges[i]);
+            continue;
+        }
         for (int64_t i = first; i < last; i++)
-            for (int64_t g = 0; g < at.groups; g++)
-                most[i * at.groups + g] = largest(x + at.place(i) + g * at.inputs, at.inputs, 0.0f);
-    });
+            for (int64_t g = 0; g < groups; g++)
+                ranges[i * groups + g] = larger(from[i * s * groups + g], ranges[i * groups + g]);
+    }
 }
 
 }  // namespace
@@ -258,28 +360,22 @@ void mho_to_rows(const float* x, float* out, int64_t images, int64_t columns, in
 // The range of each patch, (positions, groups): its largest magnitude, or `smallest` where that is larger.
 void mho_patch_ranges(const float* x, const Patches* given, float smallest, float* ranges, int threads) {
     const Patches& at = *given;
-    const int64_t groups = at.groups;
+    const int64_t units = at.width * at.groups;
     const bool single = at.inputs == 1;
-    float* most = nullptr;
-    if (!single) {
-        most = at.pointwise() ? ranges : scratch<2>(at.images * at.height * at.width * groups);
-        largest_of_pixels(x, at, most, threads);
-    }
-    split(at.positions(), 64, threads, [=, &at](int64_t first, int64_t last) {
+    float* most = single ? nullptr : scratch<2>(at.images * at.height * units);
+    if (!single)
+        split(at.images * at.height, 1, threads, [=, &at](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++) largest_of_pixels(x + i * at.line, at, most + i * units);
+        });
+    split(at.images * at.out_height, 1, threads, [=, &at](int64_t first, int64_t last) {
+        float* column = scratch<3>(units);
         for (int64_t i = first; i < last; i++) {
-            float* range = ranges + i * groups;
-            if (most == ranges) {
-                for (int64_t g = 0; g < groups; g++) range[g] = range[g] > smallest ? range[g] : smallest;
-                continue;
-            }
-            for (int64_t g = 0; g < groups; g++) range[g] = smallest;
-            at.visit_taps(i, [&](int64_t, int64_t number) {
-                const float* from = single ? x + at.place(number) : most + number * groups;
-                for (int64_t g = 0; g < groups; g++) {
-                    const float size = std::fabs(from[g]);
-                    range[g] = size > range[g] ? size : range[g];
-                }
-            });
+            const Position position(at, i * at.out_width);
+            float* to = ranges + i * at.out_width * at.groups;
+            if (single)
+                largest_of_patches(x, at.line, at.pixel, position, smallest, column, to);
+            else
+                largest_of_patches(most, units, at.groups, position, smallest, column, to);
         }
     });
 }
@@ -292,17 +388,18 @@ void mho_patch_products(const float* x, const Patches* given, const float* weigh
     const Patches& at = *given;
     const bool cut = larger || clips(half);
     if (at.depthwise()) {
-        float* by_tap = scratch<2>(at.taps() * at.groups);
+        const int64_t n = (at.groups + T - 1) / T * T;
+        float* by_tap = scratch<2>(at.taps() * n);
         for (int64_t k = 0; k < at.taps(); k++)
-            for (int64_t g = 0; g < at.groups; g++) by_tap[k * at.groups + g] = weight[g * at.taps() + k];
-        (cut ? multiply_depthwise<true> : multiply_depthwise<false>)(x, at, by_tap, ranges, Positions{list}, count,
+            for (int64_t g = 0; g < n; g++) by_tap[k * n + g] = g < at.groups ? weight[g * at.taps() + k] : 0.0f;
+        (cut ? multiply_depthwise<true> : multiply_depthwise<false>)(x, at, by_tap, ranges, list, count,
                                                                              half, y, threads);
         return;
     }
     float* packed = scratch<2>(at.groups * packed_size(at));
     for (int64_t g = 0; g < at.groups; g++)
         pack_weights(weight + g * at.columns * at.depth(), at, packed + g * packed_size(at));
-    (cut ? multiply_patches<true> : multiply_patches<false>)(x, at, packed, ranges, Positions{list}, count, half, y,
+    (cut ? multiply_patches<true> : multiply_patches<false>)(x, at, packed, ranges, list, count, half, y,
                                                                      threads);
 }
 

@@ -105,10 +105,6 @@ struct Vectors {
     // The factors of `count` numbers from the beginning of a row on.
     void spread(int64_t image, int64_t start, int64_t count, float* out) const {
         const float* from = each + (image * pixels + start / columns) * groups;
-        if (groups == columns) {
-            std::memcpy(out, from, sizeof(float) * count);
-            return;
-        }
         const int64_t run = columns / groups;
         for (int64_t i = 0; i < count; i += run, from++)
             for (int64_t j = 0; j < run; j++) out[i + j] = *from;
@@ -174,7 +170,8 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
             for (int64_t done = 0; done < chunk.count; done += piece) {
                 const int64_t count = chunk.count - done < piece ? chunk.count - done : piece;
                 const int64_t start = chunk.start + done, at = chunk.image * size + start;
-                if (each != nullptr && layout == ROWS) vectors.spread(chunk.image, start, count, more);
+                const float* others = groups == columns ? each + at : more;
+                if (each != nullptr && layout == ROWS && others == more) vectors.spread(chunk.image, start, count, more);
                 for (int64_t i = 0; i < count; i += BLOCK) {
                     const int64_t here = count - i < BLOCK ? count - i : BLOCK, from = at + i;
                     alignas(64) float v[BLOCK], w[BLOCK], z[BLOCK];
@@ -223,8 +220,10 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
                     float* to = out + from;
                     if (add) fill(w, to, here);
                     for (int j = 0; j < BLOCK; j++) v[j] *= factors[i + j];
-                    if (each != nullptr)
-                        for (int j = 0; j < BLOCK; j++) v[j] *= more[i + j];
+                    if (each != nullptr) {
+                        fill(z, others + i, here);
+                        for (int j = 0; j < BLOCK; j++) v[j] *= z[j];
+                    }
                     if (add)
                         for (int j = 0; j < BLOCK; j++) v[j] = w[j] + v[j];
                     if (shift != nullptr)
