@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mho.crossbar import fused, reference, step
+from mho.crossbar import fused, reference, step, vectors
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
 
@@ -15,7 +15,12 @@ def product(
     bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    if held.scheme.only_by_reference:
+    scheme = held.scheme
+    if scheme.only_by_reference:
+        return reference.compute(held, operator, x, input_range, adc_range, bias)
+    if (scheme.per_vector or scheme.repeats) and vectors.suits(held, operator, x, input_range, adc_range, bias):
+        return vectors.forward(held, operator, x, input_range, adc_range, bias)
+    if scheme.repeats:
         return reference.compute(held, operator, x, input_range, adc_range, bias)
     if not torch.is_grad_enabled():
         return fused.forward(held, operator, x, input_range, adc_range, bias)

@@ -83,6 +83,7 @@ class Scheme:
         needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
         needs_adc_range: An ADC's range comes from data.
         fits_a_byte: One conversion says all of the output, in whole codes of a byte.
+        repeats: Vectors that clip are repeated.
         passes: Tensors of the size of the outputs that a conversion makes: products, and what noise and IR drop take.
         only_by_reference: Why the fused executor cannot compute this product; empty where it can.
     """
@@ -102,6 +103,7 @@ class Scheme:
     needs_input_range: bool
     needs_adc_range: bool
     fits_a_byte: bool
+    repeats: bool
     passes: int
     only_by_reference: str
 
@@ -138,6 +140,7 @@ class Scheme:
             needs_input_range=not per_vector and not exact,
             needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
             fits_a_byte=len(every) == 1 and (half := every[0].half_steps) is not None and half <= 127 and half == int(half),
+            repeats=any(c.halvings for c in every),
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
             only_by_reference=_only_by_reference(every),
         )  # fmt: skip
@@ -178,8 +181,6 @@ def _slices(dac: DAC) -> tuple[InputSlice, ...]:
 
 
 def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
-    if any(c.halvings for c in conversions):
-        return "vectors that clip are repeated"
     if any(c.unipolar for c in conversions):
         return "a converter is unipolar"
     if any(c.slice is not None and c.slice != InputSlice() for c in conversions):

@@ -1,7 +1,7 @@
 """The passes over activations that cost time: conversion at the rows, noise and conversion at the columns, and back.
 
 `reference.py` is the specification, in plain torch; it differentiates, traces and runs on every device. The fast CPU
-kernels of `cpu.cpp` take over for float32 tensors that nothing traces or differentiates.
+kernels in `cpp` take over for float32 tensors that nothing traces or differentiates.
 """
 
 from mho.kernels.cpu_library import origin
@@ -14,10 +14,11 @@ from mho.kernels.dispatch import (
     read_out,
     read_out_back,
     read_out_kept,
+    read_out_vectors,
 )
 from mho.kernels.reference import Drop, Kept, add_noise
 
 __all__ = [
     "Drop", "Kept", "active", "add_noise", "decode", "origin", "quantise", "quantise_back", "quantise_vectors",
-    "read_out", "read_out_back", "read_out_kept",
+    "read_out", "read_out_back", "read_out_kept", "read_out_vectors",
 ]  # fmt: skip

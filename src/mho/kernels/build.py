@@ -17,6 +17,8 @@ FLAGS = (
     "-O3", "-march=native", *(["-mprefer-vector-width=512"] if platform.machine() in ("x86_64", "AMD64") else []),
     "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC",
 )  # fmt: skip
+SOURCES = Path(__file__).with_name("cpp")
+"""The folder of the sources; `kernels.cpp` includes the others."""
 LIMIT_S = 120.0
 """Seconds after which a compiler is given up; an idle machine needs two or three."""
 
@@ -72,9 +74,7 @@ def build(words: list[str], target: Path) -> None:
         CannotBuild: The compiler fails, writes nothing, or is not done after `LIMIT_S`; it is ended then, with all
             that it has started.
     """
-    source = target.with_suffix(".cpp")
-    source.write_text(_source(), encoding="utf-8")
-    command = [*words, *FLAGS, f'-DMHO_STAMP="{stamp()}"', "-o", str(target), str(source)]
+    command = [*words, *FLAGS, f'-DMHO_STAMP="{stamp()}"', "-o", str(target), str(SOURCES / "kernels.cpp")]
     name = shlex.join(words)
     with tempfile.TemporaryFile() as said:  # a pipe would be held open by what a killed compiler leaves behind
         try:
@@ -111,7 +111,7 @@ def _gist(text: str) -> str:
 
 
 def _source() -> str:
-    return Path(__file__).with_name("cpu.cpp").read_text(encoding="utf-8")
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.?pp")))
 
 
 def _digest(*parts: str) -> str:

@@ -1,4 +1,4 @@
-"""The passes through the C++ kernels of `cpu.cpp`, for dense float32 tensors on the CPU.
+"""The passes through the C++ kernels of `cpp/kernels.cpp`, for dense float32 tensors on the CPU.
 
 How tensors of a shape lie in memory is found once and remembered. Work is split over torch's own threads (`pool.py`) by
 chunks whose random numbers have addresses of their own, so results do not depend on the number of threads.
@@ -35,7 +35,7 @@ Shape = tuple[int, ...]
 
 
 class Form(NamedTuple):
-    """How column outputs lie in memory, before and after the read-out; see `cpu.cpp`.
+    """How column outputs lie in memory, before and after the read-out; see `cpp/kernels.cpp`.
 
     Attributes:
         images: Number of images (1 for a linear layer, whose vectors are the pixels).
@@ -59,7 +59,7 @@ class Form(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """How inputs of a layer lie in memory; see `cpu.cpp`.
+    """How inputs of a layer lie in memory; see `cpp/kernels.cpp`.
 
     Attributes:
         how: Densely, in rows with gaps, or as planar images.
@@ -116,8 +116,12 @@ def _form(shape: Shape, stride: Shape, axis: int, planar: bool) -> Form | None:
     return Form(images, columns, pixels, length, layout, shape, axis, chunks)
 
 
-def fit(y: Tensor, at: Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None) -> bool:
-    """True when all tensors lie as `y` does, and the result can be written to `target`."""
+def fit(
+    y: Tensor, at: Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None, each: Tensor | None = None
+) -> bool:
+    """True when all tensors lie as `y` does, `each` in rows, and the result can be written to `target`."""
+    if each is not None and (at.layout == _PLANAR or not _contiguous(*_by_rows(tuple(each.shape), each.stride(), at.axis))):
+        return False
     alike = (spread,) if drop is None else (spread, drop.a, drop.placed)
     for t in alike:
         if t is not None and (t.shape != y.shape or t.stride() != y.stride()):
@@ -137,9 +141,9 @@ def quantise(
     lies = _inputs(shape, x.stride(), axis)
     if lies is None:
         return None
-    out = _room(shape, lies.out, "inputs" if passing else None)
+    out = room(shape, lies.out, "inputs" if passing else None)
     given = (x.data_ptr(), out.data_ptr(), *lies[:5])
-    lent().mho_quantise(*given, *_converter(reach, half_steps), half_steps, _threads(x))
+    lent().mho_quantise(*given, *_converter(reach, half_steps), half_steps, threads(x))
     return out
 
 
@@ -148,14 +152,14 @@ def quantise_vectors(
 ) -> tuple[Tensor, Tensor] | None:
     """As `reference.quantise_vectors`. None: not for this x."""
     shape = tuple(x.shape)
-    distance = shape[-1] if x.is_contiguous() else _row_stride(shape, x.stride(), -1)
+    distance = shape[-1] if x.is_contiguous() else row_stride(shape, x.stride(), -1)
     if distance is None or x.numel() == 0:
         return None
-    out = _room(shape, _dense_strides(shape), "inputs" if passing else None)
+    out = room(shape, _dense_strides(shape), "inputs" if passing else None)
     ranges = torch.empty((*shape[:-1], 1), dtype=torch.float32, device="cpu")
     lent().mho_quantise_vectors(
         x.data_ptr(), out.data_ptr(), ranges.data_ptr(), shape[-1], ranges.numel(), distance, smallest, half_steps or 0.0,
-        _threads(x),
+        threads(x),
     )  # fmt: skip
     return out, ranges
 
@@ -170,7 +174,7 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
     else:
         return None
     given = (g.data_ptr(), x.data_ptr(), out.data_ptr(), *lies[:5])
-    lent().mho_quantise_back(*given, *_converter(reach, half_steps), half_steps, _threads(x))
+    lent().mho_quantise_back(*given, *_converter(reach, half_steps), half_steps, threads(x))
     return out
 
 
@@ -179,12 +183,12 @@ def _inputs(shape: Shape, stride: Shape, axis: int) -> Inputs | None:
     images = axis == -3 and len(shape) == 4
     if (_contiguous(shape, stride) and not images) or _in_rows(shape, stride, 1 - len(shape)):
         return Inputs(_DENSE, 1, 1, math.prod(shape), 0, stride)
-    if images and _planar_images(shape, stride):
-        return Inputs(_IMAGES, shape[0], shape[1], shape[2] * shape[3], stride[0], _rows(shape))
-    distance = _row_stride(shape, stride, axis)
+    if images and planar_images(shape, stride):
+        return Inputs(_IMAGES, shape[0], shape[1], shape[2] * shape[3], stride[0], row_strides(shape))
+    distance = row_stride(shape, stride, axis)
     if distance is None:
         return None
-    out = _rows(shape) if images else tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+    out = row_strides(shape) if images else tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
     return Inputs(_STRIDED, 1, shape[axis], math.prod(shape) // max(shape[axis], 1), distance, out)
 
 
@@ -192,7 +196,7 @@ def read_out(
     y: Tensor, at: Form, gain: Tensor, *, reach: Tensor | float, bound: Tensor | float, half_steps: float | None,
     variance: float, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     out: Tensor | None = None, add: bool = False, mask: Tensor | None = None, codes: Tensor | None = None,
-    each: Tensor | None = None,
+    each: Tensor | None = None, clips: Tensor | None = None, top: float = 0.0,
 ) -> tuple[Tensor, int]:  # fmt: skip
     """As `reference.read_out` with the factor gain · reach; may write into `y`.
 
@@ -204,7 +208,8 @@ def read_out(
         out: Where the result goes, laid out as it will be, or None.
         add: Add to what is there.
         mask, codes: Filled when given, see `empty_mask` and `empty_codes`.
-        each: Another factor, of every vector, dense; for the outputs of linear layers.
+        each: Another factor, of every vector or its groups of columns, dense in rows, as `y` is.
+        clips: uint8, as many; gets 1 where the code of a column is `top` or more.
 
     Returns:
         The result, and how many outputs lay outside the range.
@@ -218,10 +223,11 @@ def read_out(
     place = (None, None) if drop is None else (drop.a.data_ptr(), drop.placed.data_ptr())
     range_, scale = (None, 1.0) if half_steps is None else _converter(bound, half_steps)
     unit = 1.0 if half_steps is None or isinstance(bound, Tensor) else bound / half_steps
+    groups = 1 if each is None else each.numel() // (at.images * at.pixels)
     outside: int = lent().mho_read_out(
         y.data_ptr(), _where(spread), *place, out.data_ptr(), *at[:5], variance, 0.0 if drop is None else drop.scale,
-        half_steps or 0.0, gain.data_ptr(), _where(reach), range_, scale, unit, _where(each), _where(shift), add, _where(codes),
-        _where(mask), key, _threads(y),
+        half_steps or 0.0, gain.data_ptr(), _where(reach), range_, scale, unit, _where(each), _where(clips), top, groups,
+        _where(shift), add, _where(codes), _where(mask), key, threads(y),
     )  # fmt: skip
     return out, outside
 
@@ -242,8 +248,8 @@ def read_out_back(g: Tensor, factor: Tensor, kept: Kept) -> Tensor | None:
     assert isinstance(at, Form)
     if not (g.is_contiguous() if at.layout != _ROWS or at.axis == -1 else _in_rows(g.shape, g.stride(), at.axis)):
         return None
-    out = _room(at.shape, _rows(at.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
-    lent().mho_read_out_back(g.data_ptr(), out.data_ptr(), *at[:5], factor.data_ptr(), _where(kept.mask), _threads(g))
+    out = room(at.shape, row_strides(at.shape) if at.layout == _ROWS_TO_PLANAR else g.stride(), "outputs")
+    lent().mho_read_out_back(g.data_ptr(), out.data_ptr(), *at[:5], factor.data_ptr(), _where(kept.mask), threads(g))
     return out
 
 
@@ -251,16 +257,16 @@ def decode(kept: Kept, factor: Tensor, shift: Tensor) -> Tensor:
     """As `reference.decode`."""
     at, codes = kept.layout, kept.codes
     assert isinstance(at, Form) and codes is not None
-    stride = _rows(at.shape) if at.layout == _ROWS and at.axis == -3 else _dense_strides(at.shape)
-    out = _room(at.shape, stride, None)
-    lent().mho_decode(codes.data_ptr(), out.data_ptr(), *at[:5], factor.data_ptr(), shift.data_ptr(), _threads(out))
+    stride = row_strides(at.shape) if at.layout == _ROWS and at.axis == -3 else _dense_strides(at.shape)
+    out = room(at.shape, stride, None)
+    lent().mho_decode(codes.data_ptr(), out.data_ptr(), *at[:5], factor.data_ptr(), shift.data_ptr(), threads(out))
     return out
 
 
 def normals(n: int, key: int) -> Tensor:
     """`n` standard normal numbers of an address."""
-    out = _room((n,), (1,), None)
-    lent().mho_normals(out.data_ptr(), n, key, _threads(out))
+    out = room((n,), (1,), None)
+    lent().mho_normals(out.data_ptr(), n, key, threads(out))
     return out
 
 
@@ -273,7 +279,7 @@ def _where(x: Tensor | float | None) -> int | None:
     return x.data_ptr() if isinstance(x, Tensor) else None
 
 
-def _threads(x: Tensor) -> int:
+def threads(x: Tensor) -> int:
     return torch.get_num_threads() if x.numel() >= _SMALL else 1
 
 
@@ -288,7 +294,7 @@ class _Rooms(threading.local):
 _rooms = _Rooms()
 
 
-def _room(shape: Shape, stride: Shape, name: str | None) -> Tensor:
+def room(shape: Shape, stride: Shape, name: str | None) -> Tensor:
     """An empty tensor; with a name in memory that the thread keeps for it, which is in use already and near."""
     if name is None or (n := math.prod(shape)) > _MOST_KEPT:
         return torch.empty_strided(shape, stride, dtype=torch.float32, device="cpu")
@@ -317,25 +323,32 @@ def _contiguous(shape: Shape, stride: Shape) -> bool:
 def _in_rows(shape: Shape, stride: Shape, axis: int) -> bool:
     if axis >= -1 or len(shape) < -axis:
         return False
-    return _contiguous(*((*of[:axis], *of[axis + 1 :], of[axis]) for of in (shape, stride)))
+    return _contiguous(*_by_rows(shape, stride, axis))
+
+
+def _by_rows(shape: Shape, stride: Shape, axis: int) -> tuple[Shape, Shape]:
+    """Shape and strides with the columns last."""
+    if axis == -1:
+        return shape, stride
+    return (*shape[:axis], *shape[axis + 1 :], shape[axis]), (*stride[:axis], *stride[axis + 1 :], stride[axis])
 
 
 def _dense_strides(shape: Shape) -> Shape:
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _rows(shape: Shape) -> Shape:
+def row_strides(shape: Shape) -> Shape:
     """Strides of images in rows."""
     _, channels, height, width = shape
     return channels * height * width, 1, width * channels, channels
 
 
-def _planar_images(shape: Shape, stride: Shape) -> bool:
+def planar_images(shape: Shape, stride: Shape) -> bool:
     """True when every image of (n, channels, height, width) is contiguous, wherever it begins."""
     return stride[1:] == _dense_strides(shape)[1:]
 
 
-def _row_stride(shape: Shape, stride: Shape, axis: int) -> int | None:
+def row_stride(shape: Shape, stride: Shape, axis: int) -> int | None:
     """Distance of the rows of a slice of columns (channels) of a dense tensor in rows; None for anything else."""
     if not (axis == -1 and len(shape) > 1) and not (axis == -3 and len(shape) == 4):
         return None

@@ -34,9 +34,13 @@ _ARGUMENTS = {
     "mho_words": [_ptr, _u64, _i64, _i64],
     "mho_quantise": [_ptr] * 2 + _comes + [_ptr, _f32, _f32, _int],
     "mho_quantise_vectors": [_ptr] * 3 + [_i64] * 3 + [_f32, _f32, _int],
+    "mho_to_rows": [_ptr] * 2 + [_i64] * 4 + [_int],
+    "mho_patch_ranges": [_ptr] * 2 + [_f32, _ptr, _int],
+    "mho_patch_products": [_ptr] * 5 + [_i64, _f32, _int, _ptr, _int],
     "mho_quantise_back": [_ptr] * 3 + _comes + [_ptr, _f32, _f32, _int],
     "mho_read_out": (
-        [_ptr] * 5 + _lies + [_f32] * 3 + [_ptr] * 3 + [_f32] * 2 + [_ptr, _ptr, _int, _ptr, _ptr, _u64, _int]
+        [_ptr] * 5 + _lies + [_f32] * 3 + [_ptr] * 3 + [_f32] * 2
+        + [_ptr, _ptr, _f32, _i64] + [_ptr, _int, _ptr, _ptr, _u64, _int]
     ),
     "mho_read_out_back": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],
     "mho_decode": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],

@@ -69,16 +69,16 @@ def read_out(
     total: Tensor | None = None, planar: bool = False, out: Tensor | None = None, reach: Tensor | float = 1.0,
     each: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """See `reference.read_out`, with the factor times `reach`, which is one number, and times `each`, one a vector, (..., 1).
+    """See `reference.read_out`, with the factor times `reach`, which is one number, and times `each`.
 
-    `each` is for the outputs of linear layers (axis -1).
+    `each` is one number a vector and group of columns: shape of `y` with one column a group.
     A fast kernel may reuse `y`, or add to `total` in place: neither may be used again. The result goes to `out` where that is
     given and nothing is added to a total.
     """
     target = out if total is None else total
     if cpu.suits(y, factor, shift, target, spread, bound, reach, each, *(drop or ())):
         at = cpu.form(y, axis, planar=planar)
-        if at is not None and cpu.fit(y, at, target, spread, drop):
+        if at is not None and cpu.fit(y, at, target, spread, drop, each):
             return cpu.read_out(
                 y, at, factor, reach=reach, bound=bound, half_steps=half_steps, variance=variance, spread=spread,
                 drop=drop, shift=shift, out=target, add=total is not None, each=each,
@@ -86,12 +86,52 @@ def read_out(
     factor = factor * reach
     kernels: Any = gpu if gpu.suits(y, factor, shift, total, spread, bound, each, *(drop or ())) else reference
     if each is not None:
-        part: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop) * each
+        part: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop)
+        part = part * per_group(each, y.shape[axis], axis)
         part = part if total is None else total + part
-        part = part if shift is None else part + shift
+        part = part if shift is None else part + reference.per_column(shift, axis)
+        part = part.contiguous() if planar else part
         return part if out is None or total is not None else out.copy_(part)
     found: Tensor = kernels.read_out(y, factor, axis, bound, half_steps, variance, spread, drop, shift, total, planar)
     return found if out is None or total is not None else out.copy_(found)
+
+
+def read_out_vectors(
+    y: Tensor, factor: Tensor, each: Tensor, top: float, axis: int = -1, bound: float = 1.0,
+    half_steps: float | None = None, variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None,
+    shift: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """`read_out` with `each`, and which vectors clip.
+
+    Args:
+        y, factor, axis, bound, half_steps, variance, spread, drop, shift, each: See there.
+        top: Code from which on a column clips, or where nothing is converted the output.
+
+    Returns:
+        The result, and a bool tensor, shape of `each`.
+    """
+    if cpu.suits(y, factor, shift, spread, each, *(drop or ())):
+        at = cpu.form(y, axis, planar=False)
+        if at is not None and cpu.fit(y, at, None, spread, drop, each):
+            clips = torch.zeros_like(each, dtype=torch.uint8)
+            found, _ = cpu.read_out(
+                y, at, factor, reach=1.0, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
+                shift=shift, each=each, clips=clips, top=top,
+            )  # fmt: skip
+            return found, clips.view(torch.bool)
+    ones = torch.ones_like(factor)
+    part = reference.read_out(y, ones, axis, bound, half_steps, variance, spread, drop)
+    high = part.abs() >= (top if half_steps is None else top * bound / half_steps)
+    groups = each.shape[axis]
+    clipped = high.unflatten(axis, (groups, -1)).any(axis)
+    part = part * reference.per_column(factor, axis) * per_group(each, y.shape[axis], axis)
+    return part if shift is None else part + reference.per_column(shift, axis), clipped
+
+
+def per_group(each: Tensor, columns: int, axis: int) -> Tensor:
+    """One number a group of columns, to broadcast against one a column."""
+    groups = each.shape[axis]
+    return each if groups in (1, columns) else each.repeat_interleave(columns // groups, axis)
 
 
 def read_out_kept(

@@ -1,0 +1,219 @@
+"""The fused executor for input vectors that are told apart: each has a range of its own, or is repeated when it clips.
+
+Products are taken a few vectors at a time, out of patches that are converted in the cache (`mho.kernels.patches`). A vector
+that clips is repeated by itself, together with the others that do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mho.crossbar.columns import SMALLEST_REACH, full_input
+from mho.crossbar.held import Held, Operand
+from mho.crossbar.operator import Operator
+from mho.crossbar.plan import Block
+from mho.crossbar.scheme import Conversion
+from mho.hardware import InputSlice
+from mho.kernels import Drop, patches, read_out, read_out_vectors
+
+
+def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> bool:
+    """True where `forward` can answer: single precision on the CPU, vectors of one array in one piece.
+
+    Args:
+        held: What the arrays hold.
+        operator: torch's operator.
+        x: Input of the layer.
+        given: What else is read: ranges and bias.
+    """
+    scheme = held.scheme
+    if scheme.input_steps is None or scheme.hw.noise.input or x.numel() == 0:
+        return False
+    if operator.dims == 0:
+        if x.dim() < 2:
+            return False
+    elif operator.dims != 2 or operator.transposed or operator.padding == "same" or x.dim() != 4:
+        return False
+    if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
+        return False
+    if any(c.unipolar or (c.slice is not None and c.slice != InputSlice()) for c in scheme.conversions):
+        return False
+    if scheme.passes > 1 and not (scheme.per_vector and operator.dims):
+        return False  # noise and IR drop follow the inputs as they were converted
+    tensors = [t for operand in held.operands for t in (operand.weight, operand.gain)]
+    return patches.suits(x, *tensors, *given)
+
+
+def forward(
+    held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
+    scheme, axis = held.scheme, operator.axis
+    planar = not held.channels_last and operator.dims == 2 and x.is_contiguous()
+    shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
+    images, total = _images(operator, x), None
+    for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
+        vectors = Vectors.of(held, operator, images, block, input_range)
+        for conversion in conversions:
+            last = shift if conversion is scheme.conversions[-1] else None
+            if not scheme.repeats:
+                total = _converted(vectors, held, conversion, adc_range, last, total, planar)
+                continue
+            part = _repeated(vectors, held, conversion, adc_range, last)
+            total = part if total is None else total.add_(part)
+    assert total is not None
+    if operator.dims == 0:
+        return total.movedim(1, -1).reshape(*x.shape[:-1], total.shape[1])
+    assert axis == -3
+    return total.contiguous() if planar else total
+
+
+class Vectors(NamedTuple):
+    """The input vectors of a row block.
+
+    Attributes:
+        raw: x in rows, real units, (n, channels, height, width).
+        reach: Range of each vector, (n, groups, height, width), in rows.
+        half_steps: Largest code of the DAC.
+        window: Where patches lie.
+        clips: Inputs may be larger than the range.
+        operator: The operator on `raw`.
+    """
+
+    raw: Tensor
+    reach: Tensor
+    half_steps: float
+    window: patches.Window
+    clips: bool
+    operator: Operator
+
+    @classmethod
+    def of(cls, held: Held, operator: Operator, images: Tensor, block: Block, input_range: Tensor | None) -> Vectors:
+        """Those of images in rows."""
+        scheme, operator = held.scheme, _on_images(operator)
+        raw = _in_rows(operator.take(images, block, scheme.plan))
+        assert scheme.input_steps is not None
+        window, shape = window_of(operator), image_weight(held.operands[0].weight).shape
+        shape = torch.Size((shape[0], raw.shape[1] // operator.groups, *shape[2:]))
+        if scheme.per_vector:
+            reach = patches.ranges(raw, shape, window, SMALLEST_REACH)
+        else:
+            reach = patches.same_ranges(raw, shape, window, full_input(input_range, raw.dtype))
+        return cls(raw, reach, scheme.input_steps, window, not scheme.per_vector, operator)
+
+    def multiply(self, operand: Operand, scale: float, positions: Tensor | None = None, reduction: float = 1.0) -> _Seen:
+        """Column outputs of all vectors, or of those at some positions with inputs reduced by a factor."""
+        reach = self.reach if positions is None else by_position(self.reach)[positions] * reduction
+        weight = image_weight(operand.weight)
+        y = patches.products(self.raw, weight, reach, self.half_steps, self.window, positions, clips=self.clips)
+        spread = drop = None
+        if operand.variance is not None:
+            spread = self._moment(self.raw.square(), operand.variance, reach.square(), positions)
+        if operand.size is not None and operand.placed is not None:
+            current = self._moment(self.raw.abs(), operand.size, reach, positions)
+            drop = Drop(current, self._moment(self.raw, operand.placed, reach, positions), scale)
+        return _Seen(y, reach, spread, drop)
+
+    def _moment(self, x: Tensor, weight: Tensor, unit: Tensor, positions: Tensor | None) -> Tensor:
+        """torch's operator before rounding, over what the range makes of it."""
+        found = self.operator(x, weight).contiguous(memory_format=torch.channels_last)
+        if positions is None:
+            return found.div_(self.operator.per_group(unit, found.shape[1] // self.window.groups))
+        found = by_position(found)[positions]
+        return found / unit.repeat_interleave(found.shape[1] // self.window.groups, 1)
+
+
+class _Seen(NamedTuple):
+    """What the converters of a block's columns meet, and the range that it is relative to."""
+
+    y: Tensor
+    reach: Tensor
+    spread: Tensor | None
+    drop: Drop | None
+
+
+def _converted(
+    vectors: Vectors, held: Held, conversion: Conversion, adc_range: Tensor | None, shift: Tensor | None,
+    total: Tensor | None, planar: bool,
+) -> Tensor:  # fmt: skip
+    operand = held.operands[conversion.operand]
+    seen = vectors.multiply(operand, held.scheme.hw.ir_drop.scale)
+    bound = conversion.range(adc_range, seen.y.dtype)
+    return read_out(
+        seen.y, operand.gain, -3, bound, conversion.half_steps, conversion.noise**2, seen.spread, seen.drop, shift, total,
+        planar, each=seen.reach,
+    )  # fmt: skip
+
+
+def _repeated(
+    vectors: Vectors, held: Held, conversion: Conversion, adc_range: Tensor | None, shift: Tensor | None
+) -> Tensor:
+    """One conversion's part of the digital sum; vectors that clip are repeated at half the input, until none clips or the
+    halvings are used up."""
+    operand, half = held.operands[conversion.operand], conversion.half_steps
+    bound = conversion.range(adc_range, vectors.raw.dtype)
+    if not conversion.halvings:
+        return _converted(vectors, held, conversion, adc_range, shift, None, False)
+    assert not isinstance(bound, Tensor)
+    top = bound if half is None else half - 0.25  # see `reference._clips`
+
+    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor]:
+        return read_out_vectors(
+            seen.y, operand.gain, seen.reach, top, axis, bound, half, conversion.noise**2, seen.spread, seen.drop, shift
+        )
+
+    drop_scale = held.scheme.hw.ir_drop.scale
+    part, clipped = read(-3, vectors.multiply(operand, drop_scale))
+    found, groups, flags = by_position(part), vectors.window.groups, by_position(clipped)
+    for halving in range(1, conversion.halvings + 1):
+        which = flags.any(1).nonzero()[:, 0]
+        if not len(which):
+            break
+        weaker, again = read(-1, vectors.multiply(operand, drop_scale, which, 2.0**halving))
+        if groups > 1:
+            chosen = flags[which].repeat_interleave(found.shape[1] // groups, 1)
+            weaker = torch.where(chosen, weaker, found[which])
+        found[which] = weaker
+        flags[which] &= again
+    return part
+
+
+def by_position(x: Tensor) -> Tensor:
+    """(n, channels, height, width) in rows as (positions, channels)."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def image_weight(weight: Tensor) -> Tensor:
+    """A weight as that of a convolution of images."""
+    return weight if weight.dim() == 4 else weight[:, :, None, None]
+
+
+def window_of(operator: Operator) -> patches.Window:
+    """The geometry of a convolution of images."""
+    if operator.dims == 0:
+        return patches.Window()
+    stride, dilation = operator.stride, operator.dilation
+    vertical, horizontal = (0, 0) if isinstance(operator.padding, str) else operator.padding
+    return patches.Window((stride[0], stride[1]), (vertical, horizontal), (dilation[0], dilation[1]), operator.groups)
+
+
+_POINTWISE = Operator(2, (1, 1), (0, 0), (1, 1))
+
+
+def _on_images(operator: Operator) -> Operator:
+    return _POINTWISE if operator.dims == 0 else operator
+
+
+def _images(operator: Operator, x: Tensor) -> Tensor:
+    """The input as images in rows; the vectors of a linear layer are the pixels of one line."""
+    if operator.dims == 0:
+        x = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
+    return _in_rows(x)
+
+
+def _in_rows(x: Tensor) -> Tensor:
+    found = patches.in_rows(x)
+    return x.contiguous(memory_format=torch.channels_last) if found is None else found

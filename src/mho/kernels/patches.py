@@ -1,0 +1,131 @@
+"""Products of a convolution whose every patch is an input vector with a range of its own, through the C++ kernels.
+
+What they are is said by `mho.crossbar.inputs.PatchInputs`, in plain torch, as a sum over the taps of the kernel. A linear
+layer is a convolution of one pixel: its vectors are the positions. See `cpp/patches.hpp`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mho.kernels import cpu
+from mho.kernels.cpu import Shape
+from mho.kernels.pool import lent
+
+_FIELDS = 18
+
+
+class Window(NamedTuple):
+    """Geometry of a convolution of images; pairs are (vertical, horizontal), zeros are padded.
+
+    Attributes:
+        stride, padding, dilation: As for torch.
+        groups: Number of groups.
+    """
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+class _Geometry(NamedTuple):
+    fields: ctypes.Array[ctypes.c_int64]  # `Patches`
+    out: Shape  # images, columns, height, width
+    ranges: Shape
+
+
+def suits(*given: Tensor | float | None) -> bool:
+    """True when the kernels can take the tensors among these; see `cpu.suits`."""
+    return cpu.suits(*given)
+
+
+def in_rows(x: Tensor) -> Tensor | None:
+    """Images (n, channels, height, width) with the channels of a pixel beside each other; None: not for this x."""
+    shape, stride = tuple(x.shape), x.stride()
+    if cpu.row_stride(shape, stride, -3) is not None:
+        return x
+    if not cpu.planar_images(shape, stride) or x.numel() == 0:
+        return None
+    out = cpu.room(shape, cpu.row_strides(shape), None)
+    n, columns, height, width = shape
+    lent().mho_to_rows(
+        x.data_ptr(), out.data_ptr(), n, columns, height * width, stride[0], cpu.threads(x)
+    )
+    return out
+
+
+def ranges(x: Tensor, weight: Shape, window: Window, smallest: float) -> Tensor:
+    """The largest magnitude in each patch, or `smallest` where that is larger: (n, groups, height, width), in rows.
+
+    Args:
+        x: Images, from `in_rows`.
+        weight: Shape of the weight, (columns, channels of a group, height, width).
+        window: Where patches lie.
+        smallest: Range of a patch of zeros.
+    """
+    at = _geometry(tuple(x.shape), x.stride(), tuple(weight), window)
+    found = cpu.room(at.ranges, cpu.row_strides(at.ranges), None)
+    lent().mho_patch_ranges(x.data_ptr(), at.fields, smallest, found.data_ptr(), cpu.threads(x))
+    return found
+
+
+def same_ranges(x: Tensor, weight: Shape, window: Window, reach: Tensor | float) -> Tensor:
+    """As `ranges`, where all are the same."""
+    at = _geometry(tuple(x.shape), x.stride(), tuple(weight), window)
+    found = cpu.room(at.ranges, cpu.row_strides(at.ranges), None)
+    return found.copy_(reach) if isinstance(reach, Tensor) else found.fill_(reach)
+
+
+def products(
+    x: Tensor, weight: Tensor, reach: Tensor, half_steps: float, window: Window, positions: Tensor | None = None, *,
+    clips: bool = False,
+) -> Tensor:  # fmt: skip
+    """Σ_j w_ij round(h x_j / r) / h for each patch, in rows.
+
+    Args:
+        x: Images, from `in_rows`.
+        weight: (columns, channels of a group, height, width).
+        reach: r of each patch, as from `ranges`; with positions (count, groups), dense.
+        half_steps: h, the largest code.
+        window: Where patches lie.
+        positions: Numbers of the output positions that are wanted, counted through all images, int64; None: all.
+        clips: Inputs may be larger than their range.
+
+    Returns:
+        (n, columns, height, width), or with positions (count, columns).
+    """
+    at, columns = _geometry(tuple(x.shape), x.stride(), tuple(weight.shape), window), len(weight)
+    if positions is None:
+        count, out = reach.numel() // window.groups, cpu.room(at.out, cpu.row_strides(at.out), None)
+    else:
+        count = len(positions)
+        out = cpu.room((count, columns), (columns, 1), None)
+    weight = weight if weight.is_contiguous() else weight.contiguous()
+    lent().mho_patch_products(
+        x.data_ptr(), at.fields, weight.data_ptr(), reach.data_ptr(),
+        None if positions is None else positions.data_ptr(), count, half_steps, clips, out.data_ptr(),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+@lru_cache(1024)
+def _geometry(shape: Shape, stride: Shape, weight: Shape, window: Window) -> _Geometry:
+    (n, channels, *size), (columns, inputs, *taps) = shape, weight
+    pixel = cpu.row_stride(shape, stride, -3)
+    assert pixel is not None and channels == inputs * window.groups
+    out = [
+        (length + 2 * p - d * (k - 1) - 1) // s + 1
+        for length, k, s, p, d in zip(size, taps, window.stride, window.padding, window.dilation, strict=True)
+    ]
+    fields = (
+        n, *size, size[1] * pixel, pixel, window.groups, inputs, columns // window.groups, *taps, *window.stride,
+        *window.padding, *window.dilation, *out,
+    )  # fmt: skip
+    return _Geometry((ctypes.c_int64 * _FIELDS)(*fields), (n, columns, *out), (n, window.groups, *out))
