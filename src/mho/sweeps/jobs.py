@@ -12,13 +12,15 @@ from mho.sweeps.trial import Trial
 def jobs_of(trials: Sequence[Trial]) -> list[Job]:
     """Every training once, before the first trial that needs it, and every trial.
 
-    Seed by seed; trials of one converted network follow each other, so that a worker makes it once.
+    Seed by seed; trials of one network, of one programming, and of one converted network follow each other, so that a worker
+    makes each once.
     """
     found: dict[str, Job] = {}
     rank: dict[str, int] = {}
     places = []
     for trial in trials:
-        parts = (f"seed {trial.config.seed}", keys.trained(trial.config), keys.converted(trial.config))
+        made = (keys.trained, keys.programmed, keys.converted)
+        parts = (f"seed {trial.config.seed}", *(key(trial.config) for key in made))
         places.append(tuple(rank.setdefault(part, len(rank)) for part in parts))
     for _, trial in sorted(zip(places, trials, strict=True), key=lambda pair: pair[0]):
         config, needs = trial.config, None

@@ -124,11 +124,13 @@ class Ledger:
     def claim(self, owner: str) -> Job | None:
         """A job for a worker: the first trial that is ready, else the first training; None where there is none now."""
         ready = (
-            "SELECT j.* FROM jobs j LEFT JOIN jobs n ON n.job = j.needs WHERE j.state = 'open' "
-            "AND (j.needs IS NULL OR n.state = 'done') ORDER BY j.kind <> 'trial', j.place LIMIT 1"
+            "SELECT j.* FROM jobs j LEFT JOIN jobs n ON n.job = j.needs WHERE j.state = 'open' AND j.kind {} "
+            "AND (j.needs IS NULL OR n.state = 'done') ORDER BY j.place LIMIT 1"
         )
         with self._writing():
-            found = self.base.execute(ready).fetchone()
+            found = None
+            for kind in ("= 'trial'", "IN ('pretraining', 'training')"):  # one by one: each goes along the index
+                found = found or self.base.execute(ready.format(kind)).fetchone()
             if found is None:
                 return None
             self.base.execute(

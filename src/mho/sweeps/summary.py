@@ -206,7 +206,13 @@ def _shared(result: SweepResult) -> list[str]:
     total: Counter[str] = Counter()
     for trial in result.trials:
         total.update(trial["shared"])
-    names = {"data": "data", "digital": "digital networks", "converted": "converted networks", "ranges": "ranges"}
+    names = {
+        "data": "data",
+        "digital": "digital networks",
+        "converted": "converted networks",
+        "ranges": "ranges",
+        "chips": "programmed chips",
+    }
     parts = [
         f"{words} {total[f'{kind} found']} of {total[f'{kind} asked']}"
         for kind, words in names.items() if total[f"{kind} asked"]

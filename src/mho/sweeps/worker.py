@@ -17,7 +17,7 @@ from mho.errors import MhoError
 from mho.sweeps.config import Config
 from mho.sweeps.evaluate import Row, evaluate
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.owner import Owner
+from mho.sweeps.owner import owner
 from mho.sweeps.piece import path_of
 from mho.sweeps.workshop import Workshop, store
 
@@ -32,7 +32,7 @@ def work(folder: Path, name: str) -> None:
         folder: The sweep's.
         name: Of this worker.
     """
-    with Owner(folder, name):
+    with owner(folder, name):
         ledger, workshop = Ledger(folder), Workshop(folder)
         while True:
             job = ledger.claim(name)
