@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mho.sweeps.config import Config
@@ -37,6 +38,11 @@ class Estimate:
     evaluations: int
     evaluation_s: float
     seconds: float
+
+    def times(self, factor: float) -> Estimate:
+        """Of so many times as many trials."""
+        trials, trainings, evaluations = (round(n * factor) for n in (self.trials, self.trainings, self.evaluations))
+        return Estimate(trials, trainings, evaluations, self.evaluation_s, self.seconds * factor)
 
     def words(self, workers: int = 1) -> str:
         """One line."""
@@ -71,7 +77,8 @@ def estimate(trials: Sequence[Trial], made: Fingerprints) -> Estimate:
         key = f"{each.kind} {config.network} {stage.batch} {stage.accumulate} {stage.data}"
         if key not in step:
             begun = time.perf_counter()
-            made.anew(each.kind, config)
+            with suppress(Exception):  # of levels that cannot be trained, which the proof has told
+                made.anew(each.kind, config)
             step[key] = (time.perf_counter() - begun) / STEPS
         samples = length(workshop.data(stage.data, config.contents).labels)
         seconds += stage.epochs * math.ceil(samples / (stage.batch * stage.accumulate)) * step[key]

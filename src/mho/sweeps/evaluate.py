@@ -9,7 +9,6 @@ from typing import Any
 from mho.measure import Measurement
 from mho.measure.chip_job import ChipJob
 from mho.recalibration import RECALIBRATIONS
-from mho.sweeps import keys
 from mho.sweeps.config import Config
 from mho.sweeps.workshop import Workshop
 
@@ -35,7 +34,7 @@ def chip_job(config: Config, workshop: Workshop, calibration: Iterable[Any] | No
     inputs = calibration or workshop.data(config.calibration_data, config.contents)
     recalibrations = tuple(RECALIBRATIONS.find(kind).of(inputs, net) for kind in told.recalibrate)
     fusion = None if recalibrations else workshop.fusion(config)
-    programmed = partial(workshop.chip, keys.programmed(config))
+    programmed = partial(workshop.chip, config)
     return ChipJob(net, workshop.test(config), config.chip_seed, recalibrations, told.refresh_s, fusion, programmed)
 
 

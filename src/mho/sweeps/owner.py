@@ -59,3 +59,8 @@ def alive(folder: Path, name: str) -> bool:
     path.unlink(missing_ok=True)
     lock.release()
     return False
+
+
+def present(folder: Path) -> int:
+    """Workers that are alive."""
+    return sum(alive(folder, path.name) for path in [*(folder / FOLDER).glob("*")])

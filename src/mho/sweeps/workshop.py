@@ -33,7 +33,7 @@ T = TypeVar("T")
 _KEPT = {"data": 6, "digital": 3, "trained": 3, "converted": 3, "ranges": 64, "reference": 64}
 """Things of each kind that are kept; the least recently used goes first."""
 CHIPS_BYTES = 2**28
-"""Programmed chips that are kept, in bytes: of one programming, as many as fit, for trials of one follow each other."""
+"""Programmed chips of one network that are kept, in bytes: the first ones, for the same come again and again."""
 
 
 class Workshop:
@@ -52,7 +52,7 @@ class Workshop:
         self.found: Counter[str] = Counter()
         self._told: set[tuple[str, str]] = set()
         self._kept: dict[str, OrderedDict[str, Any]] = {kind: OrderedDict() for kind in _KEPT}
-        self._chips: dict[tuple[int, int], Chip] = {}
+        self._chips: dict[str, Chip] = {}
         self._chips_of, self._room = "", 0
 
     def begin(self) -> None:
@@ -114,27 +114,28 @@ class Workshop:
         net = self.converted(config)
         return self._once("reference", f"fusion {keys.converted(config)}", lambda: Fusion.of(net))
 
-    def chip(self, key: str, net: nn.Module, seed: int, *, chip: int, cycle: int = 0) -> Chip:
+    def chip(self, config: Config, net: nn.Module, seed: int, *, chip: int, cycle: int = 0) -> Chip:
         """A programmed chip, as `mho.program` makes it; of one whose cells are kept, read as the network says.
 
         Args:
-            key: Of all that its cells rest on (`keys.programmed`).
-            net: The converted network.
+            config: The trial.
+            net: Its converted network.
             seed: Root seed.
             chip: Number of the chip.
             cycle: How often it had been programmed before.
         """
-        told = self._tell("chips", f"{key} {chip} {cycle}")
-        if key != self._chips_of:
-            self._chips, self._chips_of, self._room = {}, key, CHIPS_BYTES
-        held = self._chips.get((chip, cycle))
+        key, of = f"{keys.programmed(config)} {chip} {cycle}", keys.trained(config)
+        told = self._tell("chips", key)
+        if of != self._chips_of:
+            self._chips, self._chips_of, self._room = {}, of, CHIPS_BYTES
+        held = self._chips.get(key)
         self.found["chips"] += held is not None and not told
         if held is not None:
             return held.under(net)
         made = program(net, seed, chip=chip, cycle=cycle)
         if made.nbytes <= self._room:
             self._room -= made.nbytes
-            self._chips[chip, cycle] = made
+            self._chips[key] = made
         return made
 
     def reference(self, config: Config) -> Measurement:
