@@ -8,7 +8,7 @@ import pytest
 from mho.errors import BadInput, BadResults, MissingExtra
 from mho.sweeps import Plan, SweepResult
 from mho.sweeps.ledger import FILE, Job, Ledger
-from mho.sweeps.owner import Owner, alive
+from mho.sweeps.owner import alive, owner
 
 JOBS = [
     Job("abc", "training", {}), Job("0", "trial", {}, "abc"), Job("1", "trial", {}, "abc"), Job("2", "trial", {}),
@@ -49,7 +49,7 @@ def test_rows_are_there_with_the_state_or_not_at_all(ledger):
 
 
 def test_a_claim_of_a_process_that_is_no_more_is_taken_over_and_its_result_does_not_count(ledger):
-    with Owner(ledger.folder, "one"):
+    with owner(ledger.folder, "one"):
         job = ledger.claim("one")
         assert alive(ledger.folder, "one") and ledger.recover() == 0
     assert not alive(ledger.folder, "one") and ledger.recover() == 1

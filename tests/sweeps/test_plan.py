@@ -55,7 +55,7 @@ def read(base, **more):
         ({"factors": TWO, "task": "guessing"}, "guessing"),
         ({"factors": TWO, "calibration": {"method": "max", "sigmas": 2}}, "sigmas"),
         ({"factors": TWO, "network": "resnet20"}, "'resnet20' without weights is a random network"),
-        ({"factors": TWO, "design": "bayesian"}, "unknown design 'bayesian'"),
+        ({"factors": TWO, "design": "bayesien"}, "unknown design 'bayesien'"),
         ({"factors": TWO, "design": {"kind": "grid", "trials": 3}}, "unknown key"),
         ({"factors": TWO, "design": {"kind": "lhs"}}, "'trials' is missing|trials"),
         ({"factors": FIXED, "design": "one_at_a_time"}, "the base does not meet the condition"),

@@ -114,3 +114,15 @@ def test_the_preview_shows_trials_balance_and_cost(base):
     cost = looked.estimate
     assert (cost.trials, cost.evaluations, cost.trainings) == (4, 16, 4) and cost.evaluation_s > 0
     assert len(looked.trials) == 4 and "trial  seed  hardware.dac.bits" in text
+
+
+def test_the_estimate_counts_recalibration(base):
+    slow = {**base, "network": "tiny_sweep:net?slow=0.03"}
+    factors = {"hardware.dac.bits": [2, 8]}
+    plain, more = (
+        preview({**slow, "evaluation": {"recalibrate": kinds}, "factors": factors}).estimate
+        for kinds in ([], ["affine"])
+    )
+    mixed = preview({**slow, "factors": {"evaluation.recalibrate": [[], ["affine"]]}}).estimate
+    assert more.evaluation_s > 1.5 * plain.evaluation_s  # it runs the network on the calibration data, too
+    assert plain.evaluation_s < mixed.evaluation_s < more.evaluation_s

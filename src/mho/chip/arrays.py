@@ -54,6 +54,15 @@ class Arrays:
         """Target conductance of each plane, µS, (groups, columns, rows): made of the weights, for few ask for them."""
         return _targets(self.weights, self.scheme.hw)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of everything that is held of the cells."""
+        held = [
+            *(value for state in self.states for value in state.values()),
+            *(m for pair in self.faults or () for m in pair),
+        ]
+        return sum(tensor.nbytes for tensor in (*held, self.weights, self.scale))
+
     def conductances(self, t_s: float, read: int = 0) -> list[Tensor]:
         """Conductances (µS) of each plane as evaluation `read` at age `t_s` sees them."""
         hw, found = self.scheme.hw, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -70,6 +71,31 @@ class Chip:
             setattr(layer, name, mine)
             view.matrix.source.version = mine._version
         return net.eval()
+
+    def under(self, net: nn.Module) -> Chip:
+        """The same cells, read as another network says: what only reads them (converters, noise of products, IR drop,
+        compensation) is that network's.
+
+        Args:
+            net: Converted from the same weights to the same cells, encoding, arrays and mapping; nobody checks the values.
+
+        Raises:
+            WrongSetting: It stands on other arrays.
+        """
+        views = {view.matrix.path: view for _, view in _matrices(net)}
+        schemes = {path: view.matrix.scheme(view.weight, view.operator) for path, view in views.items()}
+        if {path: s.plan for path, s in schemes.items()} != {path: a.scheme.plan for path, a in self.arrays.items()}:
+            raise WrongSetting("this network stands on other arrays than the chip", "program it: mho.program(net)")
+        arrays = {
+            path: replace(self.arrays[path], scheme=schemes[path], adc_range=view.matrix.adc_range)
+            for path, view in views.items()
+        }
+        return Chip(net, self.seed, self.index, arrays, self.cycle)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its cells: states, faults, and the weights that they were written from."""
+        return sum(arrays.nbytes for arrays in self.arrays.values())
 
     def _copy(self, net: nn.Module) -> nn.Module:
         return copy.deepcopy(net, {id(part): part for part in self._shared})

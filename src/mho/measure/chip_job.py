@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
-from mho.chip import fuse, program
+from mho.chip import Chip, fuse, program
 from mho.chip.fuse import Fusion
 from mho.measure.evaluate import measure
 from mho.measure.shared import parts, together
@@ -35,6 +35,7 @@ class ChipJob:
         recalibrations: What a chip goes through at each age, in order.
         refresh_s: Seconds after which it is programmed anew, again and again, or None.
         fusion: What can be fused in its networks; None: each is looked at, for recalibrations may change them.
+        programmed: Makes a chip as `mho.program` does, or finds it.
     """
 
     net: nn.Module
@@ -43,6 +44,7 @@ class ChipJob:
     recalibrations: tuple[Recalibration, ...] = ()
     refresh_s: float | None = None
     fusion: Fusion | None = None
+    programmed: Callable[..., Chip] = program
 
     def __call__(self, wanted: Wanted, data: TestData | None = None) -> list[Measurement]:
         """Measurements of a chip at ages, in seconds, increasing; of other data than the job's where they are given."""
@@ -54,13 +56,13 @@ class ChipJob:
 
     def aged(self, index: int, ages: tuple[float, ...]) -> Iterator[tuple[float, nn.Module]]:
         """A chip at ages, each with the network that is measured: programmed anew, recalibrated and fused as the job says."""
-        chip = program(self.net, self.seed, chip=index)
+        chip = self.programmed(self.net, self.seed, chip=index)
         for age in ages:
             since = age
             if self.refresh_s is not None:
                 cycle, since = last_programming(age, self.refresh_s)
                 if cycle != chip.cycle:
-                    chip = program(self.net, self.seed, chip=index, cycle=cycle)
+                    chip = self.programmed(self.net, self.seed, chip=index, cycle=cycle)
             net = chip.at(since)
             if self.recalibrations:
                 noise = partial(reads, "recalibrate", self.seed, index, repr(age))

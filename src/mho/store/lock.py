@@ -1,4 +1,4 @@
-"""One writer a folder: two commands in one `--out` would cost hours before the second one found out."""
+"""Locks on files. One writer a folder: two commands in one `--out` would cost hours before the second one found out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,31 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 """What file systems without locks answer: work goes on, and what is written is checked as it is without a lock."""
 
 
+def take(path: Path) -> FileLock | None:
+    """Lock a file, made where it is not there; None where somebody else holds it.
+
+    The operating system lets go of the lock when the process ends, however it ends; the file stays. On a file system without
+    locks nothing is held, and ``is_locked`` says so.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    lock = FileLock(path, timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except NotImplementedError:  # filelock without flock
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return lock
+
+
 @contextmanager
 def alone(directory: str | Path | None) -> Iterator[None]:
     """Hold a folder for this process; None is no folder.
-
-    The operating system lets go of the lock when the process ends, however it ends; the empty file stays.
 
     Raises:
         BadResults: Somebody else holds it.
@@ -29,19 +49,15 @@ def alone(directory: str | Path | None) -> Iterator[None]:
     if directory is None:
         yield
         return
-    lock, folder = FileLock(Path(directory) / _FILE, timeout=0, fallback_to_soft=False), str(directory)
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        problem = "another process, or another call in this one, is writing into this folder"
-        raise BadResults(problem, "wait until it ends, or give another --out", path=folder) from None
-    except NotImplementedError:  # filelock without flock
-        pass
+        lock = take(Path(directory) / _FILE)
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            problem = f"cannot write results: {error.strerror or error}"
-            raise BadInput(problem, "give another --out", path=folder) from error
+        problem = f"cannot write results: {error.strerror or error}"
+        raise BadInput(problem, "give another --out", path=str(directory)) from error
+    if lock is None:
+        problem = "another process, or another call in this one, is writing into this folder"
+        raise BadResults(problem, "wait until it ends, or give another --out", path=str(directory))
     try:
         yield
     finally:

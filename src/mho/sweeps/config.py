@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from mho.hardware.spec import Spec
 from mho.measure.asked import TIMES
+from mho.sweeps.costs import COSTS
 from mho.sweeps.sections import HELP, AnyHardware, Calibration, Evaluation, Pretraining, Training
 from mho.tasks import Task
 from mho.units import ages as read_ages
@@ -16,6 +17,13 @@ from mho.units import ages as read_ages
 def _task(name: Any) -> Any:
     Task.of(name)
     return name
+
+
+def _costs(names: Any) -> Any:
+    found = [names] if isinstance(names, str) else names
+    for name in found if isinstance(found, (list, tuple)) else ():
+        COSTS.find(str(name))
+    return found
 
 
 Ages = Annotated[tuple[float, ...], BeforeValidator(lambda times: read_ages(times, "ages"))]
@@ -45,6 +53,8 @@ class Settings(Spec):
     """Recalibration and refresh of aged chips."""
     ages: Ages = read_ages(TIMES)
     """Ages at which every chip is measured."""
+    costs: Annotated[tuple[str, ...], BeforeValidator(_costs)] = ()
+    """What is noted of each trial besides its scores: cells, arrays (`mho.sweeps.costs`)."""
     chips: int = Field(default=3, ge=1)
     """Chips of each trial, the same ones in all: chip i of a seed is always the same chip."""
     chip_seed: int = Field(default=0, ge=0)

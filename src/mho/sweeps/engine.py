@@ -20,6 +20,8 @@ from mho.sweeps.owner import FOLDER, new_name
 from mho.units import show_time
 
 _PAUSE_S = 0.05
+_SHARE = 0.05
+"""Of its time that the process that watches may spend on looking; in a ledger of many trials a look takes long."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -94,6 +96,7 @@ def run(
     if not _left(ledger):
         return
     pool: list[Worker] = []
+    looked = 0.0
     idle = 0  # workers that ended without ever having had a job, one after the other
     try:
         while left := _left(ledger):
@@ -101,7 +104,8 @@ def run(
                 worker.end()
                 pool.remove(worker)
             pool += [Worker(ledger.folder) for _ in range(min(workers, left) - len(pool))]
-            time.sleep(_PAUSE_S)
+            time.sleep(max(_PAUSE_S, looked / _SHARE))
+            begun = time.process_time()
             for worker in pool:
                 held = ledger.held(worker.name)
                 if held and limit_s is not None and held[1] > limit_s:
@@ -116,6 +120,7 @@ def run(
                 elif held:
                     idle = 0
             tell()
+            looked = time.process_time() - begun
     finally:
         for worker in pool:
             worker.end()

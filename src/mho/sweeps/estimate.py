@@ -1,10 +1,11 @@
-"""How long a sweep will take, from one timed evaluation and a few timed steps of training."""
+"""How long a sweep will take, from timed evaluations and a few timed steps of training."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mho.sweeps.config import Config
@@ -12,6 +13,7 @@ from mho.sweeps.evaluate import chip_job
 from mho.sweeps.fingerprint import STEPS, Fingerprints, untrained
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.trial import Trial
+from mho.sweeps.workshop import Workshop
 from mho.tasks.items import length
 from mho.units import show_time
 
@@ -27,7 +29,7 @@ class Estimate:
         trials: Configurations that are measured.
         trainings: Trainings, each for all trials that share it.
         evaluations: Passes over the test data: trials × chips × ages.
-        evaluation_s: Seconds of one.
+        evaluation_s: Seconds of one, on average; recalibration included.
         seconds: Of all on one worker.
     """
 
@@ -36,6 +38,11 @@ class Estimate:
     evaluations: int
     evaluation_s: float
     seconds: float
+
+    def times(self, factor: float) -> Estimate:
+        """Of so many times as many trials."""
+        trials, trainings, evaluations = (round(n * factor) for n in (self.trials, self.trainings, self.evaluations))
+        return Estimate(trials, trainings, evaluations, self.evaluation_s, self.seconds * factor)
 
     def words(self, workers: int = 1) -> str:
         """One line."""
@@ -48,17 +55,19 @@ class Estimate:
 
 
 def estimate(trials: Sequence[Trial], made: Fingerprints) -> Estimate:
-    """Time the first trial's parts, and add up what all trials and trainings will take."""
-    first, workshop = trials[0].config, made.workshop
-    bare = untrained(first)
-    begun = time.perf_counter()
-    job = chip_job(bare, workshop)
-    converted = time.perf_counter() - begun
-    begun = time.perf_counter()
-    job((0, first.ages[:1]))
-    one = time.perf_counter() - begun
-    evaluations = sum(trial.config.chips * len(trial.config.ages) for trial in trials)
-    seconds = evaluations * one + len(trials) * converted
+    """Time one evaluation of each network with each recalibration, some training steps, and add up what all will take."""
+    workshop = made.workshop
+    timed: dict[str, tuple[float, float]] = {}
+    evaluations, seconds, evaluating = 0, 0.0, 0.0
+    for trial in trials:
+        config = trial.config
+        key = f"{config.network} {config.evaluation.recalibrate}"
+        if key not in timed:
+            timed[key] = _times(config, workshop)
+        converted, one = timed[key]
+        passes = config.chips * len(config.ages)
+        evaluations, evaluating, seconds = evaluations + passes, evaluating + passes * one, seconds + converted
+    seconds += evaluating
     step: dict[str, float] = {}
     jobs = [job for job in jobs_of(trials) if job.kind != "trial"]
     for each in jobs:
@@ -68,8 +77,19 @@ def estimate(trials: Sequence[Trial], made: Fingerprints) -> Estimate:
         key = f"{each.kind} {config.network} {stage.batch} {stage.accumulate} {stage.data}"
         if key not in step:
             begun = time.perf_counter()
-            made.anew(each.kind, config)
+            with suppress(Exception):  # of levels that cannot be trained, which the proof has told
+                made.anew(each.kind, config)
             step[key] = (time.perf_counter() - begun) / STEPS
         samples = length(workshop.data(stage.data, config.contents).labels)
         seconds += stage.epochs * math.ceil(samples / (stage.batch * stage.accumulate)) * step[key]
-    return Estimate(len(trials), len(jobs), evaluations, one, seconds)
+    return Estimate(len(trials), len(jobs), evaluations, evaluating / evaluations, seconds)
+
+
+def _times(config: Config, workshop: Workshop) -> tuple[float, float]:
+    """Seconds of converting a network, and of evaluating one chip at one age, recalibration included."""
+    begun = time.perf_counter()
+    job = chip_job(untrained(config), workshop)
+    converted = time.perf_counter() - begun
+    begun = time.perf_counter()
+    job((0, config.ages[:1]))
+    return converted, time.perf_counter() - begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from mho.measure import Measurement
@@ -33,7 +34,8 @@ def chip_job(config: Config, workshop: Workshop, calibration: Iterable[Any] | No
     inputs = calibration or workshop.data(config.calibration_data, config.contents)
     recalibrations = tuple(RECALIBRATIONS.find(kind).of(inputs, net) for kind in told.recalibrate)
     fusion = None if recalibrations else workshop.fusion(config)
-    return ChipJob(net, workshop.test(config), config.chip_seed, recalibrations, told.refresh_s, fusion)
+    programmed = partial(workshop.chip, config)
+    return ChipJob(net, workshop.test(config), config.chip_seed, recalibrations, told.refresh_s, fusion, programmed)
 
 
 def row(measured: Measurement) -> Row:

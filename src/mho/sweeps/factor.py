@@ -114,7 +114,11 @@ class Factor(Spec):
         if self.log is not None:
             low, high = math.log(low), math.log(high)
         value = low + u * (high - low)
-        value = math.exp(value) if self.log is not None else value
+        return self.rounded(math.exp(value) if self.log is not None else value)
+
+    @staticmethod
+    def rounded(value: float) -> float:
+        """A number of a span with as many digits as a level has."""
         return float(f"{value:.{_DIGITS}g}")
 
 

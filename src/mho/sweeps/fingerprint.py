@@ -15,6 +15,7 @@ from mho.nn.modes import evaluating
 from mho.rng import reads
 from mho.store.digest import Digest, digest
 from mho.sweeps.config import Config
+from mho.sweeps.costs import costs_of
 from mho.sweeps.evaluate import chip_job
 from mho.sweeps.workshop import Workshop, first_network
 from mho.tasks.items import length, take
@@ -58,11 +59,12 @@ class Fingerprints:
 
     @torch.no_grad()
     def _chip(self, config: Config) -> str:
-        """Answers of chip 0 to some test items, at every age."""
+        """Answers of chip 0 to some test items, at every age, and costs."""
         config = untrained(config)
         quick = config.model_copy(update={"calibration": config.calibration.replace(max_batches=1)})
         few = [next(iter(self.workshop.data(config.calibration_data, config.contents)))]
         inputs, found = self._inputs(config), Digest()
+        found.text(repr(costs_of(self.workshop.converted(quick), config.costs)))
         for _, net in chip_job(quick, self.workshop, few).aged(0, config.ages):
             with reads("sweep", "proof", config.chip_seed):
                 found.add(call(net, inputs))

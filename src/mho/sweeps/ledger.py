@@ -32,12 +32,14 @@ class Job:
         kind: "trial", "pretraining" or "training".
         config: As `Config.as_dict` has it.
         needs: The job that must be done before, or None.
+        team: Trials of the same one share most of what a worker makes for them.
     """
 
     name: str
     kind: str
     config: dict[str, Any]
     needs: str | None = None
+    team: int = 0
 
 
 class Ledger:
@@ -64,7 +66,7 @@ class Ledger:
     @classmethod
     def create(
         cls, folder: Path, meta: dict[str, Any], jobs: Sequence[Job], trials: Sequence[dict[str, Any]],
-        factors: Sequence[str],
+        factors: Sequence[str], costs: Sequence[str] = (),
     ) -> Ledger:  # fmt: skip
         """Write the ledger of a new sweep, as a whole.
 
@@ -74,6 +76,7 @@ class Ledger:
             jobs: In the order in which they are begun.
             trials: Their columns.
             factors: Paths.
+            costs: Names of what is noted of each trial.
 
         Raises:
             BadInput: It cannot be written.
@@ -83,14 +86,10 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True)
             base = sqlite3.connect(part)
             try:
-                base.executescript(f"{TABLES}{view(factors)};")
-                noted = {**meta, "version": VERSION}.items()
+                base.executescript(f"{TABLES}{view(factors, costs)};")
+                noted = {"trials": len(trials), **meta, "version": VERSION}.items()
                 base.executemany("INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in noted])
-                base.executemany(
-                    "INSERT INTO jobs (job, kind, place, needs, config) VALUES (?, ?, ?, ?, ?)",
-                    [(j.name, j.kind, i, j.needs, json.dumps(j.config)) for i, j in enumerate(jobs)],
-                )
-                base.executemany("INSERT INTO trials VALUES (:trial, :point, :seed, :digest, :factors)", trials)
+                _insert(base, jobs, trials)
                 base.commit()
             finally:
                 base.close()
@@ -117,36 +116,84 @@ class Ledger:
             return self.base.execute(query, values).fetchall()
 
     def counts(self, kind: str = "trial") -> dict[str, int]:
-        """Jobs by state."""
-        found = self.rows("SELECT state, COUNT(*) AS n FROM jobs WHERE kind LIKE ? GROUP BY state", kind)
-        return {"open": 0, "running": 0, "done": 0, "failed": 0, **{row["state"]: row["n"] for row in found}}
+        """Jobs by state; trials that are yet to be chosen are open."""
+        found = {row["state"]: row["n"] for row in self.rows(
+            "SELECT state, COUNT(*) AS n FROM jobs WHERE kind LIKE ? GROUP BY state", kind)}  # fmt: skip
+        if kind in ("trial", "%"):
+            found["open"] = found.get("open", 0) + self.to_come()
+        return {"open": 0, "running": 0, "done": 0, "failed": 0, **found}
 
-    def claim(self, owner: str) -> Job | None:
-        """A job for a worker: the first trial that is ready, else the first training; None where there is none now."""
-        ready = (
-            "SELECT j.* FROM jobs j LEFT JOIN jobs n ON n.job = j.needs WHERE j.state = 'open' "
-            "AND (j.needs IS NULL OR n.state = 'done') ORDER BY j.kind <> 'trial', j.place LIMIT 1"
-        )
+    def to_come(self) -> int:
+        """Trials that an adaptive design is yet to choose."""
+        return max(0, int(self.meta("trials")) - self.rows("SELECT COUNT(*) AS n FROM trials")[0]["n"])
+
+    def measured(self, digest: str) -> str | None:
+        """Why a configuration needs no trial any more: it has one; None where it has not."""
+        found = self.rows("SELECT trial FROM trials WHERE digest = ?", digest)
+        return f"the same configuration as trial {found[0]['trial']}" if found else None
+
+    def extend(
+        self, jobs: Sequence[Job], trials: Sequence[dict[str, Any]], before: int, error: str | None = None
+    ) -> bool:
+        """Add trials with their trainings; nothing where there are not `before` trials any more. Returns True.
+
+        With an error they have failed with it; one whose training has failed already fails with that.
+        """
         with self._writing():
-            found = self.base.execute(ready).fetchone()
+            if self.base.execute("SELECT COUNT(*) AS n FROM trials").fetchone()["n"] != before:
+                return True
+            _insert(self.base, jobs, trials)
+            for job in jobs:
+                if error is not None:
+                    self._give_up(job.name, error)
+                lost = "SELECT error FROM jobs WHERE job = ? AND state = 'failed'"
+                for row in self.base.execute(lost, (job.needs,)).fetchall():
+                    self._give_up(job.name, str(row["error"]))
+            return True
+
+    def end_choosing(self) -> None:
+        """Note that there will be no trials but those that there are."""
+        with self._writing():
+            self.base.execute("UPDATE meta SET value = (SELECT COUNT(*) FROM trials) WHERE key = 'trials'")
+
+    def claim(self, owner: str, team: int | None = None) -> Job | None:
+        """A job for a worker: a trial that is ready, else a training; None where there is none now.
+
+        First of the same team as its last trial, then of one that no other worker has, then any, each in the order of places.
+
+        Args:
+            owner: The worker.
+            team: Of its last trial.
+        """
+        ready = (
+            "SELECT j.* FROM jobs j LEFT JOIN jobs n ON n.job = j.needs WHERE j.state = 'open' AND j.kind {} "
+            "AND (j.needs IS NULL OR n.state = 'done') ORDER BY j.place LIMIT 1"
+        )
+        busy = "SELECT team FROM jobs WHERE state = 'running' AND kind = 'trial'"
+        wanted = ("= 'trial' AND j.team = :team", f"= 'trial' AND j.team NOT IN ({busy})", "= 'trial'",
+                  "IN ('pretraining', 'training')")  # fmt: skip
+        with self._writing():
+            found = None
+            for which in wanted:  # one after the other: each goes along an index
+                found = found or self.base.execute(ready.format(which), {"team": team}).fetchone()
             if found is None:
                 return None
             self.base.execute(
                 "UPDATE jobs SET state = 'running', owner = ?, begun = ?, claims = claims + 1 WHERE job = ?",
                 (owner, time.time(), found["job"]),
             )
-        return Job(found["job"], found["kind"], json.loads(found["config"]), found["needs"])
+        return Job(found["job"], found["kind"], json.loads(found["config"]), found["needs"], found["team"])
 
     def finish(
         self, job: Job, owner: str, *, seconds: float, versions: str, rows: Sequence[Row] = (),
-        shared: dict[str, int] | None = None,
+        shared: dict[str, int] | None = None, costs: dict[str, float] | None = None,
     ) -> None:  # fmt: skip
         """Note that a job is done, with a trial's rows; nothing where another worker has it by now."""
         with self._writing():
             changed = self.base.execute(
-                "UPDATE jobs SET state = 'done', error = NULL, seconds = ?, versions = ?, shared = ? "
+                "UPDATE jobs SET state = 'done', error = NULL, seconds = ?, versions = ?, shared = ?, costs = ? "
                 "WHERE job = ? AND state = 'running' AND owner = ?",
-                (seconds, versions, json.dumps(shared or {}), job.name, owner),
+                (seconds, versions, json.dumps(shared or {}), json.dumps(costs or {}), job.name, owner),
             )
             if changed.rowcount and rows:
                 self.base.executemany(
@@ -230,6 +277,16 @@ class Ledger:
             raise BadResults(
                 f"it is damaged ({error})", "restore it, or begin anew: give another out", path=str(self.path)
             ) from error
+
+
+def _insert(base: sqlite3.Connection, jobs: Sequence[Job], trials: Sequence[dict[str, Any]]) -> None:
+    """Add jobs behind those that there are, each once, and trials."""
+    place = base.execute("SELECT COALESCE(MAX(place) + 1, 0) FROM jobs").fetchone()[0]
+    base.executemany(
+        "INSERT OR IGNORE INTO jobs (job, kind, place, needs, team, config) VALUES (?, ?, ?, ?, ?, ?)",
+        [(j.name, j.kind, place + i, j.needs, j.team, json.dumps(j.config)) for i, j in enumerate(jobs)],
+    )
+    base.executemany("INSERT INTO trials VALUES (:trial, :point, :seed, :digest, :factors)", trials)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+
+from mho.errors import BadInput
+from mho.store.lock import take
 
 FOLDER = "owners"
 
 
-class Owner:
-    """A worker's claim to be alive; a context in which the lock is held.
+@contextmanager
+def owner(folder: Path, name: str) -> Iterator[None]:
+    """Inside the block a worker is alive.
 
     Args:
         folder: The sweep's.
         name: As `new_name` gives it.
+
+    Raises:
+        BadInput: The folder cannot be written.
     """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.path, self.name = folder / FOLDER / name, name
-        self._file: int | None = None
-
-    def __enter__(self) -> Owner:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT)
-        _lock(self._file)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._file is not None:
-            self.path.unlink(missing_ok=True)
-            os.close(self._file)
+    path = folder / FOLDER / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = take(path)
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written: {error.strerror or error}", "make room, or give another out", path=str(path)
+        ) from error
+    assert lock is not None  # nobody else has the name
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def new_name() -> str:
@@ -40,32 +46,21 @@ def new_name() -> str:
 
 
 def alive(folder: Path, name: str) -> bool:
-    """Whether the process behind a name still runs; the file of one that does not is removed."""
+    """Whether the process behind a name still runs; the file of one that does not is removed.
+
+    On a file system without locks nobody can know: there every worker counts as alive.
+    """
     path = folder / FOLDER / name
-    try:
-        file = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    if not path.exists():
         return False
-    try:
-        if not _lock(file):
-            return True
-        path.unlink(missing_ok=True)
-        return False
-    finally:
-        os.close(file)
+    lock = take(path)
+    if lock is None or not lock.is_locked:
+        return True
+    path.unlink(missing_ok=True)
+    lock.release()
+    return False
 
 
-def _lock(file: int) -> bool:
-    """Lock a file, if nobody else has."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def present(folder: Path) -> int:
+    """Workers that are alive."""
+    return sum(alive(folder, path.name) for path in [*(folder / FOLDER).glob("*")])

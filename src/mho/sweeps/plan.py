@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +51,7 @@ class Plan(Settings):
     design: SerializeAsAny[Annotated[Design, BeforeValidator(DESIGNS.parser())]] = Field(
         default_factory=lambda: DESIGNS.find("grid")(kind="grid")
     )
-    """grid, one_at_a_time, or {kind: random, lhs or sobol, trials: N, seed: 0}."""
+    """grid, one_at_a_time, or {kind: random, lhs or sobol, trials: N, seed: 0}, or bayesian, multi_objective."""
     confidence: Annotated[float, BeforeValidator(check_confidence)] = 0.95
     """Of every interval in the summary."""
     _configured: list[tuple[Point, Config]] | None = PrivateAttr(None)
@@ -142,8 +142,20 @@ class Plan(Settings):
         return self._configured
 
     def points(self) -> list[Point]:
-        """The points of the design."""
+        """The points of the design; of an adaptive one, those that are drawn before any is chosen."""
         return [point for point, _ in self.configured()]
+
+    @property
+    def total(self) -> int:
+        """Points that there will be in all."""
+        return self.design.total(len(self.points()))
+
+    def every_level(self) -> Iterator[Config]:
+        """The configurations of the design; where it has yet to choose points, those in which each level stands, too."""
+        yield from (config for _, config in self.configured())
+        if self.design.adaptive:
+            for path, factor in self.factors.items():
+                yield from (self.at({**self.meeting(path, {}), path: level}) for level in factor.tried)
 
     def meeting(self, path: str, point: Point) -> Point:
         """A point at which a factor counts: with the first levels that its conditions allow."""
@@ -165,6 +177,7 @@ class Plan(Settings):
                     path="seeds",
                 )
             )
+        found += self.design.mistakes(self.factors, self.ages, self.costs)
         target = Named.parse(self.network).target
         if (
             self.weights is None

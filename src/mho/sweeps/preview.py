@@ -50,7 +50,7 @@ class Preview:
         plan, points = self.plan, [t.levels for t in self.trials if t.config.seed == self.plan.seeds[0]]
         seeds = f" × {_many(len(plan.seeds), 'training seed')}" if plan.trained else ""
         lines = [
-            f"{len(points)} points ({plan.design.kind}){seeds}, {_many(plan.chips, 'chip')}, {_many(len(plan.ages), 'age')}",
+            f"{_points(plan)}{seeds}, {_many(plan.chips, 'chip')}, {_many(len(plan.ages), 'age')}",
             self.estimate.words(workers),
             "",
             *aligned([["factor", "levels (points at each)", ""]] + [self._factor(p, points) for p in self.proofs]),
@@ -106,7 +106,7 @@ def preview(source: Plan | Mapping[str, Any] | str | Path, *, progress: Progress
         with telling(progress, "looking at the factors", "factors") as told:
             proofs = prove(plan, contents, made, told)
             told(len(plan.factors), len(plan.factors), known="timing one evaluation")
-            cost = estimate(found, made)
+            cost = estimate(found, made).times(plan.total / len(plan.points()))
     finally:
         torch.set_num_threads(threads)
     return Preview(plan, tuple(found), tuple(proofs), cost)
@@ -115,10 +115,16 @@ def preview(source: Plan | Mapping[str, Any] | str | Path, *, progress: Progress
 def read_contents(plan: Plan, workshop: Workshop) -> dict[str, str]:
     """Digests of all data and weights that a plan reads, by name; the workshop keeps the data."""
     sources: dict[str, str] = {}
-    for _, config in plan.configured():
+    for config in plan.every_level():
         sources |= config.sources()
     read = {"data": lambda name: workshop.data(name, {}).digest(), "weights": file_digest}
     return {name: read[kind](name) for name, kind in sources.items()}
+
+
+def _points(plan: Plan) -> str:
+    chosen = plan.total - len(plan.points())
+    behind = f": {len(plan.points())} drawn, {chosen} chosen by what is measured" if chosen else ""
+    return f"{plan.total} points ({plan.design.kind}{behind})"
 
 
 def _many(number: int, noun: str) -> str:

@@ -129,7 +129,10 @@ def _prove(plan: Plan, path: str, points: Sequence[Point], contents: dict[str, s
         if not groups:
             break
     same = tuple(tuple(levels[i] for i in group) for group in groups)
-    return Proof(path, _SEEN_BY[section], where, same, tried, len(levels), failing)
+    seen_by = _SEEN_BY[section]
+    if plan.costs and section in ("hardware", "evaluation"):
+        seen_by = f"{seen_by}, or costs,"
+    return Proof(path, seen_by, where, same, tried, len(levels), failing)
 
 
 def _places(plan: Plan, path: str, points: Sequence[Point]) -> list[Point]:

@@ -43,13 +43,13 @@ class SweepResult:
 
     @cached_property
     def trials(self) -> list[dict[str, Any]]:
-        """A dict for each trial: trial, point, seed, factors, state, seconds, versions, shared, error."""
+        """A dict for each trial: trial, point, seed, factors, state, seconds, versions, shared, costs, error."""
         found = self._ledger.rows(
-            "SELECT t.*, j.state, j.seconds, j.versions, j.shared, j.error FROM trials t "
+            "SELECT t.*, j.state, j.seconds, j.versions, j.shared, j.costs, j.error FROM trials t "
             "JOIN jobs j ON j.job = CAST(t.trial AS TEXT) ORDER BY t.trial"
         )
         return [
-            {**dict(row), "factors": json.loads(row["factors"]), "shared": json.loads(row["shared"] or "{}")}
+            {**dict(row), **{key: json.loads(row[key] or "{}") for key in ("factors", "shared", "costs")}}
             for row in found
         ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,16 +89,12 @@ def sweep(
 
 
 def _begin(folder: Path, looked: Preview) -> Ledger:
-    trials = [
-        {
-            "trial": t.number, "point": t.point, "seed": t.config.seed, "digest": t.config.digest(),
-            "factors": json.dumps(t.levels),
-        }
-        for t in looked.trials
-    ]  # fmt: skip
-    contents = looked.trials[0].config.contents
-    meta = {"plan": looked.plan.as_dict(), "contents": contents, "preview": looked.text()}
-    return Ledger.create(folder, meta, jobs_of(looked.trials), trials, list(looked.plan.factors))
+    plan, contents = looked.plan, looked.trials[0].config.contents
+    meta = {
+        "plan": plan.as_dict(), "contents": contents, "preview": looked.text(), "trials": plan.total * len(plan.seeds),
+    }  # fmt: skip
+    trials = [trial.columns() for trial in looked.trials]
+    return Ledger.create(folder, meta, jobs_of(looked.trials), trials, list(plan.factors), plan.costs)
 
 
 def _refuse_another(ledger: Ledger, plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-VERSION = 1
+VERSION = 2
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE jobs (
@@ -12,12 +12,15 @@ CREATE TABLE jobs (
   kind TEXT NOT NULL,                   -- trial, pretraining, training
   place INTEGER NOT NULL,               -- order in which jobs are begun
   needs TEXT,                           -- the job that must be done before
+  team INTEGER NOT NULL DEFAULT 0,      -- trials of one team share the most: best done by one worker
   config TEXT NOT NULL,                 -- everything that decides the numbers, as JSON
   state TEXT NOT NULL DEFAULT 'open',   -- open, running, done, failed
   owner TEXT, begun REAL, claims INTEGER NOT NULL DEFAULT 0,
-  seconds REAL, versions TEXT, shared TEXT, error TEXT
+  seconds REAL, versions TEXT, shared TEXT, error TEXT,
+  costs TEXT                            -- by name, as JSON
 );
 CREATE INDEX jobs_state ON jobs (state, kind, place);
+CREATE INDEX jobs_team ON jobs (state, kind, team, place);
 CREATE TABLE trials (
   trial INTEGER PRIMARY KEY, point INTEGER NOT NULL, seed INTEGER NOT NULL,
   digest TEXT NOT NULL UNIQUE,          -- of the configuration
@@ -31,10 +34,12 @@ CREATE TABLE rows (
 """
 
 
-def view(factors: Iterable[str]) -> str:
-    """The view `results`: a row for each trial, chip (-1: the digital network) and age, with a column for each factor."""
+def view(factors: Iterable[str], costs: Iterable[str] = ()) -> str:
+    """The view `results`: a row for each trial, chip (-1: the digital network) and age; factors and costs have columns."""
     columns = "".join(f', json_extract(t.factors, \'$."{path}"\') AS "{path}"' for path in factors)
+    costly = [f', json_extract(j.costs, \'$."{name}"\') AS "{name}"' for name in costs]
+    more = " JOIN jobs j ON j.job = CAST(t.trial AS TEXT)" if costly else ""
     return (
-        f"CREATE VIEW results AS SELECT r.trial, t.point, t.seed{columns}, r.chip, r.age_s, r.samples, r.score, r.loss, "
-        "r.scores FROM rows r JOIN trials t ON t.trial = r.trial"
+        f"CREATE VIEW results AS SELECT r.trial, t.point, t.seed{columns}, r.chip, r.age_s, r.samples, r.score, r.loss"
+        f"{''.join(costly)}, r.scores FROM rows r JOIN trials t ON t.trial = r.trial{more}"
     )

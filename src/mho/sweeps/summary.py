@@ -136,7 +136,9 @@ def summary(result: SweepResult) -> str:
     lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed") if states[s])]
     lines += _failures(result)
     measured = cells(result)
-    means = _level_means(result, measured)
+    if plan.design.adaptive and measured:  # where points are chosen for being good, means over them are no effects
+        lines += ["", *_best(result, measured)]
+    means = [] if plan.design.adaptive else _level_means(result, measured)
     if means:
         # First and last age, and some between.
         most = min(_AGES, len(plan.ages))
@@ -206,7 +208,13 @@ def _shared(result: SweepResult) -> list[str]:
     total: Counter[str] = Counter()
     for trial in result.trials:
         total.update(trial["shared"])
-    names = {"data": "data", "digital": "digital networks", "converted": "converted networks", "ranges": "ranges"}
+    names = {
+        "data": "data",
+        "digital": "digital networks",
+        "converted": "converted networks",
+        "ranges": "ranges",
+        "chips": "programmed chips",
+    }
     parts = [
         f"{words} {total[f'{kind} found']} of {total[f'{kind} asked']}"
         for kind, words in names.items() if total[f"{kind} asked"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from mho.sweeps.config import Config
+from mho.sweeps.designs import Point
 from mho.sweeps.plan import Plan
 
 
@@ -25,6 +27,13 @@ class Trial:
     levels: dict[str, Any]
     config: Config
 
+    def columns(self) -> dict[str, Any]:
+        """As the ledger holds it."""
+        return {
+            "trial": self.number, "point": self.point, "seed": self.config.seed, "digest": self.config.digest(),
+            "factors": json.dumps(self.levels),
+        }  # fmt: skip
+
 
 def trials(plan: Plan, contents: dict[str, str] | None = None) -> list[Trial]:
     """Every trial of a plan.
@@ -35,11 +44,17 @@ def trials(plan: Plan, contents: dict[str, str] | None = None) -> list[Trial]:
     """
     found: list[Trial] = []
     points = plan.configured()
-    # A factor without a level is as in the base where the design stays around it; elsewhere its condition is not met.
-    rest = {path: plan.level(path, plan.base) if plan.design.around_base else None for path in plan.factors}
     for seed in plan.seeds:
         for number, (point, config) in enumerate(points):
-            here = config.model_copy(update={"seed": seed, "contents": contents or {}})
-            levels = {path: point.get(path, level) for path, level in rest.items()}
-            found.append(Trial(len(found), number, levels, here))
+            found.append(trial(plan, point, config, seed, contents or {}, number, len(found)))
     return found
+
+
+def trial(
+    plan: Plan, point: Point, config: Config, seed: int, contents: dict[str, str], place: int, number: int
+) -> Trial:
+    """A trial at a point of a plan; `place` is the number of the point, `number` its own."""
+    # A factor without a level is as in the base where the design stays around it; elsewhere its condition is not met.
+    rest = {path: plan.level(path, plan.base) if plan.design.around_base else None for path in plan.factors}
+    levels = {path: point.get(path, level) for path, level in rest.items()}
+    return Trial(number, place, levels, config.model_copy(update={"seed": seed, "contents": contents}))

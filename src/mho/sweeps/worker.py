@@ -14,10 +14,12 @@ import torch
 
 from mho import __version__
 from mho.errors import MhoError
+from mho.sweeps.choose import choose
 from mho.sweeps.config import Config
+from mho.sweeps.costs import costs_of
 from mho.sweeps.evaluate import Row, evaluate
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.owner import Owner
+from mho.sweeps.owner import owner
 from mho.sweeps.piece import path_of
 from mho.sweeps.workshop import Workshop, store
 
@@ -32,13 +34,15 @@ def work(folder: Path, name: str) -> None:
         folder: The sweep's.
         name: Of this worker.
     """
-    with Owner(folder, name):
+    with owner(folder, name):
         ledger, workshop = Ledger(folder), Workshop(folder)
+        team = None
         while True:
-            job = ledger.claim(name)
+            job = ledger.claim(name, team)
             if job is not None:
+                team = job.team if job.kind == "trial" else team
                 _do(job, ledger, workshop, name)
-            elif not ledger.recover():
+            elif not ledger.recover() and not choose(ledger):
                 left = ledger.counts("%")
                 if not left["open"] and not left["running"]:
                     break
@@ -49,8 +53,12 @@ def _do(job: Job, ledger: Ledger, workshop: Workshop, name: str) -> None:
     begun = time.monotonic()
     workshop.begin()
     asked, there = workshop.asked.copy(), workshop.found.copy()
+    costs: dict[str, float] = {}
     try:
         rows = run(job, workshop)
+        if job.kind == "trial":
+            config = Config.parse(job.config)
+            costs = costs_of(workshop.converted(config), config.costs)
     except KeyboardInterrupt:
         raise
     except Exception as error:  # of a user's network, or of a setting: the sweep goes on
@@ -59,7 +67,7 @@ def _do(job: Job, ledger: Ledger, workshop: Workshop, name: str) -> None:
         return
     shared = {f"{kind} asked": workshop.asked[kind] - asked[kind] for kind in workshop.asked}
     shared |= {f"{kind} found": workshop.found[kind] - there[kind] for kind in workshop.found}
-    ledger.finish(job, name, seconds=time.monotonic() - begun, versions=VERSIONS, rows=rows, shared=shared)
+    ledger.finish(job, name, seconds=time.monotonic() - begun, versions=VERSIONS, rows=rows, shared=shared, costs=costs)
 
 
 def run(job: Job, workshop: Workshop) -> list[Row]:

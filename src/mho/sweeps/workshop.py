@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from mho.calibration import calibrate, ranges_of
+from mho.chip import Chip, program
 from mho.chip.fuse import Fusion
 from mho.convert import to_analog, to_digital
 from mho.data import Dataset, load
@@ -31,13 +32,12 @@ from mho.training import fit
 T = TypeVar("T")
 _KEPT = {"data": 6, "digital": 3, "trained": 3, "converted": 3, "ranges": 64, "reference": 64}
 """Things of each kind that are kept; the least recently used goes first."""
+CHIPS_BYTES = 2**28
+"""Programmed chips of one network that are kept, in bytes: the first ones, for the same come again and again."""
 
 
 class Workshop:
     """Makes things on request and keeps the latest, by keys of all that they rest on (`mho.sweeps.keys`).
-
-    Programmed chips are not kept: what a chip holds rests on nearly every setting of the hardware, and programming one takes a
-    small part of the time of measuring it.
 
     Args:
         folder: The sweep's, where trained weights lie (`mho.sweeps.piece`).
@@ -52,6 +52,8 @@ class Workshop:
         self.found: Counter[str] = Counter()
         self._told: set[tuple[str, str]] = set()
         self._kept: dict[str, OrderedDict[str, Any]] = {kind: OrderedDict() for kind in _KEPT}
+        self._chips: dict[str, Chip] = {}
+        self._chips_of, self._room = "", 0
 
     def begin(self) -> None:
         """Another trial begins: what it asks for several times counts once."""
@@ -112,6 +114,30 @@ class Workshop:
         net = self.converted(config)
         return self._once("reference", f"fusion {keys.converted(config)}", lambda: Fusion.of(net))
 
+    def chip(self, config: Config, net: nn.Module, seed: int, *, chip: int, cycle: int = 0) -> Chip:
+        """A programmed chip, as `mho.program` makes it; of one whose cells are kept, read as the network says.
+
+        Args:
+            config: The trial.
+            net: Its converted network.
+            seed: Root seed.
+            chip: Number of the chip.
+            cycle: How often it had been programmed before.
+        """
+        key, of = f"{keys.programmed(config)} {chip} {cycle}", keys.trained(config)
+        told = self._tell("chips", key)
+        if of != self._chips_of:
+            self._chips, self._chips_of, self._room = {}, of, CHIPS_BYTES
+        held = self._chips.get(key)
+        self.found["chips"] += held is not None and not told
+        if held is not None:
+            return held.under(net)
+        made = program(net, seed, chip=chip, cycle=cycle)
+        if made.nbytes <= self._room:
+            self._room -= made.nbytes
+            self._chips[key] = made
+        return made
+
     def reference(self, config: Config) -> Measurement:
         """The network in digital form on the test data."""
         key = f"{keys.trained(config)} {config.data} {config.task}"
@@ -161,9 +187,7 @@ class Workshop:
         return net.eval()
 
     def _once(self, kind: str, key: str, make: Callable[[], T]) -> T:
-        held, told = self._kept[kind], (kind, key) in self._told
-        self._told.add((kind, key))
-        self.asked[kind] += not told
+        held, told = self._kept[kind], self._tell(kind, key)
         if key in held:
             self.found[kind] += not told
             held.move_to_end(key)
@@ -173,6 +197,13 @@ class Workshop:
         while len(held) > _KEPT[kind]:
             held.popitem(last=False)
         return made
+
+    def _tell(self, kind: str, key: str) -> bool:
+        """Count that a trial asks for a thing; whether it has asked before."""
+        told = (kind, key) in self._told
+        self._told.add((kind, key))
+        self.asked[kind] += not told
+        return told
 
 
 def first_network(config: Config) -> nn.Module:

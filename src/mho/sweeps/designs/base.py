@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from mho.errors import WrongSetting
+from mho.errors import MhoError, WrongSetting
 from mho.hardware.spec import Spec
 from mho.registry import Registry
 from mho.sweeps.factor import Factor, text_of
@@ -26,6 +26,8 @@ class Design(Spec, ABC):
     drawn: ClassVar[bool] = False
     """Whether points are drawn, so that levels meet other levels of the rest by chance."""
 
+    adaptive: ClassVar[bool] = False
+    """Whether points follow from what was measured at others, so that `points` gives but the first."""
     around_base: ClassVar[bool] = False
     """Whether each point is the base but for the factors that it names."""
 
@@ -41,6 +43,33 @@ class Design(Spec, ABC):
             WrongSetting: Factors that the design cannot do.
         """
 
+    def total(self, drawn: int) -> int:
+        """Points that there will be in all.
+
+        Args:
+            drawn: How many different ones `points` gives.
+        """
+        return drawn
+
+    def mistakes(self, factors: Mapping[str, Factor], ages: Sequence[float], costs: Sequence[str]) -> list[MhoError]:
+        """What a sweep has not that the design needs.
+
+        Args:
+            factors: By path.
+            ages: At which chips are measured.
+            costs: What is noted of each trial.
+        """
+        return []
+
+    def choose(self, factors: Mapping[str, Factor], tried: Sequence[Any]) -> Point | None:
+        """The next point of an adaptive design; None where there is no other one.
+
+        Args:
+            factors: By path.
+            tried: The points before it (`mho.sweeps.designs.adaptive.Tried`).
+        """
+        return None
+
 
 DESIGNS: Registry[type[Design]] = Registry(
     "design",
@@ -51,6 +80,8 @@ DESIGNS: Registry[type[Design]] = Registry(
         "random": "mho.sweeps.designs.sampled:Random",
         "lhs": "mho.sweeps.designs.sampled:LatinHypercube",
         "sobol": "mho.sweeps.designs.sampled:Sobol",
+        "bayesian": "mho.sweeps.designs.adaptive:Bayesian",
+        "multi_objective": "mho.sweeps.designs.adaptive:MultiObjective",
     },
 )
 
