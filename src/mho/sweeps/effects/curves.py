@@ -12,8 +12,8 @@ from mho.statistics.intervals import Interval
 from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced
 from mho.sweeps.effects.basis import Axis
+from mho.sweeps.effects.groups import alone, grouped, over_points
 from mho.sweeps.effects.measured import Measured
-from mho.sweeps.effects.regression import grouped, over_points
 from mho.sweeps.proof import show
 
 Floats = NDArray[np.float64]
@@ -68,13 +68,16 @@ def _drawn(measured: Measured, lost: Measured, path: str, budget: float) -> list
     on = [point[path] for point in measured.levels if measured.active(path, point)]
     if not on:
         return []
+    worths, widened = alone(measured, path, measured.worths)
+    losses, _ = alone(lost, path, lost.worths)
     names, groups = grouped(measured, Axis.of(measured.plan, path, on), np.arange(len(measured.points), dtype=float))
     found = []
     for name, group in zip(names, groups, strict=True):
         rows = group.astype(int)
-        points = measured.worths[rows]
-        means = tuple(over_points(points[..., a], measured.plan.confidence) for a in range(points.shape[-1]))
-        loss = lost.worths[rows].mean(axis=(1, 2))[:, None]
+        means = tuple(
+            over_points(worths[rows, ..., a], measured.plan.confidence, widened) for a in range(worths.shape[-1])
+        )
+        loss = losses[rows].mean(axis=(1, 2))[:, None]
         found.append(LevelCurve(path, name, means, _bands(measured.worths[rows]), _life(measured, loss, budget)))
     return found
 

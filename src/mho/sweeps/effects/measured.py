@@ -88,7 +88,7 @@ class Measured:
             found.append(f"{_many(len(self.lost), 'trial')} of {total} failed; their points are left out.")
         if self.diverged:
             found.append(
-                f"{_many(len(self.diverged), 'trial')} of {total} gave a {self.score.label} that is not finite; "
+                f"{_many(len(self.diverged), 'trial')} of {total} gave no finite {self.score.label}; "
                 "their points are left out, which flatters the levels that they stand at: the table of what is missing "
                 "counts them."
             )

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.statistics.intervals import Interval, mean_interval, t_quantile
+from mho.statistics.intervals import Interval
 from mho.statistics.within import error_of
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.basis import MOST_DEGREE, Axis
 from mho.sweeps.effects.effect import Effect
+from mho.sweeps.effects.groups import apart, grouped
 from mho.sweeps.effects.measured import Measured
-from mho.sweeps.proof import show
 
 Floats = NDArray[np.float64]
 RESAMPLES = 400
@@ -62,6 +61,22 @@ class Model:
         """(P, 1 + all columns)."""
         first = next(iter(self.parts.values()))
         return np.hstack([np.ones((len(first), 1)), *self.parts.values()])
+
+    @property
+    def widened(self) -> float:
+        """By how much intervals of what is left beside a fit are too narrow: sqrt(P/(P - columns))."""
+        points, columns = self.matrix.shape
+        return math.sqrt(points / (points - columns))
+
+    def alone(self, worths: Floats, path: str) -> Floats:
+        """Worths (P, …) less what the model has of all but the main effect of a factor, fitted for each chip, seed and age."""
+        flat, matrix = worths.reshape(len(worths), -1), self.matrix
+        beta = np.linalg.lstsq(matrix, flat, rcond=None)[0]
+        edges = np.cumsum([1, *(part.shape[1] for part in self.parts.values())])
+        for paths, (start, end) in zip(self.parts, pairwise(edges), strict=True):
+            if paths != (path,):
+                flat = flat - matrix[:, start:end] @ beta[start:end]
+        return np.asarray(flat.reshape(worths.shape))
 
     @property
     def words(self) -> str:
@@ -120,9 +135,9 @@ def _alone(matrix: Floats, part: slice) -> Floats:
 def _tests(matrix: Floats, worths: Floats, bases: Sequence[Floats]) -> list[tuple[float, str]]:
     """For each effect a partial F test: what its columns add to all others, of worths (P, S, C).
 
-    Points are random draws, and so are chips (and seeds), which are the same ones at every point. The error has both parts:
-    what the model leaves over between points, and how much the effect differs between chips, less what is counted twice, the
-    rest that is neither; but never less than the larger of the two.
+    Points are random draws, and so are chips (and seeds), which are the same ones at every point. The error is the sum of
+    what the model leaves over between points and of how much the effect differs between chips, with Satterthwaite's freedom
+    and the ε of `within`. What is neither is in both: the test rather misses an effect than invents one.
     """
     from scipy.special import fdtrc  # imported here: a third of a second, and few callers need it
 
@@ -133,9 +148,6 @@ def _tests(matrix: Floats, worths: Floats, bases: Sequence[Floats]) -> list[tupl
     mean = flat.mean(axis=1)
     left = mean - whole @ (whole.T @ mean)
     by_points = float(left @ left) / max(1, freedom)
-    apart = flat - mean[:, None]
-    rest = apart - whole @ (whole.T @ apart)
-    twice = float(np.sum(rest**2)) / max(1, freedom * (s * c - 1)) / (s * c)
     tiny = (1e-12 * float(np.abs(flat).max())) ** 2 * n
     found = []
     for basis in bases:
@@ -146,13 +158,11 @@ def _tests(matrix: Floats, worths: Floats, bases: Sequence[Floats]) -> list[tupl
         z = np.tensordot(basis.T, worths, axes=1)
         error, of_units, epsilon = error_of(z)
         by_units = error / (s * c)
-        total = by_points + by_units - twice
-        parts = (by_points, float(freedom)), (by_units, of_units)
-        if total > max(by_points, by_units):
-            below = total**2 / sum(v**2 / f for v, f in (*parts, (twice, freedom * (s * c - 1.0))) if v > 0 and f > 0)
-        else:
-            total, below = max(parts)
-        one, two = (q * epsilon, below * epsilon) if by_units > by_points else (float(q), below)
+        total = by_points + by_units
+        below = total**2 / (by_points**2 / freedom + by_units**2 / of_units) if by_units > 0 else float(freedom)
+        if s * c == 2:  # two units hardly say how much they differ: the freedom is theirs alone
+            below = min(below, of_units)
+        one, two = q * epsilon, below * epsilon
         size = float(np.sum(z.mean(axis=(1, 2)) ** 2)) / q
         if total <= tiny:
             found.append((0.0 if size > tiny else 1.0, ""))
@@ -188,10 +198,10 @@ def _shares(matrix: Floats, y: Floats, slices: Sequence[slice], confidence: floa
 
 
 def _largest(measured: Measured, model: Model, paths: tuple[str, ...], worths: Floats) -> tuple[Interval, str]:
-    """Of a main effect, between the best and the worst of the levels (or equal parts of a span)."""
+    """Of a main effect, between the best and the worst of the levels (or equal parts of a span), others held fixed."""
     if len(paths) > 1:
         return Interval(math.nan, math.nan, math.nan), ""
-    names, groups = grouped(measured, model.axes[paths[0]], worths)
+    names, groups = grouped(measured, model.axes[paths[0]], model.alone(worths, paths[0]))
     if len(groups) < 2:
         return Interval(math.nan, math.nan, math.nan), ""
     means = [float(group.mean()) for group in groups]
@@ -199,49 +209,4 @@ def _largest(measured: Measured, model: Model, paths: tuple[str, ...], worths: F
     if best == worst:
         best, worst = 0, 1
     level = 1 - (1 - measured.plan.confidence) / (len(groups) * (len(groups) - 1) / 2)
-    return apart(groups[best], groups[worst], level), f"{names[best]} over {names[worst]}"
-
-
-PARTS = 5
-"""Equal parts of a span in which levels are compared."""
-
-
-def grouped(measured: Measured, axis: Axis, y: Floats) -> tuple[list[str], list[Floats]]:
-    """Points by listed level, or by equal parts of a span: names, and what `y` has of them along its first axis."""
-    path, levels = axis.path, measured.levels
-    on = [i for i, point in enumerate(levels) if measured.active(path, point)]
-    if axis.levels:
-        texts = [show(level) for level in axis.levels]
-        groups = [[i for i in on if show(levels[i][path]) == text] for text in texts]
-    else:
-        order = sorted(on, key=lambda i: levels[i][path])
-        parts = max(1, min(PARTS, len(order) // 4))
-        groups = [order[len(order) * k // parts : len(order) * (k + 1) // parts] for k in range(parts)]
-        texts = [f"{levels[g[0]][path]:.3g} … {levels[g[-1]][path]:.3g}" if g else "" for g in groups]
-    kept = [(text, y[group]) for text, group in zip(texts, groups, strict=True) if group]
-    return [text for text, _ in kept], [group for _, group in kept]
-
-
-def apart(one: Floats, other: Floats, confidence: float) -> Interval:
-    """The difference of two means of points (P, S, C): Welch's interval over points, and over the units that both share.
-
-    Half-widths add as squares; one unit alone adds nothing: then the interval is for that chip. A single point is no spread.
-    """
-    found = over_units(one.mean(axis=0) - other.mean(axis=0), confidence)
-    values = [group.mean(axis=(1, 2)) for group in (one, other)]
-    if min(map(len, values)) < 2:
-        return Interval(found.value, -math.inf, math.inf)
-    parts = [float(group.var(ddof=1)) / len(group) for group in values]
-    half = found.half_width if math.isfinite(found.half_width) else 0.0
-    if sum(parts) > 0:
-        freedom = sum(parts) ** 2 / sum(v**2 / (len(g) - 1) for v, g in zip(parts, values, strict=True))
-        half = math.hypot(half, t_quantile(confidence, freedom) * math.sqrt(sum(parts)))
-    return Interval(found.value, found.value - half, found.value + half)
-
-
-def over_points(worths: Floats, confidence: float) -> Interval:
-    """The mean of points (P, S, C) that are drawn, over other points and other units; half-widths add as squares."""
-    found = mean_interval(worths.mean(axis=(1, 2)), confidence)
-    units = over_units(worths.mean(axis=0), confidence)
-    half = math.hypot(found.half_width, units.half_width if math.isfinite(units.half_width) else 0.0)
-    return Interval(found.value, found.value - half, found.value + half)
+    return apart(groups[best], groups[worst], level, model.widened), f"{names[best]} over {names[worst]}"

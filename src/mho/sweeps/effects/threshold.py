@@ -11,8 +11,8 @@ from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced, is_numeric
 from mho.sweeps.effects.basis import Axis
 from mho.sweeps.effects.effect import Effect
+from mho.sweeps.effects.groups import alone, apart, grouped
 from mho.sweeps.effects.measured import Measured
-from mho.sweeps.effects.regression import apart, grouped
 from mho.sweeps.proof import show
 
 Verdict = Literal["found", "at once", "none", "undecided"]
@@ -120,20 +120,21 @@ def _crossed(measured: Measured, path: str) -> list[Read]:
 
 
 def _drawn(measured: Measured, path: str) -> list[Read]:
-    """The same between points, in parts of a span."""
+    """The same between points, in parts of a span, others held fixed."""
     values: list[Any] = [level[path] for level in measured.levels if measured.active(path, level)]
     if not values or not is_numeric(values):
         return []
     axis, found = Axis.of(measured.plan, path, values), list[Read]()
+    worths, widened = alone(measured, path, measured.worths)
     for a in range(len(measured.plan.ages)):
-        names, groups = grouped(measured, axis, measured.worths[..., a])
+        names, groups = grouped(measured, axis, worths[..., a])
         if len(groups) < 2:
             return []
         upwards = bool(groups[-1].mean() <= groups[0].mean())
         if not upwards:
             names, groups = names[::-1], groups[::-1]
         confidence = _level(measured, len(groups))
-        costs = [apart(groups[0], group, confidence) for group in groups[1:]]
+        costs = [apart(groups[0], group, confidence, widened) for group in groups[1:]]
         found.append((names, [Interval(0.0, 0.0, 0.0), *costs], upwards))
     return found
 
