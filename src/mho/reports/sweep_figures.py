@@ -15,7 +15,7 @@ from mho.studies import Figure, Series, limit, reference
 from mho.sweeps.effects import Findings, LevelCurve, Threshold
 from mho.sweeps.effects.sentences import gain
 
-MOST = 4
+MOST = 3
 """Factors that have figures: those with the largest share of the variance."""
 _LINES = 8
 _AGES = 3
@@ -36,7 +36,11 @@ def curves(findings: Findings, path: str) -> Plot | None:
         return None
     shown = [found[i] for i in fewer(range(len(found)), _LINES)]
     level = f"{100 * findings.measured.plan.confidence:g} %"
-    caption = f"Mean and its {level} interval over other {findings.measured.over}." if findings.measured.over else "One chip: no interval."
+    caption = (
+        f"Mean and its {level} interval over other {findings.measured.over}."
+        if findings.measured.over
+        else "One chip: no interval."
+    )
     if len(shown) < len(found):
         caption += f" {len(shown)} of {len(found)} levels; all are in the table of levels."
     if found[0].left_out:
@@ -65,7 +69,8 @@ def _over_ages(
     score, ages = measured.score, measured.plan.ages
     texts = [[score.bracket(i.value, i.low, i.high) for i in row] for row in values]
     series = [
-        Series(curve.level, [_drawn(on_axis(score, i)) for i in row], ages) for curve, row in zip(shown, values, strict=True)
+        Series(curve.level, [_drawn(on_axis(score, i)) for i in row], ages)
+        for curve, row in zip(shown, values, strict=True)
     ]
     digital = float(measured.digital.mean()) if measured.digital.size else math.nan
     levels = [] if math.isnan(digital) else [reference(f"digital: {score.show(digital)}", score.on_axis(digital))]
@@ -89,20 +94,29 @@ def losses(findings: Findings, path: str) -> Plot | None:
     score, last = findings.measured.score, shown[-1]
     factor = 100 if score.share else 1
     unit = "points" if score.share else score.differs.strip()
-    places = [i for i in range(len(last.levels))]
+    places = list(range(len(last.levels)))
     series = [
-        Series(show_age(t.age_s), [_drawn(Interval(*(factor * v for v in (c.value, c.low, c.high)))) for c in t.costs], places)
+        Series(
+            show_age(t.age_s),
+            [_drawn(Interval(*(factor * v for v in (c.value, c.low, c.high)))) for c in t.costs],
+            places,
+        )
         for t in shown
     ]
     texts = [[_lost(findings, c) for c in t.costs] for t in shown]
-    names = last.levels if max(map(len, last.levels)) * len(last.levels) < 46 else [n.partition(" …")[0] for n in last.levels]
+    names = (
+        last.levels
+        if max(map(len, last.levels)) * len(last.levels) < 46
+        else [n.partition(" …")[0] for n in last.levels]
+    )
     budget = f"budget of {score.show_budget(findings.budget)}"
     figure = Figure(
         f"loss-{_slug(path)}", f"What levels of {path} cost", [*series, limit(budget, factor * findings.budget)],
         f"{score.label} lost ({unit})" if unit else f"{score.label} lost", x=tuple(names), x_label=path,
     )  # fmt: skip
     return plot(
-        figure, texts, alt=f"Line chart of what each level of {path} loses against {last.levels[0]}; {show_age(last.age_s)}: {last}",
+        figure, texts, alt=f"Line chart of what each level of {path} loses against {last.levels[0]}; "
+        f"{show_age(last.age_s)}: {last}",
         caption=f"Against {last.levels[0]}, the better end of the range. Intervals hold for all levels of an age at once. "
         f"{_verdict(last)}",
         head=("age", *last.levels), rows=[(show_age(t.age_s), *row) for t, row in zip(shown, texts, strict=True)],

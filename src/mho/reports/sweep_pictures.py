@@ -16,7 +16,7 @@ from mho.reports.page import capital
 from mho.reports.plot import Line, Plot
 from mho.reports.svg import DOT, compose, label, of_line
 from mho.statistics.intervals import Interval
-from mho.sweeps.effects import Effect, Findings, Front, Surface
+from mho.sweeps.effects import Findings, Front, Surface
 from mho.sweeps.effects.sentences import show_share
 from mho.sweeps.proof import show
 
@@ -58,7 +58,8 @@ def shares(findings: Findings) -> Plot | None:
     return Plot(
         "shares", "What decides", f"Bar chart of shares of variance after {show_age(age)}: "
         + "; ".join(f"{e.name} {show_share(e.share)}" for e in order),
-        f"At {show_age(age)}; less what noise alone gives. Intervals by drawing {measured.over or 'points'} anew, each for itself.",
+        f"At {show_age(age)}; less what noise alone gives. Intervals by drawing "
+        f"{measured.over or 'points'} anew, each for itself.",
         ("effect", "share", "shown to act"),
         [(e.name, show_share(e.share), "yes" if e.found(confidence) else "no") for e in order], svg, panes, tuple(lines),
     )  # fmt: skip
@@ -82,7 +83,11 @@ def heat(findings: Findings, surface: Surface) -> Plot:
             for i, row in enumerate(surface.cells[a]):
                 for j, cell in enumerate(row):
                     share = (cell.value - low) / (high - low) if high > low else 0.5
-                    ax.add_patch(Rectangle((j + dx, i + dy), 1, 1, facecolor=BLUE, alpha=0.04 + (_DENSEST - 0.04) * share, linewidth=0))
+                    ax.add_patch(
+                        Rectangle(
+                            (j + dx, i + dy), 1, 1, facecolor=BLUE, alpha=0.04 + (_DENSEST - 0.04) * share, linewidth=0
+                        )
+                    )
                     _cell(ax, findings, cell, (j + dx + 0.5, i + dy + 0.5), size, known)
             ax.text(dx, dy - 0.12, show_age(surface.ages_s[a]), fontsize=8, color=INK, va="bottom", ha="left")
         wide_x = len(other) + (len(ages) - 1) * gap_x
@@ -104,8 +109,11 @@ def heat(findings: Findings, surface: Surface) -> Plot:
     svg, panes = compose(name, paint, height=height, low=min(9.0, 1.2 + (0.46 * len(one) + 0.45) * len(ages)))
     how = "Means over chips and seeds, and over the other factors as the design has them."
     if surface.error:
-        each = ", ".join(f"{_amount(findings, e)} at {show_age(t)}" for e, t in zip(surface.error, surface.ages_s, strict=True))
-        how = f"A polynomial fitted to the points that were drawn. Its error in predicting a point that was left out (root mean square): {each}."
+        each = ", ".join(
+            f"{_amount(findings, e)} at {show_age(t)}" for e, t in zip(surface.error, surface.ages_s, strict=True)
+        )
+        how = "A polynomial fitted to the points that were drawn. Its error (root mean square) in predicting a point that was "
+        how += f"left out: {each}."
     left = f" Left out: {surface.left_out}." if surface.left_out else ""
     head = ("age", surface.paths[0], surface.paths[1], score.label)
     rows = [
@@ -116,7 +124,8 @@ def heat(findings: Findings, surface: Surface) -> Plot:
     ]
     return Plot(
         name, f"{capital(score.label)} over {surface.name}",
-        f"Heat map of {score.label} over {surface.paths[0]} and {surface.paths[1]}, from {score.show(low)} to {score.show(high)}.",
+        f"Heat map of {score.label} over {surface.paths[0]} and {surface.paths[1]}, from {score.show(low)} to "
+        f"{score.show(high)}.",
         f"{how}{left} Denser is better. All ages with their intervals are in the data below.", head, rows[:600], svg, panes,
     )  # fmt: skip
 
@@ -131,7 +140,9 @@ def _cell(ax: Axes, findings: Findings, cell: Interval, place: tuple[float, floa
     ends = "" if "unknown" in ends else f"[{ends}"
     both = size >= 0.034 * 5.2 * max(len(ends), 1) / 2.6 and bool(ends)
     x, y = place
-    ax.text(x, y - (0.16 if both else 0), value, fontsize=7.5 if size > 0.42 else 6.5, color=INK, ha="center", va="center")
+    ax.text(
+        x, y - (0.16 if both else 0), value, fontsize=7.5 if size > 0.42 else 6.5, color=INK, ha="center", va="center"
+    )
     if both:
         ax.text(x, y + 0.22, ends, fontsize=5.4, color=INK, ha="center", va="center")
 
@@ -175,10 +186,11 @@ def pareto(findings: Findings, front: Front) -> Plot:
     return Plot(
         name, f"What {front.path} buys", f"Scatter of {score.label} after {age} against {front.path}; the front has "
         + "; ".join(f"{p.cost:g}: {score.show(p.score.value)}" for p in best),
-        f"After {age}; each dot is a point of the design. The best of many is partly luck: dots that cannot be told from the front "
-        "on the same chips may be as good. Cheaper is to the left.",
+        f"After {age}; each dot is a point of the design. The best of many is partly luck: dots that cannot be told from the "
+        "front on the same chips may be as good. Cheaper is to the left.",
         (front.path, score.label, "other settings"),
-        [(f"{p.cost:g}", score.bracket(p.score.value, p.score.low, p.score.high), p.settings) for p in best], svg, panes, tuple(lines),
+        [(f"{p.cost:g}", score.bracket(p.score.value, p.score.low, p.score.high), p.settings) for p in best],
+        svg, panes, tuple(lines),
     )  # fmt: skip
 
 
@@ -216,9 +228,11 @@ def parallel(findings: Findings) -> Plot | None:
             ax.text(len(axes) + 0.03, place, score.show(worth), fontsize=7, color=INK, va="center", zorder=5)
         ax.set_xlim(-0.05, len(axes) + 0.35)
         ax.set_yticks([])
-        names = [path.rpartition(".")[2] if not wide or len(paths) > 4 else path.partition(".")[2] or path for path in paths]
-        ticks = [f"{n}" if wide or k % 2 == 0 else f"\n{n}" for k, n in enumerate([*names, score.label])]
-        ax.set_xticks(range(len(axes) + 1), [label(t) for t in ticks], fontsize=8 if wide else 7)
+        names = [
+            path.rpartition(".")[2] if not wide or len(paths) > 4 else path.partition(".")[2] or path for path in paths
+        ]
+        below = [f"{n}" if wide or k % 2 == 0 else f"\n{n}" for k, n in enumerate([*names, score.label])]
+        ax.set_xticks(range(len(axes) + 1), [label(text) for text in below], fontsize=8 if wide else 7)
         ax.spines["bottom"].set_visible(False)
         ax.tick_params(length=0)
         return []
@@ -226,11 +240,12 @@ def parallel(findings: Findings) -> Plot | None:
     svg, panes = compose("parallel", paint, height=3.6, lines=lines, low=3.4)
     best = [measured.levels[i] for i in order[::-1][:10]]
     return Plot(
-        "parallel", "Every point", f"Parallel coordinates of {len(picked)} points: their levels of {', '.join(paths)}, and their "
-        f"{score.label} from {score.show(low)} to {score.show(high)}.",
-        f"Each line is a point of the design, its mean {score.label} at {show_age(plan.ages[-1])} on the right.{shown} Intervals are in the "
-        "table of points.",
-        ("place", *paths), [(str(k + 1), *(show(level[p]) for p in paths)) for k, level in enumerate(best)], svg, panes, tuple(lines),
+        "parallel", "Every point", f"Parallel coordinates of {len(picked)} points: their levels of {', '.join(paths)}, and "
+        f"their {score.label} from {score.show(low)} to {score.show(high)}.",
+        f"Each line is a point of the design, its mean {score.label} at {show_age(plan.ages[-1])} on the right.{shown} "
+        "Intervals are in the table of points.",
+        ("place", *paths), [(str(k + 1), *(show(level[p]) for p in paths)) for k, level in enumerate(best)],
+        svg, panes, tuple(lines),
     )  # fmt: skip
 
 
@@ -244,11 +259,3 @@ def _axis(levels: list[Any]) -> tuple[list[float], list[tuple[float, str]]]:
     ranks = {text: i / (len(texts) - 1) for i, text in enumerate(texts)}
     ends = [(0.0, texts[0]), (0.5, texts[len(texts) // 2]), (1.0, texts[-1])]
     return [ranks[show(v)] for v in levels], ends
-
-
-def by_effect(effects: Sequence[Effect]) -> dict[str, list[Effect]]:
-    """Effects by their name, each over the ages."""
-    found: dict[str, list[Effect]] = {}
-    for effect in effects:
-        found.setdefault(effect.name, []).append(effect)
-    return found

@@ -19,7 +19,7 @@ from mho.sweeps.factor import text_of
 from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
 
-_SURFACES = 3
+_SURFACES = 2
 
 
 @dataclass(frozen=True, eq=False)

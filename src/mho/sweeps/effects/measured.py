@@ -77,7 +77,7 @@ class Measured:
         states, found = self.states, []
         total, plan = sum(states.values()), self.plan
         if missing := states["open"] + states["running"]:
-            found.append(f"The sweep is not finished: {missing} of {total} trials are not measured yet.")
+            found.append(f"The sweep is not finished: {_many(missing, 'trial')} of {total} not measured yet.")
         if len(self.seeds) < len(plan.seeds):
             which = ", ".join(map(str, self.seeds))
             found.append(
