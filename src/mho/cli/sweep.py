@@ -25,13 +25,22 @@ def sweep(
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed before.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file, too.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the rows to this file, too.")] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write report.html into --out at the end; also: mho report.")
+    ] = True,
+    budget: Annotated[
+        str,
+        typer.Option("--budget", help="What may be lost, for the report's thresholds: of an accuracy as 1% or 0.01."),
+    ] = "1%",
 ) -> None:
     """Measure a network over levels of its hardware, its training or itself; every factor is proven to act first."""
     from rich.console import Console
 
+    import mho
     from mho._optional import require
-    from mho.sweeps import engine, preview
+    from mho.sweeps import Plan, engine, preview
     from mho.sweeps import sweep as run
+    from mho.tasks import Task
 
     console = Console()
 
@@ -45,10 +54,13 @@ def sweep(
     if plan:
         show(preview(file, progress=True).text(workers, every_trial=True))
         return
+    Task.of(Plan.read(file).task).headline.check_budget(budget)
     keeps("finished trials", out)
     result = run(
         file, out, workers=workers, time_limit=time_limit, retry=retry, show=lambda t: show(f"{t}\n"), progress=True
     )
     written = [result.to_csv(csv)] if csv is not None else []
     written += [result.to_parquet(parquet)] if parquet is not None else []
+    if report and result.rows:
+        written.append(mho.report(result, out, budget=budget))
     show("\n".join([str(result), *map(str, written)]))

@@ -106,6 +106,121 @@
     figure.querySelector("figcaption").after(tools);
   }
 
+  for (const section of all(document, ".choose")) choose(section, JSON.parse(section.dataset.selection));
+
+  // Points of a sweep by their levels, and one age: what is shown of them, and their mean with its interval.
+  function choose(section, data) {
+    const [seeds, chips, ages] = data.shape, size = seeds * chips * ages;
+    const on = data.factors.map((factor) => factor.levels.map(() => true));
+    const head = section.querySelector("h2");
+    const bar = make("div", "bar"), told = make("p", "told"), table = make("table"), box = make("div", "scroll");
+    told.setAttribute("aria-live", "polite");
+    box.tabIndex = 0;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "Mean of the chosen points");
+    box.append(table);
+    const group = (name, entries, press) => {
+      const row = make("div", "choice");
+      row.setAttribute("role", "group");
+      row.setAttribute("aria-label", name);
+      row.append(make("span", "", name), ...entries.map((entry, i) => {
+        const button = make("button", "tool", entry);
+        button.type = "button";
+        button.setAttribute("aria-pressed", String(press(i, false)));
+        button.addEventListener("click", () => {
+          press(i, true);
+          [...row.querySelectorAll("button")].forEach((other, k) => other.setAttribute("aria-pressed", String(press(k, false))));
+          update();
+        });
+        return button;
+      }));
+      bar.append(row);
+    };
+    data.factors.forEach((factor, f) => group(factor.path, factor.levels, (i, pressed) => {
+      if (pressed && on[f].every(Boolean)) on[f].fill(false);  // the first press chooses this level alone
+      if (pressed) on[f][i] = !on[f][i];
+      if (pressed && !on[f].some(Boolean)) on[f].fill(true);
+      return on[f][i];
+    }));
+    let age = -1;
+    if (ages > 1) group("age", data.ages, (i, pressed) => {
+      if (pressed) age = age === i ? -1 : i;
+      return age === i || age < 0;
+    });
+    const mean = (list) => list.reduce((sum, one) => sum + one, 0) / list.length;
+    const spread = (list) => { const m = mean(list); return list.reduce((sum, one) => sum + (one - m) ** 2, 0) / (list.length - 1); };
+    const t = (freedom) => data.t[Math.max(1, Math.min(data.t.length, Math.floor(freedom + 1e-9))) - 1];
+    // Half the width of the interval of a mean over chips and seeds, both drawn; as mho.statistics.crossed has it.
+    const overUnits = (cells) => {
+      const rows = [...Array(seeds).keys()].map((s) => cells.slice(s * chips, (s + 1) * chips));
+      const columns = [...Array(chips).keys()].map((c) => rows.map((row) => row[c]));
+      if (seeds * chips < 2) return Infinity;
+      if (seeds < 2 || chips < 2) return t(cells.length - 1) * Math.sqrt(spread(cells) / cells.length);
+      const bySeed = chips * spread(rows.map(mean)), byChip = seeds * spread(columns.map(mean)), all = mean(cells);
+      let rest = 0;
+      rows.forEach((row) => row.forEach((one, c) => { rest += (one - mean(row) - mean(columns[c]) + all) ** 2; }));
+      rest /= (seeds - 1) * (chips - 1);
+      const sum = bySeed + byChip - rest, least = Math.max(bySeed, byChip);
+      const freedom = sum > least
+        ? sum ** 2 / (bySeed ** 2 / (seeds - 1) + byChip ** 2 / (chips - 1) + rest ** 2 / ((seeds - 1) * (chips - 1)))
+        : (byChip >= bySeed ? chips : seeds) - 1;
+      return t(freedom) * Math.sqrt(Math.max(sum, least) / (seeds * chips));
+    };
+    const shown = (worth) => {
+      if (data.form === "share") return (100 * worth).toFixed(1);
+      const value = data.form === "perplexity" ? Math.exp(-worth) : data.form === "error" ? -worth : worth;
+      return String(Number(value.toPrecision(4)));
+    };
+    const words = (worth, half) => {
+      const unit = data.form === "share" ? " %" : data.unit ? " " + data.unit : "";
+      if (!Number.isFinite(half)) return shown(worth) + unit + " [unknown]";
+      const ends = [worth - half, worth + half].map(shown).sort((a, b) => a - b);
+      return shown(worth) + unit + " [" + ends.join(", ") + "]";
+    };
+    const update = () => {
+      const chosen = data.codes.map((code) => code.every((level, f) => on[f][level]));
+      const picked = chosen.map((is, i) => (is ? i : -1)).filter((i) => i >= 0);
+      const hidden = new Set(data.points.filter((_, i) => !chosen[i]).map(String));
+      all(document, "tr[data-point]").forEach((row) => { row.hidden = hidden.has(row.dataset.point); });
+      all(document, "svg [data-point]").forEach((line) => line.classList.toggle("gone", hidden.has(line.dataset.point)));
+      all(document, "details[data-age]").forEach((part) => {
+        part.hidden = age >= 0 && Number(part.dataset.age) !== age;
+        if (age >= 0 && !part.hidden) part.open = true;
+      });
+      told.textContent = picked.length === data.codes.length ? `All ${picked.length} points:`
+        : `${picked.length} of ${data.codes.length} points:`;
+      const found = data.ages.map((name, a) => {
+        const cells = [...Array(seeds * chips).keys()].map((u) => mean(picked.map((i) => data.worths[i * size + u * ages + a])));
+        let half = overUnits(cells);
+        if (data.drawn) {
+          const each = picked.map((i) => mean([...Array(seeds * chips).keys()].map((u) => data.worths[i * size + u * ages + a])));
+          const points = each.length > 1 ? t(each.length - 1) * Math.sqrt(spread(each) / each.length) : Infinity;
+          half = Math.hypot(points, Number.isFinite(half) ? half : 0);
+        }
+        return picked.length ? words(mean(cells), half) : "";
+      });
+      const line = (tag, texts, scope) => {
+        const row = make("tr");
+        texts.forEach((text, i) => {
+          const cell = make(tag, "", text);
+          if (scope) cell.scope = "col";
+          if (!scope || age < 0 || i === age) row.append(cell);
+        });
+        return row;
+      };
+      const body = line("td", found);
+      if (age >= 0) [...body.cells].forEach((cell, i) => { if (i !== age) cell.remove(); });
+      const top = make("thead"), rest = make("tbody");
+      top.append(line("th", data.ages, true));
+      rest.append(body);
+      table.replaceChildren(top, rest);
+    };
+    section.append(bar, told, box);
+    head.after(make("p", "note", "The first press chooses one alone, the next ones add. Points are hidden in their table and figure, ages in every table; the mean is of what is chosen."));
+    section.hidden = false;
+    update();
+  }
+
   // Values of the nearest place under the pointer, or by the arrow keys.
   function values(plot, places, entries) {
     const rule = make("div", "rule"), tip = make("div", "tip");

@@ -49,10 +49,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its cells, and how it looks (``off``: grey; ``best``)."""
+    """A row of a table: its cells, how it looks (``off``: grey; ``best``), and the point of a sweep that it shows."""
 
     cells: Sequence[str | Cell]
     look: str = ""
+    point: int | None = None
 
 
 @dataclass(frozen=True)

@@ -168,5 +168,5 @@ def to_svg(figure: Figure) -> str:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the browser has the font
         # Not by `savefig`, which draws everything twice, first for the layout alone; a single drawing lays it out, too.
         FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    text = re.sub(r'id="line(\d+)"', r'data-line="\1"', buffer.getvalue())
+    text = re.sub(r'id="(line|point)(\d+)"', r'data-\1="\2"', buffer.getvalue())
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
