@@ -41,7 +41,5 @@ def animals(*, split: str = "test", prep: str = "imagenet", n: int | None = None
     where = taken.nonzero().flatten()
     if split != "test":
         where = where[-_CALIBRATION:] if split == "calibration" else where[:-_CALIBRATION]
-    data = replace(
-        of, name=f"animals/{split}", inputs=of.inputs[where], labels=animal[where].long(), classes=CLASSES
-    )
+    data = replace(of, name=f"animals/{split}", inputs=of.inputs[where], labels=animal[where].long(), classes=CLASSES)
     return data if n is None else data.subset(n)

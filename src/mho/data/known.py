@@ -152,8 +152,8 @@ _DATA = (
         "vww01", "1,000 photographs with or without a person, 96 × 96 (MLPerf Tiny)", "vww01",
         "github eembc/energyrunner 00bc683, datasets/vww01; from COCO 2014", "that of each photograph on Flickr (COCO)",
         "the repository; it states no checksum", otherwise=(
-            "copy datasets/vww01 of github eembc/energyrunner at commit 00bc683 (later ones lack the images) into vww01: y_labels.csv "
-            "and 1,000 files of 27,648 bytes"
+            "copy datasets/vww01 of github eembc/energyrunner at commit 00bc683 (later ones lack the images) into vww01: "
+            "y_labels.csv and 1,000 files of 27,648 bytes"
         ),
     ),
     Known(

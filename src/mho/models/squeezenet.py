@@ -79,7 +79,8 @@ class SqueezeNet10(nn.Module):
 class SqueezeNetVWW(nn.Module):
     """The first nine modules of torchvision's SqueezeNet v1.1, and a head that gives one output.
 
-    At 224 × 224 the head flattens a 256 × 13 × 13 map, so that more than half of the parameters are in it; at 32 × 32 a 256 × 1 × 1.
+    At 224 × 224 the head flattens a 256 × 13 × 13 map, so that more than half of the parameters are in it; at 32 × 32 the map
+    is 256 × 1 × 1.
 
     Args:
         size: Side of the images, at least 21.
@@ -133,7 +134,9 @@ def squeezenet_vww(*, size: int = 224, sigmoid: bool = True, features: str | Non
     net = SqueezeNetVWW(size=size, sigmoid=sigmoid)
     if features is not None:
         kept = {name: value for name, value in read_weights(features).items() if _number(name) < len(net.features)}
-        load_weights(net.features, {name.removeprefix("features."): value for name, value in kept.items()}, source=features)
+        load_weights(
+            net.features, {name.removeprefix("features."): value for name, value in kept.items()}, source=features
+        )
     return net
 
 
