@@ -16,7 +16,7 @@ State = Literal["right", "partial", "wrong", "missing"]
 _SPLITS = {
     "cifar10": {"test": 10_000, "train": 50_000}, "cifar100": {"test": 10_000, "train": 50_000},
     "mnist": {"test": 10_000, "train": 60_000}, "fashion-mnist": {"test": 10_000, "train": 60_000},
-    "kws": {"test": 1_000}, "tinystories": {"": 5}, "tinystories-self": {"": 200},
+    "kws": {"test": 1_000}, "vww01": {"test": 1_000}, "tinystories": {"": 5}, "tinystories-self": {"": 200},
 }  # fmt: skip
 """Samples of each split, as published."""
 

@@ -149,6 +149,14 @@ _DATA = (
         ),
     ),
     Known(
+        "vww01", "1,000 photographs with or without a person, 96 × 96 (MLPerf Tiny)", "vww01",
+        "github eembc/energyrunner 00bc683, datasets/vww01; from COCO 2014", "that of each photograph on Flickr (COCO)",
+        "the repository; it states no checksum", otherwise=(
+            "copy datasets/vww01 of github eembc/energyrunner at commit 00bc683 (later ones lack the images) into vww01: "
+            "y_labels.csv and 1,000 files of 27,648 bytes"
+        ),
+    ),
+    Known(
         "tinystories", "five real stories, 1,804 tokens, and the tokenizer of 512 pieces", "tinystories",
         "https://huggingface.co/karpathy/tinyllamas (stories260K); https://huggingface.co/datasets/roneneldan/TinyStories",
         "not stated here", "the pages; no checksum is known", otherwise=(

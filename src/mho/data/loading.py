@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from mho.data.animals import animals
 from mho.data.cifar10 import cifar10, cifar100
 from mho.data.dataset import Dataset
 from mho.data.digits import digits
@@ -14,6 +15,7 @@ from mho.data.kws import kws
 from mho.data.mnist import fashion_mnist, mnist
 from mho.data.npz import npz
 from mho.data.tinystories import tinystories, tinystories_self
+from mho.data.vww01 import vww01
 from mho.errors import BadInput, WrongSetting
 from mho.models.spec import Spec, call, find_factory
 
@@ -21,9 +23,11 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "cifar10": cifar10,
     "cifar100": cifar100,
+    "animals": animals,
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
     "kws": kws,
+    "vww01": vww01,
     "tinystories": tinystories,
     "tinystories-self": tinystories_self,
 }

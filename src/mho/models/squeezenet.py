@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mho.arguments import whole
+from mho.models.weights import load_weights, read_weights
+
+_SMALLEST = 21
+"""Side of the smallest image of which something reaches the head of `SqueezeNetVWW`."""
 _Pool = partial(nn.MaxPool2d, kernel_size=3, stride=2, ceil_mode=True)
 
 
@@ -71,27 +77,39 @@ class SqueezeNet10(nn.Module):
 
 
 class SqueezeNetVWW(nn.Module):
-    """The first nine modules of torchvision's SqueezeNet v1.1, and a head that gives one probability.
+    """The first nine modules of torchvision's SqueezeNet v1.1, and a head that gives one output.
 
-    The head flattens a 256 × 13 × 13 map, so inputs are 224 × 224; more than half of the parameters are in
-    it.
+    At 224 × 224 the head flattens a 256 × 13 × 13 map, so that more than half of the parameters are in it; at 32 × 32 the map
+    is 256 × 1 × 1.
+
+    Args:
+        size: Side of the images, at least 21.
+        sigmoid: The output is a probability (task "probability"), else its logit (task "logit").
+
+    Raises:
+        WrongSetting: Images so small that nothing is left of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, size: int = 224, sigmoid: bool = True) -> None:
         super().__init__()
+        whole(size, "size", least=_SMALLEST)
         self.features = nn.Sequential(
             nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), _Pool(),
             _Fire(64, 16, 64), _Fire(128, 16, 64), _Pool(),
             _Fire(128, 32, 128), _Fire(256, 32, 128), _Pool(),
         )  # fmt: skip
-        flat = 256 * 13 * 13
+        side = (size - 3) // 2 + 1
+        for _ in range(3):
+            side = math.ceil((side - 3) / 2) + 1
+        flat = 256 * side * side
         linear = nn.Linear(flat, 1)
         nn.init.xavier_uniform_(linear.weight)
         nn.init.constant_(linear.bias, 0.01)
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.BatchNorm1d(flat), linear, nn.Sigmoid())
+        last = [nn.Sigmoid()] if sigmoid else []
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.BatchNorm1d(flat), linear, *last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, 3, 224, 224), normalised as for ImageNet, to the probability of class 1, (N, 1)."""
+        """Images (N, 3, size, size), normalised as for ImageNet, to the probability or logit of class 1, (N, 1)."""
         return self.head(self.features(x))
 
 
@@ -100,6 +118,29 @@ def squeezenet10(*, num_classes: int = 1000) -> SqueezeNet10:
     return SqueezeNet10(num_classes=num_classes)
 
 
-def squeezenet_vww() -> SqueezeNetVWW:
-    """The network of the drift study, 250,209 parameters; evaluate it with ``task="probability"``."""
-    return SqueezeNetVWW()
+def squeezenet_vww(*, size: int = 224, sigmoid: bool = True, features: str | None = None) -> SqueezeNetVWW:
+    """The network of the drift study, 250,209 parameters (121,185 at size 32); evaluate it with ``task="probability"``.
+
+    Args:
+        size: Side of the images.
+        sigmoid: The output is a probability; else evaluate it with ``task="logit"``.
+        features: File of weights that torchvision publishes of its whole SqueezeNet v1.1 (or any state dict with its names):
+            those of the modules that are here are taken, the head is drawn anew.
+
+    Raises:
+        BadInput: There is no such file, or its weights do not fit.
+        WrongSetting: Images that are too small.
+    """
+    net = SqueezeNetVWW(size=size, sigmoid=sigmoid)
+    if features is not None:
+        kept = {name: value for name, value in read_weights(features).items() if _number(name) < len(net.features)}
+        load_weights(
+            net.features, {name.removeprefix("features."): value for name, value in kept.items()}, source=features
+        )
+    return net
+
+
+def _number(name: str) -> float:
+    """Place of the module among torchvision's features that a parameter belongs to; inf for one of its classifier."""
+    part = name.removeprefix("features.").partition(".")[0]
+    return int(part) if name.startswith("features.") and part.isdigit() else math.inf

@@ -66,8 +66,8 @@ class Cost(Study[CostArm, list[dict[str, Any]]]):
 
     def run(self, arm: CostArm, job: Job) -> list[dict[str, Any]]:
         """One row."""
-        memory = {analog: _fresh(_peak, arm.network, arm.hardware, analog) for analog in (False, True)}
-        row = _fresh(_times, arm.network, arm.hardware, 3 if job.scale == "smoke" else 15)
+        memory = {analog: in_fresh_process(_peak, arm.network, arm.hardware, analog) for analog in (False, True)}
+        row = in_fresh_process(_times, arm.network, arm.hardware, 3 if job.scale == "smoke" else 15)
         return [{**row, "digital_mb": memory[False], "analog_mb": memory[True]}]
 
     def tables(self, results: Found) -> list[Table]:
@@ -85,7 +85,7 @@ class Cost(Study[CostArm, list[dict[str, Any]]]):
         return [Table(head, rows)]
 
 
-def _fresh(work: Callable[..., Any], *arguments: Any) -> Any:
+def in_fresh_process(work: Callable[..., Any], *arguments: Any) -> Any:
     """What a process of its own answers."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
@@ -106,11 +106,11 @@ def _times(network: str, hardware: str, repeats: int) -> dict[str, Any]:
         for module in (model, chip):
             module(x)
         for seed in range(repeats):
-            a = _seconds(lambda: model(x))
-            b = _seconds(lambda: chip(x))
+            a = seconds_of(lambda: model(x))
+            b = seconds_of(lambda: chip(x))
             digital.append(a)
             ratios.append(b / a)
-            drawing.append(_seconds(lambda seed=seed: mho.program(net, seed).at("1 day")))  # type: ignore[misc]
+            drawing.append(seconds_of(lambda seed=seed: mho.program(net, seed).at("1 day")))  # type: ignore[misc]
     return {
         "network": network,
         "hardware": hardware,
@@ -122,7 +122,8 @@ def _times(network: str, hardware: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Wall-clock time of a call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,0 +1,259 @@
+"""What the study of SqueezeNet and drift claims, and how its rows decide it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mho.statistics.intervals import Interval
+from mho.studies.claim import Claim, Finding, Verdict, above, below, every
+from mho.studies.noise_grid import FACTORS, Grid, Table, interval
+from mho.studies.outcome import NotStored, Results
+
+THEIRS = "Tessier and Aguirregaray 2022, slides"
+HARMLESS = 0.01
+"""A cost below this share of right answers counts as none."""
+AGES = ("60 s", "1 day", "1 year")
+_TOP, _MODERATE = 0.3, 0.03
+
+
+def matched(results: Results[Any, Any]) -> Grid:
+    """Networks measured with the noise that they were trained with."""
+    return Grid(outcome.runs for outcome in results.values() if outcome.arm.work == "matched")
+
+
+def _rows(results: Results[Any, Any], work: str) -> list[dict[str, Any]]:
+    found = [
+        row
+        for outcome in results.values()
+        if outcome.arm.work == work
+        for rows in outcome.runs.values()
+        for row in rows
+    ]
+    if not found:
+        raise NotStored(f"no arm '{work}' is stored", "measure it: mho study run squeezenet-drift", path=work)
+    return found
+
+
+def _top(grid: Grid, place: int) -> float:
+    return max(level for level in grid.levels[place] if level <= _TOP)
+
+
+def _nats(found: Interval) -> str:
+    return f"{found.value:+.3g} nats [{found.low:+.3g}, {found.high:+.3g}]"
+
+
+def _weights_decide(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    top = _top(grid, 0)
+    return every(*(
+        above(f"{name} after {age}", interval(grid.loss(age, "weight", top, name) - grid.loss(age, "output", top, name)))
+        for name in ("GDC", "exact GDC") for age in AGES
+    ))  # fmt: skip
+
+
+def _output_harmless(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    return every(*(below(f"{name}, {level:g} costs after {age}", interval(grid.loss(age, "output", level, name)), HARMLESS)
+                   for name in ("GDC", "exact GDC") for level in (0.01, _MODERATE) for age in AGES))  # fmt: skip
+
+
+def threshold(costs: Sequence[tuple[float, Table]]) -> tuple[float, float]:
+    """The highest level up to which every cost is below `HARMLESS` for sure, and the first level that costs more for sure.
+
+    Args:
+        costs: Level and what it costs, levels increasing from 0.
+
+    Returns:
+        The two levels; inf where none costs more for sure.
+    """
+    found = [(level, interval(table)) for level, table in costs]
+    harmless = 0.0
+    for level, cost in found:
+        if not (level == 0 or cost.high < HARMLESS):
+            break
+        harmless = level
+    return harmless, next((level for level, cost in found if level and cost.low > HARMLESS), math.inf)
+
+
+def thresholds(grid: Grid, factor: str, age: str, compensation: str) -> tuple[float, float]:
+    """`threshold` of a noise."""
+    levels = grid.levels[FACTORS.index(factor)]
+    return threshold([(level, grid.loss(age, factor, level, compensation)) for level in levels])
+
+
+def _near_a_tenth(results: Results[Any, Any]) -> Finding:
+    grid, parts = matched(results), []
+    for factor in FACTORS:
+        for age in AGES:
+            low, high = thresholds(grid, factor, age, "GDC")
+            verdict: Verdict = (
+                "holds" if low >= _MODERATE and high <= _TOP else "fails" if high <= _MODERATE else "depends"
+            )
+            first = "no level costs a point for sure" if math.isinf(high) else f"{high:g} costs more for sure"
+            parts.append(Finding(verdict, f"{factor} noise after {age}: harmless up to {low:g}, {first}"))
+    return every(*parts)
+
+
+def _compensation_makes_it(results: Results[Any, Any]) -> Finding:
+    grid, parts = matched(results), []
+    for level in (0.1, 0.3):
+        for age in ("1 day", "1 year"):
+            noisy, exact = (grid.loss(age, "output", level, name) for name in ("GDC", "exact GDC"))
+            parts.append(above(f"more than half of the cost of {level:g} after {age} goes with an exact reading, by",
+                               interval(noisy / 2 - exact)))  # fmt: skip
+    return every(*parts)
+
+
+def _lowest_loss(results: Results[Any, Any]) -> Finding:
+    grid, parts = matched(results), []
+    for name in ("GDC", "exact GDC"):
+        at = {level: grid.marginal("loss", "1 year", "output", level, name) for level in (0.0, _MODERATE, 0.1)}
+        parts += [below(f"{name}, {_MODERATE:g} against {level:g}", interval(at[_MODERATE] - at[level]), show=_nats)
+                  for level in (0.0, 0.1)]  # fmt: skip
+    return every(*parts)
+
+
+def _diverges(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    loss = grid.marginal("loss", "1 year", "weight", _top(grid, 0))
+    trained = np.mean([grid.digital("accuracy", (_top(grid, 0), other)) for other in grid.levels[1]], axis=0)
+    constant = math.log(2)
+    return every(
+        above(f"loss after a year, over the {constant:.2f} nats of an even guess,", interval(loss - constant), show=_nats),
+        below("the retrained network itself, in digital form, against the majority class,",
+              interval(trained - max(grid.share(), 1 - grid.share()))),
+    )  # fmt: skip
+
+
+def _lives_longer(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    at = {level: grid.marginal("accuracy", "1 month", "weight", level) for level in grid.levels[0]}
+    return every(*(above(f"{a:g} over {b:g}", interval(at[a] - at[b])) for a, b in pairwise(grid.levels[0])))
+
+
+def usable(grid: Grid) -> float:
+    """The accuracy halfway between the majority class and the digital network: below it a model counts as unusable."""
+    return (max(grid.share(), 1 - grid.share()) + float(grid.digital("accuracy", (0.0, 0.0)).mean())) / 2
+
+
+def _day_to_month(results: Results[Any, Any]) -> Finding:
+    grid, parts = matched(results), []
+    least = usable(grid)
+    for name in ("none", "GDC", "exact GDC"):
+        for noise in ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1)):
+            if noise[0] not in grid.levels[0] or noise[1] not in grid.levels[1]:
+                continue
+            day, month = (interval(grid.at("accuracy", age, noise, name) - least) for age in ("1 day", "1 month"))
+            verdict: Verdict = (
+                "holds" if day.low > 0 and month.high < 0 else "fails" if day.high < 0 or month.low > 0 else "depends"
+            )
+            found = f"{100 * (day.value + least):.1f} % after a day, {100 * (month.value + least):.1f} % after a month"
+            parts.append(Finding(verdict, f"{name}, noise {noise[0]:g} and {noise[1]:g}: {found}"))
+    return every(*parts)
+
+
+def _bias(results: Results[Any, Any]) -> Finding:
+    grid, parts = matched(results), []
+    for noise in ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1)):
+        if noise[0] in grid.levels[0] and noise[1] in grid.levels[1]:
+            left, mended = (grid.at("accuracy", "1 year", noise, name) for name in ("GDC", "recalibrated"))
+            auc = float(grid.at("auc", "1 year", noise).mean())
+            positive = float(grid.at("positive", "1 year", noise).mean())
+            half = (left + grid.digital("accuracy", noise)) / 2
+            left_over = f"AUC {auc:.3f}, {100 * positive:.0f} % called positive"
+            what = f"noise {noise[0]:g} and {noise[1]:g} ({left_over}): recalibrated, over half of it by"
+            parts.append(above(what, interval(mended - half)))
+    return every(*parts)
+
+
+def _baseline(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    majority = max(grid.share(), 1 - grid.share())
+    return below(f"the majority class alone is right for {100 * majority:.1f} %; a digital network more by",
+                 interval(grid.digital("accuracy", (0.0, 0.0)) - majority), 0.10)  # fmt: skip
+
+
+def _clean(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    found = interval(grid.digital("accuracy", (0.0, 0.0)) - 0.9)
+    return above("digital accuracy above 90 % by", found)
+
+
+def converter_table(rows: Sequence[dict[str, Any]], age: str, dac: int | None, adc: int | None) -> Table:
+    """Accuracy by chips × seeds with converters of these steps.
+
+    Raises:
+        NotStored: It was not measured.
+    """
+    some = {(r["chip"], r["seed"]): r for r in rows if "chip" in r and (r["dac"], r["adc"]) == (dac, adc)}
+    if not some:
+        raise NotStored(f"converters of {dac} and {adc} steps are not stored", "measure them", path="converters")
+    chips, seeds = sorted({c for c, _ in some}), sorted({s for _, s in some})
+    place = some[chips[0], seeds[0]]["ages_s"].index
+    from mho.units import seconds
+
+    return np.array([[some[c, s]["accuracy"][place(seconds(age))] for s in seeds] for c in chips])
+
+
+def _finer_is_better(which: str) -> Any:
+    def find(results: Results[Any, Any]) -> Finding:
+        rows = _rows(results, "converters")
+        known = sorted({row[which] for row in rows if row.get(which) is not None})
+
+        def at(steps: int | None, age: str) -> Table:
+            return converter_table(rows, age, *((steps, None) if which == "dac" else (None, steps)))
+
+        def parts() -> Iterator[Finding]:
+            for age in ("60 s", "1 year"):
+                for coarse, fine in pairwise(known):
+                    better = interval(at(fine, age) - at(coarse, age))
+                    what = f"{fine} steps over {coarse} after {age}"
+                    yield above(what, better) if coarse < 64 else below(what, better, HARMLESS)
+
+        return every(*parts())
+
+    return find
+
+
+def _compensation_decides(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    noise = (0.0, 0.0)
+    return every(*(above(f"after {age}", interval(grid.at("accuracy", age, noise) - grid.at("accuracy", age, noise, "none")))
+                   for age in ("1 h", "1 day", "1 month", "1 year")))  # fmt: skip
+
+
+def _exact_gap(results: Results[Any, Any]) -> Finding:
+    grid = matched(results)
+    top = _top(grid, 1)
+
+    def gap(level: float, age: str) -> Table:
+        found = [grid.marginal("accuracy", age, "output", level, name) for name in ("exact GDC", "GDC")]
+        difference: Table = found[0] - found[1]
+        return difference
+
+    return every(*(above(f"after {age}", interval(gap(top, age) - gap(0.0, age))) for age in ("1 day", "1 year")))
+
+
+CLAIMS = (
+    Claim("Weight noise decides more than output noise (0.3 of each, mean over the other)", _weights_decide, THEIRS),
+    Claim("Output noise up to 0.03 is harmless: it costs less than a point", _output_harmless, THEIRS),
+    Claim("Both noises have a threshold near 0.1: harmless up to 0.03 at least, costing from 0.3 at most", _near_a_tenth, THEIRS),
+    Claim("The cost of output noise is made by the compensation that reads through it", _compensation_makes_it),
+    Claim("After a year the loss is lowest at moderate output noise (0.03)", _lowest_loss, THEIRS),
+    Claim("Weight noise of 0.3 diverges", _diverges, THEIRS),
+    Claim("Lower weight noise lives longer: accuracy after a month", _lives_longer, THEIRS),
+    Claim("A model becomes unusable between a day and a month", _day_to_month, THEIRS),
+    Claim("What is lost after a year is a shifted decision, not information: recalibration of norms and threshold, without labels, "
+          "brings back more than half", _bias),
+    Claim("53 % accuracy is a network's baseline: a digital one has less than ten points more", _baseline, THEIRS),
+    Claim("The digital network has at least 90 %", _clean),
+    Claim("More steps of the input converters pay up to 64 and no further", _finer_is_better("dac")),
+    Claim("More steps of the output converters pay up to 64 and no further", _finer_is_better("adc")),
+    Claim("Compensation decides", _compensation_decides),
+    Claim("An exact reading gains more, the more output noise there is", _exact_gap),
+)  # fmt: skip
