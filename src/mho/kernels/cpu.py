@@ -120,7 +120,9 @@ def fit(
     y: Tensor, at: Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None, each: Tensor | None = None
 ) -> bool:
     """True when all tensors lie as `y` does, `each` in rows, and the result can be written to `target`."""
-    if each is not None and (at.layout == _PLANAR or not _contiguous(*_by_rows(tuple(each.shape), each.stride(), at.axis))):
+    if each is not None and (
+        at.layout == _PLANAR or not _contiguous(*_by_rows(tuple(each.shape), each.stride(), at.axis))
+    ):
         return False
     alike = (spread,) if drop is None else (spread, drop.a, drop.placed)
     for t in alike:
@@ -280,6 +282,7 @@ def _where(x: Tensor | float | None) -> int | None:
 
 
 def threads(x: Tensor) -> int:
+    """Threads that a pass over `x` is worth."""
     return torch.get_num_threads() if x.numel() >= _SMALL else 1
 
 

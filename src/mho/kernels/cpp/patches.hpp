@@ -112,13 +112,14 @@ inline void convert_run(const float* from, float* to, int64_t n, float scale, fl
 // The largest code needs no clipping where it is whole and has room above: |x| h/r is at most h, but for rounding.
 inline bool clips(float half) { return half != __builtin_rintf(half) || half > 1048576.0f; }
 
-// Sums over the depth for `high` rows of u, `stride` apart, and a panel of columns, T V of them beside each other.
+// y (+)= unit × the sums over `depth` of HIGH rows of u times T V columns of w. Along the rows of u it is `row` from one
+// number to the next, along the depth `deep`; along the depth of w `across`. Only `high` × `wide` sums are stored.
 #if !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
 #endif
-template <int V>
-void multiply(const float* u, int64_t stride, const float* panel, int64_t depth, float unit, float* y,
+template <int V, bool ADD>
+void multiply(const float* u, int64_t row, int64_t deep, const float* w, int64_t across, int64_t depth, float unit, float* y,
               int64_t columns, int64_t high, int64_t wide) {
 #if defined(__clang__)
 #pragma clang fp contract(fast)
@@ -129,16 +130,17 @@ void multiply(const float* u, int64_t stride, const float* panel, int64_t depth,
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++) sum[m][v] = Row{};
     for (int64_t k = 0; k < depth; k++) {
-        Row w[V];
+        Row b[V];
 #pragma GCC unroll 2
-        for (int v = 0; v < V; v++) std::memcpy(&w[v], panel + (k * V + v) * T, sizeof(Row));
+        for (int v = 0; v < V; v++) std::memcpy(&b[v], w + k * across + v * T, sizeof(Row));
 #pragma GCC unroll 16
         for (int m = 0; m < HIGH; m++) {
-            const Row all = u[m * stride + k] - Row{};
+            const Row a = u[m * row + k * deep] - Row{};
 #pragma GCC unroll 2
-            for (int v = 0; v < V; v++) sum[m][v] += all * w[v];
+            for (int v = 0; v < V; v++) sum[m][v] += a * b[v];
         }
     }
+    float all[HIGH][T * V];
 #pragma GCC unroll 16
     for (int m = 0; m < HIGH; m++)
 #pragma GCC unroll 2
@@ -147,12 +149,17 @@ void multiply(const float* u, int64_t stride, const float* panel, int64_t depth,
 #pragma GCC unroll 16
         for (int m = 0; m < HIGH; m++)
 #pragma GCC unroll 2
-            for (int v = 0; v < V; v++) std::memcpy(y + m * columns + v * T, &sum[m][v], sizeof(Row));
+            for (int v = 0; v < V; v++) {
+                Row before = Row{};
+                if (ADD) std::memcpy(&before, y + m * columns + v * T, sizeof(Row));
+                before += sum[m][v];
+                std::memcpy(y + m * columns + v * T, &before, sizeof(Row));
+            }
         return;
     }
-    float all[HIGH][T * V];
     std::memcpy(all, sum, sizeof(all));
-    for (int64_t m = 0; m < high; m++) std::memcpy(y + m * columns, all[m], sizeof(float) * wide);
+    for (int64_t m = 0; m < high; m++)
+        for (int64_t j = 0; j < wide; j++) y[m * columns + j] = ADD ? y[m * columns + j] + all[m][j] : all[m][j];
 }
 #if !defined(__clang__)
 #pragma GCC pop_options
@@ -222,9 +229,9 @@ void multiply_patches(const float* x, const Patches& at, const float* packed, co
                     const int64_t left = at.columns - c, wide = left < WIDE ? left : WIDE;
                     float* to = y + start * all + g * at.columns + c;
                     for (int64_t i = 0; i < here; i += HIGH) {
-                        const int64_t high = here - i < HIGH ? here - i : HIGH;
-                        (wide > T ? multiply<2> : multiply<1>)(u + i * stride, stride, panel, depth, unit, to + i * all,
-                                                               all, high, wide);
+                        const int64_t high = here - i < HIGH ? here - i : HIGH, across = panel_of(left);
+                        (wide > T ? multiply<2, false> : multiply<1, false>)(
+                            u + i * stride, stride, 1, panel, across, depth, unit, to + i * all, all, high, wide);
                     }
                     panel += depth * panel_of(left);
                 }
