@@ -55,7 +55,7 @@ def forward(
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
     images, total = in_rows(as_images(operator, x)), None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-        vectors = Vectors.of(scheme, operator, images, block, input_range)
+        vectors = Vectors.of(scheme, operator, images, block, input_range, passing=True)
         for conversion in conversions:
             last = shift if conversion is scheme.conversions[-1] else None
             if not scheme.repeats:
@@ -89,15 +89,15 @@ class Vectors(NamedTuple):
     @classmethod
     def of(
         cls, scheme: Scheme, operator: Operator, images: Tensor, block: Block, input_range: Tensor | None = None,
-        reach: Tensor | None = None,
+        reach: Tensor | None = None, passing: bool = False,
     ) -> Vectors:  # fmt: skip
-        """Those of images in rows; `reach` where it is known."""
+        """Those of images in rows; `reach` where it is known. With `passing` they are gone when others are made."""
         operator = _on_images(operator)
         raw, window = in_rows(operator.take(images, block, scheme.plan)), window_of(operator)
         assert scheme.input_steps is not None
         shape = (scheme.shape[0], raw.shape[1] // operator.groups, *(scheme.kernel or (1, 1)))
         if reach is None and scheme.per_vector:
-            reach = patches.ranges(raw, shape, window, SMALLEST_REACH)
+            reach = patches.ranges(raw, shape, window, SMALLEST_REACH, passing=passing)
         elif reach is None:
             reach = patches.same_ranges(raw, shape, window, full_input(input_range, raw.dtype))
         return cls(raw, reach, scheme.input_steps, window, not scheme.per_vector, operator)

@@ -329,6 +329,11 @@ def _in_rows(shape: Shape, stride: Shape, axis: int) -> bool:
     return _contiguous(*_by_rows(shape, stride, axis))
 
 
+@lru_cache(_MOST_SHAPES)
+def _vectors_in_rows(shape: Shape, stride: Shape, axis: int) -> bool:
+    return _contiguous(*_by_rows(shape, stride, axis))
+
+
 def _by_rows(shape: Shape, stride: Shape, axis: int) -> tuple[Shape, Shape]:
     """Shape and strides with the columns last."""
     if axis == -1:
@@ -351,6 +356,7 @@ def planar_images(shape: Shape, stride: Shape) -> bool:
     return stride[1:] == _dense_strides(shape)[1:]
 
 
+@lru_cache(_MOST_SHAPES)
 def row_stride(shape: Shape, stride: Shape, axis: int) -> int | None:
     """Distance of the rows of a slice of columns (channels) of a dense tensor in rows; None for anything else."""
     if not (axis == -1 and len(shape) > 1) and not (axis == -3 and len(shape) == 4):

@@ -58,7 +58,7 @@ def in_rows(x: Tensor) -> Tensor | None:
     return out
 
 
-def ranges(x: Tensor, weight: Shape, window: Window, smallest: float) -> Tensor:
+def ranges(x: Tensor, weight: Shape, window: Window, smallest: float, *, passing: bool = False) -> Tensor:
     """The largest magnitude in each patch, or `smallest` where that is larger: (n, groups, height, width), in rows.
 
     Args:
@@ -66,9 +66,10 @@ def ranges(x: Tensor, weight: Shape, window: Window, smallest: float) -> Tensor:
         weight: Shape of the weight, (columns, channels of a group, height, width).
         window: Where patches lie.
         smallest: Range of a patch of zeros.
+        passing: The result lies in memory that the thread keeps, until its next call with `passing`.
     """
     at = _geometry(tuple(x.shape), x.stride(), tuple(weight), window)
-    found = cpu.room(at.ranges, cpu.row_strides(at.ranges), None)
+    found = cpu.room(at.ranges, cpu.row_strides(at.ranges), "ranges" if passing else None)
     lent().mho_patch_ranges(x.data_ptr(), at.fields, smallest, found.data_ptr(), cpu.threads(x))
     return found
 
