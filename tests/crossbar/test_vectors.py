@@ -273,6 +273,19 @@ def test_many_positions_are_summed_in_segments():
     agree(gradients(fast, given, torch.float32), gradients(reference.compute, given, torch.float64))
 
 
+def test_layers_do_not_share_what_they_keep(monkeypatch):
+    """Ranges and masks of the first of two layers are needed when the second has run."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 8, 3, padding=1))
+    net, x = mho.to_analog(model, mho.Hardware.preset("ideal", **SETTINGS)), torch.randn(2, 8, 9, 9)
+    found = []
+    for execute in (product, reference.compute):
+        monkeypatch.setattr(mho.nn.matrix, "product", execute)
+        found.append(torch.autograd.grad(net(x).square().sum(), list(net.parameters())))
+    for ours, theirs in zip(*found, strict=True):
+        assert float((ours - theirs).abs().max()) < 0.02 * float(theirs.abs().max())
+
+
 @pytest.mark.parametrize("kind", ["conv", "linear"])
 def test_gradients_can_be_differentiated_again(kind):
     found = []

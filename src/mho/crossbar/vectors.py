@@ -160,14 +160,16 @@ def _repeated(
     assert not isinstance(bound, Tensor)
     top = bound if half is None else half - 0.25  # see `reference._clips`
 
-    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor]:
+    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor | None]:
         return read_out_vectors(
             seen.y, operand.gain, seen.reach, top, axis, bound, half, conversion.noise**2, seen.spread, seen.drop, shift
         )
 
-    drop_scale = held.scheme.hw.ir_drop.scale
+    drop_scale, groups = held.scheme.hw.ir_drop.scale, vectors.window.groups
     part, clipped = read(-3, vectors.multiply(operand, drop_scale))
-    found, groups, flags = by_position(part), vectors.window.groups, by_position(clipped)
+    if clipped is None:
+        return part
+    found, flags = by_position(part), by_position(clipped)
     for halving in range(1, conversion.halvings + 1):
         which = flags.any(1).nonzero()[:, 0]
         if not len(which):
@@ -177,6 +179,8 @@ def _repeated(
             chosen = flags[which].repeat_interleave(found.shape[1] // groups, 1)
             weaker = torch.where(chosen, weaker, found[which])
         found[which] = weaker
+        if again is None:
+            break
         flags[which] &= again
     return part
 

@@ -100,7 +100,7 @@ def read_out_vectors(
     y: Tensor, factor: Tensor, each: Tensor, top: float, axis: int = -1, bound: float = 1.0,
     half_steps: float | None = None, variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None,
     shift: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """`read_out` with `each`, and which vectors clip.
 
     Args:
@@ -108,17 +108,17 @@ def read_out_vectors(
         top: Code from which on a column clips, or where nothing is converted the output.
 
     Returns:
-        The result, and a bool tensor, shape of `each`.
+        The result, and a bool tensor, shape of `each`; None where no vector clips.
     """
     if cpu.suits(y, factor, shift, spread, each, *(drop or ())):
         at = cpu.form(y, axis, planar=False)
         if at is not None and cpu.fit(y, at, None, spread, drop, each):
             clips = torch.zeros_like(each, dtype=torch.uint8)
-            found, _ = cpu.read_out(
+            found, count = cpu.read_out(
                 y, at, factor, reach=1.0, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
                 shift=shift, each=each, clips=clips, top=top,
             )  # fmt: skip
-            return found, clips.view(torch.bool)
+            return found, clips.view(torch.bool) if count else None
     ones = torch.ones_like(factor)
     part = reference.read_out(y, ones, axis, bound, half_steps, variance, spread, drop)
     high = part.abs() >= (top if half_steps is None else top * bound / half_steps)
