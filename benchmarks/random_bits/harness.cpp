@@ -1,4 +1,4 @@
-// The generator of src/mho/kernels/cpu.cpp as streams for TestU01, raw sums of its normal numbers, and checks of the
+// The generator of src/mho/kernels/cpp/random.hpp as streams for TestU01, raw sums of its normal numbers, and checks of the
 // seeding. The kernels' own source is included (MHO_SOURCE), so what is tested is what is shipped. Started by run.py.
 
 #include MHO_SOURCE

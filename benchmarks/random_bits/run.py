@@ -23,7 +23,7 @@ from scipy import special, stats
 from mho.kernels.build import FLAGS
 
 HERE = Path(__file__).resolve().parent
-SOURCE = HERE.parents[1] / "src" / "mho" / "kernels" / "cpu.cpp"
+SOURCE = HERE.parents[1] / "src" / "mho" / "kernels" / "cpp" / "random.hpp"
 PARTS = ("control", "smallcrush", "normals", "long", "seeding", "crush")
 KEYS = (1, 2718281828459045235)
 CRUSHED = ("call", "keys_16")
@@ -78,8 +78,8 @@ def control(source: Path, work: Path) -> dict[str, Any]:
         raise SystemExit("the seeding has changed: adapt `control`")
     place = work / "control"
     place.mkdir(exist_ok=True)
-    (place / "cpu.cpp").write_text(text.replace(sound, spoilt), encoding="utf-8")
-    target = build(place / "cpu.cpp", place)
+    (place / "random.hpp").write_text(text.replace(sound, spoilt), encoding="utf-8")
+    target = build(place / "random.hpp", place)
     return batteries(target, "smallcrush", [(stream, KEYS[0]) for stream in CRUSHED])
 
 

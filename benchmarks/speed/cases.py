@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from mobilenet_v2 import mobilenet_v2
 from torch import Tensor, nn
 
 import mho
@@ -54,6 +55,11 @@ def standard() -> mho.Hardware:
     return mho.Hardware.of("pcm").replace(noise__output=0.04, adc__range="fixed", adc__bound=10.0)
 
 
+def per_vector() -> mho.Hardware:
+    """The same with a range for every input vector."""
+    return standard().replace(dac__range="abs_max")
+
+
 def _resnet20(*, batch: int, layout: torch.memory_format, hardware: mho.Hardware, goals: dict[str, float]) -> Case:
     model, info = published("cifar10_resnet20")
     data = load(f"{info.data}&n={batch}")
@@ -62,13 +68,14 @@ def _resnet20(*, batch: int, layout: torch.memory_format, hardware: mho.Hardware
 
 
 def _random(
-    model: nn.Module, shape: tuple[int, ...], classes: int, goals: dict[str, float], *, rows: bool = False
-) -> Case:
+    model: nn.Module, shape: tuple[int, ...], classes: int, goals: dict[str, float], *, rows: bool = False,
+    hardware: mho.Hardware | None = None,
+) -> Case:  # fmt: skip
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(shape, generator=generator)
     inputs = inputs.contiguous(memory_format=torch.channels_last) if rows else inputs
     labels = torch.randint(0, classes, shape[:1], generator=generator)
-    return Case(model, inputs, labels, standard(), goals)
+    return Case(model, inputs, labels, hardware or standard(), goals)
 
 
 class _Encoder(nn.Module):
@@ -90,6 +97,8 @@ def cases(batch: int = 100) -> dict[str, Callable[[], Case]]:
     resnet = {"time": 1.25, "memory": 1.15, "step time": 1.5, "step memory": 1.0}
     rows, planar = torch.channels_last, torch.contiguous_format
     preset = mho.Hardware.of("hwa-standard")
+    own_ranges = {"abs_max": per_vector(), "aihwkit-default": mho.Hardware.of("aihwkit-default")}
+    layouts = {"contiguous": planar, "channels_last": rows}
     return {
         "ResNet-20, contiguous": lambda: _resnet20(batch=batch, layout=planar, hardware=standard(), goals=resnet),
         "ResNet-20, channels_last": lambda: _resnet20(batch=batch, layout=rows, hardware=standard(), goals=resnet),
@@ -98,6 +107,24 @@ def cases(batch: int = 100) -> dict[str, Callable[[], Case]]:
         ),
         "ResNet-20, hwa-standard, channels_last": lambda: _resnet20(
             batch=batch, layout=rows, hardware=preset, goals={"time": 3.0, "step time": 2.2, "step memory": 1.0}
+        ),
+        **{
+            f"ResNet-20, {name}, {layout}": lambda hardware=hardware, memory=memory: _resnet20(
+                batch=batch, layout=memory, hardware=hardware, goals={"time": 1.6, "step memory": 1.0}
+            )
+            for name, hardware in own_ranges.items()
+            for layout, memory in layouts.items()
+        },
+        **{
+            f"MobileNetV2, 128², {name}, {layout}": lambda hardware=hardware, layout=layout: _random(
+                mobilenet_v2(num_classes=1000), (8, 3, 128, 128), 1000, {"time": 1.8}, rows=layout == "channels_last",
+                hardware=hardware,
+            )
+            for name, hardware in own_ranges.items()
+            for layout in layouts
+        },
+        "Linear 512×512, abs_max": lambda: _random(
+            nn.Linear(512, 512), (256, 512), 512, {"time": 1.4}, hardware=own_ranges["abs_max"]
         ),
         "Linear 512×512": lambda: _random(nn.Linear(512, 512), (256, 512), 512, {"time": 1.4}),
         **{

@@ -1,4 +1,5 @@
-"""The executor for vectors with ranges of their own against the reference: geometry, sizes, layouts, threads, repetitions."""
+"""The executors for vectors with ranges of their own against the reference: geometry, sizes, layouts, threads, repetitions,
+and the way back."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mho.crossbar import Held, Operator, Scheme, hold, ideal_cells, product, reference, vectors
+import mho
+from mho.crossbar import Held, Operator, Scheme, hold, ideal_cells, product, reference, vectors, vectors_step
 from mho.hardware import Hardware
 from mho.kernels.cpu_library import library
 
@@ -67,6 +69,11 @@ def case(kind: str, layout: str = "contiguous", dtype: torch.dtype = torch.float
     return held, operator, x, torch.tensor(REACH, dtype=dtype), ranges, bias
 
 
+def layouts(kind: str) -> tuple[str, ...]:
+    """Of its inputs."""
+    return tuple(LAYOUTS) if len(KINDS[kind][2]) == 4 else ("contiguous",)
+
+
 def alike(found: Tensor, expected: Tensor, *, share: float = 0.004) -> None:
     """Equal but for the order of sums; a few outputs that lie half way between two codes may fall to either side."""
     differing = (found - expected).abs() > 2e-5 * expected.abs().max()
@@ -78,7 +85,7 @@ def alike(found: Tensor, expected: Tensor, *, share: float = 0.004) -> None:
 @pytest.mark.parametrize("converters", CONVERTERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_geometry_in_every_layout_is_the_reference(kind, converters, rows):
-    for layout in LAYOUTS if len(KINDS[kind][2]) == 4 else ("contiguous",):
+    for layout in layouts(kind):
         arguments = case(kind, layout, array__rows=rows, **CONVERTERS[converters])
         held, operator, x = arguments[:3]
         expected = reference.compute(*arguments)
@@ -127,7 +134,9 @@ def test_noise_and_repetitions_have_the_references_distribution(kind):
     assert float(ours.var(0).sum() / theirs.var(0).sum()) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("extra", [{"noise": {"weight": 0.05}}, {"ir_drop": {"scale": 1.0, "conductance_ratio": 100.0}}])
+@pytest.mark.parametrize(
+    "extra", [{"noise": {"weight": 0.05}}, {"ir_drop": {"scale": 1.0, "conductance_ratio": 100.0}}]
+)
 @pytest.mark.parametrize("converters", ["plain", "repeated"])
 def test_noise_of_weights_and_ir_drop_of_patches(extra, converters):
     held, operator, x, *ranges = case("grouped", **CONVERTERS[converters], **extra)
@@ -150,8 +159,9 @@ def test_what_it_cannot_is_left_to_others():
     assert not vectors.suits(held, operator, x.clone().requires_grad_())
     with torch.no_grad():
         for other in (x[0], x[:0]):
-            alike(product(held, operator, other, *ranges), reference.compute(held, operator, other, *ranges), share=0.1) \
-                if other.numel() else product(held, operator, other, *ranges)
+            alike(
+                product(held, operator, other, *ranges), reference.compute(held, operator, other, *ranges), share=0.1
+            ) if other.numel() else product(held, operator, other, *ranges)
     noisy = case("linear", **CONVERTERS["plain"], noise={"input": 0.1})
     assert not vectors.suits(*noisy[:3])
 
@@ -170,4 +180,152 @@ def test_what_is_not_a_number_stays_in_its_patches():
     held, operator, x, *ranges = case("conv", **CONVERTERS["plain"])
     x[1, 3, 4, 5], x[2, 0, 0, 0] = float("nan"), float("inf")
     with torch.no_grad():
-        assert torch.equal(product(held, operator, x, *ranges).isnan(), reference.compute(held, operator, x, *ranges).isnan())
+        assert torch.equal(
+            product(held, operator, x, *ranges).isnan(), reference.compute(held, operator, x, *ranges).isnan()
+        )
+
+
+# Training
+
+SETTINGS: dict[str, Any] = {
+    "dac": {"bits": 5, "range": "abs_max"}, "adc": {"bits": 6, "range": "fixed", "bound": 3.0},
+}  # fmt: skip
+
+
+def leaves(given: Case, dtype: torch.dtype) -> tuple[Case, list[Tensor]]:
+    """The case in that precision, and what is differentiated: input, bias, weights."""
+    held, operator, x, reach, ranges, bias = given
+    found = [
+        t.detach().to(dtype).clone(memory_format=torch.preserve_format).requires_grad_()
+        for t in (x, bias, *(o.weight for o in held.operands))
+    ]
+    operands = tuple(o._replace(weight=w, gain=o.gain.to(dtype)) for o, w in zip(held.operands, found[2:], strict=True))
+    return (held._replace(operands=operands), operator, found[0], reach.to(dtype), ranges.to(dtype), found[1]), found
+
+
+def gradients(execute: Any, given: Case, dtype: torch.dtype) -> list[Tensor]:
+    """The outputs, and the gradients of a random sum of them."""
+    given, of = leaves(given, dtype)
+    y = execute(*given)
+    g = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return [y.detach(), *torch.autograd.grad((y * g.to(dtype)).sum(), of)]
+
+
+def fast(held: Any, operator: Operator, x: Tensor, reach: Tensor, ranges: Tensor, bias: Tensor) -> Tensor:
+    assert vectors_step.suits(held, operator, x, ranges, bias)
+    return product(held, operator, x, reach, ranges, bias)
+
+
+def agree(ours: list[Tensor], theirs: list[Tensor]) -> None:
+    """Equal but for the order of sums, and for outputs that lie half way between two codes."""
+    flips = float((ours[0] - theirs[0]).abs().gt(1e-4 * theirs[0].abs().max()).double().mean())
+    assert flips < 0.005
+    for a, b in zip(ours, theirs, strict=True):
+        limit = (1e-5 if flips == 0 else 0.05) * float(b.abs().max())
+        assert float((a - b).abs().max()) < limit and bool(b.any())
+
+
+@pytest.mark.parametrize("rows", [512, 40])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_the_references(kind, rows):
+    for layout in layouts(kind):
+        given = case(kind, layout, array__rows=rows, **SETTINGS)
+        found = gradients(fast, given, torch.float32)
+        agree(found, gradients(reference.compute, given, torch.float64))
+        x = given[2]
+        assert found[1].stride() == x.stride() or layout == "channels_last"
+
+
+@pytest.mark.parametrize("kind", ["conv", "strides", "grouped", "depthwise", "linear"])
+@pytest.mark.parametrize("steps", [31, 8])
+def test_zeros_and_equal_inputs_share_the_gradient_of_the_range_as_the_reference_says(kind, steps):
+    """Powers of two are converted without an error of the last bit, so that the same inputs lie inside."""
+    held, operator, x, *others = case(
+        kind, array__rows=100, **{**SETTINGS, "dac": {"steps": steps, "range": "abs_max"}}
+    )
+    x = torch.exp2(x.mul(1.5).round().clamp(-1, 1)) * x.sign() * (x.abs() > 1)
+    x[0] = 0
+    given = (held, operator, x, *others)
+    ours, theirs = (gradients(f, given, d) for f, d in ((fast, torch.float32), (reference.compute, torch.float64)))
+    agree(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["conv", "grouped, wide", "depthwise", "linear"])
+def test_the_number_of_threads_changes_no_gradient(kind):
+    given, found = case(kind, array__rows=100, **SETTINGS), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found.append(gradients(fast, given, torch.float32))
+    finally:
+        torch.set_num_threads(1)
+    for other in found[1:]:
+        for i, (a, b) in enumerate(zip(found[0], other, strict=True)):
+            same = torch.equal if i != 1 else torch.allclose  # of the input: torch's own way back
+            assert same(a, b)
+
+
+def test_many_positions_are_summed_in_segments():
+    """More than a segment's worth, against the whole in double precision."""
+    held, operator, _, reach, ranges, bias = case("conv", **SETTINGS)
+    x = torch.randn(9, 16, 31, 33, generator=torch.Generator().manual_seed(0))
+    given = (held, operator, x, reach, ranges, bias)
+    agree(gradients(fast, given, torch.float32), gradients(reference.compute, given, torch.float64))
+
+
+def test_layers_do_not_share_what_they_keep(monkeypatch):
+    """Ranges and masks of the first of two layers are needed when the second has run."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 8, 3, padding=1))
+    net, x = mho.to_analog(model, mho.Hardware.preset("ideal", **SETTINGS)), torch.randn(2, 8, 9, 9)
+    found = []
+    for execute in (product, reference.compute):
+        monkeypatch.setattr(mho.nn.matrix, "product", execute)
+        found.append(torch.autograd.grad(net(x).square().sum(), list(net.parameters())))
+    for ours, theirs in zip(*found, strict=True):
+        assert float((ours - theirs).abs().max()) < 0.02 * float(theirs.abs().max())
+
+
+@pytest.mark.parametrize("kind", ["conv", "linear"])
+def test_gradients_can_be_differentiated_again(kind):
+    found = []
+    for execute in (fast, reference.compute):
+        given, of = leaves(case(kind, **SETTINGS), torch.float32)
+        slopes = torch.autograd.grad(execute(*given).square().sum(), of, create_graph=True)
+        found.append(torch.autograd.grad(sum(s.square().sum() for s in slopes), of))
+    for a, b in zip(*found, strict=True):
+        assert float((a - b).abs().max()) < 0.02 * float(b.abs().max())
+
+
+def test_what_needs_no_gradient_gets_none():
+    held, operator, x, _, ranges, bias = case("conv", **SETTINGS)
+    weight = held.operands[0].weight.detach().requires_grad_()
+    held = held._replace(operands=(held.operands[0]._replace(weight=weight),))
+    y = vectors_step.forward(held, operator, x, ranges, None)
+    y.sum().backward()
+    assert weight.grad is not None and x.grad is None
+    only_x = x.clone().requires_grad_()
+    plain = held._replace(operands=(held.operands[0]._replace(weight=weight.detach()),))
+    vectors_step.forward(plain, operator, only_x, ranges, bias).sum().backward()
+    assert only_x.grad is not None and bool(only_x.grad.any())
+
+
+@pytest.mark.parametrize("more", [{}, {"noise": {"weight": 0.02}}, {"ir_drop": {"scale": 1.0}}])
+def test_a_network_learns(more):
+    """Noise of products and IR drop, too, which training passes as constants."""
+    torch.manual_seed(0)
+    hw = mho.Hardware.preset("ideal", **SETTINGS, **({"noise": {"output": 0.02}} | more))
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
+    net, x = mho.to_analog(model, hw), torch.randn(64, 3, 6, 6)
+    y = torch.randint(0, 4, (64,))
+    optimizer, losses = torch.optim.Adam(net.parameters(), 1e-2), []
+    session = mho.HWA().attach(net, steps=60)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        session.step()
+        losses.append(float(loss.detach()))
+    session.detach()
+    assert losses[-1] < 0.3 * losses[0]

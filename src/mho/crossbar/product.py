@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mho.crossbar import fused, reference, step, vectors
+from mho.crossbar import fused, reference, step, vectors, vectors_step
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
 
@@ -20,6 +20,8 @@ def product(
         return reference.compute(held, operator, x, input_range, adc_range, bias)
     if (scheme.per_vector or scheme.repeats) and vectors.suits(held, operator, x, input_range, adc_range, bias):
         return vectors.forward(held, operator, x, input_range, adc_range, bias)
+    if vectors_step.suits(held, operator, x, adc_range, bias):
+        return vectors_step.forward(held, operator, x, adc_range, bias)
     if scheme.repeats:
         return reference.compute(held, operator, x, input_range, adc_range, bias)
     if not torch.is_grad_enabled():

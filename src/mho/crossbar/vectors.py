@@ -15,7 +15,7 @@ from mho.crossbar.columns import SMALLEST_REACH, full_input
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
-from mho.crossbar.scheme import Conversion
+from mho.crossbar.scheme import Conversion, Scheme
 from mho.hardware import InputSlice
 from mho.kernels import Drop, patches, read_out, read_out_vectors
 
@@ -51,12 +51,11 @@ def forward(
     held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    scheme, axis = held.scheme, operator.axis
-    planar = not held.channels_last and operator.dims == 2 and x.is_contiguous()
+    scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
-    images, total = _images(operator, x), None
+    images, total = in_rows(as_images(operator, x)), None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-        vectors = Vectors.of(held, operator, images, block, input_range)
+        vectors = Vectors.of(scheme, operator, images, block, input_range, passing=True)
         for conversion in conversions:
             last = shift if conversion is scheme.conversions[-1] else None
             if not scheme.repeats:
@@ -65,10 +64,7 @@ def forward(
             part = _repeated(vectors, held, conversion, adc_range, last)
             total = part if total is None else total.add_(part)
     assert total is not None
-    if operator.dims == 0:
-        return total.movedim(1, -1).reshape(*x.shape[:-1], total.shape[1])
-    assert axis == -3
-    return total.contiguous() if planar else total
+    return from_images(operator, total.contiguous() if planar else total, x)
 
 
 class Vectors(NamedTuple):
@@ -91,20 +87,24 @@ class Vectors(NamedTuple):
     operator: Operator
 
     @classmethod
-    def of(cls, held: Held, operator: Operator, images: Tensor, block: Block, input_range: Tensor | None) -> Vectors:
-        """Those of images in rows."""
-        scheme, operator = held.scheme, _on_images(operator)
-        raw = _in_rows(operator.take(images, block, scheme.plan))
+    def of(
+        cls, scheme: Scheme, operator: Operator, images: Tensor, block: Block, input_range: Tensor | None = None,
+        reach: Tensor | None = None, passing: bool = False,
+    ) -> Vectors:  # fmt: skip
+        """Those of images in rows; `reach` where it is known. With `passing` they are gone when others are made."""
+        operator = _on_images(operator)
+        raw, window = in_rows(operator.take(images, block, scheme.plan)), window_of(operator)
         assert scheme.input_steps is not None
-        window, shape = window_of(operator), image_weight(held.operands[0].weight).shape
-        shape = torch.Size((shape[0], raw.shape[1] // operator.groups, *shape[2:]))
-        if scheme.per_vector:
-            reach = patches.ranges(raw, shape, window, SMALLEST_REACH)
-        else:
+        shape = (scheme.shape[0], raw.shape[1] // operator.groups, *(scheme.kernel or (1, 1)))
+        if reach is None and scheme.per_vector:
+            reach = patches.ranges(raw, shape, window, SMALLEST_REACH, passing=passing)
+        elif reach is None:
             reach = patches.same_ranges(raw, shape, window, full_input(input_range, raw.dtype))
         return cls(raw, reach, scheme.input_steps, window, not scheme.per_vector, operator)
 
-    def multiply(self, operand: Operand, scale: float, positions: Tensor | None = None, reduction: float = 1.0) -> _Seen:
+    def multiply(
+        self, operand: Operand, scale: float, positions: Tensor | None = None, reduction: float = 1.0
+    ) -> _Seen:
         """Column outputs of all vectors, or of those at some positions with inputs reduced by a factor."""
         reach = self.reach if positions is None else by_position(self.reach)[positions] * reduction
         weight = image_weight(operand.weight)
@@ -160,14 +160,16 @@ def _repeated(
     assert not isinstance(bound, Tensor)
     top = bound if half is None else half - 0.25  # see `reference._clips`
 
-    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor]:
+    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor | None]:
         return read_out_vectors(
             seen.y, operand.gain, seen.reach, top, axis, bound, half, conversion.noise**2, seen.spread, seen.drop, shift
         )
 
-    drop_scale = held.scheme.hw.ir_drop.scale
+    drop_scale, groups = held.scheme.hw.ir_drop.scale, vectors.window.groups
     part, clipped = read(-3, vectors.multiply(operand, drop_scale))
-    found, groups, flags = by_position(part), vectors.window.groups, by_position(clipped)
+    if clipped is None:
+        return part
+    found, flags = by_position(part), by_position(clipped)
     for halving in range(1, conversion.halvings + 1):
         which = flags.any(1).nonzero()[:, 0]
         if not len(which):
@@ -177,6 +179,8 @@ def _repeated(
             chosen = flags[which].repeat_interleave(found.shape[1] // groups, 1)
             weaker = torch.where(chosen, weaker, found[which])
         found[which] = weaker
+        if again is None:
+            break
         flags[which] &= again
     return part
 
@@ -207,13 +211,17 @@ def _on_images(operator: Operator) -> Operator:
     return _POINTWISE if operator.dims == 0 else operator
 
 
-def _images(operator: Operator, x: Tensor) -> Tensor:
-    """The input as images in rows; the vectors of a linear layer are the pixels of one line."""
-    if operator.dims == 0:
-        x = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
-    return _in_rows(x)
+def as_images(operator: Operator, x: Tensor) -> Tensor:
+    """Inputs or outputs of a layer as images; the vectors of a linear layer are the pixels of one line."""
+    return x if operator.dims else x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
 
 
-def _in_rows(x: Tensor) -> Tensor:
+def from_images(operator: Operator, found: Tensor, like: Tensor) -> Tensor:
+    """The way back, for vectors as many as in `like`."""
+    return found if operator.dims else found.permute(0, 2, 3, 1).reshape(*like.shape[:-1], found.shape[1])
+
+
+def in_rows(x: Tensor) -> Tensor:
+    """Images with the channels of a pixel beside each other."""
     found = patches.in_rows(x)
     return x.contiguous(memory_format=torch.channels_last) if found is None else found

@@ -120,7 +120,9 @@ def fit(
     y: Tensor, at: Form, target: Tensor | None, spread: Tensor | None, drop: Drop | None, each: Tensor | None = None
 ) -> bool:
     """True when all tensors lie as `y` does, `each` in rows, and the result can be written to `target`."""
-    if each is not None and (at.layout == _PLANAR or not _contiguous(*_by_rows(tuple(each.shape), each.stride(), at.axis))):
+    if each is not None and (
+        at.layout == _PLANAR or not _contiguous(*_by_rows(tuple(each.shape), each.stride(), at.axis))
+    ):
         return False
     alike = (spread,) if drop is None else (spread, drop.a, drop.placed)
     for t in alike:
@@ -280,6 +282,7 @@ def _where(x: Tensor | float | None) -> int | None:
 
 
 def threads(x: Tensor) -> int:
+    """Threads that a pass over `x` is worth."""
     return torch.get_num_threads() if x.numel() >= _SMALL else 1
 
 
@@ -326,6 +329,11 @@ def _in_rows(shape: Shape, stride: Shape, axis: int) -> bool:
     return _contiguous(*_by_rows(shape, stride, axis))
 
 
+@lru_cache(_MOST_SHAPES)
+def _vectors_in_rows(shape: Shape, stride: Shape, axis: int) -> bool:
+    return _contiguous(*_by_rows(shape, stride, axis))
+
+
 def _by_rows(shape: Shape, stride: Shape, axis: int) -> tuple[Shape, Shape]:
     """Shape and strides with the columns last."""
     if axis == -1:
@@ -348,6 +356,7 @@ def planar_images(shape: Shape, stride: Shape) -> bool:
     return stride[1:] == _dense_strides(shape)[1:]
 
 
+@lru_cache(_MOST_SHAPES)
 def row_stride(shape: Shape, stride: Shape, axis: int) -> int | None:
     """Distance of the rows of a slice of columns (channels) of a dense tensor in rows; None for anything else."""
     if not (axis == -1 and len(shape) > 1) and not (axis == -3 and len(shape) == 4):

@@ -37,6 +37,10 @@ _ARGUMENTS = {
     "mho_to_rows": [_ptr] * 2 + [_i64] * 4 + [_int],
     "mho_patch_ranges": [_ptr] * 2 + [_f32, _ptr, _int],
     "mho_patch_products": [_ptr] * 5 + [_i64, _f32, _int, _ptr, _int],
+    "mho_from_rows": [_ptr] * 2 + [_i64] * 3 + [_int],
+    "mho_patch_weights_back": [_ptr] * 4 + [_f32, _int, _ptr, _int],
+    "mho_patch_ranges_slope": [_ptr] * 6 + [_i64] * 3 + [_ptr, _int],
+    "mho_patch_ranges_back": [_ptr] * 2 + [_f32] + [_ptr] * 3 + [_int],
     "mho_quantise_back": [_ptr] * 3 + _comes + [_ptr, _f32, _f32, _int],
     "mho_read_out": (
         [_ptr] * 5 + _lies + [_f32] * 3 + [_ptr] * 3 + [_f32] * 2

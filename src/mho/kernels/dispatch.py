@@ -100,7 +100,7 @@ def read_out_vectors(
     y: Tensor, factor: Tensor, each: Tensor, top: float, axis: int = -1, bound: float = 1.0,
     half_steps: float | None = None, variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None,
     shift: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """`read_out` with `each`, and which vectors clip.
 
     Args:
@@ -108,17 +108,17 @@ def read_out_vectors(
         top: Code from which on a column clips, or where nothing is converted the output.
 
     Returns:
-        The result, and a bool tensor, shape of `each`.
+        The result, and a bool tensor, shape of `each`; None where no vector clips.
     """
     if cpu.suits(y, factor, shift, spread, each, *(drop or ())):
         at = cpu.form(y, axis, planar=False)
         if at is not None and cpu.fit(y, at, None, spread, drop, each):
             clips = torch.zeros_like(each, dtype=torch.uint8)
-            found, _ = cpu.read_out(
+            found, count = cpu.read_out(
                 y, at, factor, reach=1.0, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
                 shift=shift, each=each, clips=clips, top=top,
             )  # fmt: skip
-            return found, clips.view(torch.bool)
+            return found, clips.view(torch.bool) if count else None
     ones = torch.ones_like(factor)
     part = reference.read_out(y, ones, axis, bound, half_steps, variance, spread, drop)
     high = part.abs() >= (top if half_steps is None else top * bound / half_steps)
@@ -138,13 +138,24 @@ def read_out_kept(
     y: Tensor, factor: Tensor, axis: int = -1, bound: Tensor | float = 1.0, half_steps: float | None = None,
     variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None, shift: Tensor | None = None,
     total: Tensor | None = None, planar: bool = False, codes: bool = False, reach: Tensor | float = 1.0,
+    each: Tensor | None = None,
 ) -> tuple[Tensor, Kept]:  # fmt: skip
-    """See `reference.read_out_kept`, with the factor times `reach`. A fast kernel may reuse `y` and `total`."""
+    """See `reference.read_out_kept`, with the factor times `reach`, and times `each`, see `read_out`.
+
+    A fast kernel may reuse `y` and `total`. With `each`, what `read_out_back` gives lacks it.
+    """
     given = (axis, bound, half_steps, variance, spread, drop, shift, total, planar, codes)
-    suited = cpu.suits(y, factor, shift, total, spread, bound, reach, *(drop or ()))
+    suited = cpu.suits(y, factor, shift, total, spread, bound, reach, each, *(drop or ()))
     at = cpu.form(y, axis, planar=planar) if suited else None
-    if at is None or not cpu.fit(y, at, total, spread, drop):
+    if at is None or not cpu.fit(y, at, total, spread, drop, each):
         factor = factor * reach
+        if each is not None:
+            part, kept = read_out_kept(
+                y, factor, axis, bound, half_steps, variance, spread, drop, None, None, planar, codes
+            )
+            part = part * per_group(each, y.shape[axis], axis)
+            part = part if total is None else total + part
+            return part if shift is None else part + reference.per_column(shift, axis), kept
         suited = gpu.suits(y, factor, shift, total, spread, bound, *(drop or ()))
         kernels: Any = gpu if suited else reference
         found: tuple[Tensor, Kept] = kernels.read_out_kept(y, factor, *given)
@@ -153,7 +164,7 @@ def read_out_kept(
     room = cpu.empty_codes(at) if codes else None
     out, outside = cpu.read_out(
         y, at, factor, reach=reach, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-        shift=shift, out=total, add=total is not None, mask=mask, codes=room,
+        shift=shift, out=total, add=total is not None, mask=mask, codes=room, each=each,
     )  # fmt: skip
     return out, Kept(mask if outside else None, room, at)
 

@@ -54,13 +54,11 @@ def in_rows(x: Tensor) -> Tensor | None:
         return None
     out = cpu.room(shape, cpu.row_strides(shape), None)
     n, columns, height, width = shape
-    lent().mho_to_rows(
-        x.data_ptr(), out.data_ptr(), n, columns, height * width, stride[0], cpu.threads(x)
-    )
+    lent().mho_to_rows(x.data_ptr(), out.data_ptr(), n, columns, height * width, stride[0], cpu.threads(x))
     return out
 
 
-def ranges(x: Tensor, weight: Shape, window: Window, smallest: float) -> Tensor:
+def ranges(x: Tensor, weight: Shape, window: Window, smallest: float, *, passing: bool = False) -> Tensor:
     """The largest magnitude in each patch, or `smallest` where that is larger: (n, groups, height, width), in rows.
 
     Args:
@@ -68,9 +66,10 @@ def ranges(x: Tensor, weight: Shape, window: Window, smallest: float) -> Tensor:
         weight: Shape of the weight, (columns, channels of a group, height, width).
         window: Where patches lie.
         smallest: Range of a patch of zeros.
+        passing: The result lies in memory that the thread keeps, until its next call with `passing`.
     """
     at = _geometry(tuple(x.shape), x.stride(), tuple(weight), window)
-    found = cpu.room(at.ranges, cpu.row_strides(at.ranges), None)
+    found = cpu.room(at.ranges, cpu.row_strides(at.ranges), "ranges" if passing else None)
     lent().mho_patch_ranges(x.data_ptr(), at.fields, smallest, found.data_ptr(), cpu.threads(x))
     return found
 
@@ -129,3 +128,68 @@ def _geometry(shape: Shape, stride: Shape, weight: Shape, window: Window) -> _Ge
         *window.padding, *window.dilation, *out,
     )  # fmt: skip
     return _Geometry((ctypes.c_int64 * _FIELDS)(*fields), (n, columns, *out), (n, window.groups, *out))
+
+
+def planar(x: Tensor) -> Tensor:
+    """Images in dense rows as contiguous ones."""
+    n, columns, height, width = x.shape
+    out = cpu.room(tuple(x.shape), (columns * height * width, height * width, width, 1), None)
+    lent().mho_from_rows(x.data_ptr(), out.data_ptr(), n, columns, height * width, cpu.threads(x))
+    return out
+
+
+def weights_back(x: Tensor, shape: Shape, reach: Tensor, slopes: Tensor, half_steps: float, window: Window) -> Tensor:
+    """The gradient of the weights, from `slopes`, that of r times the products.
+
+    Args:
+        x, reach, half_steps, window: See `products`.
+        shape: Of the weight.
+        slopes: (n, columns, height, width), in rows.
+    """
+    at = _geometry(tuple(x.shape), x.stride(), tuple(shape), window)
+    found = torch.empty(shape, dtype=torch.float32, device="cpu")
+    lent().mho_patch_weights_back(
+        x.data_ptr(), at.fields, reach.data_ptr(), slopes.data_ptr(), half_steps, False, found.data_ptr(),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return found
+
+
+def ranges_back(
+    x: Tensor, shape: Shape, reach: Tensor, slopes: Tensor, window: Window, smallest: float, total: Tensor
+) -> None:
+    """Adds the gradient of each range to that of the number of its patch that set it: to the first pixel that has it, in equal
+    shares to the pixel's channels that do.
+
+    Args:
+        x, window, smallest: See `ranges`; `shape` is the weight's, too.
+        reach: What `ranges` gave.
+        slopes: The ranges' gradient, alike.
+        total: That of the images, in dense rows.
+    """
+    at = _geometry(tuple(x.shape), x.stride(), tuple(shape), window)
+    lent().mho_patch_ranges_back(
+        x.data_ptr(), at.fields, smallest, reach.data_ptr(), slopes.data_ptr(), total.data_ptr(), cpu.threads(x)
+    )
+
+
+def ranges_slope(
+    g: Tensor, y: Tensor, shift: Tensor | None, slopes: Tensor, plain: Tensor, reach: Tensor, groups: int
+) -> Tensor:
+    """The gradient of each range r of y = r f q(w x / r) + a: Σ over a group's columns of (g (y - a) - f g w x) / r.
+
+    Args:
+        g: The gradient of y; all images in dense rows.
+        y: The layer's output.
+        shift: a, or None.
+        slopes: f g, 0 where the converter clipped.
+        plain: w x.
+        reach: r, (n, groups, height, width).
+        groups: Number of groups.
+    """
+    out, columns = torch.empty_like(reach), g.shape[1]
+    lent().mho_patch_ranges_slope(
+        g.data_ptr(), y.data_ptr(), None if shift is None else shift.data_ptr(), slopes.data_ptr(), plain.data_ptr(),
+        reach.data_ptr(), g.numel() // columns, groups, columns // groups, out.data_ptr(), cpu.threads(g),
+    )  # fmt: skip
+    return out

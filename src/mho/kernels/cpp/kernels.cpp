@@ -15,6 +15,7 @@
 // Without contraction the results are those of the reference kernels, bit for bit, wherever nothing is random.
 
 #include "patches.hpp"
+#include "patches_back.hpp"
 #include "quantise.hpp"
 #include "random.hpp"
 #include "read_out.hpp"
@@ -28,16 +29,6 @@ extern "C" {
 
 // What this library was made of; see build.py.
 const char* mho_stamp() { return MHO_STAMP; }
-
-int64_t mho_chunk() { return CHUNK; }
-
-// Raw words of chunks [first, last), for tests of the bit stream: CHUNK words a chunk.
-void mho_words(uint32_t* out, uint64_t key, int64_t first, int64_t last) {
-    for (int64_t chunk = first; chunk < last; chunk++) {
-        Lanes lanes(key, (uint64_t)chunk);
-        for (int64_t i = 0; i < CHUNK; i += LANES) lanes.next(out + (chunk - first) * CHUNK + i);
-    }
-}
 
 // The OpenMP runtime's GOMP_parallel or __kmpc_fork_call (one of them), omp_get_thread_num, omp_get_num_threads.
 // All null: passes run on the caller's thread.

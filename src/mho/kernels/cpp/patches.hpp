@@ -112,13 +112,14 @@ inline void convert_run(const float* from, float* to, int64_t n, float scale, fl
 // The largest code needs no clipping where it is whole and has room above: |x| h/r is at most h, but for rounding.
 inline bool clips(float half) { return half != __builtin_rintf(half) || half > 1048576.0f; }
 
-// Sums over the depth for `high` rows of u, `stride` apart, and a panel of columns, T V of them beside each other.
+// y (+)= unit × the sums over `depth` of HIGH rows of u times T V columns of w. Along the rows of u it is `row` from one
+// number to the next, along the depth `deep`; along the depth of w `across`. Only `high` × `wide` sums are stored.
 #if !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
 #endif
-template <int V>
-void multiply(const float* u, int64_t stride, const float* panel, int64_t depth, float unit, float* y,
+template <int V, bool ADD>
+void multiply(const float* u, int64_t row, int64_t deep, const float* w, int64_t across, int64_t depth, float unit, float* y,
               int64_t columns, int64_t high, int64_t wide) {
 #if defined(__clang__)
 #pragma clang fp contract(fast)
@@ -129,16 +130,17 @@ void multiply(const float* u, int64_t stride, const float* panel, int64_t depth,
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++) sum[m][v] = Row{};
     for (int64_t k = 0; k < depth; k++) {
-        Row w[V];
+        Row b[V];
 #pragma GCC unroll 2
-        for (int v = 0; v < V; v++) std::memcpy(&w[v], panel + (k * V + v) * T, sizeof(Row));
+        for (int v = 0; v < V; v++) std::memcpy(&b[v], w + k * across + v * T, sizeof(Row));
 #pragma GCC unroll 16
         for (int m = 0; m < HIGH; m++) {
-            const Row all = u[m * stride + k] - Row{};
+            const Row a = u[m * row + k * deep] - Row{};
 #pragma GCC unroll 2
-            for (int v = 0; v < V; v++) sum[m][v] += all * w[v];
+            for (int v = 0; v < V; v++) sum[m][v] += a * b[v];
         }
     }
+    float all[HIGH][T * V];
 #pragma GCC unroll 16
     for (int m = 0; m < HIGH; m++)
 #pragma GCC unroll 2
@@ -147,12 +149,17 @@ void multiply(const float* u, int64_t stride, const float* panel, int64_t depth,
 #pragma GCC unroll 16
         for (int m = 0; m < HIGH; m++)
 #pragma GCC unroll 2
-            for (int v = 0; v < V; v++) std::memcpy(y + m * columns + v * T, &sum[m][v], sizeof(Row));
+            for (int v = 0; v < V; v++) {
+                Row before = Row{};
+                if (ADD) std::memcpy(&before, y + m * columns + v * T, sizeof(Row));
+                before += sum[m][v];
+                std::memcpy(y + m * columns + v * T, &before, sizeof(Row));
+            }
         return;
     }
-    float all[HIGH][T * V];
     std::memcpy(all, sum, sizeof(all));
-    for (int64_t m = 0; m < high; m++) std::memcpy(y + m * columns, all[m], sizeof(float) * wide);
+    for (int64_t m = 0; m < high; m++)
+        for (int64_t j = 0; j < wide; j++) y[m * columns + j] = ADD ? y[m * columns + j] + all[m][j] : all[m][j];
 }
 #if !defined(__clang__)
 #pragma GCC pop_options
@@ -163,13 +170,27 @@ inline int64_t panel_of(int64_t left) { return left > T ? WIDE : T; }
 
 // Weights (columns, inputs, taps) of a group as panels of columns, (depth, columns of a panel) each, taps before inputs.
 void pack_weights(const float* weight, const Patches& at, float* packed) {
-    const int64_t depth = at.depth(), taps = at.taps();
+    const int64_t depth = at.depth(), taps = at.taps(), inputs = at.inputs;
+    float* ordered = scratch<3>(T * depth);
+    alignas(64) float t[T][T];
     for (int64_t c = 0; c < at.columns; c += WIDE) {
-        const int64_t wide = panel_of(at.columns - c), here = at.columns - c < wide ? at.columns - c : wide;
-        for (int64_t k = 0; k < depth; k++) {
-            const int64_t row = k % at.inputs * taps + k / at.inputs;
-            for (int64_t j = 0; j < wide; j++) *packed++ = j < here ? weight[(c + j) * depth + row] : 0.0f;
+        const int64_t wide = panel_of(at.columns - c);
+        for (int64_t half = 0; half < wide; half += T) {
+            const int64_t here = at.columns - c - half < T ? at.columns - c - half : T;
+            const float* from = weight + (c + half) * depth;
+            if (taps > 1) {
+                for (int64_t j = 0; j < here; j++)
+                    for (int64_t k = 0; k < taps; k++)
+                        for (int64_t i = 0; i < inputs; i++) ordered[j * depth + k * inputs + i] = from[j * depth + i * taps + k];
+                from = ordered;
+            }
+            for (int64_t k = 0; k < depth; k += T) {
+                load(from + k, depth, (int)here, fewer(depth - k), t);
+                transpose(t);
+                store(t, packed + k * wide + half, wide, fewer(depth - k), T);
+            }
         }
+        packed += depth * wide;
     }
 }
 
@@ -222,15 +243,37 @@ void multiply_patches(const float* x, const Patches& at, const float* packed, co
                     const int64_t left = at.columns - c, wide = left < WIDE ? left : WIDE;
                     float* to = y + start * all + g * at.columns + c;
                     for (int64_t i = 0; i < here; i += HIGH) {
-                        const int64_t high = here - i < HIGH ? here - i : HIGH;
-                        (wide > T ? multiply<2> : multiply<1>)(u + i * stride, stride, panel, depth, unit, to + i * all,
-                                                               all, high, wide);
+                        const int64_t high = here - i < HIGH ? here - i : HIGH, across = panel_of(left);
+                        (wide > T ? multiply<2, false> : multiply<1, false>)(
+                            u + i * stride, stride, 1, panel, across, depth, unit, to + i * all, all, high, wide);
                     }
                     panel += depth * panel_of(left);
                 }
             }
         }
     });
+}
+
+// Up to T groups of one input and one output each, for one position: y = unit Σ_k w[k] round(x[k] h/r).
+template <bool CLIPS, bool FULL>
+inline void multiply_groups(const float* const* x, const float* const* w, int64_t taps, int64_t group, int wide,
+                            const float* ranges, float half, float unit, float* y) {
+    const size_t bytes = FULL ? sizeof(Row) : sizeof(float) * wide;
+    Row range = Row{} + 1.0f, sum = Row{};
+    std::memcpy(&range, ranges + group, bytes);
+    const Row scale = 1.0f / range * half;
+    for (int64_t k = 0; k < taps; k++) {
+        Row v = Row{}, b;
+        std::memcpy(&v, x[k] + group, bytes);
+        std::memcpy(&b, w[k] + group, sizeof(b));
+        if (CLIPS)
+            for (int l = 0; l < T; l++) v[l] = convert(v[l], scale[l], half);
+        else
+            v = rounded(v * scale);
+        sum += v * b;
+    }
+    sum *= unit;
+    std::memcpy(y + group, &sum, bytes);
 }
 
 // One input and one output a group: nothing is gathered, groups lie beside each other. by_tap: (taps, n), n = groups
@@ -244,34 +287,18 @@ void multiply_depthwise(const float* x, const Patches& at, const float* by_tap, 
         const float** from = (const float**)scratch<3>(4 * at.taps());
         const float** weights = from + at.taps();
         positions(at, list, first, last, [=, &at](int64_t i, const Position& position) {
-            int64_t taps = 0;
+            int64_t taps = 0, c = 0;
             for (int64_t k = 0; k < at.taps_y; k++)
                 for (int64_t j = position.first; position.inside(k) && j < position.last; j++, taps++) {
                     from[taps] = x + position.line(k) + j * at.dilation_x * at.pixel;
                     weights[taps] = by_tap + (k * at.taps_x + j) * n;
                 }
-            for (int64_t c = 0; c < groups; c += T) {
-                const int wide = fewer(groups - c);
-                const size_t bytes = sizeof(float) * wide;
-                Row range = Row{} + 1.0f, sum = Row{};
-                std::memcpy(&range, ranges + i * groups + c, bytes);
-                const Row scale = 1.0f / range * half;
-                for (int64_t k = 0; k < taps; k++) {
-                    Row v = Row{}, w;
-                    if (wide == T)
-                        std::memcpy(&v, from[k] + c, sizeof(v));
-                    else
-                        std::memcpy(&v, from[k] + c, bytes);
-                    std::memcpy(&w, weights[k] + c, sizeof(w));
-                    if (CLIPS)
-                        for (int l = 0; l < T; l++) v[l] = convert(v[l], scale[l], half);
-                    else
-                        v = rounded(v * scale);
-                    sum += v * w;
-                }
-                sum *= unit;
-                std::memcpy(y + i * groups + c, &sum, bytes);
-            }
+            const float* range = ranges + i * groups;
+            float* to = y + i * groups;
+            for (; c + T <= groups; c += T)
+                multiply_groups<CLIPS, true>(from, weights, taps, c, T, range, half, unit, to);
+            if (c < groups)
+                multiply_groups<CLIPS, false>(from, weights, taps, c, (int)(groups - c), range, half, unit, to);
         });
     });
 }
@@ -306,37 +333,60 @@ void largest_of_pixels(const float* x, const Patches& at, float* most) {
     }
 }
 
-// The largest numbers that the patches of an output line see: first down the lines of `most`, then along them.
-void largest_of_patches(const float* most, int64_t line, int64_t pixel, const Position& position, float smallest, float* column,
-                        float* ranges) {
-    const Patches& at = position.at;
-    const int64_t groups = at.groups, width = at.out_width;
-    for (int64_t i = 0; i < at.width * groups; i++) column[i] = 0.0f;
-    for (int64_t k = 0; k < at.taps_y; k++) {
-        if (!position.inside(k)) continue;
-        const float* from = most + (position.image * at.height + position.y0 + k * at.dilation_y) * line;
-        if (pixel == groups) {
-            for (int64_t i = 0; i < at.width * groups; i++) column[i] = larger(std::fabs(from[i]), column[i]);
-            continue;
+// out[i] = the largest of `least` and of |x[k][i]| over k, for i < n.
+inline void largest_of(const float* const* x, int64_t count, int64_t n, float least, float* out) {
+    int64_t i = 0;
+    for (; i + T <= n; i += T) {
+        Row most = Row{} + least;
+        for (int64_t k = 0; k < count; k++) {
+            Row v;
+            std::memcpy(&v, x[k] + i, sizeof(v));
+            v = v > -v ? v : -v;
+            most = v > most ? v : most;
         }
-        for (int64_t i = 0; i < at.width; i++)
-            for (int64_t g = 0; g < groups; g++)
-                column[i * groups + g] = larger(std::fabs(from[i * pixel + g]), column[i * groups + g]);
+        std::memcpy(out + i, &most, sizeof(most));
     }
-    for (int64_t i = 0; i < width * groups; i++) ranges[i] = smallest;
+    for (; i < n; i++) {
+        out[i] = least;
+        for (int64_t k = 0; k < count; k++) out[i] = larger(std::fabs(x[k][i]), out[i]);
+    }
+}
+
+// The largest numbers that the patches of an output line see: first down the lines of `most`, then along them. Lines and
+// pixels of `most` are `line` and `pixel` apart; `column` has room for a line, `from` for as many pointers as taps.
+void largest_of_patches(const float* most, int64_t line, int64_t pixel, const Position& position, float smallest, float* column,
+                        const float** from, float* ranges) {
+    const Patches& at = position.at;
+    const int64_t groups = at.groups, width = at.out_width, s = at.stride_x;
+    int64_t count = 0;
+    for (int64_t k = 0; k < at.taps_y; k++)
+        if (position.inside(k))
+            from[count++] = most + (position.image * at.height + position.y0 + k * at.dilation_y) * line;
+    if (pixel == groups)
+        largest_of(from, count, at.width * groups, 0.0f, column);
+    else
+        for (int64_t i = 0; i < at.width; i++) {
+            largest_of(from, count, groups, 0.0f, column + i * groups);
+            for (int64_t k = 0; k < count; k++) from[k] += pixel;
+        }
+    if (groups > 1) {
+        for (int64_t i = 0; i < width; i++) {
+            count = 0;
+            for (int64_t k = 0; k < at.taps_x; k++) {
+                const int64_t place = i * s - at.before_x + k * at.dilation_x;
+                if (place >= 0 && place < at.width) from[count++] = column + place * groups;
+            }
+            largest_of(from, count, groups, smallest, ranges + i * groups);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < width; i++) ranges[i] = smallest;
     for (int64_t k = 0; k < at.taps_x; k++) {
-        const int64_t s = at.stride_x, shift = k * at.dilation_x - at.before_x;
+        const int64_t shift = k * at.dilation_x - at.before_x;
         int64_t first = 0, last = width;  // positions whose tap k lies inside the image
         while (first < last && first * s + shift < 0) first++;
         while (last > first && (last - 1) * s + shift >= at.width) last--;
-        const float* from = column + shift * groups;
-        if (groups == 1 || s == 1) {
-            for (int64_t i = first * groups; i < last * groups; i++) ranges[i] = larger(from[i * s], ranges[i]);
-            continue;
-        }
-        for (int64_t i = first; i < last; i++)
-            for (int64_t g = 0; g < groups; g++)
-                ranges[i * groups + g] = larger(from[i * s * groups + g], ranges[i * groups + g]);
+        for (int64_t i = first; i < last; i++) ranges[i] = larger(column[i * s + shift], ranges[i]);
     }
 }
 
@@ -368,14 +418,15 @@ void mho_patch_ranges(const float* x, const Patches* given, float smallest, floa
             for (int64_t i = first; i < last; i++) largest_of_pixels(x + i * at.line, at, most + i * units);
         });
     split(at.images * at.out_height, 1, threads, [=, &at](int64_t first, int64_t last) {
-        float* column = scratch<3>(units);
+        float* column = scratch<3>(units + 2 * at.taps() + 2) + 2 * at.taps() + 2;
+        const float** from = (const float**)(column - 2 * at.taps() - 2);
         for (int64_t i = first; i < last; i++) {
             const Position position(at, i * at.out_width);
             float* to = ranges + i * at.out_width * at.groups;
             if (single)
-                largest_of_patches(x, at.line, at.pixel, position, smallest, column, to);
+                largest_of_patches(x, at.line, at.pixel, position, smallest, column, from, to);
             else
-                largest_of_patches(most, units, at.groups, position, smallest, column, to);
+                largest_of_patches(most, units, at.groups, position, smallest, column, from, to);
         }
     });
 }

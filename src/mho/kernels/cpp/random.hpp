@@ -111,3 +111,17 @@ void normals_of(uint64_t key, int64_t chunk, float* out, int64_t count) {  // th
 }
 
 }  // namespace
+
+extern "C" {
+
+int64_t mho_chunk() { return CHUNK; }
+
+// Raw words of chunks [first, last), for tests of the bit stream: CHUNK words a chunk.
+void mho_words(uint32_t* out, uint64_t key, int64_t first, int64_t last) {
+    for (int64_t chunk = first; chunk < last; chunk++) {
+        Lanes lanes(key, (uint64_t)chunk);
+        for (int64_t i = 0; i < CHUNK; i += LANES) lanes.next(out + (chunk - first) * CHUNK + i);
+    }
+}
+
+}  // extern "C"

@@ -116,11 +116,12 @@ struct Vectors {
             for (int j = 0; j < high; j++) t[i][j] *= from[j * groups + (column + i) / (columns / groups)];
     }
 
-    void note(const float* v, int64_t image, int64_t number, int64_t count) const {
+    int note(const float* v, int64_t image, int64_t number, int64_t count) const {
         int found = 0;
-        for (int j = 0; j < BLOCK; j++) found |= std::fabs(v[j]) >= top && j < count;
+        for (int j = 0; j < BLOCK; j++) found += std::fabs(v[j]) >= top && j < count;
         for (int64_t j = 0; found && j < count; j++)
             if (std::fabs(v[j]) >= top) clips[place(image, number + j)] = 1;
+        return found;
     }
 };
 
@@ -139,7 +140,7 @@ extern "C" {
 //   each: another factor, of every pixel's group of columns, behind the first;
 //   clips: gets 1 where a |code(v)| of such a group is at least `top`.
 // codes and mask (one bit a number: 1 where v is inside the range) are kept in the order of y, whole chunks.
-// Returns how many numbers lay outside the range.
+// Returns how many numbers lay outside the range, as far as mask, or clips, was asked for.
 int64_t mho_read_out(const float* y, const float* spread, const float* a, const float* p, float* out, int64_t images,
                      int64_t columns, int64_t pixels, int64_t length, int layout, float variance, float drop,
                      float half, const float* gain, const float* reach, const float* bound, float scale, float unit,
@@ -208,7 +209,7 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
                     }
                     if (half > 0.0f)
                         for (int j = 0; j < BLOCK; j++) v[j] = convert(v[j], scale, half);
-                    if (clips != nullptr) vectors.note(v, chunk.image, start + i, here);
+                    if (clips != nullptr) outside += vectors.note(v, chunk.image, start + i, here);
                     if (codes != nullptr) {
                         int8_t* kept = codes + chunk.number * length + done + i;
                         for (int j = 0; j < BLOCK; j++) kept[j] = (int8_t)v[j];
