@@ -44,9 +44,10 @@ def check_workers(workers: Any) -> int:
 
 @dataclass(eq=False)
 class Worker:
-    """A process that works on a sweep."""
+    """A process that works on a sweep, and ends itself where it holds more than `memory` bytes."""
 
     folder: Path
+    memory: int | None = None
     name: str = field(default_factory=new_name)
 
     def __post_init__(self) -> None:
@@ -55,6 +56,7 @@ class Worker:
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
         command = [sys.executable, "-m", "mho.sweeps.worker", str(self.folder), self.name, str(os.getpid())]
+        command += [str(self.memory)] if self.memory else []
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said,
             start_new_session=True,  # Ctrl-C is for the process that watches
@@ -79,7 +81,12 @@ class Worker:
 
 
 def run(
-    ledger: Ledger, *, workers: int, limit_s: float | None = None, tell: Callable[[], object] = lambda: None
+    ledger: Ledger,
+    *,
+    workers: int,
+    limit_s: float | None = None,
+    memory: int | None = None,
+    tell: Callable[[], object] = lambda: None,
 ) -> None:
     """Do every job that is open.
 
@@ -87,6 +94,7 @@ def run(
         ledger: The sweep's.
         workers: Processes.
         limit_s: Seconds after which a job is ended and recorded as failed; None: never.
+        memory: Bytes that a worker may hold; a job in which it takes more is recorded as failed; None: any.
         tell: Called now and then.
 
     Raises:
@@ -103,7 +111,7 @@ def run(
             for worker in [w for w in pool if w.process.poll() is not None]:
                 worker.end()
                 pool.remove(worker)
-            pool += [Worker(ledger.folder) for _ in range(min(workers, left) - len(pool))]
+            pool += [Worker(ledger.folder, memory) for _ in range(min(workers, left) - len(pool))]
             time.sleep(max(_PAUSE_S, looked / _SHARE))
             begun = time.process_time()
             for worker in pool:

@@ -65,7 +65,7 @@ class SweepResult:
         return found
 
     def counts(self) -> dict[str, int]:
-        """Trials by state: open, running, done, failed."""
+        """Trials by state: open, running, done, failed, and pruned where there are such."""
         return self._ledger.counts()
 
     def trainings(self) -> int:

@@ -133,7 +133,7 @@ def summary(result: SweepResult) -> str:
     """The whole text."""
     states, score, plan = result.counts(), result.score, result.plan
     done = f"{states['done']} of {sum(states.values())} trials are done"
-    lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed") if states[s])]
+    lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed", "pruned") if states.get(s))]
     lines += _failures(result)
     measured = cells(result)
     if plan.design.adaptive and measured:  # where points are chosen for being good, means over them are no effects
@@ -199,6 +199,8 @@ def _best(result: SweepResult, measured: Sequence[Cell]) -> list[str]:
 def _failures(result: SweepResult) -> list[str]:
     causes = Counter(trial["error"] for trial in result.trials if trial["state"] == "failed")
     lines = [f"  failed ({n}): {cause}" for cause, n in causes.most_common(_BEST)]
+    pruned = Counter(trial["error"] for trial in result.trials if trial["state"] == "pruned")
+    lines += [f"  pruned ({n}): {cause}" for cause, n in pruned.most_common(_BEST)]
     if causes:
         lines.append("  points with a failed trial are left out below; 'retry' tries them again")
     return lines
