@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mho.cli import advise, calibrate, compare, data, demo, drift, hardware, info, study, sweep, terminal, train
+from mho.cli import advise, calibrate, compare, data, demo, drift, export, hardware, info, study, sweep, terminal, train
 from mho.cli.interruption import message
 from mho.errors import MhoError
 
@@ -29,6 +29,7 @@ app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(study.app, name="study")

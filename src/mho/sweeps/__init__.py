@@ -2,6 +2,7 @@
 
 from mho.sweeps.config import Config
 from mho.sweeps.designs import DESIGNS, Design
+from mho.sweeps.export import export
 from mho.sweeps.factor import Factor
 from mho.sweeps.plan import Plan
 from mho.sweeps.preview import Preview, preview
@@ -12,6 +13,7 @@ from mho.sweeps.summary import LevelMean, level_means
 from mho.sweeps.trial import Trial, trials
 
 __all__ = [
-    "DESIGNS", "Config", "Design", "Factor", "LevelMean", "Plan", "Preview", "Proof", "SweepResult", "Trial", "level_means",
+    "DESIGNS", "Config", "Design", "Factor", "LevelMean", "Plan", "Preview", "Proof", "SweepResult", "Trial",
+    "export", "level_means",
     "preview", "sweep", "trials",
 ]  # fmt: skip

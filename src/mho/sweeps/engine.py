@@ -9,18 +9,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from mho.arguments import whole
-from mho.errors import WrongSetting
+from mho.errors import BadInput, WrongSetting
 from mho.sweeps.ledger import Ledger
 from mho.sweeps.owner import FOLDER, new_name
 from mho.units import show_time
 
+STUCK = 75
+"""Status of a worker that cannot go on, for a reason that is not in the job that it has."""
 _PAUSE_S = 0.05
-_SHARE = 0.05
+_SHARE = 0.004
 """Of its time that the process that watches may spend on looking; in a ledger of many trials a look takes long."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -75,9 +78,13 @@ class Worker:
         if code < 0:
             name = signal.Signals(-code).name
             return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        words = self.last_words()
+        return f"its process ended with status {code}" + (f": {words}" if words else "")
+
+    def last_words(self) -> str:
+        """The last line that it has printed."""
         self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").strip().splitlines()
-        return f"its process ended with status {code}" + (f": {lines[-1]}" if lines else "")
+        return next(reversed(self.said.read().decode(errors="replace").strip().splitlines()), "")
 
 
 def run(
@@ -99,6 +106,7 @@ def run(
 
     Raises:
         WrongSetting: Workers end at once, before any of them takes a job.
+        BadInput: The ledger cannot be written, as on a full disk.
     """
     ledger.recover()
     if not _left(ledger):
@@ -120,6 +128,9 @@ def run(
                     worker.end()
                     ledger.fail(worker.name, f"not done within {show_time(limit_s)}, the limit", name=held[0])
                     ledger.release(worker.name)
+                elif worker.process.poll() == STUCK:
+                    remedy = "make room, or see who holds it; the same command goes on"
+                    raise BadInput(f"a worker cannot go on: {worker.last_words()}", remedy, path=str(ledger.path))
                 elif worker.process.poll() is not None and worker.process.returncode:
                     idle = 0 if held else idle + 1
                     ledger.fail(worker.name, worker.cause())
@@ -132,7 +143,8 @@ def run(
     finally:
         for worker in pool:
             worker.end()
-            ledger.release(worker.name)
+            with suppress(BadInput):  # on a full disk: whoever goes on opens again what the worker had
+                ledger.release(worker.name)
 
 
 def _left(ledger: Ledger) -> int:

@@ -19,6 +19,7 @@ from mho.errors import MhoError
 from mho.sweeps.choose import choose
 from mho.sweeps.config import Config
 from mho.sweeps.costs import costs_of
+from mho.sweeps.engine import STUCK
 from mho.sweeps.evaluate import Row, evaluate
 from mho.sweeps.ledger import Job, Ledger
 from mho.sweeps.memory import watch
@@ -130,7 +131,11 @@ def main(folder: str, name: str, parent: str, memory: str = "") -> None:
     if memory:
         watch(int(memory), partial(_exceeded, Path(folder), name))
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    work(Path(folder), name)
+    try:
+        work(Path(folder), name)
+    except MhoError as error:  # of the ledger itself, as on a full disk: no fault of what it was at
+        print(f"{error.problem}", file=sys.stderr)  # noqa: T201
+        sys.exit(STUCK)
 
 
 if __name__ == "__main__":
