@@ -40,8 +40,9 @@ class Estimate:
     seconds: float
 
     def times(self, factor: float) -> Estimate:
-        """Of so many times as many trials."""
-        trials, trainings, evaluations = (round(n * factor) for n in (self.trials, self.trainings, self.evaluations))
+        """Of so many times as many trials; a training that several share is taken to serve the others, too."""
+        trials, evaluations = (round(n * factor) for n in (self.trials, self.evaluations))
+        trainings = self.trainings if self.trainings < self.trials else round(self.trainings * factor)
         return Estimate(trials, trainings, evaluations, self.evaluation_s, self.seconds * factor)
 
     def words(self, workers: int = 1) -> str:

@@ -16,6 +16,7 @@ from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
 from mho.sweeps.factor import text_of
+from mho.sweeps.front import front
 from mho.sweeps.plan import Plan
 from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
@@ -137,7 +138,8 @@ def summary(result: SweepResult) -> str:
     lines += _failures(result)
     measured = cells(result)
     if plan.design.adaptive and measured:  # where points are chosen for being good, means over them are no effects
-        lines += ["", *_best(result, measured)]
+        several = plan.design.kind == "multi_objective"
+        lines += ["", *(front(result.ledger, plan) if several else _best(result, measured))]
     means = [] if plan.design.adaptive else _level_means(result, measured)
     if means:
         # First and last age, and some between.
