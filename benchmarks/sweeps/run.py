@@ -100,10 +100,19 @@ def together(looked: Preview, folder: Path, workers: int) -> dict[str, Any]:
 
 
 def gain(looked: Preview, place: Path) -> dict[str, Any]:
-    """One worker and two, in turn; how much sooner two would end on cores of their own, from processor seconds."""
+    """One worker and two, in turn; how much sooner two would end on cores of their own: 2 · seconds of one / seconds of both.
+
+    Without the loading of torch, which every worker does. Whose trials take how long is chance on a busy machine, so that the
+    longer of the two says little; at the end of a sweep one of them waits, for half a trial on average.
+    """
     found = {str(n): [together(looked, place / f"{n} {turn}", n) for turn in range(TURNS)] for n in (1, 2)}
-    least = {n: min(max(each["cpu_s"]) - min(each["start_s"]) for each in runs) for n, runs in found.items()}
-    return {**found, "gain": least["1"] / least["2"]}
+    return {**found, "gain": ratio(found)}
+
+
+def ratio(found: dict[str, list[dict[str, Any]]]) -> float:
+    """See `gain`; of the turns that disturbed each least."""
+    least = {n: min(sum(each["cpu_s"]) - sum(each["start_s"]) for each in runs) for n, runs in found.items()}
+    return 2 * least["1"] / least["2"]
 
 
 def sharing(looked: Preview, folder: Path) -> dict[str, Any]:

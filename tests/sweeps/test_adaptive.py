@@ -20,6 +20,7 @@ from mho.sweeps import Plan, SweepResult, preview
 from mho.sweeps.designs import DESIGNS
 from mho.sweeps.designs.adaptive import Tried
 from mho.sweeps.factor import Factor
+from mho.sweeps.front import unbeaten
 from mho.sweeps.ledger import Ledger
 from mho.sweeps.worker import work
 
@@ -158,6 +159,13 @@ def test_trained_points_are_means_over_seeds_and_a_training_that_fails_is_passed
     lost = [t for t in result.trials if t["factors"]["training.lr"] == 1e38]
     assert all(t["state"] == "failed" and "its training failed" in t["error"] for t in lost)
     assert {t["state"] for t in result.trials if t not in lost} == {"done"}
+
+
+def test_the_front_is_shown(optuna, base, tmp_path):
+    design = {"kind": "multi_objective", "trials": 4, "start": 4, "objectives": ["score", BITS, {"cells": "least"}]}
+    result = here({**base, "factors": {BITS: [2, 8]}, "costs": "cells", "design": {**design, "start": 2}}, tmp_path)
+    assert " of 2 points that no other one beats" in str(result) and "accuracy  hardware.adc.bits  cells" in str(result)
+    assert unbeaten([(1.0, 2.0), (1.0, 3.0), (0.5, 1.0), (2.0, 3.0), (1.0, 2.0)], [True, False]) == [0, 2, 3, 4]
 
 
 def test_levels_that_do_not_go_together_fail_and_the_sweep_goes_on(optuna, base, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -137,21 +138,23 @@ def test_learned_ranges_are_those_that_training_left(base, tmp_path):
 
 
 def test_trials_that_die_are_recorded_and_the_sweep_goes_on(base, tmp_path):
-    """One raises, one's process is killed from outside, one never ends: all in one sweep of real processes."""
+    """One raises, one's process is killed from outside, one never ends, one takes too much memory: all in one sweep."""
     told, shown = [], []
-    factors = {"network.bad": [0, 1, 4, 2, 3]}
-    result = sweep({**base, "factors": factors}, tmp_path, time_limit=5, show=shown.append, progress=told.append)
+    factors = {"network.bad": [0, 1, 4, 2, 3, 5]}
+    limits = {"time_limit": 12, "memory_limit": "0.9 GB"}
+    result = sweep({**base, "factors": factors}, tmp_path, **limits, show=shown.append, progress=told.append)
     errors = {trial["factors"]["network.bad"]: trial["error"] for trial in result.trials}
     assert errors[0] is None and errors[4] is None
     assert errors[1] == "RuntimeError: planted: this trial dies"
-    assert "ended by SIGKILL" in errors[2] and "not done within 5 s, the limit" in errors[3]
-    assert result.counts() == {"open": 0, "running": 0, "done": 2, "failed": 3}
+    assert "ended by SIGKILL" in errors[2] and "not done within 12 s, the limit" in errors[3]
+    assert re.fullmatch(r"its process took [\d.]+ GB of memory, more than [\d.]+ GB, the limit", errors[5])
+    assert result.counts() == {"open": 0, "running": 0, "done": 2, "failed": 4}
     assert {row["network.bad"] for row in result.rows} == {0, 4}
-    assert "3 failed" in str(result) and "planted: this trial dies" in str(result)
-    assert "5 points (grid)" in shown[0] and told[-1].done == told[-1].total == 5
+    assert "4 failed" in str(result) and "planted: this trial dies" in str(result)
+    assert "6 points (grid)" in shown[0] and told[-1].done == told[-1].total == 6
     assert len([*(tmp_path / "owners").iterdir()]) == 0
     began = time.monotonic()  # the same call again has nothing to do, and what failed stays as it is
-    assert sweep({**base, "factors": factors}, tmp_path).counts()["failed"] == 3
+    assert sweep({**base, "factors": factors}, tmp_path).counts()["failed"] == 4
     assert time.monotonic() - began < 5
 
 
@@ -223,6 +226,7 @@ def test_workers_are_at_most_the_cores_and_each_has_one_thread(base, tmp_path, m
         ("source", None, "is no sweep"), ("source", 3, "is no sweep"), ("source", "none.yaml", "cannot read it"),
         ("out", None, "out = None"), ("out", 3, "out = 3"), ("out", "/proc/sweep", "cannot write results"),
         ("workers", 0, "workers = 0"), ("workers", "two", "workers = 'two'"), ("workers", 10**6, "workers on"),
+        ("memory_limit", "much", "'much' is no size of memory"), ("memory_limit", "5 MB", "torch alone takes"),
         ("time_limit", -1, "time_limit|negative|before"), ("time_limit", "soon", "is not a time"),
         ("show", 3, "show = 3"), ("progress", 3, "progress = 3"),
     ],

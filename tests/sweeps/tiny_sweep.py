@@ -32,6 +32,9 @@ class Tiny(nn.Module):
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.bad == 3:
                 time.sleep(600)
+            if self.bad == 5:
+                held = torch.ones(2 * 10**8)  # 0.8 GB
+                time.sleep(600 if len(held) else 0)
         return self.body(x)
 
 

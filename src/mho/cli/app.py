@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mho.cli import advise, calibrate, compare, data, demo, drift, hardware, info, report, study, sweep, terminal, train
+from mho.cli import (
+    advise, calibrate, compare, data, demo, drift, export, hardware, info, report, study, sweep, terminal, train,
+)  # fmt: skip
 from mho.cli.interruption import message
 from mho.errors import MhoError
 
@@ -30,6 +32,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(study.app, name="study")

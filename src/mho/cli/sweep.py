@@ -19,6 +19,9 @@ def sweep(
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", help="Of a trial or a training: 10min, or 600s; then it has failed.")
     ] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="Of a worker: 4GB; what takes more has failed.")
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only show trials, balance, cost, and that every factor acts.")
     ] = False,
@@ -57,7 +60,14 @@ def sweep(
     Task.of(Plan.read(file).task).headline.check_budget(budget)
     keeps("finished trials", out)
     result = run(
-        file, out, workers=workers, time_limit=time_limit, retry=retry, show=lambda t: show(f"{t}\n"), progress=True
+        file,
+        out,
+        workers=workers,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        retry=retry,
+        show=lambda t: show(f"{t}\n"),
+        progress=True,
     )
     written = [result.to_csv(csv)] if csv is not None else []
     written += [result.to_parquet(parquet)] if parquet is not None else []

@@ -3,6 +3,7 @@
 from mho.sweeps.config import Config
 from mho.sweeps.designs import DESIGNS, Design
 from mho.sweeps.effects import Findings, findings
+from mho.sweeps.export import export
 from mho.sweeps.factor import Factor
 from mho.sweeps.plan import Plan
 from mho.sweeps.preview import Preview, preview
@@ -14,5 +15,5 @@ from mho.sweeps.trial import Trial, trials
 
 __all__ = [
     "DESIGNS", "Config", "Design", "Factor", "Findings", "LevelMean", "Plan", "Preview", "Proof", "SweepResult", "Trial",
-    "findings", "level_means", "preview", "sweep", "trials",
+    "export", "findings", "level_means", "preview", "sweep", "trials",
 ]  # fmt: skip

@@ -83,5 +83,7 @@ class Config(Settings):
     def sources(self) -> dict[str, str]:
         """What is read from disk: name to kind (data, weights)."""
         found = {self.data: "data", self.calibration_data: "data"}
-        found |= {stage.data: "data" for stage in (self.training, self.pretraining) if stage is not None}
+        for stage in (self.training, self.pretraining):
+            if stage is not None:
+                found |= {name: "data" for name in (stage.data, stage.validation) if name is not None}
         return found if self.weights is None else {**found, self.weights: "weights"}

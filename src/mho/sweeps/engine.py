@@ -9,18 +9,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from mho.arguments import whole
-from mho.errors import WrongSetting
+from mho.errors import BadInput, WrongSetting
 from mho.sweeps.ledger import Ledger
 from mho.sweeps.owner import FOLDER, new_name
 from mho.units import show_time
 
+STUCK = 75
+"""Status of a worker that cannot go on, for a reason that is not in the job that it has."""
 _PAUSE_S = 0.05
-_SHARE = 0.05
+_SHARE = 0.004
 """Of its time that the process that watches may spend on looking; in a ledger of many trials a look takes long."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -44,9 +47,10 @@ def check_workers(workers: Any) -> int:
 
 @dataclass(eq=False)
 class Worker:
-    """A process that works on a sweep."""
+    """A process that works on a sweep, and ends itself where it holds more than `memory` bytes."""
 
     folder: Path
+    memory: int | None = None
     name: str = field(default_factory=new_name)
 
     def __post_init__(self) -> None:
@@ -55,6 +59,7 @@ class Worker:
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
         command = [sys.executable, "-m", "mho.sweeps.worker", str(self.folder), self.name, str(os.getpid())]
+        command += [str(self.memory)] if self.memory else []
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=self.said, stderr=self.said,
             start_new_session=True,  # Ctrl-C is for the process that watches
@@ -73,13 +78,22 @@ class Worker:
         if code < 0:
             name = signal.Signals(-code).name
             return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        words = self.last_words()
+        return f"its process ended with status {code}" + (f": {words}" if words else "")
+
+    def last_words(self) -> str:
+        """The last line that it has printed."""
         self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").strip().splitlines()
-        return f"its process ended with status {code}" + (f": {lines[-1]}" if lines else "")
+        return next(reversed(self.said.read().decode(errors="replace").strip().splitlines()), "")
 
 
 def run(
-    ledger: Ledger, *, workers: int, limit_s: float | None = None, tell: Callable[[], object] = lambda: None
+    ledger: Ledger,
+    *,
+    workers: int,
+    limit_s: float | None = None,
+    memory: int | None = None,
+    tell: Callable[[], object] = lambda: None,
 ) -> None:
     """Do every job that is open.
 
@@ -87,10 +101,12 @@ def run(
         ledger: The sweep's.
         workers: Processes.
         limit_s: Seconds after which a job is ended and recorded as failed; None: never.
+        memory: Bytes that a worker may hold; a job in which it takes more is recorded as failed; None: any.
         tell: Called now and then.
 
     Raises:
         WrongSetting: Workers end at once, before any of them takes a job.
+        BadInput: The ledger cannot be written, as on a full disk.
     """
     ledger.recover()
     if not _left(ledger):
@@ -103,7 +119,7 @@ def run(
             for worker in [w for w in pool if w.process.poll() is not None]:
                 worker.end()
                 pool.remove(worker)
-            pool += [Worker(ledger.folder) for _ in range(min(workers, left) - len(pool))]
+            pool += [Worker(ledger.folder, memory) for _ in range(min(workers, left) - len(pool))]
             time.sleep(max(_PAUSE_S, looked / _SHARE))
             begun = time.process_time()
             for worker in pool:
@@ -112,6 +128,9 @@ def run(
                     worker.end()
                     ledger.fail(worker.name, f"not done within {show_time(limit_s)}, the limit", name=held[0])
                     ledger.release(worker.name)
+                elif worker.process.poll() == STUCK:
+                    remedy = "make room, or see who holds it; the same command goes on"
+                    raise BadInput(f"a worker cannot go on: {worker.last_words()}", remedy, path=str(ledger.path))
                 elif worker.process.poll() is not None and worker.process.returncode:
                     idle = 0 if held else idle + 1
                     ledger.fail(worker.name, worker.cause())
@@ -124,7 +143,8 @@ def run(
     finally:
         for worker in pool:
             worker.end()
-            ledger.release(worker.name)
+            with suppress(BadInput):  # on a full disk: whoever goes on opens again what the worker had
+                ledger.release(worker.name)
 
 
 def _left(ledger: Ledger) -> int:

@@ -40,8 +40,9 @@ class Estimate:
     seconds: float
 
     def times(self, factor: float) -> Estimate:
-        """Of so many times as many trials."""
-        trials, trainings, evaluations = (round(n * factor) for n in (self.trials, self.trainings, self.evaluations))
+        """Of so many times as many trials; a training that several share is taken to serve the others, too."""
+        trials, evaluations = (round(n * factor) for n in (self.trials, self.evaluations))
+        trainings = self.trainings if self.trainings < self.trials else round(self.trainings * factor)
         return Estimate(trials, trainings, evaluations, self.evaluation_s, self.seconds * factor)
 
     def words(self, workers: int = 1) -> str:
@@ -55,15 +56,14 @@ class Estimate:
 
 
 def estimate(trials: Sequence[Trial], made: Fingerprints) -> Estimate:
-    """Time one evaluation of each network with each recalibration, some training steps, and add up what all will take."""
+    """Time an evaluation of the first trial with each recalibration, some training steps, and add up what all will take."""
     workshop = made.workshop
     timed: dict[str, tuple[float, float]] = {}
     evaluations, seconds, evaluating = 0, 0.0, 0.0
     for trial in trials:
-        config = trial.config
-        key = f"{config.network} {config.evaluation.recalibrate}"
-        if key not in timed:
-            timed[key] = _times(config, workshop)
+        config, key = trial.config, str(trial.config.evaluation.recalibrate)
+        if key not in timed:  # no other network is run here, in the process of the user: it may be what dies
+            timed[key] = _times(trials[0].config.model_copy(update={"evaluation": config.evaluation}), workshop)
         converted, one = timed[key]
         passes = config.chips * len(config.ages)
         evaluations, evaluating, seconds = evaluations + passes, evaluating + passes * one, seconds + converted

@@ -80,7 +80,7 @@ def _ranges(config: Config) -> list[Any]:
 
 def _read(config: Config, stage: str) -> list[Any]:
     """Contents of what a stage reads, and what it is trained for."""
-    names = [config.weights, config.pretraining and config.pretraining.data]
-    if stage == "trained":
-        names += [config.training and config.training.data, config.calibration_data]
+    stages = [config.pretraining, config.training if stage == "trained" else None]
+    names = [config.weights, *(name for each in stages if each is not None for name in (each.data, each.validation))]
+    names += [config.calibration_data] if stage == "trained" else []
     return [config.task, *(config.contents.get(str(name)) for name in names)]

@@ -146,9 +146,9 @@ class Ledger:
             for job in jobs:
                 if error is not None:
                     self._give_up(job.name, error)
-                lost = "SELECT error FROM jobs WHERE job = ? AND state = 'failed'"
+                lost = "SELECT * FROM jobs WHERE job = ? AND state IN ('failed', 'pruned')"
                 for row in self.base.execute(lost, (job.needs,)).fetchall():
-                    self._give_up(job.name, str(row["error"]))
+                    self._give_up(job.name, _passed_on(row["error"], row["state"]), row["state"])
             return True
 
     def end_choosing(self) -> None:
@@ -209,6 +209,22 @@ class Ledger:
             for row in lost:
                 self._give_up(row["job"], error)
 
+    def prune(self, name: str, reason: str) -> None:
+        """Note that a training is given up as hopeless, and with it what needs it: no failure, and no result."""
+        with self._writing():
+            self._give_up(name, reason, "pruned")
+
+    def note_epoch(self, job: Job, epoch: int, value: float) -> tuple[float, list[float]]:
+        """Note how well a training does after an epoch; its best so far, and that of each other of its kind as far on."""
+        with self._writing():
+            self.base.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?)", (job.name, epoch, value))
+        found = self.rows(
+            "SELECT e.job, MAX(e.value) AS best, MAX(e.epoch) AS last FROM epochs e JOIN jobs j ON j.job = e.job "
+            "WHERE j.kind = ? AND e.epoch <= ? GROUP BY e.job ORDER BY j.place", job.kind, epoch,
+        )  # fmt: skip
+        mine = next(float(row["best"]) for row in found if row["job"] == job.name)
+        return mine, [float(row["best"]) for row in found if row["job"] != job.name and row["last"] == epoch]
+
     def recover(self) -> int:
         """Open again what workers had that are no more; how many jobs."""
         with self._told():
@@ -238,15 +254,19 @@ class Ledger:
         found = self.rows("SELECT job, begun FROM jobs WHERE state = 'running' AND owner = ?", owner)
         return (found[0]["job"], time.time() - found[0]["begun"]) if found else None
 
+    def begun(self, owner: str) -> int:
+        """How many jobs a worker has begun, those that it has done among them."""
+        return int(self.rows("SELECT COUNT(*) AS n FROM jobs WHERE owner = ?", owner)[0]["n"])
+
     def close(self) -> None:
         """Let go of the file."""
         self.base.close()
 
-    def _give_up(self, job: str, error: str) -> None:
-        failed = "UPDATE jobs SET state = 'failed', owner = NULL, error = ? WHERE job = ? AND state <> 'done'"
-        self.base.execute(failed, (error, job))
+    def _give_up(self, job: str, error: str, state: str = "failed") -> None:
+        ended = "UPDATE jobs SET state = ?, owner = NULL, error = ? WHERE job = ? AND state <> 'done'"
+        self.base.execute(ended, (state, error, job))
         for row in self.base.execute("SELECT job FROM jobs WHERE needs = ? AND state = 'open'", (job,)).fetchall():
-            self._give_up(row["job"], f"its training failed: {error}")
+            self._give_up(row["job"], _passed_on(error, state), state)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -277,6 +297,15 @@ class Ledger:
             raise BadResults(
                 f"it is damaged ({error})", "restore it, or begin anew: give another out", path=str(self.path)
             ) from error
+
+
+def _passed_on(error: str, state: str) -> str:
+    """The reason of what needed a training that is given up."""
+    return (
+        f"its training failed: {error}"
+        if state == "failed"
+        else f"its training was {error.removeprefix('its training was ')}"
+    )
 
 
 def _insert(base: sqlite3.Connection, jobs: Sequence[Job], trials: Sequence[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from mho.statistics.intervals import check_confidence
 from mho.sweeps.config import Config, Settings
 from mho.sweeps.designs import DESIGNS, Design, Point
 from mho.sweeps.factor import Factor
+from mho.sweeps.pruning import Pruning
 
 SECTIONS = ("network", "hardware", "pretraining", "training", "calibration", "evaluation")
 """What a factor's path begins with."""
@@ -52,6 +53,8 @@ class Plan(Settings):
         default_factory=lambda: DESIGNS.find("grid")(kind="grid")
     )
     """grid, one_at_a_time, or {kind: random, lhs or sobol, trials: N, seed: 0}, or bayesian, multi_objective."""
+    pruning: Pruning | None = None
+    """When trainings that are behind the others are given up."""
     confidence: Annotated[float, BeforeValidator(check_confidence)] = 0.95
     """Of every interval in the summary."""
     _configured: list[tuple[Point, Config]] | None = PrivateAttr(None)
@@ -177,6 +180,8 @@ class Plan(Settings):
                     path="seeds",
                 )
             )
+        if self.pruning is not None and not self.trained and not {"training", "pretraining"} & {*self.factors}:
+            found.append(WrongSetting("nothing is trained that could be pruned", "leave it out", path="pruning"))
         found += self.design.mistakes(self.factors, self.ages, self.costs)
         target = Named.parse(self.network).target
         if (

@@ -25,6 +25,7 @@ class SweepResult:
 
     Attributes:
         plan: What is swept.
+        ledger: Where it is stored.
 
     Raises:
         BadInput: There is no sweep.
@@ -33,8 +34,8 @@ class SweepResult:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._ledger = Ledger(self.folder)
-        self.plan = Plan.parse(self._ledger.meta("plan"), where=str(self.folder / FILE))
+        self.ledger = Ledger(self.folder)
+        self.plan = Plan.parse(self.ledger.meta("plan"), where=str(self.folder / FILE))
 
     @property
     def score(self) -> Score:
@@ -44,7 +45,7 @@ class SweepResult:
     @cached_property
     def trials(self) -> list[dict[str, Any]]:
         """A dict for each trial: trial, point, seed, factors, state, seconds, versions, shared, costs, error."""
-        found = self._ledger.rows(
+        found = self.ledger.rows(
             "SELECT t.*, j.state, j.seconds, j.versions, j.shared, j.costs, j.error FROM trials t "
             "JOIN jobs j ON j.job = CAST(t.trial AS TEXT) ORDER BY t.trial"
         )
@@ -57,7 +58,7 @@ class SweepResult:
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each trial, chip (-1: the digital network) and age: its numbers, and a column for each factor."""
         found = []
-        for each in self._ledger.rows("SELECT * FROM results ORDER BY trial, chip, age_s"):
+        for each in self.ledger.rows("SELECT * FROM results ORDER BY trial, chip, age_s"):
             row = dict(each)
             found.append({**row, **{f"scores.{k}": v for k, v in json.loads(row.pop("scores")).items()}})
         for row in found:
@@ -65,12 +66,12 @@ class SweepResult:
         return found
 
     def counts(self) -> dict[str, int]:
-        """Trials by state: open, running, done, failed."""
-        return self._ledger.counts()
+        """Trials by state: open, running, done, failed, and pruned where there are such."""
+        return self.ledger.counts()
 
     def trainings(self) -> int:
         """Trainings that trials share."""
-        return sum(sum(self._ledger.counts(kind).values()) for kind in ("pretraining", "training"))
+        return sum(sum(self.ledger.counts(kind).values()) for kind in ("pretraining", "training"))
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the rows as CSV.

@@ -13,6 +13,7 @@ from mho.store.files import writable
 from mho.sweeps import engine
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import FILE, Ledger
+from mho.sweeps.memory import check_memory
 from mho.sweeps.plan import Plan
 from mho.sweeps.preview import Preview, preview, read_contents
 from mho.sweeps.result import SweepResult
@@ -29,6 +30,7 @@ def sweep(
     *,
     workers: int = 1,
     time_limit: str | float | None = None,
+    memory_limit: str | float | None = None,
     retry: bool = False,
     show: Callable[[str], object] = lambda _: None,
     progress: Progress = None,
@@ -46,6 +48,7 @@ def sweep(
         out: Folder with the ledger (`sweep.sqlite`) and trained weights.
         workers: Processes, at most one a core. Results do not depend on it.
         time_limit: Of a trial or a training, as "10 min" or in seconds; what takes longer is ended and recorded as failed.
+        memory_limit: Of a worker's process, as "4 GB" or in bytes; a trial or a training that takes more is recorded as failed.
         retry: Try again what failed before.
         show: Is given the text of the preview, before anything runs.
         progress: True for a bar, or told of the trials (`mho.progress.Step`).
@@ -57,6 +60,7 @@ def sweep(
     """
     plan = Plan.read(source)
     workers, limit_s = engine.check_workers(workers), duration(time_limit, "time_limit")
+    memory = check_memory(memory_limit)
     check_progress(progress)
     folder = writable(out)
     if folder is None or not callable(show):
@@ -77,12 +81,12 @@ def sweep(
 
         def tell() -> None:
             counts = ledger.counts()
-            failed = f"{counts['failed']} failed, " if counts["failed"] else ""
-            now = f"{failed}{ledger.counts('%')['running']} under way"
-            told(counts["done"] + counts["failed"], sum(counts.values()), known=now)
+            lost = "".join(f"{counts[state]} {state}, " for state in ("failed", "pruned") if counts.get(state))
+            now = f"{lost}{ledger.counts('%')['running']} under way"
+            told(sum(counts.values()) - counts["open"] - counts["running"], sum(counts.values()), known=now)
 
         tell()
-        engine.run(ledger, workers=workers, limit_s=limit_s, tell=tell)
+        engine.run(ledger, workers=workers, limit_s=limit_s, memory=memory, tell=tell)
         tell()
     ledger.close()
     return SweepResult(folder)

@@ -14,7 +14,7 @@ CREATE TABLE jobs (
   needs TEXT,                           -- the job that must be done before
   team INTEGER NOT NULL DEFAULT 0,      -- trials of one team share the most: best done by one worker
   config TEXT NOT NULL,                 -- everything that decides the numbers, as JSON
-  state TEXT NOT NULL DEFAULT 'open',   -- open, running, done, failed
+  state TEXT NOT NULL DEFAULT 'open',   -- open, running, done, failed, pruned
   owner TEXT, begun REAL, claims INTEGER NOT NULL DEFAULT 0,
   seconds REAL, versions TEXT, shared TEXT, error TEXT,
   costs TEXT                            -- by name, as JSON
@@ -26,6 +26,11 @@ CREATE TABLE trials (
   digest TEXT NOT NULL UNIQUE,          -- of the configuration
   factors TEXT NOT NULL                 -- level by factor, as JSON
 );
+CREATE TABLE epochs (
+  job TEXT NOT NULL, epoch INTEGER NOT NULL,
+  value REAL NOT NULL,                  -- of a training after so many epochs; more is better
+  PRIMARY KEY (job, epoch)
+) WITHOUT ROWID;
 CREATE TABLE rows (
   trial INTEGER NOT NULL, chip INTEGER NOT NULL, age_s REAL NOT NULL, samples INTEGER NOT NULL,
   score REAL NOT NULL, loss REAL, scores TEXT NOT NULL,

@@ -38,6 +38,8 @@ class Pretraining(Spec):
     remedy: ClassVar[str] = HELP
     data: str
     """Training data, as `mho.data.load` takes it."""
+    validation: str | None = None
+    """Data that are scored after every epoch; the weights of the best one stay."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the data."""
     batch: int = Field(default=128, ge=1)
@@ -67,7 +69,7 @@ class Pretraining(Spec):
         return self
 
     def options(self) -> dict[str, Any]:
-        """Arguments of `mho.fit` besides the data."""
+        """Arguments of `mho.fit` besides the data and validation data."""
         from mho.data.augment import crop_and_flip
 
         names = (

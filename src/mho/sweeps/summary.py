@@ -16,6 +16,7 @@ from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
 from mho.sweeps.factor import text_of
+from mho.sweeps.front import front
 from mho.sweeps.plan import Plan
 from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
@@ -133,11 +134,12 @@ def summary(result: SweepResult) -> str:
     """The whole text."""
     states, score, plan = result.counts(), result.score, result.plan
     done = f"{states['done']} of {sum(states.values())} trials are done"
-    lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed") if states[s])]
+    lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed", "pruned") if states.get(s))]
     lines += _failures(result)
     measured = cells(result)
     if plan.design.adaptive and measured:  # where points are chosen for being good, means over them are no effects
-        lines += ["", *_best(result, measured)]
+        several = plan.design.kind == "multi_objective"
+        lines += ["", *(front(result.ledger, plan) if several else _best(result, measured))]
     means = [] if plan.design.adaptive else _level_means(result, measured)
     if means:
         # First and last age, and some between.
@@ -199,6 +201,8 @@ def _best(result: SweepResult, measured: Sequence[Cell]) -> list[str]:
 def _failures(result: SweepResult) -> list[str]:
     causes = Counter(trial["error"] for trial in result.trials if trial["state"] == "failed")
     lines = [f"  failed ({n}): {cause}" for cause, n in causes.most_common(_BEST)]
+    pruned = Counter(trial["error"] for trial in result.trials if trial["state"] == "pruned")
+    lines += [f"  pruned ({n}): {cause}" for cause, n in pruned.most_common(_BEST)]
     if causes:
         lines.append("  points with a failed trial are left out below; 'retry' tries them again")
     return lines

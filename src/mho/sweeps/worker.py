@@ -8,6 +8,8 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,11 +19,16 @@ from mho.errors import MhoError
 from mho.sweeps.choose import choose
 from mho.sweeps.config import Config
 from mho.sweeps.costs import costs_of
+from mho.sweeps.engine import STUCK
 from mho.sweeps.evaluate import Row, evaluate
 from mho.sweeps.ledger import Job, Ledger
+from mho.sweeps.memory import watch
 from mho.sweeps.owner import owner
 from mho.sweeps.piece import path_of
+from mho.sweeps.plan import Plan
+from mho.sweeps.pruning import Pruned, Watch
 from mho.sweeps.workshop import Workshop, store
+from mho.tasks import Task
 
 _PAUSE_S = 0.2
 VERSIONS = f"mho {__version__}, torch {torch.__version__}, python {platform.python_version()}"
@@ -55,12 +62,16 @@ def _do(job: Job, ledger: Ledger, workshop: Workshop, name: str) -> None:
     asked, there = workshop.asked.copy(), workshop.found.copy()
     costs: dict[str, float] = {}
     try:
-        rows = run(job, workshop)
+        rows = run(job, workshop, watches(job, ledger))
         if job.kind == "trial":
             config = Config.parse(job.config)
             costs = costs_of(workshop.converted(config), config.costs)
     except KeyboardInterrupt:
         raise
+    except Pruned as reason:
+        ledger.prune(job.name, str(reason))
+        shutil.rmtree(_unfinished(job, workshop), ignore_errors=True)
+        return
     except Exception as error:  # of a user's network, or of a setting: the sweep goes on
         text = str(error) if isinstance(error, MhoError) else f"{type(error).__name__}: {error}"
         ledger.fail(name, text, name=job.name)
@@ -70,15 +81,29 @@ def _do(job: Job, ledger: Ledger, workshop: Workshop, name: str) -> None:
     ledger.finish(job, name, seconds=time.monotonic() - begun, versions=VERSIONS, rows=rows, shared=shared, costs=costs)
 
 
-def run(job: Job, workshop: Workshop) -> list[Row]:
+def watches(job: Job, ledger: Ledger) -> list[Watch]:
+    """What ends a training where it is hopeless, if the sweep is to do so."""
+    if job.kind == "trial" or not (ledger.meta("plan") or {}).get("pruning"):
+        return []
+    plan = Plan.parse(ledger.meta("plan"))
+    assert plan.pruning is not None
+    return [Watch(plan.pruning, Task.of(plan.task).headline, partial(ledger.note_epoch, job))]
+
+
+def _unfinished(job: Job, workshop: Workshop) -> Path:
+    """The folder in which a training that was killed goes on."""
+    return path_of(workshop.folder, job.name).with_suffix(".fit")
+
+
+def run(job: Job, workshop: Workshop, loggers: Sequence[Watch] = ()) -> list[Row]:
     """Do a job: train and store the weights, or measure and return rows."""
     config = Config.parse(job.config)
     if job.kind == "trial":
         return evaluate(config, workshop)
     if not path_of(workshop.folder, job.name).exists():
-        unfinished = path_of(workshop.folder, job.name).with_suffix(".fit")  # a training that was killed goes on there
+        unfinished = _unfinished(job, workshop)
         make = workshop.pretrain if job.kind == "pretraining" else workshop.train
-        store(workshop.folder, job.name, make(config, out=unfinished))
+        store(workshop.folder, job.name, make(config, out=unfinished, loggers=loggers))
         shutil.rmtree(unfinished, ignore_errors=True)
     return []
 
@@ -90,11 +115,27 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(folder: str, name: str, parent: str) -> None:
+def _exceeded(folder: Path, name: str, reason: str) -> None:
+    """End this process, which holds too much: what it is at has failed, unless something before it may be the cause."""
+    ledger = Ledger(folder)  # of this thread's own
+    if ledger.begun(name) > 1:
+        ledger.release(name)  # another process tries it anew
+    else:
+        ledger.fail(name, reason)
+    os._exit(0)
+
+
+def main(folder: str, name: str, parent: str, memory: str = "") -> None:
     """What ``python -m`` runs."""
     torch.set_num_threads(1)
+    if memory:
+        watch(int(memory), partial(_exceeded, Path(folder), name))
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    work(Path(folder), name)
+    try:
+        work(Path(folder), name)
+    except MhoError as error:  # of the ledger itself, as on a full disk: no fault of what it was at
+        print(f"{error.problem}", file=sys.stderr)  # noqa: T201
+        sys.exit(STUCK)
 
 
 if __name__ == "__main__":

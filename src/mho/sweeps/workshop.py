@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,21 +143,21 @@ class Workshop:
         key = f"{keys.trained(config)} {config.data} {config.task}"
         return self._once("reference", key, lambda: digital_measurement(self.converted(config), self.test(config)))
 
-    def pretrain(self, config: Config, *, out: Path | None = None) -> nn.Module:
+    def pretrain(self, config: Config, *, out: Path | None = None, loggers: Sequence[Any] = ()) -> nn.Module:
         """Train the digital network of a configuration."""
         assert config.pretraining is not None
         net = first_network(config)
-        self._fit(net, config, config.pretraining, out=out)
+        self._fit(net, config, config.pretraining, out=out, loggers=loggers)
         return net
 
-    def train(self, config: Config, *, out: Path | None = None) -> nn.Module:
+    def train(self, config: Config, *, out: Path | None = None, loggers: Sequence[Any] = ()) -> nn.Module:
         """Train the converted network of a configuration; returns it converted."""
         assert config.training is not None
         told = config.training
         net = self.to_train(config, told.hardware or config.hardware)
         teacher = None if told.distillation is None else self.digital(config)
         more: dict[str, Any] = {"hwa": told.hwa, "teacher": teacher, "distillation": told.distillation}
-        self._fit(net, config, told, out=out, **more)
+        self._fit(net, config, told, out=out, loggers=loggers, **more)
         return net
 
     def to_train(self, config: Config, hw: Hardware) -> nn.Module:
@@ -165,8 +165,9 @@ class Workshop:
         return self._ranged(config, hw, self.digital(config))
 
     def _fit(self, net: nn.Module, config: Config, stage: Pretraining, **more: Any) -> None:
+        val = None if stage.validation is None else self.data(stage.validation, config.contents)
         fit(
-            net, self.data(stage.data, config.contents), **stage.options(), **more, task=config.task, seed=config.seed,
+            net, self.data(stage.data, config.contents), **stage.options(), **more, val=val, task=config.task, seed=config.seed,
             progress=False,
         )  # fmt: skip
 
