@@ -62,8 +62,10 @@ def sweep(
     written: list[object] = [result.to_csv(csv)] if csv is not None else []
     written += [result.to_parquet(parquet)] if parquet is not None else []
     told = [str(result)]
-    if report and result.rows:
-        found = findings(result, budget=budget)
-        told.append(found.sentences[0])
-        written.append(f"report: {mho.report(found, out)}")
-    show("\n".join([*told, *map(str, written)]))
+    try:  # files are written before anything is printed: nobody may be reading
+        if report and result.rows:
+            found = findings(result, budget=budget)
+            told.append(found.sentences[0])
+            written.append(f"report: {mho.report(found, out)}")
+    finally:
+        show("\n".join([*told, *map(str, written)]))

@@ -21,7 +21,7 @@ from mho.sweeps.effects.sentences import show_share
 from mho.sweeps.proof import show
 
 _EFFECTS = 12
-_POINTS = 250
+_POINTS = 200
 """Points that parallel coordinates show."""
 _ROOM = 0.36
 """Inches that a number needs in a cell."""
