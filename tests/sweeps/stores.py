@@ -12,7 +12,7 @@ from mho.sweeps.ledger import FILE, Ledger
 BITS, NOISE, WEIGHT = "hardware.dac.bits", "hardware.noise.output", "hardware.noise.weight"
 
 
-def store(base, folder, score, *, fail=(), wait=(), digital=0.9, loss=lambda value: 1 - value, **more):
+def store(base, folder, score, *, fail=(), wait=(), digital=0.9, loss=lambda value: 1 - value, error="planted", **more):
     """A sweep whose scores are `score(levels, seed, chip, age)`; trials in `fail` have failed, those in `wait` are open."""
     plan = Plan.read({**base, **more})
     found = trials(plan)
@@ -38,7 +38,7 @@ def store(base, folder, score, *, fail=(), wait=(), digital=0.9, loss=lambda val
             ("failed" if t.number in fail else "open" if t.number in wait else "done", str(t.number)) for t in found
         ]
         file.executemany("UPDATE jobs SET state = ?, seconds = 1.0, versions = '' WHERE job = ?", states)
-        file.execute("UPDATE jobs SET error = 'planted' WHERE state = 'failed'")
+        file.execute("UPDATE jobs SET error = ? WHERE state = 'failed'", (error,))
     file.close()
     return SweepResult(folder)
 

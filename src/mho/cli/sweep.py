@@ -41,7 +41,7 @@ def sweep(
 
     import mho
     from mho._optional import require
-    from mho.sweeps import Plan, engine, preview
+    from mho.sweeps import Plan, engine, findings, preview
     from mho.sweeps import sweep as run
     from mho.tasks import Task
 
@@ -69,8 +69,13 @@ def sweep(
         show=lambda t: show(f"{t}\n"),
         progress=True,
     )
-    written = [result.to_csv(csv)] if csv is not None else []
+    written: list[object] = [result.to_csv(csv)] if csv is not None else []
     written += [result.to_parquet(parquet)] if parquet is not None else []
-    if report and result.rows:
-        written.append(mho.report(result, out, budget=budget))
-    show("\n".join([str(result), *map(str, written)]))
+    told = [str(result)]
+    try:  # files are written before anything is printed: nobody may be reading
+        if report and result.rows:
+            found = findings(result, budget=budget)
+            told.append(found.sentences[0])
+            written.append(f"report: {mho.report(found, out)}")
+    finally:
+        show("\n".join([*told, *map(str, written)]))

@@ -60,9 +60,9 @@ def _plots(findings: Findings) -> dict[str, list[Plot]]:
     paths = sweep_figures.factors(findings)[: sweep_figures.MOST]
     found: dict[str, list[Plot | None]] = {
         "shares": [sweep_pictures.shares(findings)],
-        "losses": [sweep_figures.losses(findings, path) for path in paths],
+        "losses": [sweep_figures.losses(findings, path) for path in paths[:2]],
         "curves": [sweep_figures.curves(findings, path) for path in paths],
-        "spread": [sweep_figures.spread(findings, path) for path in paths[:2]],
+        "spread": [sweep_figures.spread(findings, path) for path in paths[:1]],
         "surfaces": [*(sweep_pictures.heat(findings, surface) for surface in findings.surfaces)],
         "fronts": [*(sweep_pictures.pareto(findings, front) for front in findings.fronts[:2])],
         "parallel": [sweep_pictures.parallel(findings)],

@@ -21,8 +21,12 @@ from mho.sweeps.effects.sentences import show_share
 from mho.sweeps.proof import show
 
 _EFFECTS = 12
-_POINTS = 250
+_POINTS = 200
 """Points that parallel coordinates show."""
+_ROOM = 0.36
+"""Inches that a number needs in a cell."""
+_DOTS = 300
+"""Points of which a scatter shows those that are not on the front."""
 _DENSEST = 0.5
 """How dense the colour of the best cell is; text on it stays readable in both schemes."""
 
@@ -133,7 +137,7 @@ def heat(findings: Findings, surface: Surface) -> Plot:
 def _cell(ax: Axes, findings: Findings, cell: Interval, place: tuple[float, float], size: float, known: bool) -> None:
     """The number in a cell, with its interval where there is room for it."""
     score = findings.measured.score
-    if size < 0.3:
+    if size < _ROOM:
         return
     text = score.bracket(cell.value, cell.low, cell.high).replace(" %", "")
     value, _, ends = text.partition(" [")
@@ -144,7 +148,7 @@ def _cell(ax: Axes, findings: Findings, cell: Interval, place: tuple[float, floa
         x, y - (0.16 if both else 0), value, fontsize=7.5 if size > 0.42 else 6.5, color=INK, ha="center", va="center"
     )
     if both:
-        ax.text(x, y + 0.22, ends, fontsize=5.4, color=INK, ha="center", va="center")
+        ax.text(x, y + 0.22, ends, fontsize=5.4, color=INK, ha="center", va="center", in_layout=False)
 
 
 def _amount(findings: Findings, worth: float) -> str:
@@ -165,6 +169,7 @@ def pareto(findings: Findings, front: Front) -> Plot:
     def paint(ax: Axes, wide: bool) -> Sequence[float]:
         for which, colour, alpha, gid in ((False, MUTED, 0.35, 2), (True, BLUE, 0.75, 1)):
             group = [p for p in front.points if not p.front and p.near is which]
+            group = group[:: -(-len(group) // _DOTS) or 1]
             ax.plot([p.cost for p in group], [score.on_axis(p.score.value) for p in group], color=colour, alpha=alpha,
                     **{**DOT, "markersize": 4, "linestyle": ""}, **of_line(gid))  # fmt: skip
         x, y = [p.cost for p in best], [score.on_axis(p.score.value) for p in best]
@@ -181,13 +186,14 @@ def pareto(findings: Findings, front: Front) -> Plot:
         ax.set_ylabel(score.axis)
         return []
 
+    some = "" if len(front.points) < _DOTS else f" (some of {len(front.points):,})"
     name = "front-" + "".join(c if c.isalnum() else "-" for c in front.path)
     svg, panes = compose(name, paint, height=3.2, lines=lines)
     return Plot(
         name, f"What {front.path} buys", f"Scatter of {score.label} after {age} against {front.path}; the front has "
         + "; ".join(f"{p.cost:g}: {score.show(p.score.value)}" for p in best),
-        f"After {age}; each dot is a point of the design. The best of many is partly luck: dots that cannot be told from the "
-        "front on the same chips may be as good. Cheaper is to the left.",
+        f"After {age}; each dot is a point of the design{some}. The best of many is partly luck: dots that cannot be told "
+        "from the front on the same chips may be as good. Cheaper is to the left.",
         (front.path, score.label, "other settings"),
         [(f"{p.cost:g}", score.bracket(p.score.value, p.score.low, p.score.high), p.settings) for p in best],
         svg, panes, tuple(lines),
@@ -222,7 +228,8 @@ def parallel(findings: Findings) -> Plot | None:
             ax.axvline(k, color=MUTED, linewidth=0.7)
             for place, text in ticks if wide or len(ticks) < 8 else (ticks[0], ticks[-1]):
                 ax.text(k + 0.03, place, label(text), fontsize=7, color=INK, va="center",
-                        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.75}, zorder=5)  # fmt: skip
+                        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.75},
+                        zorder=5, in_layout=False)  # fmt: skip
         ax.axvline(len(axes), color=MUTED, linewidth=0.7)
         for place, worth in ((0.0, low), (1.0, high)):
             ax.text(len(axes) + 0.03, place, score.show(worth), fontsize=7, color=INK, va="center", zorder=5)

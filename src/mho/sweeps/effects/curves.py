@@ -12,8 +12,9 @@ from mho.statistics.intervals import Interval
 from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced
 from mho.sweeps.effects.basis import Axis
-from mho.sweeps.effects.groups import alone, grouped, over_points
+from mho.sweeps.effects.groups import grouped, over_points
 from mho.sweeps.effects.measured import Measured
+from mho.sweeps.effects.regression import Model, alone
 from mho.sweeps.proof import show
 
 Floats = NDArray[np.float64]
@@ -43,8 +44,11 @@ class LevelCurve:
 def curves(measured: Measured, budget: float) -> list[LevelCurve]:
     """Of every level of every factor; in a grid all levels of a factor are measured with the same others."""
     lost = replace(measured, worths=measured.worths - measured.digital[:, :, None, None])
-    make = _drawn if measured.plan.design.drawn else _crossed
-    return [curve for path in measured.plan.factors for curve in make(measured, lost, path, budget)]
+    paths = measured.plan.factors
+    if not measured.plan.design.drawn:
+        return [curve for path in paths for curve in _crossed(measured, lost, path, budget)]
+    model = Model.of(measured) if measured.points.size else None
+    return [curve for path in paths for curve in _drawn(measured, lost, path, budget, model)]
 
 
 def _crossed(measured: Measured, lost: Measured, path: str, budget: float) -> list[LevelCurve]:
@@ -64,12 +68,12 @@ def _crossed(measured: Measured, lost: Measured, path: str, budget: float) -> li
     return found
 
 
-def _drawn(measured: Measured, lost: Measured, path: str, budget: float) -> list[LevelCurve]:
+def _drawn(measured: Measured, lost: Measured, path: str, budget: float, model: Model | None) -> list[LevelCurve]:
     on = [point[path] for point in measured.levels if measured.active(path, point)]
     if not on:
         return []
-    worths, widened = alone(measured, path, measured.worths)
-    losses, _ = alone(lost, path, lost.worths)
+    worths, widened = alone(model, path, measured.worths)
+    losses, _ = alone(model, path, lost.worths)
     names, groups = grouped(measured, Axis.of(measured.plan, path, on), np.arange(len(measured.points), dtype=float))
     found = []
     for name, group in zip(names, groups, strict=True):

@@ -58,14 +58,3 @@ def over_points(worths: Floats, confidence: float, widened: float = 1.0) -> Inte
     units = over_units(worths.mean(axis=0), confidence)
     half = math.hypot(found.half_width, units.half_width if math.isfinite(units.half_width) else 0.0)
     return Interval(found.value, found.value - half, found.value + half)
-
-
-def alone(measured: Measured, path: str, worths: Floats) -> tuple[Floats, float]:
-    """Worths (P, …) as they would be with all other factors alike, by the regression; and by how much intervals are wider then.
-
-    As they are, where there are too few points for a regression.
-    """
-    from mho.sweeps.effects.regression import Model
-
-    model = Model.of(measured)
-    return (worths, 1.0) if model is None else (model.alone(worths, path), model.widened)

@@ -210,3 +210,11 @@ def _largest(measured: Measured, model: Model, paths: tuple[str, ...], worths: F
         best, worst = 0, 1
     level = 1 - (1 - measured.plan.confidence) / (len(groups) * (len(groups) - 1) / 2)
     return apart(groups[best], groups[worst], level, model.widened), f"{names[best]} over {names[worst]}"
+
+
+def alone(model: Model | None, path: str, worths: Floats) -> tuple[Floats, float]:
+    """Worths (P, …) as they would be with all other factors alike, by the model; and by how much intervals are wider then.
+
+    As they are, where there are too few points for a model.
+    """
+    return (worths, 1.0) if model is None else (model.alone(worths, path), model.widened)

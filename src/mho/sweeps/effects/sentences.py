@@ -25,7 +25,8 @@ def sentences(measured: Measured, effects: Sequence[Effect], thresholds: Sequenc
         return ["No point of the design is measured yet with all its chips, ages and seeds."]
     last = [effect for effect in effects if effect.age_s == age]
     if not last:
-        return [f"{len(measured.points)} points are measured: too few to tell what a factor does."]
+        many = len(measured.points)
+        return [f"{many} {'point is' if many == 1 else 'points are'} measured: too few to tell what a factor does."]
     known = [effect for effect in last if not math.isnan(effect.p)]
     if not known:
         best = max((e for e in last if len(e.paths) == 1), key=lambda e: e.largest.value)

@@ -11,8 +11,9 @@ from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced, is_numeric
 from mho.sweeps.effects.basis import Axis
 from mho.sweeps.effects.effect import Effect
-from mho.sweeps.effects.groups import alone, apart, grouped
+from mho.sweeps.effects.groups import apart, grouped
 from mho.sweeps.effects.measured import Measured
+from mho.sweeps.effects.regression import Model, alone
 from mho.sweeps.proof import show
 
 Verdict = Literal["found", "at once", "none", "undecided"]
@@ -88,8 +89,10 @@ def thresholds(measured: Measured, effects: Sequence[Effect], budget: float) -> 
     """
     acts = {(e.paths[0], e.age_s) for e in effects if len(e.paths) == 1 and e.found(measured.plan.confidence)}
     found: list[Threshold] = []
+    drawn = measured.plan.design.drawn
+    model = Model.of(measured) if drawn and measured.points.size else None
     for path in measured.plan.factors:
-        reads = _drawn(measured, path) if measured.plan.design.drawn else _crossed(measured, path)
+        reads = _drawn(measured, path, model) if drawn else _crossed(measured, path)
         for age, read in zip(measured.plan.ages, reads, strict=False):  # none of a factor without an order
             found.append(_judge(path, age, budget, *read, (path, age) in acts))
     return found
@@ -119,13 +122,13 @@ def _crossed(measured: Measured, path: str) -> list[Read]:
     return found
 
 
-def _drawn(measured: Measured, path: str) -> list[Read]:
+def _drawn(measured: Measured, path: str, model: Model | None) -> list[Read]:
     """The same between points, in parts of a span, others held fixed."""
     values: list[Any] = [level[path] for level in measured.levels if measured.active(path, level)]
     if not values or not is_numeric(values):
         return []
     axis, found = Axis.of(measured.plan, path, values), list[Read]()
-    worths, widened = alone(measured, path, measured.worths)
+    worths, widened = alone(model, path, measured.worths)
     for a in range(len(measured.plan.ages)):
         names, groups = grouped(measured, axis, worths[..., a])
         if len(groups) < 2:
