@@ -241,7 +241,8 @@ def test_merges_go_by_score_and_then_from_the_left():
     [
         pytest.param(n, marks=[] if n == "digits" else [pytest.mark.data, needs_data])
         for n in names()
-        if n not in ("cifar100", "fashion-mnist")  # tests/data/test_published_files.py makes small ones
+        if n
+        not in ("cifar100", "fashion-mnist", "vww", "vww01")  # test_published_files.py and test_vww.py make small ones
     ],
 )
 def test_every_set_gives_what_its_name_asks_for(name):

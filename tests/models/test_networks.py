@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.errors import BadInput, WrongSetting
-from mho.models import FACTORIES, SameConv2d, resolve
+from mho.models import FACTORIES, SameConv2d, resolve, squeezenet_vww
 from mho.models.resnet_cifar import CifarResNet
 
 PARAMETERS = {
@@ -145,3 +145,32 @@ def test_import_brings_no_optional_package(module):
     code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"sklearn", "PIL", "matplotlib", "jinja2", "typer"} & set(done.stdout.split())
+
+
+def test_squeezenet_vww_takes_smaller_images_and_gives_a_logit():
+    net = resolve("squeezenet_vww?size=32&sigmoid=false")
+    assert sum(p.numel() for p in net.parameters()) == 121_185
+    for size in (21, 32, 48, 97):
+        out = squeezenet_vww(size=size, sigmoid=False).eval()(torch.rand(1, 3, size, size))
+        assert out.shape == (1, 1)
+    with pytest.raises(WrongSetting, match="at least 21"):
+        squeezenet_vww(size=20)
+
+
+def test_squeezenet_vww_takes_the_features_of_torchvision(tmp_path):
+    """Torchvision's state dict has thirteen modules of features and a classifier; nine are taken."""
+    donor = squeezenet_vww(size=32)
+    state = {f"features.{name}": value for name, value in donor.features.state_dict().items()}
+    state |= {
+        "features.9.squeeze.weight": torch.rand(48, 256, 1, 1),
+        "classifier.1.weight": torch.rand(1000, 512, 1, 1),
+    }
+    torch.save(state, tmp_path / "squeezenet.pth")
+    net = squeezenet_vww(size=32, features=str(tmp_path / "squeezenet.pth"))
+    for name, value in donor.features.state_dict().items():
+        assert torch.equal(net.features.state_dict()[name], value)
+    assert not torch.equal(net.head[3].weight, donor.head[3].weight)
+    del state["features.7.expand3x3.bias"]
+    torch.save(state, tmp_path / "squeezenet.pth")
+    with pytest.raises(BadInput, match="missing: 7.expand3x3.bias"):
+        squeezenet_vww(features=str(tmp_path / "squeezenet.pth"))

@@ -18,6 +18,7 @@ from mho.studies.runner import results, run
         ("hwa", "pcm-long-norms-seed1"),
         ("ranges", "4-bits"),
         ("families", "digits-pcm-kinds"),
+        ("squeezenet-drift", "matched-0.1-seed0"),
         pytest.param("cost", "", marks=pytest.mark.slow),
     ],
 )
@@ -33,6 +34,12 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         assert outcome.first.header.command == f"mho study run {name} --scale smoke --only {only}"
     if name == "drift":
         assert outcome.first.digital.accuracy > 0.95 and outcome.first.accuracy[:, -1].mean() < 0.3
+    if name == "squeezenet-drift":
+        digital, *rows = outcome.first
+        assert (
+            digital["accuracy"][0] > 0.85 and len(rows) == 13
+        )  # another digital one; 2 chips × (2 ways with output noise, 4 without)
+        assert all(len(row["auc"]) == 7 and row["images"] == 100 for row in rows if "chip" in row)
     if name == "ranges":
         assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
     if name == "families":
@@ -42,7 +49,7 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         assert all(0.5 < row["score"] <= 1 for row in outcome.first)
 
 
-@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "families"])
+@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "families", "squeezenet-drift"])
 def test_data_that_is_missing_is_named(name, tmp_path, monkeypatch):
     monkeypatch.delenv("MHO_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

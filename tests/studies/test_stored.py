@@ -41,7 +41,7 @@ def test_what_is_stored_is_not_measured_again(name, tmp_path, monkeypatch):
 
 def test_the_index_says_what_the_rows_say():
     index = (FOLDER / "README.md").read_text()
-    lines = {m[1]: m[0] for m in re.finditer(r"^\| \[(\w+)\].*$", index, flags=re.MULTILINE)}
+    lines = {m[1]: m[0] for m in re.finditer(r"^\| \[([\w-]+)\].*$", index, flags=re.MULTILINE)}
     assert list(lines) == NAMES
     for name, line in lines.items():
         summary = (FOLDER / name / "summary.md").read_text()

@@ -55,7 +55,7 @@ def image_folder(
     image = require("PIL.Image", extra="vision", for_what=f"the images in '{folder}'")
     pixels: list[Tensor] = []
     for i in order:
-        pixels.append(_read(image, files[i], size, resize, grey))
+        pixels.append(read_image(image, files[i], size, resize, grey))
         if pixels[-1].shape != pixels[0].shape:
             (h, w), (h0, w0) = pixels[-1].shape[-2:], pixels[0].shape[-2:]
             raise BadInput(
@@ -91,8 +91,19 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _read(image: Any, file: Path, size: int | None, resize: int | None, grey: bool) -> Tensor:
-    """(channels, H, W) bytes, scaled and cut as torchvision's `Resize` and `CenterCrop` do it."""
+def read_image(image: Any, file: Path, size: int | None, resize: int | None, grey: bool) -> Tensor:
+    """(channels, H, W) bytes, scaled and cut as torchvision's `Resize` and `CenterCrop` do it.
+
+    Args:
+        image: The module PIL.Image.
+        file: The file.
+        size: Side of the square that is cut out; None: the whole image as it is.
+        resize: What the shorter side is scaled to before; None: `size`.
+        grey: One channel.
+
+    Raises:
+        BadInput: It is no image.
+    """
     try:
         with image.open(file) as opened:
             picture = opened.convert("L" if grey else "RGB")

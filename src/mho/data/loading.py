@@ -15,6 +15,7 @@ from mho.data.kws import kws
 from mho.data.mnist import fashion_mnist, mnist
 from mho.data.npz import npz
 from mho.data.tinystories import tinystories, tinystories_self
+from mho.data.vww import vww
 from mho.data.vww01 import vww01
 from mho.errors import BadInput, WrongSetting
 from mho.models.spec import Spec, call, find_factory
@@ -27,6 +28,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
     "kws": kws,
+    "vww": vww,
     "vww01": vww01,
     "tinystories": tinystories,
     "tinystories-self": tinystories_self,

@@ -50,7 +50,7 @@ class Grid:
                     key = (tuple(row["trained"]), tuple(row.get("noise", ())), row["compensation"])
                     self._rows.setdefault(key, {})[row.get("chip", 0), seed] = row
         matched = [trained for trained, noise, _ in self._rows if trained == noise]
-        self.levels = tuple(sorted({noise[i] for noise in matched}) for i in range(2))
+        self.levels = tuple(tuple(sorted({noise[i] for noise in matched})) for i in range(2))
 
     def at(
         self, metric: str, age: str, noise: Noise, compensation: str = "GDC", *, trained: Noise | None = None

@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import mho
 from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
+from mho.data.preparation import IMAGES
 from mho.hardware import Hardware
-from mho.models import resolve
+from mho.models import squeezenet_vww
+from mho.models.root import data_file
 from mho.progress import Progress
 from mho.rng import reads
 from mho.store.files import replaced
@@ -26,6 +29,7 @@ from mho.training import HWA, fit
 TASK = "logit"
 Noise = tuple[float, float]
 """σ of the weights (shape sqrt|w|, of the largest weight) and of the columns' outputs, in every product."""
+_BY_HAND = "save torchvision's state dict of squeezenet1_1 there"
 _LEVELS = (0.0, 0.01, 0.03, 0.1, 0.3)
 _ADAMW = {"optimizer": "adamw", "batch": 64, "augment": crop_and_flip}
 
@@ -35,7 +39,7 @@ class Setting:
     """The study at a scale.
 
     Attributes:
-        network: What `mho.models.resolve` takes; its output is a logit.
+        network: Makes the network before training; its output is a logit.
         data: From "train", "calibration" or "test" to the data.
         levels: Of the noise of weights and of outputs, increasing from 0.
         crossed: Levels of both at which training and evaluation are crossed.
@@ -47,9 +51,10 @@ class Setting:
         retraining: Of `fit` with noise.
         retrained_on: First training images that this takes; None: all.
         as_then: Of `fit` in the replica of the original.
+        head_only: The digital training leaves the features as they are.
     """
 
-    network: str
+    network: Callable[[], nn.Module]
     data: Callable[[str], Dataset]
     levels: tuple[float, ...]
     crossed: tuple[float, ...]
@@ -61,6 +66,7 @@ class Setting:
     retraining: Mapping[str, Any] = field(default_factory=dict)
     retrained_on: int | None = None
     as_then: Mapping[str, Any] = field(default_factory=dict)
+    head_only: bool = False
 
 
 @functools.cache
@@ -81,24 +87,45 @@ def _animals(split: str) -> Dataset:
 
 @functools.cache
 def _vww(split: str) -> Dataset:
-    return load("vww?split=train&n=1000" if split == "calibration" else f"vww?split={split}")
+    """Training images as bytes, which `_standardised` prepares batch by batch."""
+    names = {
+        "train": "vww?split=train&prep=bytes",
+        "calibration": "vww?split=train&n=1000",
+        "test": "vww?split=val&n=8000",
+    }
+    return load(names[split])
+
+
+def _standardised(images: Tensor, generator: torch.Generator) -> Tensor:
+    return IMAGES["imagenet"](images)
+
+
+def _digital(size: int) -> nn.Module:
+    return squeezenet_vww(size=size, sigmoid=False)
+
+
+def _imagenet() -> nn.Module:
+    """With the features that torchvision publishes."""
+    features = data_file("weights", "squeezenet1_1.pth", name="squeezenet1_1", by_hand=_BY_HAND)
+    return squeezenet_vww(sigmoid=False, features=str(features))
 
 
 SETTINGS: Mapping[Scale, Setting] = {
     "smoke": Setting(
-        "squeezenet_vww?size=24&sigmoid=false", _digits, (0.0, 0.1), (0.0, 0.1), 100, 2, 2, 4,
+        partial(_digital, 24), _digits, (0.0, 0.1), (0.0, 0.1), 100, 2, 2, 4,
         {**_ADAMW, "augment": None, "lr": 3e-3, "schedule": "onecycle", "epochs": 6},
         {**_ADAMW, "augment": None, "lr": 3e-4}, 320, {"optimizer": "sgd", "lr": 1e-4, "momentum": 0.0, "batch": 32},
     ),
     "cpu": Setting(
-        "squeezenet_vww?size=32&sigmoid=false", _animals, _LEVELS, (0.0, 0.03, 0.1), 200, 5, 3, 97,
+        partial(_digital, 32), _animals, _LEVELS, (0.0, 0.1, 0.3), 200, 5, 3, 97,
         {**_ADAMW, "lr": 3e-3, "weight_decay": 0.01, "schedule": "onecycle", "epochs": 10},
         {**_ADAMW, "lr": 5e-4}, 6_400, {"optimizer": "sgd", "lr": 1e-4, "momentum": 0.0, "batch": 32},
     ),
     "full": Setting(
-        "squeezenet_vww?sigmoid=false", _vww, _LEVELS, (0.0, 0.03, 0.1), 1600, 5, 3, 97,
-        {"optimizer": "adamw", "batch": 32, "lr": 1e-3, "epochs": 20}, {"optimizer": "adamw", "batch": 32, "lr": 1e-4}, None,
-        {"optimizer": "sgd", "lr": 1e-4, "momentum": 0.0, "batch": 32},
+        _imagenet, _vww, _LEVELS, (0.0, 0.1, 0.3), 1600, 5, 3, 97,
+        {"optimizer": "adamw", "batch": 32, "lr": 1e-3, "epochs": 20, "augment": _standardised},
+        {"optimizer": "adamw", "batch": 32, "lr": 1e-4, "augment": _standardised}, None,
+        {"optimizer": "sgd", "lr": 1e-4, "momentum": 0.0, "batch": 32, "augment": _standardised}, head_only=True,
     ),
 }  # fmt: skip
 
@@ -129,10 +156,12 @@ class Trained:
     def digital(self) -> nn.Module:
         """The network as it was trained digitally, in eval mode."""
         with reads("squeezenet-drift", "weights", self.seed):
-            model = resolve(self.setting.network)
+            model = self.setting.network()
 
         def train(out: Path) -> nn.Module:
+            features = model.get_submodule("features").requires_grad_(not self.setting.head_only)
             self._fit(model, self.setting.data("train"), out, self.setting.pretraining)
+            features.requires_grad_(True)
             return model
 
         return self._kept(f"digital-seed{self.seed}", model, train)
@@ -149,8 +178,9 @@ class Trained:
         then = base != "pcm-cells"
 
         def train(out: Path) -> nn.Module:
-            net = mho.to_analog(model, hardware(noise, base), example=held.inputs[:2])
-            mho.calibrate(net, self.setting.data("calibration"))
+            calibration = self.setting.data("calibration")
+            net = mho.to_analog(model, hardware(noise, base), example=calibration.inputs[:2])
+            mho.calibrate(net, calibration)
             self._fit(net, held, out, self.setting.as_then if then else self.setting.retraining, HWA())
             return mho.to_digital(net)
 

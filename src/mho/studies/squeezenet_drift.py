@@ -59,7 +59,7 @@ class SqueezeNetDrift(Study[SqueezeArm, list[Row]]):
         "(CIFAR-10, 47 % animals)? Trained digitally for 10 passes, then for one of 6,400 images with the noise of its arrays "
         "in every product (weights: σ sqrt|w|, of the largest weight of the column; outputs: σ of a full weight times a full "
         "input), on 'pcm-cells' (8-bit converters, programming noise, drift, read noise). Design: both noises at {0, 0.01, "
-        "0.03, 0.1, 0.3}, trained and measured alike in all 25 pairs; training crossed with measuring at {0, 0.03, 0.1} of "
+        "0.03, 0.1, 0.3}, trained and measured alike in all 25 pairs; training crossed with measuring at {0, 0.1, 0.3} of "
         "both; steps of DAC and ADC {4, 16, 64, 256, ideal} in all 25 pairs without noise. 3 training seeds × 5 chips, the "
         "same chips in every cell; each chip sees 200 test images of its own, the same in every cell. Ranges and "
         "recalibration use 300 training images without labels that no training saw. Power, reckoned before measuring: if "

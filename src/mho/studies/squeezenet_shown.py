@@ -21,7 +21,7 @@ from mho.units import seconds
 _TIMES = tuple(seconds(age) for age in AGES)
 _SHOWN = tuple(show_age(t) for t in _TIMES)
 _WAYS = ("GDC", "exact GDC")
-_CELLS = ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1))
+_CELLS = ((0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.0, 0.1), (0.0, 0.3))
 Found = Results[Any, Any]
 
 
@@ -153,7 +153,7 @@ def _original(results: Found) -> Iterator[Table]:
     shown = []
     of = {"weight noise": weight, "output noise": output, "DAC (dead)": asked["dac"], "ADC (dead)": asked["adc"]}
     for metric in ("accuracy", "loss"):
-        for factor, levels in of.items():
+        for factor, levels in ((factor, levels) for factor, levels in of.items() if levels.std() > 0):
             found = (np.corrcoef(levels, [row[metric][i] for row in rows])[0, 1] for i in range(len(AGES)))
             shown.append((f"{metric} ~ {factor}", *(f"{r:+.2f}" for r in found)))
     yield Table((f"Pearson's r over {len(rows)} drawn runs, one seed", *_SHOWN), shown)
@@ -243,10 +243,10 @@ def _ways(results: Found) -> Iterator[Figure]:
 
 
 def _decision(results: Found) -> Iterator[Figure]:
-    grid, noise = matched(results), (0.0, 0.1)
-    series = [Series(label, points([interval(grid.at(metric, age, noise)) for age in AGES]), _TIMES)
+    grid, noise = matched(results), (0.0, 0.0)
+    series = [Series(label, points([interval(grid.at(metric, age, noise, "none")) for age in AGES]), _TIMES)
               for label, metric in (("accuracy", "accuracy"), ("AUC", "auc"), ("called positive", "positive"))]  # fmt: skip
-    title = "Lost information, or a shifted decision? Output noise 0.1, GDC"
+    title = "Lost information, or a shifted decision? No noise of products, no compensation"
     yield Figure(
         "decision", title, [*series, reference("positives among the labels", 100 * grid.share())], "%", legend=True
     )

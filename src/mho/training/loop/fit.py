@@ -160,7 +160,7 @@ def fit(
     samples = hold(data, task)
     held = None if val is None else hold(val, task, path="val", training=False)
     loss = loss_of(net, task, teacher, distillation, labelled=samples.targets is not None)
-    _probe(net, task, loss, device, samples, "data")
+    _probe(net, task, loss, device, samples, "data", augment)
     if held is not None:
         _probe(net, task, loss, device, held, "val")
 
@@ -255,7 +255,9 @@ def _check_norms(net: nn.Module, loader: Loader, samples: Samples, device: torch
         raise BadInput("a batch of one sample, on which batch norms cannot be trained", remedy, path="batch") from error
 
 
-def _probe(net: nn.Module, task: Task, loss: Loss, device: torch.device, samples: Samples, path: str) -> None:
+def _probe(
+    net: nn.Module, task: Task, loss: Loss, device: torch.device, samples: Samples, path: str, augment: Augment | None = None
+) -> None:  # fmt: skip
     """One pass of two samples: what cannot be trained is refused before anything is written.
 
     The second is the one with the largest label, which a network can have no output for.
@@ -263,7 +265,10 @@ def _probe(net: nn.Module, task: Task, loss: Loss, device: torch.device, samples
     if samples.targets is None and path == "val":
         raise BadInput("val has no labels", "give batches of (inputs, labels)", path=path)
     rows = [0] + [int(t.reshape(len(t), -1).amax(1).argmax()) for t in tensors_of(samples.targets)]
-    inputs, targets = moved(take((samples.inputs, samples.targets), rows), device)
+    inputs, targets = take((samples.inputs, samples.targets), rows)
+    if augment is not None:  # may be what prepares them
+        inputs = augment(inputs, torch.Generator().manual_seed(0))
+    inputs, targets = moved((inputs, targets), device)
     with evaluating(net), torch.no_grad(), reads("fit", "probe"):
         output = call(net, inputs)
         if targets is not None:
