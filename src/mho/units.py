@@ -68,6 +68,17 @@ def seconds(time: str | float, path: str | None = None) -> float:
     Raises:
         WrongSetting: Unknown unit, not a number, or a time before programming.
     """
+    value = _seconds(time, path)
+    if value < 0:
+        raise WrongSetting(
+            f"time {time!r} lies before programming",
+            "ages count from the end of programming: give a time >= 0",
+            path=path,
+        )
+    return value
+
+
+def _seconds(time: str | float, path: str | None) -> float:
     if isinstance(time, str) and not _plain(time):
         value, unit = _split(time, "time", _SECONDS, path)
         factor = _SECONDS.get(unit, _SECONDS.get(unit.removesuffix("s"), 0.0))
@@ -81,12 +92,6 @@ def seconds(time: str | float, path: str | None = None) -> float:
         value = _number(float(time) if isinstance(time, str) else time, f"{time!r} is not a time", remedy, path)
     if not math.isfinite(value):
         raise WrongSetting(f"time {time!r} is not finite", "give a finite time, as in '1 year'", path=path)
-    if value < 0:
-        raise WrongSetting(
-            f"time {time!r} lies before programming",
-            "ages count from the end of programming: give a time >= 0",
-            path=path,
-        )
     return value
 
 
@@ -119,7 +124,7 @@ def duration(time: str | float | None, path: str) -> float | None:
     """
     if time is None:
         return None
-    found = seconds(time, path)
+    found = _seconds(time, path)
     if not found > 0:
         raise WrongSetting(
             f"{path} = {time!r}", "give a time longer than 0 s, as in '10 min', or leave it out", path=path

@@ -16,6 +16,8 @@ Method = Literal["max", "quantile", "moving_average", "std", "error"]
 
 _KEPT = 65_536
 """Values kept of each tensor: the 0.9999 quantile of 65,536 values rests on its 6 largest; several batches add up."""
+_GOLDEN = 0.6180339887498949
+"""Its multiples fill the unit interval evenly, whatever the step between two of them."""
 _TAKES: dict[str, tuple[str, ...]] = {
     "max": (),
     "quantile": ("quantile",),
@@ -50,7 +52,7 @@ class Rule:
     def range(self, values: Values) -> Tensor:
         """The range of `values`, scalar and positive; a layer that only ever sees zeros gets the range 1."""
         if self.method in ("max", "quantile"):
-            return _quantile(values.sizes(), 1.0 if self.method == "max" or self.quantile is None else self.quantile)
+            return values.quantile(1.0 if self.method == "max" or self.quantile is None else self.quantile)
         if self.method == "std":
             return self._deviations(values, list(values.batches))
         value: Tensor | None = None
@@ -58,7 +60,7 @@ class Rule:
             if self.sigmas is not None:
                 found = self._deviations(values, [batch])
             else:
-                found = _quantile(values.sizes(batch), 1.0 if self.quantile is None else self.quantile)
+                found = values.quantile(1.0 if self.quantile is None else self.quantile, [batch])
             share = 1 / k if self.momentum is None else self.momentum
             value = found if value is None else value + share * (found - value)
         return torch.ones(()) if value is None else value
@@ -67,7 +69,7 @@ class Rule:
         value = values.deviation(batches) * (3.0 if self.sigmas is None else self.sigmas)
         if value > 0:
             return value
-        return _quantile([part for batch in batches for part in values.sizes(batch)], 1.0)
+        return values.quantile(1.0, batches)
 
 
 def rules(method: Method, adc_method: Method | None, quantile: Any, sigmas: Any, momentum: Any) -> tuple[Rule, Rule]:
@@ -103,7 +105,7 @@ def rules(method: Method, adc_method: Method | None, quantile: Any, sigmas: Any,
 
 
 class Values:
-    """What is kept of the values that one converter met, by batch: an even sample of |x|, and two moments.
+    """What is kept of the values that one converter met, by batch: an even sample of |x|, the largest, and two moments.
 
     Args:
         moments: Keep the moments, of all values.
@@ -112,11 +114,15 @@ class Values:
     def __init__(self, moments: bool) -> None:
         self.moments = moments
         self.batches: dict[int, list[Tensor]] = {}
+        self._largest: dict[int, Tensor] = {}
         self._sums: dict[int, list[float]] = {}
 
     def add(self, x: Tensor, batch: int) -> None:
         """Values of any shape."""
         self.batches.setdefault(batch, []).append(_sample(x))
+        if x.numel():
+            largest = torch.stack(torch.aminmax(x.detach())).abs().max().float()
+            self._largest[batch] = torch.maximum(largest, self._largest.get(batch, largest))
         if self.moments and x.numel():
             variance, mean = (float(v) for v in torch.var_mean(x.detach().float(), correction=0))
             sums = self._sums.setdefault(batch, [0.0, 0.0, 0.0])
@@ -126,6 +132,20 @@ class Values:
     def sizes(self, batch: int | None = None) -> list[Tensor]:
         """|x|, of one batch or of all."""
         return self.batches[batch] if batch is not None else [part for parts in self.batches.values() for part in parts]
+
+    def quantile(self, quantile: float, batches: list[int] | None = None) -> Tensor:
+        """The quantile of |x| over some batches, or all: the largest of all values for 1, else that of their sample."""
+        some = list(self.batches) if batches is None else batches
+        found = [self._largest[batch] for batch in some if batch in self._largest]
+        if not found:
+            return torch.ones(())
+        largest = torch.stack(found).max()
+        largest = largest if largest != 0 else torch.ones_like(largest)
+        if quantile == 1:
+            return largest
+        values = torch.cat([part for batch in some for part in self.sizes(batch)])
+        value = torch.kthvalue(values, max(1, round(quantile * len(values)))).values
+        return value if value > 0 else largest
 
     def deviation(self, batches: list[int]) -> Tensor:
         """The standard deviation (of the population) over some batches."""
@@ -137,17 +157,10 @@ class Values:
 
 
 def _sample(x: Tensor) -> Tensor:
-    """|x|, thinned evenly to at most `_KEPT` values."""
+    """|x|, thinned evenly to at most `_KEPT` values: one of each stretch, at places that follow no pattern of the axes."""
     flat = x.detach().flatten()
-    return flat[:: -(-flat.numel() // _KEPT) or 1].abs().float()
-
-
-def _quantile(parts: list[Tensor], quantile: float) -> Tensor:
-    """The quantile of all the parts."""
-    values = torch.cat(parts)
-    if not len(values):
-        return torch.ones(())
-    rank = max(1, round(quantile * len(values)))
-    value = torch.kthvalue(values, rank).values if quantile < 1 else values.max()
-    value = value if value > 0 else values.max()
-    return value if value != 0 else torch.ones_like(value)
+    if flat.numel() > _KEPT:
+        stretch = flat.numel() / _KEPT
+        number = torch.arange(_KEPT, dtype=torch.float64)
+        flat = flat[((number + (number * _GOLDEN).frac()) * stretch).long().to(flat.device)]
+    return flat.abs().float()

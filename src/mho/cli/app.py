@@ -9,8 +9,21 @@ import typer
 from rich.console import Console
 
 from mho.cli import (
-    advise, calibrate, compare, data, demo, drift, export, hardware, info, report, study, sweep, terminal, train,
-)  # fmt: skip
+    advise,
+    calibrate,
+    compare,
+    data,
+    demo,
+    drift,
+    export,
+    hardware,
+    info,
+    report,
+    study,
+    sweep,
+    terminal,
+    train,
+)
 from mho.cli.interruption import message
 from mho.errors import MhoError
 

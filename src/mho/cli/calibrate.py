@@ -82,7 +82,7 @@ def calibrate(
     from mho.cli.options import described, trained
     from mho.data import load
     from mho.statistics.intervals import check_confidence
-    from mho.store.files import writable
+    from mho.store.files import writable_file
     from mho.tasks import Task
     from mho.tasks.parts import few
     from mho.units import share
@@ -97,7 +97,7 @@ def calibrate(
     allowed = scored.headline.check_budget(budget)
     check_options(**options)
     hw = described(hardware, changes)
-    writable(out.parent)
+    writable_file(out, "--out")
     network, given = trained(model, weights), load(data)
     measured = None if test is None else load(test)
     console, found = Console(), None

@@ -21,7 +21,9 @@ def compare(
         typer.Option("--name", help="What a run is called, once for each, in order; default: its folder."),
     ] = None,
     budget: Annotated[str, typer.Option("--budget", help="What may be lost: of an accuracy as 1% or 0.01.")] = "1%",
-    confidence: Annotated[float, typer.Option("--confidence", help="Of every interval, one at a time.")] = 0.95,
+    confidence: Annotated[
+        str, typer.Option("--confidence", help="Of every interval, one at a time: 95% or 0.95.")
+    ] = "95%",
 ) -> None:
     """Stored runs side by side: what differs in the settings, and what each has over the first. Measures nothing."""
     from rich.console import Console

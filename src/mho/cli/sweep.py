@@ -41,6 +41,7 @@ def sweep(
 
     import mho
     from mho._optional import require
+    from mho.store.files import writable_file
     from mho.sweeps import Plan, engine, findings, preview
     from mho.sweeps import sweep as run
     from mho.tasks import Task
@@ -57,6 +58,9 @@ def sweep(
     if plan:
         show(preview(file, progress=True).text(workers, every_trial=True))
         return
+    for name, path in (("--csv", csv), ("--parquet", parquet)):
+        if path is not None:
+            writable_file(path, name)
     Task.of(Plan.read(file).task).headline.check_budget(budget)
     keeps("finished trials", out)
     result = run(

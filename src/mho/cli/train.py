@@ -11,7 +11,7 @@ import typer
 
 from mho.cli.interruption import keeps
 from mho.cli.options import DATA, RANGES, TASK, described
-from mho.errors import BadResults, WrongSetting
+from mho.errors import BadInput, BadResults, WrongSetting
 
 
 def train(
@@ -171,8 +171,12 @@ def _write(net: Any, out: Path) -> list[str]:
     from mho.calibration import ranges_of, save_ranges
     from mho.store.files import replaced
 
-    with replaced(out / "weights.safetensors") as part:
-        save_model(mho.to_digital(net), str(part))
+    try:
+        with replaced(out / "weights.safetensors") as part:
+            save_model(mho.to_digital(net), str(part))
+    except OSError as error:
+        remedy = "make room: the same command goes on"
+        raise BadInput(f"the weights cannot be written: {error.strerror}", remedy, path=str(out)) from error
     lines = [f"weights: {out / 'weights.safetensors'}"]
     if ranges_of(net):
         lines.append(f"ranges: {save_ranges(net, out / 'ranges.safetensors')} (--ranges, with these weights)")

@@ -66,7 +66,15 @@ def judge(
             hidden[_owner(one.parameter)].append(one.parameter)
     for path, names in hidden.items():
         shapes = {name: model.get_parameter(name) for name in names}
-        refused.append(_refusal(model, path, shapes, "no rule maps", "write it with torch's own layers"))
+        refused.append(
+            _refusal(
+                model,
+                path,
+                shapes,
+                "no rule maps",
+                "write it with layers of torch that are mapped: linear, convolutions, attention, RNN, LSTM, GRU",
+            )
+        )
     _give(model, decisions, readers)
     for name, parameter in held.items():
         if name not in decisions:

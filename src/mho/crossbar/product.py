@@ -8,6 +8,7 @@ from torch import Tensor
 from mho.crossbar import fused, reference, step, vectors, vectors_step
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
+from mho.errors import BadInput
 
 
 def product(
@@ -15,7 +16,13 @@ def product(
     bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    scheme = held.scheme
+    scheme, plan = held.scheme, held.scheme.plan
+    inputs = plan.groups * plan.rows // plan.taps
+    if (
+        x.dim() < -operator.axis or x.shape[operator.axis] != inputs
+    ):  # row blocks would take their part of what is there
+        what = "features" if operator.dims == 0 else "channels"
+        raise BadInput(f"an input of shape {tuple(x.shape)} for a matrix with {inputs} input {what}", "give it as many")
     if scheme.only_by_reference:
         return reference.compute(held, operator, x, input_range, adc_range, bias)
     if (scheme.per_vector or scheme.repeats) and vectors.suits(held, operator, x, input_range, adc_range, bias):

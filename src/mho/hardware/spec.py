@@ -120,10 +120,7 @@ class Spec(BaseModel):
                 except (LookupError, TypeError):
                     inner = None
                 if not isinstance(inner, (dict, list)):
-                    valid = ", ".join(node) if isinstance(node, dict) else f"a number below {len(node)}"
-                    raise WrongSetting(
-                        f"there is no setting '{dotted}'", f"'{part}' must be one of {valid}", path=dotted
-                    )
+                    raise WrongSetting(f"there is no setting '{dotted}'", _valid(node, part), path=dotted)
                 node = inner
             node, last = _in_list(node, last)
             if isinstance(node, list) and not (isinstance(last, int) and last < len(node)):
@@ -169,6 +166,13 @@ class _Once(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _valid(node: Any, part: Any) -> str:
+    """What could stand in the place of a key that is not there."""
+    if isinstance(node, dict):
+        return f"'{part}' must be one of {', '.join(node)}"
+    return f"'{part}' must be a number below {len(node)}" if node else "that list is empty: give it an element first"
+
+
 def _in_list(node: Any, key: str) -> tuple[Any, Any]:
     """Where a key leads: as a number into a list, as a name into the only element of one."""
     if not isinstance(node, list):
@@ -186,8 +190,8 @@ def _names_kind(dotted: str) -> bool:
     return dotted.replace("__", ".").endswith(".kind")
 
 
-def load_yaml(source: str | Path) -> dict[str, Any]:
-    """Read a YAML file that must hold one mapping.
+def load_yaml(source: str | Path, remedy: str = "compare with 'mho hardware show pcm'") -> dict[str, Any]:
+    """Read a YAML file that must hold one mapping; `remedy` is what helps where it does not.
 
     Raises:
         BadInput: The file cannot be read, is not YAML, or gives a key twice.
@@ -201,9 +205,9 @@ def load_yaml(source: str | Path) -> dict[str, Any]:
         raise BadInput(f"cannot read it ({error.strerror})", "give the path of a YAML file", path=str(path)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         found = " ".join(str(error).replace('in "<unicode string>", ', "").split())
-        raise BadInput(f"not valid YAML ({found})", "compare with 'mho hardware show pcm'", path=str(path)) from None
+        raise BadInput(f"not valid YAML ({found})", remedy, path=str(path)) from None
     if not isinstance(data, dict):
-        raise BadInput("holds no mapping", "compare with 'mho hardware show pcm'", path=str(path))
+        raise BadInput("holds no mapping", remedy, path=str(path))
     return data
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +15,65 @@ from mho.errors import BadInput, WrongSetting
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A file to write; where that succeeds it takes the place of `path`, on the disk, in one move."""
+    """A file to write; where that succeeds it takes the place of `path`, on the disk, in one move.
+
+    Behind a symbolic link it is the file that the link names.
+
+    Raises:
+        OSError: It cannot be written, whichever library was writing; or at `path` is something else than a file.
+    """
+    path = _file(path)
     part = path.with_name(f".{path.name}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode  # libraries that write private files of their own leave theirs
         yield part
+        part.chmod(stat.S_IMODE(mode))
         _sync(part)
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if not isinstance(error, OSError) and any(words in str(error) for words in _FULL):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     _sync(path.parent)  # the move itself, too, is to survive a loss of power
+
+
+_FULL = ("No space left on device", "PytorchStreamWriter failed", "File too large")
+"""What libraries say in exceptions of their own when a disk is full."""
+
+
+def _file(path: Path) -> Path:
+    """The file that a path names, behind links.
+
+    Raises:
+        OSError: There is something else.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_dir() or not real.name:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if real.exists() and not real.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return real
+
+
+def writable_file(path: Path, name: str) -> Path:
+    """A file for results, tried before any work is done.
+
+    Args:
+        path: What was given.
+        name: Of the argument.
+
+    Raises:
+        BadInput: It cannot be written, or is no file.
+    """
+    try:
+        writable(_file(path).parent, name)
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written: {error.strerror}", f"give {name} the path of a file", path=str(path)
+        ) from error
+    return path
 
 
 def readable(text: str) -> str:
@@ -35,8 +86,9 @@ def readable(text: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, whatever file names it has in it."""
-    path.write_text(readable(text), encoding="utf-8")
+    """Write a text as UTF-8, as a whole, whatever file names it has in it."""
+    with replaced(path) as part:
+        part.write_text(readable(text), encoding="utf-8")
 
 
 def probe(directory: Path) -> None:

@@ -25,7 +25,7 @@ from mho.store.files import probe, replaced, write_text
 from mho.store.header import RunHeader
 from mho.store.measurement import Measurement
 
-_RUN, _ROWS = "run.json", "rows.jsonl"
+RUN, _ROWS = "run.json", "rows.jsonl"
 
 
 class StoreWarning(RuntimeWarning):
@@ -77,12 +77,12 @@ class RunStore:
             BadInput: The directory cannot be written.
             BadResults: It holds another run, or the run is damaged.
         """
-        run, rows = self.directory / _RUN, self.directory / _ROWS
+        run, rows = self.directory / RUN, self.directory / _ROWS
         self.check_writable()
         found = run.exists()
         if not found and rows.stat().st_size:
             raise BadResults(
-                f"it has rows, but no {_RUN} that says what they are",
+                f"it has rows, but no {RUN} that says what they are",
                 "remove it, or give another --out",
                 path=str(rows),
             )
@@ -101,7 +101,7 @@ class RunStore:
         return [m for m in kept if m.age_s in header.times_s]
 
     def _resume(self, header: RunHeader, digital: Measurement) -> list[Measurement]:
-        run, rows = self.directory / _RUN, self.directory / _ROWS
+        run, rows = self.directory / RUN, self.directory / _ROWS
         stored, stored_digital = _read_header(run)
         _refuse_another_run(stored, header, self.directory)
         _refuse_other_weights(stored_digital, digital, self.directory)
@@ -175,10 +175,10 @@ def load(directory: str | Path) -> tuple[RunHeader, Measurement, list[Measuremen
         BadResults: The run is damaged; the message names file and line.
     """
     if not isinstance(directory, (str, Path)):
-        raise BadInput(f"{directory!r} is no path", f"give the directory that holds {_RUN}", path="directory")
-    run, rows = Path(directory) / _RUN, Path(directory) / _ROWS
+        raise BadInput(f"{directory!r} is no path", f"give the directory that holds {RUN}", path="directory")
+    run, rows = Path(directory) / RUN, Path(directory) / _ROWS
     if not run.is_file():
-        raise BadInput("there is no run here", f"give the directory that holds {_RUN}", path=str(directory))
+        raise BadInput("there is no run here", f"give the directory that holds {RUN}", path=str(directory))
     header, digital = _read_header(run)
     parsed = _read_rows(rows, header) if rows.exists() else _Rows([], 0, 0)
     at: dict[int, dict[float, Measurement]] = {}

@@ -57,6 +57,8 @@ class Ledger:
         self.folder, self.path = folder, folder / FILE
         if not self.path.is_file():
             raise BadInput("there is no sweep here", f"give the folder that holds {FILE}", path=str(folder))
+        if not self.path.stat().st_size:
+            raise BadResults("it is empty", "remove it, and the same command begins the sweep", path=str(self.path))
         with self._told():
             self.base = _open(self.path)
             version = self.meta("version")

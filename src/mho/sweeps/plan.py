@@ -34,6 +34,9 @@ def _seeds(value: Any) -> Any:
     return found
 
 
+_SHOWN = "docs/sweep.md says what stands in it"
+
+
 class Plan(Settings):
     """What is swept: a base (`Settings`), factors with their levels, and a design.
 
@@ -70,7 +73,7 @@ class Plan(Settings):
         if isinstance(source, Plan):
             return source
         where = str(source) if isinstance(source, (str, Path)) else None
-        data = load_yaml(source) if isinstance(source, (str, Path)) else source
+        data = load_yaml(source, _SHOWN) if isinstance(source, (str, Path)) else source
         if not isinstance(data, Mapping):
             raise WrongSetting(f"{source!r} is no sweep", "give a YAML file, or a mapping of its keys", path="sweep")
         plan = cls.parse(dict(data), where=where)

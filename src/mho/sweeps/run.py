@@ -10,6 +10,7 @@ from mho.errors import BadResults, WrongSetting
 from mho.hardware.label import differences
 from mho.progress import Progress, check_progress, telling
 from mho.store.files import writable
+from mho.store.runs import RUN
 from mho.sweeps import engine
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import FILE, Ledger
@@ -66,6 +67,8 @@ def sweep(
     if folder is None or not callable(show):
         name, value = ("out", out) if folder is None else ("show", show)
         raise WrongSetting(f"{name} = {value!r}", "give a folder, and a callable of a text or nothing", path=name)
+    if (folder / RUN).exists():
+        raise BadResults("it holds a run of mho drift", "give another out", path=str(folder))
     if (folder / FILE).exists():
         ledger = Ledger(folder)
         _refuse_another(ledger, plan)
@@ -113,5 +116,8 @@ def _refuse_another(ledger: Ledger, plan: Plan) -> None:
         raise BadResults(f"it holds another sweep: {found}", "give another out, or remove this folder", path=here)
     before, now = ledger.meta("contents"), read_contents(plan, Workshop(ledger.folder))
     if changed := [name for name, digest in now.items() if before.get(name) != digest]:
-        raise BadResults(f"the content of {', '.join(changed)} has changed since it began",
-                         "restore it, or give another out", path=here)  # fmt: skip
+        raise BadResults(
+            f"{', '.join(changed)} gives other content than when the sweep began",
+            "restore it, or give another out; data that shuffle or draw anew each time cannot be swept over: shuffle=False",
+            path=here,
+        )

@@ -45,7 +45,7 @@ class Batches:
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self._data, DataLoader):
             for batch in self._data:
-                yield _pair(dict(batch), self._path) if isinstance(batch, Mapping) else batch
+                yield _pair(dict(batch), self._path) if isinstance(batch, Mapping) else _uncollated(batch)
             return
         samples = self._samples()
         while chunk := list(islice(samples, self._batch)):
@@ -124,8 +124,7 @@ def _together(samples: Sequence[Any], path: str) -> Any:
             return _pair(columns, path)
         if isinstance(first, (tuple, list)) and len(first) != 2:
             raise BadInput(f"a sample has {len(first)} parts", "give samples (input, target)", path=path)
-        batch = default_collate(list(samples))
-        return tuple(batch) if isinstance(batch, list) else batch
+        return _uncollated(default_collate(list(samples)))
     except (TypeError, RuntimeError, KeyError) as error:
         reason, kind = (
             str(error).splitlines()[0],
@@ -136,6 +135,17 @@ def _together(samples: Sequence[Any], path: str) -> Any:
             "let the data give tensors of one shape: transform=… of torchvision, with_transform(…) of Hugging Face",
             path=path,
         ) from error
+
+
+def _uncollated(batch: Any) -> Any:
+    """A batch of samples (inputs, target) as they were: collating makes lists of tuples, also of several inputs."""
+    if not isinstance(batch, (tuple, list)):
+        return batch
+    return tuple(tuple(part) if isinstance(part, list) and _tensors(part) else part for part in batch)
+
+
+def _tensors(parts: list[Any]) -> bool:
+    return bool(parts) and all(isinstance(part, Tensor) for part in parts)
 
 
 def _tensor(key: str, value: Any, path: str) -> Tensor:

@@ -145,4 +145,4 @@ def bracket(value: float, low: float, high: float, digits: int = 1) -> str:
     """``bracket(0.37, 0.22, 0.55, 0) == '37 % [22, 55]'``."""
     if low <= 0 and high >= 1:
         return f"{percent(value, digits)} [unknown]"
-    return f"{percent(value, digits)} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+    return f"{percent(value, digits)} [{100 * max(low, 0.0):.{digits}f}, {100 * min(high, 1.0):.{digits}f}]"

@@ -83,8 +83,14 @@ class Folder:
 
     def note(self) -> None:
         """Write down the settings that `begin` accepted; after a run was restored, for it may have been refused before."""
-        with replaced(self.directory / _RUN) as part:
-            part.write_text(json.dumps(self._settings, indent=1))
+        file = self.directory / _RUN
+        try:
+            with replaced(file) as part:
+                part.write_text(json.dumps(self._settings, indent=1))
+        except OSError as error:
+            raise BadInput(
+                f"cannot be written: {error.strerror}", "make room, or give another out", path=str(file)
+            ) from error
 
     def save(self, path: Path, state: dict[str, Any]) -> None:
         """Write a checkpoint; a crash leaves the old one.
