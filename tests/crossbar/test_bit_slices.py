@@ -12,7 +12,8 @@ from torch import nn
 
 import mho
 from mho.crossbar import effective, hold, ideal_cells
-from mho.errors import WrongSetting
+from mho.crossbar.cells import decode, whole
+from mho.errors import NotYet, WrongSetting
 from mho.hardware import Hardware
 from mho.nn.linear import LINEAR
 
@@ -230,3 +231,52 @@ def test_states_of_cells_must_be_digits_and_slices_need_codes():
 def test_descriptions_that_were_stored_keep_their_digest():
     assert "slice_bits" not in Hardware.preset("pcm").dac.as_dict(lasting=True)
     assert Hardware.preset("pcm", dac__slice_bits=1).digest() != Hardware.preset("pcm").digest()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(k.values()))
+def test_weights_that_noise_brings_beyond_the_largest_are_the_largest(kind):
+    """Training injects noise before weights are encoded: 1.1 must not come back as a number of the other sign."""
+    encoding = Hardware.preset("ideal", encoding={"kind": "bit_sliced", "cell_bits": 1, **kind}).encoding
+    cell = Hardware.preset("ideal").cell
+    weight = torch.tensor([[[1.1, -1.1, 1.0, -1.0, 0.5]]])
+    readouts = encoding.readouts(cell)
+    found = whole(decode(encoding.encode(weight, cell), readouts), readouts)
+    torch.testing.assert_close(found, torch.tensor([[[1.0, -1.0, 1.0, -1.0, 64 / 127]]]), rtol=0, atol=1e-5)
+
+
+def test_the_largest_code_keeps_its_digits_in_half_precision():
+    x = torch.tensor([[1.0] + [0.0] * 8], dtype=torch.bfloat16)
+    hw = Hardware.preset("ideal", dac={"bits": 10, "slice_bits": 1}, adc={"bits": None})
+    net = mho.to_analog(nn.Sequential(nn.Linear(9, 3, bias=False)).bfloat16(), hw)
+    net[0].matrix.set_range("input_range", torch.tensor(1.0))
+    with torch.no_grad():
+        torch.testing.assert_close(net(x)[0], net[0].weight[:, 0], rtol=0.02, atol=0.01)
+
+
+def test_what_slices_cannot_do_is_refused():
+    with pytest.raises(WrongSetting, match="even number of steps"):
+        Hardware.preset("ideal", dac={"steps": 13, "slice_bits": 1})
+    hw = Hardware.preset("ideal", dac={"bits": 4, "slice_bits": 1},
+                         adc={"bits": 6, "range": "fixed", "bound": 3.0, "on_clip": "halve_input"})  # fmt: skip
+    with pytest.raises(NotYet, match="not repeated at half their size"):
+        mho.to_analog(nn.Sequential(nn.Linear(4, 3)), hw, example=torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("slice_bits", [1, 2, None])
+def test_the_error_that_calibration_reckons_is_the_error_that_there_is(slice_bits):
+    from mho.calibration.adc_ranges import adc_error
+    from mho.calibration.kept import Kept
+
+    torch.manual_seed(0)
+    x = torch.randn(400, 64, dtype=torch.float64)
+    hw = Hardware.preset("ideal", dac={"bits": 8, "slice_bits": slice_bits}, adc={"bits": 6}, array={"rows": 32})
+    net = mho.calibrate(mho.to_analog(nn.Sequential(nn.Linear(64, 8)).double(), hw, example=x[:2]), [x])
+    matrix, weight = net[0].matrix, net[0].weight.detach()
+    kept = Kept(weight, LINEAR)
+    kept.add(x, x @ weight.T)
+    reckoned = adc_error(matrix, kept, matrix.adc_range)
+    exact = mho.calibrate(mho.to_analog(mho.to_digital(net), hw.replace(adc__bits=None), example=x[:2]), [x])
+    exact[0].matrix.set_range("input_range", matrix.input_range)
+    with torch.no_grad():
+        error = float((net(x) - exact(x)).square().mean() / (x @ weight.T).square().mean())
+    assert reckoned == pytest.approx(error, rel=0.05)

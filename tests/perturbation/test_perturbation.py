@@ -259,3 +259,13 @@ def test_progress_is_told():
     steps = []
     mho.perturb(*_trained(1.0), etas=[0.1], draws=2, progress=steps.append)
     assert [step.done for step in steps] == [0, 1, 2, 3] and "η = 0.1" in str(steps[-1])
+
+
+def test_noise_that_would_change_nothing_is_refused_or_told():
+    net, data = _trained(1.0)
+    with torch.no_grad():
+        net.bias.zero_()
+    with pytest.raises(WrongSetting, match=r"bias .* has the std 0"):
+        mho.perturb(net, data, Perturbation(["bias"]), etas=[0.4])
+    result = mho.perturb(net, data, Perturbation("parameters"), etas=[0.4], draws=2)
+    assert result.untouched == ("bias",) and "1 tensors have the std 0" in str(result)

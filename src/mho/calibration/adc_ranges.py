@@ -24,7 +24,7 @@ class Columns:
     """Column outputs of one readout of one row block, at the same positions as those of the others.
 
     Attributes:
-        seen: What the converter meets, noise included, (positions, columns).
+        seen: What the converter meets, noise included, for each slice of the input, (slices, positions, columns).
         clean: The same without the noise of products.
         factor: What the digital sum multiplies it with, broadcast against `seen`.
         conversion: Its converter.
@@ -37,7 +37,7 @@ class Columns:
 
     def error(self, bound: float) -> Tensor:
         """What conversion with this bound, and the noise, add to the digital sum, (positions, columns)."""
-        return (self.conversion.convert(self.seen, bound) - self.clean) * self.factor
+        return ((self.conversion.convert(self.seen, bound) - self.clean) * self.factor).sum(0)
 
 
 def adc_range(matrix: AnalogMatrix, kept: Kept) -> Tensor:
@@ -102,6 +102,7 @@ def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
     parts: dict[tuple[int, int], list[Columns]] = {}
     with draws(scheme, matrix.path):
         for x in chunks:
+            slices: dict[tuple[int, int], list[Columns]] = {}
             for column in columns(held, operator, x, matrix.input_range):
                 c, clean = column.conversion, column.clean
                 if c.half_steps is None:
@@ -115,7 +116,9 @@ def _columns(matrix: AnalogMatrix, kept: Kept) -> list[list[Columns]]:
                     assert isinstance(column.reach, Tensor)
                     factor = factor * _rows(column.reach.expand(clean.shape), operator.axis, step)
                 found = Columns(_rows(seen, operator.axis, step), _rows(clean, operator.axis, step), factor, c)
-                parts.setdefault((c.readout, c.block), []).append(found)
+                slices.setdefault((c.readout, c.block), []).append(found)
+            for key, several in slices.items():
+                parts.setdefault(key, []).append(_stacked(several))
     readouts, blocks = range(len(scheme.readouts.columns)), range(len(scheme.plan.blocks))
     return [[_joined(parts[k, b]) for b in blocks] for k in readouts]
 
@@ -125,10 +128,19 @@ def _rows(y: Tensor, axis: int, step: int) -> Tensor:
     return y.movedim(axis, -1).flatten(0, -2)[::step].float().contiguous()
 
 
+def _stacked(slices: list[Columns]) -> Columns:
+    """The conversions of all slices of one input, which share a range."""
+    factors = [s.factor if s.factor.dim() == 2 else s.factor[None] for s in slices]
+    seen, clean = (torch.stack([getattr(s, name) for s in slices]) for name in ("seen", "clean"))
+    return Columns(seen, clean, torch.stack(factors).float(), slices[0].conversion)
+
+
 def _joined(parts: list[Columns]) -> Columns:
+    """The same conversions at the positions of several inputs."""
+
     def cat(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])
+        return torch.cat([getattr(part, name) for part in parts], 1)
 
     first = parts[0]
-    factor = first.factor if first.factor.dim() == 1 else cat("factor")
-    return Columns(cat("seen"), cat("clean"), factor.float(), first.conversion)
+    factor = first.factor if first.factor.shape[1] == 1 else cat("factor")
+    return Columns(cat("seen"), cat("clean"), factor, first.conversion)

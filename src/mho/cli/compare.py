@@ -29,8 +29,10 @@ def compare(
     from rich.console import Console
 
     import mho
+    from mho.statistics.intervals import check_confidence
 
-    found = mho.compare(*runs, names=names, confidence=confidence, command=shlex.join(["mho", *sys.argv[1:]]))
+    level, command = check_confidence(confidence), shlex.join(["mho", *sys.argv[1:]])
+    found = mho.compare(*runs, names=names, confidence=level, command=command)
     limit = found.score.check_budget(budget)
     console = Console()
     try:  # files are written before anything is printed: nobody may be reading

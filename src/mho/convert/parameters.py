@@ -21,6 +21,8 @@ ADDED = "no product reads it as a matrix"
 LOOKED_UP = "a table look-up; what is looked up multiplies activations digitally"
 UNREAD = "the example does not read it"
 
+_MAPPED = "write it with layers of torch that are mapped: linear, convolutions, attention, RNN, LSTM, GRU"
+
 Decisions = dict[str, Decision]
 
 
@@ -66,15 +68,7 @@ def judge(
             hidden[_owner(one.parameter)].append(one.parameter)
     for path, names in hidden.items():
         shapes = {name: model.get_parameter(name) for name in names}
-        refused.append(
-            _refusal(
-                model,
-                path,
-                shapes,
-                "no rule maps",
-                "write it with layers of torch that are mapped: linear, convolutions, attention, RNN, LSTM, GRU",
-            )
-        )
+        refused.append(_refusal(model, path, shapes, "no rule maps", _MAPPED))
     _give(model, decisions, readers)
     for name, parameter in held.items():
         if name not in decisions:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mho.errors import WrongSetting
 from mho.hardware.parts import Cell, Encoding, Readout, Readouts
+from mho.hardware.periphery import digit
 
 
 class BitSliced(Encoding):
@@ -98,24 +99,24 @@ class BitSliced(Encoding):
     def encode(self, weight: Tensor, cell: Cell) -> list[Tensor]:
         """Targets slice by slice: [g⁺, g⁻] of a pair, [g] or [g, reference column] else; the sign's cells last."""
         span, largest = cell.g_max_us - cell.g_min_us, 2 ** (self.bits - 1) - 1
-        whole = (weight * largest).round()
+        whole = (weight * largest).round().clamp(-largest, largest)  # training's noise reaches beyond 1
         negative = (whole < 0).to(whole)
         found: list[Tensor] = []
 
-        def hold(digit: Tensor, width: int) -> Tensor:
-            return cell.g_min_us + span * digit / (2**width - 1)
+        def hold(state: Tensor, width: int) -> Tensor:
+            return cell.g_min_us + span * state / (2**width - 1)
 
         for place, width in self._slices():
             if self.sign == "pair":
-                digit = _digit(whole.abs(), place, width)
-                found += [hold(digit * (1 - negative), width), hold(digit * negative, width)]
+                size = digit(whole.abs(), place, width)
+                found += [hold(size * (1 - negative), width), hold(size * negative, width)]
                 continue
             middle = largest + 1
             shifted = whole + middle if self.sign == "offset" else whole + middle * negative
-            found.append(hold(_digit(shifted, place, width), width))
+            found.append(hold(digit(shifted, place, width), width))
             if self.reference == "column":
                 rest = torch.full_like(weight[:, :1], middle if self.sign == "offset" else 0.0)
-                found.append(hold(_digit(rest, place, width), width))
+                found.append(hold(digit(rest, place, width), width))
         if self.sign == "twos_complement":
             found.append(hold(negative, 1))
             if self.reference == "column":
@@ -158,8 +159,3 @@ class BitSliced(Encoding):
         """A column for each cell of a weight."""
         slices = len(self._widths()) + (self.sign == "twos_complement")
         return slices * (2 if self.sign == "pair" else 1)
-
-
-def _digit(whole: Tensor, place: int, width: int) -> Tensor:
-    """The digit of `width` bits that begins at bit `place` of whole numbers, 0 or more."""
-    return (whole / 2**place).floor().remainder(2**width)

@@ -112,8 +112,8 @@ class Scheme:
         """The scheme of a weight of torch's shape, read by `operator`, on this hardware; `path` is for messages.
 
         Raises:
-            NotYet: Noise of the inputs where every patch of a convolution has a range of its own, or where inputs come in
-                slices.
+            NotYet: Noise of the inputs where every patch of a convolution has a range of its own; or where inputs come in
+                slices, which are not repeated at half their size, either.
         """
         if operator.dims and hw.dac.range == "abs_max" and hw.noise.input:
             raise NotYet(
@@ -124,6 +124,10 @@ class Scheme:
         if hw.noise.input and hw.dac.slices() != (InputSlice(),):
             raise NotYet(
                 "noise of the inputs is not computed for inputs that come in slices", "set noise.input to 0", path=path
+            )
+        if hw.dac.slices() != (InputSlice(),) and hw.adc.on_clip != "clip":
+            raise NotYet(
+                "inputs that come in slices are not repeated at half their size", "set adc.on_clip to 'clip'", path=path
             )
         plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
         readouts = hw.encoding.readouts(hw.cell)

@@ -76,10 +76,16 @@ class InputSlice:
     weight: float = 1.0
 
 
-def _digit(u: Tensor, half: float, place: int, width: int) -> Tensor:
-    """The digit of `width` bits that begins at bit `place` of the code's magnitude, with its sign, as a share of the largest."""
-    code = (u * half).round()
-    return code.sign() * (code.abs() / 2**place).floor().remainder(2**width) / (2**width - 1)
+def digit(whole: Tensor, place: int, width: int) -> Tensor:
+    """The digit of `width` bits that begins at bit `place` of whole numbers, 0 or more."""
+    return (whole / 2**place).floor().remainder(2**width)
+
+
+def _slice(u: Tensor, half: int, place: int, width: int) -> Tensor:
+    """A digit of the code's magnitude, with its sign, as a share of the largest."""
+    exact = u if u.element_size() >= 4 else u.float()
+    code = (exact * half).round().clamp(-half, half)
+    return (code.sign() * digit(code.abs(), place, width) / (2**width - 1)).to(u.dtype)
 
 
 class DAC(Converter):
@@ -95,8 +101,13 @@ class DAC(Converter):
 
     @model_validator(mode="after")
     def _sliced(self) -> DAC:
-        if self.slice_bits is not None and self.half_steps is None:
+        half = self.half_steps
+        if self.slice_bits is not None and half is None:
             raise WrongSetting("slices are of codes, and this converter has none", "set dac.bits", path="slice_bits")
+        if self.slice_bits is not None and half != int(half or 0):
+            raise WrongSetting(
+                f"codes up to {half:g} have no digits", "give an even number of steps", path="slice_bits"
+            )
         return self
 
     def slices(self) -> tuple[InputSlice, ...]:
@@ -106,7 +117,9 @@ class DAC(Converter):
             return (InputSlice(),)
         places = range(0, math.ceil(math.log2(half + 1)), width)
         return tuple(
-            InputSlice(functools.partial(_digit, half=half, place=place, width=width), 2**place * (2**width - 1) / half)
+            InputSlice(
+                functools.partial(_slice, half=int(half), place=place, width=width), 2**place * (2**width - 1) / half
+            )
             for place in places
         )
 

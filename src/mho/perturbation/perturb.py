@@ -76,7 +76,12 @@ def perturb(
         raise WrongSetting("etas holds no size above 0", _SIZES, path="etas")
     draws, data = whole(draws, "draws"), TestData.of(batches, task=task)
     own = copy.deepcopy(net)
-    noise.tensors(own)
+    untouched = noise.untouched(own)
+    if len(untouched) == len(noise.tensors(own)):
+        raise WrongSetting(
+            f"all that is to be disturbed ({', '.join(untouched[:4])} …) has the {noise.reference} 0: noise would change nothing",
+            "give another reference or scope", path="perturbation",
+        )  # fmt: skip
     jobs = [(0.0, 0), *((eta, draw) for eta in sizes for draw in range(draws))]
     rows: list[NDArray[Any]] = []
     broken: list[int] = []
@@ -92,7 +97,7 @@ def perturb(
     whole_table = np.stack(rows[1:]).reshape(len(sizes), draws, -1)
     return PerturbationResult(
         noise, tuple(sizes), seed, name or name_of_network(net), data.info, data.task.headline, rows[0], whole_table,
-        np.array(broken[1:]).reshape(len(sizes), draws),
+        np.array(broken[1:]).reshape(len(sizes), draws), untouched,
     )  # fmt: skip
 
 

@@ -110,6 +110,11 @@ class Perturbation:
             return w.amax(along, keepdim=True) - w.amin(along, keepdim=True)
         return w.double().var(along, correction=0, keepdim=True).sqrt().to(w.dtype)
 
+    def untouched(self, net: nn.Module) -> tuple[str, ...]:
+        """Those of `tensors` whose reference is 0, so that noise leaves them as they are: constant ones, or zeros."""
+        axes = output_channels(net)
+        return tuple(name for name, w in self.tensors(net).items() if not bool(self.scale(w, axes.get(name, 0)).any()))
+
     def drawn(self, name: str, w: Tensor, eta: float, draw: Stream, channels: int = 0) -> Tensor:
         """The disturbed tensor; the same address draws the same n for every η, scope and reference.
 

@@ -38,6 +38,7 @@ class PerturbationResult:
         clean: Worth of each sample without noise, (N,).
         table: Worth of each sample, (E, draws, N).
         not_finite: Answers that were not finite and counted as wrong, (E, draws).
+        untouched: Tensors of the scope that noise left as they were, for their reference is 0 (γ and β before training).
     """
 
     perturbation: Perturbation
@@ -49,6 +50,7 @@ class PerturbationResult:
     clean: NDArray[Any]
     table: NDArray[Any]
     not_finite: NDArray[np.int64]
+    untouched: tuple[str, ...] = ()
 
     @property
     def draws(self) -> int:
@@ -159,6 +161,10 @@ class PerturbationResult:
         ]
         broken = int(self.not_finite.sum())
         behind = f"; {broken} answers were not finite and count as wrong" if broken else ""
+        if self.untouched:
+            behind += (
+                f"; {len(self.untouched)} tensors have the {self.perturbation.reference} 0 and stayed as they were"
+            )
         return f"{self.name}, {self.perturbation}: {digits}; {', '.join(parts)}{behind}"
 
 
