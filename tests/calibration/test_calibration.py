@@ -360,3 +360,29 @@ def test_progress_ends_at_its_total():
         seen = []
         mho.calibrate(_net()[1], _batches(), progress=seen.append, **options)
         assert [step.done for step in seen] == list(range(int(seen[0].total) + 1))
+
+
+@pytest.mark.parametrize("method", ["max", "quantile", "moving_average"])
+@pytest.mark.parametrize("size", [100, 4000])
+def test_the_largest_value_is_that_of_all_whatever_the_batches(method, size):
+    """Large batches are thinned; one feature is far larger than the others, and stands where an even step would miss it."""
+    x = torch.randn(4000, 64, generator=torch.Generator().manual_seed(0))
+    x[:, 17] *= 20
+    net = mho.to_analog(nn.Sequential(nn.Linear(64, 32)), "pcm", example=x[:2])
+    mho.calibrate(net, list(x.split(size)), method=method)
+    expected = (
+        x.abs().max() if method != "moving_average" else torch.stack([b.abs().max() for b in x.split(size)]).mean()
+    )
+    torch.testing.assert_close(net[0].matrix.input_range, expected)
+
+
+@pytest.mark.parametrize("width", [3, 64, 65, 768])
+def test_quantiles_see_every_feature_alike(width):
+    x = torch.randn(300_000 // width, width, generator=torch.Generator().manual_seed(1))
+    x[:, 1] *= 50  # one in `width` values is large: the quantile between them and the others says whether it is seen
+    found = []
+    for size in (len(x), 1000 // width + 1):
+        net = mho.to_analog(nn.Sequential(nn.Linear(width, 4)), "pcm", example=x[:2])
+        mho.calibrate(net, list(x.split(size)), quantile=1 - 0.5 / width)
+        found.append(float(net[0].matrix.input_range))
+    assert found[0] == pytest.approx(found[1], rel=0.3)

@@ -446,3 +446,28 @@ def test_an_encoding_says_rightly_what_ideal_cells_multiply_with(encoding):
         ]
         torch.testing.assert_close(found, torch.stack(expected), rtol=1e-12, atol=1e-12)
     assert (found is None) == (len(readouts.columns) > 1 or bool(readouts.offset))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(1568, 10), (2, 2000)), (nn.Linear(1568, 10), (2, 288)), (nn.Conv2d(128, 10, 3), (2, 200, 5, 5)),
+        (nn.Conv2d(256, 8, 3, groups=2), (2, 512, 5, 5)), (nn.ConvTranspose2d(600, 4, 3), (2, 700, 5, 5)),
+        (nn.Linear(8, 3), (2, 9)), (nn.Conv1d(4, 3, 3), (2, 5, 9)),
+    ],
+)  # fmt: skip
+def test_an_input_of_another_width_is_refused(layer, shape):
+    """Row blocks take their part of the input: what lies beyond all of them must not be cut off silently."""
+    right = (
+        shape[0],
+        layer.weight.shape[0] if isinstance(layer, nn.ConvTranspose2d) else layer.weight.shape[1],
+        *shape[2:],
+    )
+    if isinstance(layer, nn.Conv2d):
+        right = (right[0], layer.in_channels, *right[2:])
+    x = torch.randn(right)
+    net = mho.calibrate(mho.to_analog(nn.Sequential(layer), "pcm-cells", example=x), [x])
+    chip = mho.program(net).at("1 h")
+    for analog in (net, chip, mho.fuse(chip)):
+        with pytest.raises((BadInput, RuntimeError), match="input"):
+            analog(torch.randn(shape))

@@ -156,3 +156,32 @@ def test_several_columns_stay_a_dict():
     rows = Rows([{"input_ids": [1, 2], "attention_mask": [1, 0], "label": 1}] * 3)
     ((inputs, labels),) = batches_of(rows)
     assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (3, 2) and labels.tolist() == [1, 1, 1]
+
+
+class _TwoInputs(torch.utils.data.Dataset):
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        x = torch.full((4,), float(i))
+        return (x, 2 * x), i % 3
+
+
+class _Adds(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 3)
+
+    def forward(self, x, z):
+        return self.layer(x + z)
+
+
+@pytest.mark.parametrize(
+    "data", [_TwoInputs(), torch.utils.data.DataLoader(_TwoInputs(), batch_size=5)], ids=["set", "loader"]
+)
+def test_several_inputs_come_through_datasets_and_loaders(data):
+    net = _Adds()
+    analog = mho.calibrate(mho.to_analog(net, "pcm-cells", example=(torch.zeros(1, 4), torch.zeros(1, 4))), data)
+    result = mho.drift(analog, data, times=["1 h"], chips=2)
+    assert result.digital_score == mho.accuracy(net, data)
+    mho.fit(analog, data, epochs=1, lr=0.01)
