@@ -110,7 +110,7 @@ def _growth(results: Path) -> str:
 
 def _large(results: Path) -> str:
     lines = [
-        "| | weights | chip keeps its cells | programming | first age | another age | kept, bytes a weight | at most | the whole |",
+        "| | weights | chip keeps its cells | programming | first age | another | bytes a weight: kept | at most | the whole |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     found = _rows(results / "large.json")

@@ -166,6 +166,17 @@ def test_what_it_cannot_is_left_to_others():
     assert not vectors.suits(*noisy[:3])
 
 
+@pytest.mark.parametrize("kind", ["conv", "depthwise", "linear"])
+@pytest.mark.parametrize("converters", ["plain", "repeated"])
+def test_without_a_compiler_plain_torch_answers_the_same(kind, converters, monkeypatch):
+    held, operator, x, *ranges = case(kind, array__rows=100, **CONVERTERS[converters])
+    with torch.no_grad():
+        fast = product(held, operator, x, *ranges)
+        monkeypatch.setattr(mho.kernels.cpu, "library", lambda: None)
+        assert not vectors.suits(held, operator, x)
+        alike(fast, product(held, operator, x, *ranges))
+
+
 def test_slices_of_tensors_are_not_written_to():
     held, operator, x, *ranges = case("conv", "channels_last", **CONVERTERS["repeated"])
     wide = torch.randn(3, 20, 9, 13).contiguous(memory_format=torch.channels_last)
