@@ -60,6 +60,16 @@ def test_evaluation(kind):
 
 
 @compiled
+@pytest.mark.parametrize("preset", ["abs_max", "aihwkit-default"])
+def test_vectors_with_ranges_of_their_own(preset):
+    model, x = CifarResNet(20).eval(), torch.randn(20, 3, 32, 32)
+    hw = STANDARD.replace(dac__range="abs_max") if preset == "abs_max" else mho.Hardware.of(preset)
+    chip = mho.program(mho.to_analog(model, hw)).at("1 day")
+    with torch.no_grad():
+        within(2.7, lambda: model(x), lambda: chip(x))
+
+
+@compiled
 def test_a_linear_layer():
     model, x = nn.Linear(512, 512), torch.randn(256, 512)
     chip = mho.program(mho.calibrate(mho.to_analog(nn.Sequential(model), STANDARD), [x])).at("1 day")

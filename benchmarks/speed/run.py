@@ -1,4 +1,4 @@
-"""Measure speed and memory: ``python benchmarks/speed/run.py [ratios|study|growth|tables] [--threads 1]``.
+"""Measure speed and memory: ``python benchmarks/speed/run.py [ratios|study|growth|large|tables] [--threads 1]``.
 
 Without a name everything is measured, then the tables of `benchmarks/README.md` are written anew. Results are kept in
 `results/`; MHO_DATA names the folder with CIFAR-10 and the published networks.
@@ -16,6 +16,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import growth
+import large
 import ratios
 import study
 import tables
@@ -30,7 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=["ratios", "study", "growth", "tables"])
+    parser.add_argument("part", nargs="?", choices=["ratios", "study", "growth", "large", "tables"])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--case", nargs="+", choices=list(cases()), help="for ratios: only these")
@@ -43,6 +44,8 @@ def main() -> None:
         _keep("study", [study.row(5, _say)])
     if given.part in (None, "growth"):
         _keep("growth", growth.rows(_say))
+    if given.part in (None, "large"):
+        _keep("large", large.rows(_say))
     tables.write(RESULTS, Path(__file__).parent.parent / "README.md")
 
 

@@ -13,6 +13,7 @@ def write(results: Path, page: Path) -> None:
         "ratios": _ratios(results),
         "study": _study(results),
         "growth": _growth(results),
+        "large": _large(results),
         "machine": _machine(results),
     }
     text = page.read_text(encoding="utf-8")
@@ -103,5 +104,23 @@ def _growth(results: Path) -> str:
         lines.append(
             f"| {row['quantity']} | {', '.join(map(str, row['sizes']))} | {digital} | {analog} | "
             f"{row['digital_slope']:.2f} | {row['analog_slope']:.2f} | {row['expected_slope']} | {row['why']} |"
+        )
+    return "\n".join(lines) if found else ""
+
+
+def _large(results: Path) -> str:
+    lines = [
+        "| | weights | chip keeps its cells | programming | first age | another | bytes a weight: kept | at most | the whole |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    found = _rows(results / "large.json")
+    for row in found:
+        ns, memory, weights = row["ns_a_weight"], row["bytes_a_weight"], row["weights"] * row["times"]
+        seconds = (ns["program"] + ns["at"]) * 1e-9 * weights
+        whole = f"{row['whole'] or 'it'}: {seconds:.1f} s, {memory['chip'] * weights / 1e9:.1f} GB"
+        lines.append(
+            f"| {row['case']} | {row['weights'] / 1e6:.1f} million | {'yes' if row['keep'] else 'no'} | "
+            f"{ns['program']:.0f} ns a weight | {ns['at']:.0f} | {ns['at again']:.0f} | {memory['chip']:.0f} | "
+            f"{memory['peak']:.0f} | {whole} |"
         )
     return "\n".join(lines) if found else ""

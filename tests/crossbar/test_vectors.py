@@ -166,6 +166,17 @@ def test_what_it_cannot_is_left_to_others():
     assert not vectors.suits(*noisy[:3])
 
 
+@pytest.mark.parametrize("kind", ["conv", "depthwise", "linear"])
+@pytest.mark.parametrize("converters", ["plain", "repeated"])
+def test_without_a_compiler_plain_torch_answers_the_same(kind, converters, monkeypatch):
+    held, operator, x, *ranges = case(kind, array__rows=100, **CONVERTERS[converters])
+    with torch.no_grad():
+        fast = product(held, operator, x, *ranges)
+        monkeypatch.setattr(mho.kernels.cpu, "library", lambda: None)
+        assert not vectors.suits(held, operator, x)
+        alike(fast, product(held, operator, x, *ranges))
+
+
 def test_slices_of_tensors_are_not_written_to():
     held, operator, x, *ranges = case("conv", "channels_last", **CONVERTERS["repeated"])
     wide = torch.randn(3, 20, 9, 13).contiguous(memory_format=torch.channels_last)
@@ -225,11 +236,16 @@ def agree(ours: list[Tensor], theirs: list[Tensor]) -> None:
         assert float((a - b).abs().max()) < limit and bool(b.any())
 
 
+REPEATED = {"bits": 6, "range": "fixed", "bound": 0.8, "on_clip": "halve_input", "max_halvings": 2}
+
+
+@pytest.mark.parametrize("adc", [SETTINGS["adc"], REPEATED], ids=["once", "repeated"])
 @pytest.mark.parametrize("rows", [512, 40])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_the_references(kind, rows):
+def test_gradients_are_the_references(kind, rows, adc):
     for layout in layouts(kind):
-        given = case(kind, layout, array__rows=rows, **SETTINGS)
+        # The largest input has code 16, half of it 8: no code lies half way between two.
+        given = case(kind, layout, array__rows=rows, dac={"steps": 32, "range": "abs_max"}, adc=adc)
         found = gradients(fast, given, torch.float32)
         agree(found, gradients(reference.compute, given, torch.float64))
         x = given[2]

@@ -161,7 +161,7 @@ def program_arrays(
     """
     matrix, hw = operator.to_matrix(weight.detach()), scheme.hw
     matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
-    _check(matrix, hw, path, layer)
+    check_weight(matrix, hw, path, layer)
     unit, scale = scaled(matrix, scheme)
     verified = None
     if hw.write_verify.share < 1:
@@ -214,7 +214,12 @@ def _write_again(state: State, target: Tensor, hw: Hardware, draw: Stream, verif
     return state
 
 
-def _check(matrix: Tensor, hw: Hardware, path: str, layer: str) -> None:
+def check_weight(matrix: Tensor, hw: Hardware, path: str, layer: str) -> None:
+    """Refuse a matrix that cannot be programmed.
+
+    Raises:
+        BadInput: Weights that are not finite, all zero, or constant where their spread is a noise's reference.
+    """
     if matrix.is_meta:
         raise BadInput("weights without values, on the device 'meta'", "load the weights first", path=path)
     if not bool(torch.isfinite(matrix).all()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mho.arguments import network, whole
-from mho.chip.arrays import Arrays, program_arrays
+from mho.chip.anew import Anew, Recipe
+from mho.chip.arrays import Arrays
+from mho.crossbar import Scheme
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
@@ -29,13 +31,15 @@ class Chip:
         seed: Root seed.
         index: Number of the chip under that seed.
         cycle: How often it had been programmed before.
-        arrays: The programmed arrays by the path of their matrix.
+        arrays: The programmed arrays by the path of their matrix; with ``program(..., keep=False)`` made at each look-up.
     """
 
-    def __init__(self, net: nn.Module, seed: int, index: int, arrays: dict[str, Arrays], cycle: int) -> None:
+    def __init__(
+        self, net: nn.Module, seed: int, index: int, arrays: Mapping[str, Arrays], schemes: list[Scheme], cycle: int
+    ) -> None:
         self.seed, self.index, self.arrays, self.cycle = seed, index, arrays, cycle
         # What copies of the network have in common.
-        self._shared: list[Any] = [*_unread(net), *(programmed.scheme.hw for programmed in arrays.values())]
+        self._shared: list[Any] = [*_unread(net), *(scheme.hw for scheme in schemes)]
         self._net = self._copy(net)
 
     @torch.no_grad()
@@ -106,7 +110,7 @@ class Chip:
 
 
 @torch.no_grad()
-def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> Chip:
+def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0, keep: bool = True) -> Chip:
     """Program one simulated chip with the weights of a converted network.
 
     Args:
@@ -115,6 +119,9 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
         chip: Number of the chip; (seed, chip) is the same chip in any order and on any worker.
         cycle: How often this chip had been programmed before. Each programming draws its errors, drift exponents and
             readings anew; faulty cells are the chip's own and stay.
+        keep: False: the chip keeps no conductances, but programs its arrays again, from their address, whenever an age is
+            asked for, one after the other: the same chip, slower, for networks whose cells do not fit into memory. The
+            network's weights may not change then.
 
     Raises:
         WrongSetting: `net` was not converted, or is itself a chip's network; a seed or number that is no whole number.
@@ -123,7 +130,7 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
     network(net)
     seed, chip = whole(seed, "seed", least=0), whole(chip, "chip", least=0)
     cycle = whole(cycle, "cycle", least=0, remedy="a whole number; 0 is the first programming")
-    arrays: dict[str, Arrays] = {}
+    recipes: dict[str, Recipe] = {}
     first = Stream(("chip", seed, chip))
     root = first if cycle == 0 else first / "cycle" / cycle
     for path, view in _matrices(net):
@@ -134,12 +141,13 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0) -> 
         where, matrix, operator = view.matrix.path, view.matrix, view.operator
         scheme = matrix.scheme(view.weight, operator)
         born = first / where if cycle else None
-        arrays[where] = program_arrays(
+        recipes[where] = Recipe(
             view.weight, operator, scheme, root / where, matrix.adc_range, where, matrix.rank, born, path
         )
-    if not arrays:
+    if not recipes:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
-    return Chip(net, seed, chip, arrays, cycle)
+    arrays = {where: recipe.arrays() for where, recipe in recipes.items()} if keep else Anew(recipes)
+    return Chip(net, seed, chip, arrays, [recipe.scheme for recipe in recipes.values()], cycle)
 
 
 def _unread(net: nn.Module) -> list[Tensor]:

@@ -17,7 +17,7 @@ from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
 from mho.crossbar.scheme import Conversion, Scheme
 from mho.hardware import InputSlice
-from mho.kernels import Drop, patches, read_out, read_out_vectors
+from mho.kernels import Drop, Kept, patches, read_out, read_out_vectors
 
 
 def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> bool:
@@ -61,10 +61,10 @@ def forward(
             if not scheme.repeats:
                 total = _converted(vectors, held, conversion, adc_range, last, total, planar)
                 continue
-            part = _repeated(vectors, held, conversion, adc_range, last)
+            part = repeated(vectors, held, conversion, adc_range, last)
             total = part if total is None else total.add_(part)
     assert total is not None
-    return from_images(operator, total.contiguous() if planar else total, x)
+    return from_images(operator, patches.planar(total) if planar and scheme.repeats else total, x)
 
 
 class Vectors(NamedTuple):
@@ -148,11 +148,36 @@ def _converted(
     )  # fmt: skip
 
 
-def _repeated(
-    vectors: Vectors, held: Held, conversion: Conversion, adc_range: Tensor | None, shift: Tensor | None
-) -> Tensor:
+class Repetition(NamedTuple):
+    """A repetition of some of a block's vectors, for the way back.
+
+    Attributes:
+        kept: See `mho.kernels.read_out_kept`.
+        positions: Which vectors.
+        chosen: For which of their groups it counts, (count, groups).
+        reduction: Of the inputs.
+    """
+
+    kept: Kept
+    positions: Tensor
+    chosen: Tensor
+    reduction: float
+
+
+def repeated(
+    vectors: Vectors, held: Held, conversion: Conversion, adc_range: Tensor | None, shift: Tensor | None,
+    reads: list[Kept | Repetition] | None = None,
+) -> Tensor:  # fmt: skip
     """One conversion's part of the digital sum; vectors that clip are repeated at half the input, until none clips or the
-    halvings are used up."""
+    halvings are used up.
+
+    Args:
+        vectors: Those of the block.
+        held, adc_range: See `mho.crossbar.reference.compute`.
+        conversion: Which.
+        shift: Added to each column, or None.
+        reads: Gets what the way back needs: of all vectors, then of every repetition.
+    """
     operand, half = held.operands[conversion.operand], conversion.half_steps
     bound = conversion.range(adc_range, vectors.raw.dtype)
     if not conversion.halvings:
@@ -160,13 +185,16 @@ def _repeated(
     assert not isinstance(bound, Tensor)
     top = bound if half is None else half - 0.25  # see `reference._clips`
 
-    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor | None]:
+    def read(axis: int, seen: _Seen) -> tuple[Tensor, Tensor | None, Kept | None]:
         return read_out_vectors(
-            seen.y, operand.gain, seen.reach, top, axis, bound, half, conversion.noise**2, seen.spread, seen.drop, shift
-        )
+            seen.y, operand.gain, seen.reach, top, axis, bound, half, conversion.noise**2, seen.spread, seen.drop, shift,
+            keep=reads is not None,
+        )  # fmt: skip
 
     drop_scale, groups = held.scheme.hw.ir_drop.scale, vectors.window.groups
-    part, clipped = read(-3, vectors.multiply(operand, drop_scale))
+    part, clipped, kept = read(-3, vectors.multiply(operand, drop_scale))
+    if reads is not None and kept is not None:
+        reads.append(kept)
     if clipped is None:
         return part
     found, flags = by_position(part), by_position(clipped)
@@ -174,15 +202,21 @@ def _repeated(
         which = flags.any(1).nonzero()[:, 0]
         if not len(which):
             break
-        weaker, again = read(-1, vectors.multiply(operand, drop_scale, which, 2.0**halving))
+        weaker, again, kept = read(-1, vectors.multiply(operand, drop_scale, which, 2.0**halving))
+        if reads is not None and kept is not None:
+            reads.append(Repetition(kept, which, flags[which], 2.0**halving))
         if groups > 1:
-            chosen = flags[which].repeat_interleave(found.shape[1] // groups, 1)
-            weaker = torch.where(chosen, weaker, found[which])
+            weaker = torch.where(of_columns(flags[which], found), weaker, found[which])
         found[which] = weaker
         if again is None:
             break
         flags[which] &= again
     return part
+
+
+def of_columns(flags: Tensor, like: Tensor) -> Tensor:
+    """(count, groups) flags as (count, columns)."""
+    return flags.repeat_interleave(like.shape[1] // flags.shape[1], 1)
 
 
 def by_position(x: Tensor) -> Tensor:

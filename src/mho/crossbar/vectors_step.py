@@ -17,14 +17,24 @@ from mho.crossbar import reference, vectors
 from mho.crossbar.columns import SMALLEST_REACH
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
-from mho.crossbar.vectors import Vectors, as_images, from_images, image_weight, in_rows
-from mho.kernels import patches, read_out_back, read_out_kept
+from mho.crossbar.vectors import (
+    Repetition,
+    Vectors,
+    as_images,
+    by_position,
+    from_images,
+    image_weight,
+    in_rows,
+    of_columns,
+    repeated,
+)
+from mho.kernels import Kept, patches, read_out_back, read_out_kept
 
 
 def suits(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> bool:
     """True when `forward` may take the place of the differentiable reference."""
     scheme = held.scheme
-    if not scheme.per_vector or scheme.repeats or scheme.readouts.offset or held.shift is not None:
+    if not scheme.per_vector or scheme.readouts.offset or held.shift is not None:
         return False
     if scheme.passes > 1 and not held.straight_through:
         return False
@@ -59,30 +69,45 @@ class _Product(torch.autograd.Function):
         adc_range: Tensor | None,
         *weights: Tensor,
     ) -> Tensor:
-        scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
+        scheme = held.scheme
+        planar = not held.channels_last and operator.dims == 2 and x.is_contiguous() and not scheme.repeats
         images, last = in_rows(as_images(operator, x)), scheme.conversions[-1]
         ctx.ranges, ctx.kept, parts, total = [], [], [], None
         for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
             of = Vectors.of(scheme, operator, images, block)
             ctx.ranges.append(of.reach)
             for conversion in conversions:
-                operand = held.operands[conversion.operand]
+                operand, shift = held.operands[conversion.operand], bias if conversion is last else None
+                if scheme.repeats:
+                    reads: list[Kept | Repetition] = []
+                    part = repeated(of, held, conversion, adc_range, shift, reads)
+                    ctx.kept.append(reads)
+                    parts.append(part)
+                    total = part if total is None else total + part
+                    continue
                 seen = of.multiply(operand, scheme.hw.ir_drop.scale)
                 part, kept = read_out_kept(
                     seen.y, operand.gain, -3, conversion.range(adc_range, x.dtype), conversion.half_steps,
-                    conversion.noise**2, seen.spread, seen.drop, bias if conversion is last else None, None, planar,
+                    conversion.noise**2, seen.spread, seen.drop, shift, None, planar,
                     each=seen.reach,
                 )  # fmt: skip
-                ctx.kept.append(kept)
+                ctx.kept.append([kept])
                 parts.append(part)
                 total = part if total is None else total + part
         assert total is not None
+        if scheme.repeats and operator.dims and x.is_contiguous() and not held.channels_last:
+            total = patches.planar(total)
         total = from_images(operator, total, x)
-        parts = [total] if len(parts) == 1 else [from_images(operator, part, x) for part in parts]
+        if not ctx.needs_input_grad[0]:
+            parts = []
+        elif len(parts) == 1:  # a copy: what comes behind may write into the answer (ReLU in place, y += x)
+            parts = [total.clone()]
+        else:
+            parts = [from_images(operator, part, x) for part in parts]
         ctx.scheme, ctx.operator, ctx.adc_range = scheme, operator, adc_range
         ctx.gains = [operand.gain for operand in held.operands]
         ctx.save_for_backward(x, bias, *weights, *parts)
-        return total
+        return total.data  # no view, for into views of what was made in here nobody may write
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
@@ -101,9 +126,9 @@ class _Product(torch.autograd.Function):
             for conversion in conversions:
                 at = conversion.operand
                 weight = image_weight(weights[at])
-                slopes = read_out_back(to_y, ctx.gains[at], ctx.kept[at])
+                slopes, seen_at = _outputs_back(to_y, reach, ctx.gains[at], *ctx.kept[at])
                 if needs_weights:
-                    back = patches.weights_back(of.raw, weight.shape, reach, slopes, of.half_steps, of.window)
+                    back = patches.weights_back(of.raw, weight.shape, seen_at, slopes, of.half_steps, of.window)
                     gradients.append(back.reshape(weights[at].shape))
                 if needs_x:
                     part = in_rows(as_images(operator, parts[at]))
@@ -119,6 +144,21 @@ class _Product(torch.autograd.Function):
         if bias is not None and ctx.needs_input_grad[1]:
             to_bias = g.sum_to_size(operator.per_column(bias).shape).reshape(bias.shape)
         return (to_x, to_bias, None, None, None, *(gradients if needs_weights else [None] * len(weights)))
+
+
+def _outputs_back(
+    g: Tensor, reach: Tensor, gain: Tensor, kept: Kept, *repetitions: Repetition
+) -> tuple[Tensor, Tensor]:
+    """The gradient of the products times the range, in dense rows, and the range that each vector was read with at last."""
+    if not repetitions:
+        return read_out_back(g, gain, kept), reach
+    slopes, seen_at = read_out_back(g, gain, kept).clone(memory_format=torch.preserve_format), reach.clone()
+    given, rows, ranges = by_position(in_rows(g)), by_position(slopes), by_position(seen_at)
+    for kept, which, chosen, reduction in repetitions:
+        back = read_out_back(given[which], gain, kept)
+        rows[which] = torch.where(of_columns(chosen, rows), back, rows[which])
+        ranges[which] = torch.where(chosen, by_position(reach)[which] * reduction, ranges[which])
+    return slopes, seen_at
 
 
 def _inputs_back(of: Vectors, weight: Tensor, g: Tensor, slopes: Tensor, part: Tensor, shift: Tensor | None) -> Tensor:

@@ -99,33 +99,33 @@ def read_out(
 def read_out_vectors(
     y: Tensor, factor: Tensor, each: Tensor, top: float, axis: int = -1, bound: float = 1.0,
     half_steps: float | None = None, variance: float = 0.0, spread: Tensor | None = None, drop: Drop | None = None,
-    shift: Tensor | None = None,
-) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+    shift: Tensor | None = None, *, keep: bool = False,
+) -> tuple[Tensor, Tensor | None, Kept | None]:  # fmt: skip
     """`read_out` with `each`, and which vectors clip.
 
     Args:
         y, factor, axis, bound, half_steps, variance, spread, drop, shift, each: See there.
         top: Code from which on a column clips, or where nothing is converted the output.
+        keep: Keep what `read_out_back` needs, as `read_out_kept` does.
 
     Returns:
-        The result, and a bool tensor, shape of `each`; None where no vector clips.
+        The result; a bool tensor, shape of `each`, or None where no vector clips; what is kept, or None.
     """
     if cpu.suits(y, factor, shift, spread, each, *(drop or ())):
         at = cpu.form(y, axis, planar=False)
         if at is not None and cpu.fit(y, at, None, spread, drop, each):
             clips = torch.zeros_like(each, dtype=torch.uint8)
+            mask = cpu.empty_mask(at) if keep and half_steps is not None else None
             found, count = cpu.read_out(
                 y, at, factor, reach=1.0, bound=bound, half_steps=half_steps, variance=variance, spread=spread, drop=drop,
-                shift=shift, each=each, clips=clips, top=top,
+                shift=shift, each=each, clips=clips, top=top, mask=mask,
             )  # fmt: skip
-            return found, clips.view(torch.bool) if count else None
-    ones = torch.ones_like(factor)
-    part = reference.read_out(y, ones, axis, bound, half_steps, variance, spread, drop)
+            return found, clips.view(torch.bool) if count else None, Kept(mask, None, at) if keep else None
+    part, kept = reference.read_out_kept(y, torch.ones_like(factor), axis, bound, half_steps, variance, spread, drop)
     high = part.abs() >= (top if half_steps is None else top * bound / half_steps)
-    groups = each.shape[axis]
-    clipped = high.unflatten(axis, (groups, -1)).any(axis)
+    clipped = high.unflatten(axis, (each.shape[axis], -1)).any(axis)
     part = part * reference.per_column(factor, axis) * per_group(each, y.shape[axis], axis)
-    return part if shift is None else part + reference.per_column(shift, axis), clipped
+    return part if shift is None else part + reference.per_column(shift, axis), clipped, kept
 
 
 def per_group(each: Tensor, columns: int, axis: int) -> Tensor:

@@ -309,6 +309,10 @@ inline float larger(float a, float b) { return a > b ? a : b; }
 void largest_of_pixels(const float* x, const Patches& at, float* most) {
     const int64_t n = at.inputs, units = at.width * at.groups, gap = at.pixel - at.groups * n;
     int64_t group = 0;
+    if (n == 1 && gap == 0) {
+        for (int64_t i = 0; i < units; i++) most[i] = std::fabs(x[i]);
+        return;
+    }
     for (int64_t i = 0; i < units; i += T) {
         const int here = fewer(units - i);
         alignas(64) float t[T][T];

@@ -104,7 +104,10 @@ void mho_patch_ranges_slope(const float* g, const float* y, const float* shift, 
                             const float* ranges, int64_t positions, int64_t groups, int64_t columns, float* out,
                             int threads) {
     split(positions, 64, threads, [=](int64_t first, int64_t last) {
-        for (int64_t i = first * groups; i < last * groups; i++) {
+        for (int64_t i = first; columns == 1 && i < last; i++)
+            for (int64_t c = 0, k = i * groups; c < groups; c++, k++)
+                out[k] = (g[k] * (shift == nullptr ? y[k] : y[k] - shift[c]) - slopes[k] * plain[k]) / ranges[k];
+        for (int64_t i = first * groups; columns > 1 && i < last * groups; i++) {
             const int64_t begin = i * columns;
             const float* off = shift == nullptr ? nullptr : shift + i % groups * columns;
             float lane[T] = {};
@@ -137,17 +140,20 @@ void mho_patch_ranges_back(const float* x, const Patches* given, float smallest,
             largest_of_pixels(x + i * at.line, at, most + i * units);
         const int64_t per_image = at.out_height * at.out_width;
         positions(at, nullptr, from * per_image, to * per_image, [=, &at](int64_t i, const Position& position) {
-            for (int64_t g = 0; g < at.groups; g++) {
-                const float range = ranges[i * at.groups + g], slope = slopes[i * at.groups + g];
-                if (!(range > smallest) || slope == 0.0f) continue;
-                bool found = false;
-                for (int64_t k = 0; k < at.taps_y && !found; k++) {
-                    if (!position.inside(k)) continue;
-                    const int64_t line = (position.image * at.height + position.y0 + k * at.dilation_y) * units;
-                    for (int64_t j = position.first; j < position.last && !found; j++) {
-                        const int64_t unit = line + (position.x0 + j * at.dilation_x) * at.groups + g;
-                        found = most[unit] == range;
-                        if (found) shares[unit] += slope;
+            float* left = scratch<3>(at.groups);  // what no tap has taken yet
+            const float *range = ranges + i * at.groups, *slope = slopes + i * at.groups;
+            for (int64_t g = 0; g < at.groups; g++) left[g] = range[g] > smallest ? slope[g] : 0.0f;
+            for (int64_t k = 0; k < at.taps_y; k++) {
+                if (!position.inside(k)) continue;
+                const int64_t line = (position.image * at.height + position.y0 + k * at.dilation_y) * units;
+                for (int64_t j = position.first; j < position.last; j++) {
+                    const int64_t unit = line + (position.x0 + j * at.dilation_x) * at.groups;
+                    const float* of = most + unit;
+                    float* to = shares + unit;
+                    for (int64_t g = 0; g < at.groups; g++) {
+                        const bool sets = of[g] == range[g];
+                        to[g] += sets ? left[g] : 0.0f;
+                        left[g] = sets ? 0.0f : left[g];
                     }
                 }
             }
@@ -157,11 +163,13 @@ void mho_patch_ranges_back(const float* x, const Patches* given, float smallest,
             const int64_t pixel = i / at.groups, g = i % at.groups;
             const float* of = x + pixel / at.width * at.line + pixel % at.width * at.pixel + g * n;
             float* back = out + i * n;
-            int64_t count = 0;
+            int count = 0;
             for (int64_t j = 0; j < n; j++) count += std::fabs(of[j]) == most[i];
             const float share = shares[i] / (float)count;
-            for (int64_t j = 0; j < n; j++)
-                if (std::fabs(of[j]) == most[i]) back[j] += of[j] > 0.0f ? share : -share;
+            for (int64_t j = 0; j < n; j++) {
+                const float signed_share = of[j] > 0.0f ? share : -share;
+                back[j] += std::fabs(of[j]) == most[i] ? signed_share : 0.0f;
+            }
         }
     });
 }
