@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "patch_ranges.hpp"
 #include "patches.hpp"
 
 namespace {
