@@ -94,7 +94,7 @@ class Chip:
             path: replace(self.arrays[path], scheme=schemes[path], adc_range=view.matrix.adc_range)
             for path, view in views.items()
         }
-        return Chip(net, self.seed, self.index, arrays, self.cycle)
+        return Chip(net, self.seed, self.index, arrays, [*schemes.values()], self.cycle)
 
     @property
     def nbytes(self) -> int:
