@@ -97,8 +97,11 @@ class Measured:
         if self.points.size and self.units < 2 and not plan.design.drawn:
             found.append("One chip and one training seed: nothing is known of how others would differ, so there are no intervals "
                          "and nothing is tested. Measure three chips at least.")  # fmt: skip
-        elif self.points.size and 1 < self.units < 3 and not plan.design.drawn:
-            found.append("Two chips or seeds make intervals very wide; measure three at least, better five.")
+        elif self.points.size and 2 in self.worths.shape[1:3]:
+            which = "chips" if self.worths.shape[2] == 2 else "training seeds"
+            found.append(
+                f"Two {which} make intervals very wide, and hardly anything is shown; measure three at least, better five."
+            )
         return found
 
 
