@@ -132,7 +132,7 @@ def test_the_command_draws_what_is_stored(sweeps, tmp_path):
     assert "What hardware.noise.output buys" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     for arguments, kind, words in (
         ([folder, "--score", "f1"], WrongSetting, "no score 'f1'"),
-        ([folder, "--cost", "network.width"], WrongSetting, "no factor that can cost"),
+        ([folder, "--cost", "network.width"], WrongSetting, "is no cost and no factor of numbers"),
         ([folder, "--budget", "much"], WrongSetting, "budget"),
         ([str(tmp_path / "nowhere")], BadInput, "neither a sweep nor a drift is stored here"),
         ([str(tmp_path / "nowhere"), "--score", "loss"], WrongSetting, "are of a sweep"),
