@@ -11,6 +11,7 @@ import torch
 
 import mho
 from mho.studies import Outcome, Results
+from mho.studies.cost_of_training import cost_of
 from mho.studies.detector import AGES, METRICS, Detector
 from mho.studies.noise_grid import Grid, interval
 from mho.studies.outcome import NotStored
@@ -182,3 +183,12 @@ def test_arms_at_every_scale():
         assert len(names) == len(set(names))
         assert [name for name in names if name.startswith("matched")] and "converters" in names
     assert {arm.seeds for arm in study.arms("cpu") if arm.work == "matched"} == {3}
+
+
+@pytest.mark.slow
+def test_time_and_memory_of_a_pass_and_a_step():
+    rows = cost_of(size=64, batch=4, repeats=1)
+    assert [row["hardware"] for row in rows] == ["digital", "squeezenet-2022", "pcm-cells"]
+    assert all(row["step_ms"] > row["pass_ms"] > 0 for row in rows)
+    shown = tables(Results({"cost": Outcome(SqueezeArm("cost", "cost", work="cost"), {0: rows})}))
+    assert "(1.00 ×)" in shown[0].rows[0][2]

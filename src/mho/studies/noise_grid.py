@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.statistics.crossed import crossed
-from mho.statistics.intervals import Interval, mean_interval
+from mho.statistics.intervals import Interval, mean_interval, wilson_interval
 from mho.studies.outcome import NotStored
 from mho.units import seconds
 
@@ -82,6 +82,14 @@ class Grid:
         if found is None:
             raise NotStored(f"nothing is stored of the network trained with noise {noise}", "measure it", path="rows")
         return np.array([[found[0, seed][metric][0] for seed in self.seeds]])
+
+    def digital_accuracy(self, noise: Noise) -> Interval:
+        """Of the retrained networks in digital form: over training seeds, or over images where there is one seed."""
+        found = self.digital("accuracy", noise)
+        if found.size > 1:
+            return mean_interval(found)
+        images = int(next(iter(self._rows[noise, (), "digital"].values()))["images"])
+        return wilson_interval(round(float(found[0, 0]) * images), images)
 
     def share(self, noise: Noise = (0.0, 0.0)) -> float:
         """Share of positives among the labels of all images."""

@@ -11,7 +11,7 @@ import numpy as np
 from mho.measure.sentence import show_age
 from mho.statistics.intervals import Interval
 from mho.studies.detector import AGES, COMPENSATIONS, METRICS
-from mho.studies.figure import Figure, Series, points, reference
+from mho.studies.figure import Figure, Series, limit, points, reference
 from mho.studies.noise_grid import FACTORS, Grid, interval
 from mho.studies.outcome import NotStored, Results, show_level
 from mho.studies.squeezenet_claims import converter_table, matched, thresholds, usable
@@ -27,7 +27,19 @@ Found = Results[Any, Any]
 
 def tables(results: Found) -> list[Table]:
     """Every number; what is not stored yet is left out."""
-    makers = (_grid, _marginals, _losses, _thresholds, _metrics, _crossed, _converters, _original, _photographs, _cost)
+    makers = (
+        _there,
+        _grid,
+        _marginals,
+        _losses,
+        _thresholds,
+        _metrics,
+        _crossed,
+        _converters,
+        _original,
+        _photographs,
+        _cost,
+    )
     return [table for maker in makers for table in _drawn(maker, results)]
 
 
@@ -53,6 +65,17 @@ def _rows(results: Found, work: str) -> list[dict[str, Any]]:
 
 def _level(found: Interval) -> str:
     return show_level(found) if np.isfinite(found.half_width) else f"{100 * found.value:.1f}"
+
+
+def _there(results: Found) -> Iterator[Table]:
+    rows = []
+    for work in dict.fromkeys(o.arm.work for o in results.values()):
+        parts = [
+            f"{o.arm.label} ({len(o.runs)} of {max(1, o.arm.seeds)})" for o in results.values() if o.arm.work == work
+        ]
+        rows.append((work, "; ".join(parts)))
+    if rows:
+        yield Table(("stored", "arms (training seeds)"), rows)
 
 
 def _grid(results: Found) -> Iterator[Table]:
@@ -187,21 +210,29 @@ def _photographs(results: Found) -> Iterator[Table]:
 
 def _cost(results: Found) -> Iterator[Table]:
     rows = _rows(results, "cost")
-    if rows:
-        keys = ("pass_ms", "pass_mb", "step_ms", "step_mb")
-        head = (
-            f"{rows[0]['network']}, batch {rows[0]['batch']}",
-            "pass (ms)",
-            "memory (MB)",
-            "training step (ms)",
-            "memory (MB)",
+    if not rows:
+        return
+    head = (
+        f"{rows[0]['network']}, one thread",
+        "batch",
+        "pass (ms)",
+        "memory (MB)",
+        "training step (ms)",
+        "memory (MB)",
+    )
+    shown = []
+    for row in rows:
+        base = next(r for r in rows if r["hardware"] == "digital" and r["batch"] == row["batch"])
+        found = (
+            f"{row[key]:,.0f} ({row[key] / base[key]:.2f} ×)" for key in ("pass_ms", "pass_mb", "step_ms", "step_mb")
         )
-        yield Table(head, [(row["hardware"], *(f"{row[key]:,.0f}" for key in keys)) for row in rows])
+        shown.append((row["hardware"], str(row["batch"]), *found))
+    yield Table(head, shown)
 
 
 def _levels(grid: Grid) -> list[Series]:
     majority = max(grid.share(), 1 - grid.share())
-    return [reference("majority class", 100 * majority), reference("usable", 100 * usable(grid))]
+    return [reference("majority class", 100 * majority), limit("usable", 100 * usable(grid))]
 
 
 def _by_noise(results: Found) -> Iterator[Figure]:
