@@ -345,3 +345,39 @@ def test_a_network_learns(more):
         losses.append(float(loss.detach()))
     session.detach()
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU(inplace=True), nn.Conv2d(6, 5, 3)),
+    lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * 49, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)),
+    lambda: _Adds(),  # noqa: PLW0108 (defined below)
+], ids=["conv", "linear", "add"])  # fmt: skip
+def test_what_comes_behind_may_write_into_the_answer(make, monkeypatch):
+    torch.manual_seed(0)
+    net, x = mho.to_analog(make(), mho.Hardware.preset("ideal", **SETTINGS)), torch.randn(3, 4, 7, 7)
+    found = []
+    for execute in (product, reference.compute):
+        monkeypatch.setattr(mho.nn.matrix, "product", execute)
+        found.append(torch.autograd.grad(net(x).square().sum(), list(net.parameters())))
+    for ours, theirs in zip(*found, strict=True):
+        assert float((ours - theirs).abs().max()) < 0.02 * float(theirs.abs().max())
+
+
+class _Adds(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        y = self.first(x)
+        y += x
+        return self.second(y)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_axes_of_length_one_with_odd_strides(training):
+    images = torch.randn(1, 8, 6, 6).contiguous(memory_format=torch.channels_last)
+    net = mho.to_analog(nn.Sequential(nn.Conv2d(8, 5, 1)), mho.Hardware.preset("ideal", **SETTINGS))
+    with torch.set_grad_enabled(training):
+        for x in (images[:, :, :1, :1], images[:, :, ::6, ::6], images[:, :, :1]):
+            torch.testing.assert_close(net(x), net(x.contiguous()), rtol=0, atol=1e-5)

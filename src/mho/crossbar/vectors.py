@@ -53,7 +53,7 @@ def forward(
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
-    images, total = in_rows(as_images(operator, x)), None
+    images, total = patches.in_rows(as_images(operator, x)), None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
         vectors = Vectors.of(scheme, operator, images, block, input_range, passing=True)
         for conversion in conversions:
@@ -93,7 +93,7 @@ class Vectors(NamedTuple):
     ) -> Vectors:  # fmt: skip
         """Those of images in rows; `reach` where it is known. With `passing` they are gone when others are made."""
         operator = _on_images(operator)
-        raw, window = in_rows(operator.take(images, block, scheme.plan)), window_of(operator)
+        raw, window = patches.in_rows(operator.take(images, block, scheme.plan)), window_of(operator)
         assert scheme.input_steps is not None
         shape = (scheme.shape[0], raw.shape[1] // operator.groups, *(scheme.kernel or (1, 1)))
         if reach is None and scheme.per_vector:
@@ -253,9 +253,3 @@ def as_images(operator: Operator, x: Tensor) -> Tensor:
 def from_images(operator: Operator, found: Tensor, like: Tensor) -> Tensor:
     """The way back, for vectors as many as in `like`."""
     return found if operator.dims else found.permute(0, 2, 3, 1).reshape(*like.shape[:-1], found.shape[1])
-
-
-def in_rows(x: Tensor) -> Tensor:
-    """Images with the channels of a pixel beside each other."""
-    found = patches.in_rows(x)
-    return x.contiguous(memory_format=torch.channels_last) if found is None else found

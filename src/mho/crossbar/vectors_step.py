@@ -24,7 +24,6 @@ from mho.crossbar.vectors import (
     by_position,
     from_images,
     image_weight,
-    in_rows,
     of_columns,
     repeated,
 )
@@ -71,7 +70,7 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         scheme = held.scheme
         planar = not held.channels_last and operator.dims == 2 and x.is_contiguous() and not scheme.repeats
-        images, last = in_rows(as_images(operator, x)), scheme.conversions[-1]
+        images, last = patches.in_rows(as_images(operator, x)), scheme.conversions[-1]
         ctx.ranges, ctx.kept, parts, total = [], [], [], None
         for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
             of = Vectors.of(scheme, operator, images, block)
@@ -116,10 +115,10 @@ class _Product(torch.autograd.Function):
         if torch.is_grad_enabled():  # somebody differentiates the gradient
             return _again(ctx, g, x, bias, weights)
         needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[5:])
-        images, to_y = in_rows(as_images(operator, x)), as_images(operator, g)
+        images, to_y = patches.in_rows(as_images(operator, x)), as_images(operator, g)
         found: list[Tensor] = []
         gradients: list[Tensor | None] = []
-        g_in_rows, last = in_rows(to_y), scheme.conversions[-1]
+        g_in_rows, last = patches.in_rows(to_y), scheme.conversions[-1]
         for block, conversions, reach in zip(scheme.plan.blocks, scheme.blocks, ctx.ranges, strict=True):
             of = Vectors.of(scheme, operator, images, block, reach=reach)
             to_raw: Tensor | None = None
@@ -131,7 +130,7 @@ class _Product(torch.autograd.Function):
                     back = patches.weights_back(of.raw, weight.shape, seen_at, slopes, of.half_steps, of.window)
                     gradients.append(back.reshape(weights[at].shape))
                 if needs_x:
-                    part = in_rows(as_images(operator, parts[at]))
+                    part = patches.in_rows(as_images(operator, parts[at]))
                     back = _inputs_back(of, weight, g_in_rows, slopes, part, bias if conversion is last else None)
                     to_raw = back if to_raw is None else to_raw.add_(back)
             if to_raw is not None:
@@ -153,7 +152,7 @@ def _outputs_back(
     if not repetitions:
         return read_out_back(g, gain, kept), reach
     slopes, seen_at = read_out_back(g, gain, kept).clone(memory_format=torch.preserve_format), reach.clone()
-    given, rows, ranges = by_position(in_rows(g)), by_position(slopes), by_position(seen_at)
+    given, rows, ranges = by_position(patches.in_rows(g)), by_position(slopes), by_position(seen_at)
     for kept, which, chosen, reduction in repetitions:
         back = read_out_back(given[which], gain, kept)
         rows[which] = torch.where(of_columns(chosen, rows), back, rows[which])
@@ -165,7 +164,7 @@ def _inputs_back(of: Vectors, weight: Tensor, g: Tensor, slopes: Tensor, part: T
     """The gradient of a block's inputs, in dense rows, through the products and through the ranges."""
     back, _ = of.operator.back(slopes, of.raw, weight, True, False)
     assert back is not None
-    total, plain = in_rows(back), in_rows(of.operator(of.raw, weight))
+    total, plain = patches.in_rows(back), patches.in_rows(of.operator(of.raw, weight))
     to_ranges = patches.ranges_slope(g, part, shift, slopes, plain, of.reach, of.window.groups)
     patches.ranges_back(of.raw, weight.shape, of.reach, to_ranges, of.window, SMALLEST_REACH, total)
     return total

@@ -45,14 +45,14 @@ def suits(*given: Tensor | float | None) -> bool:
     return cpu.suits(*given)
 
 
-def in_rows(x: Tensor) -> Tensor | None:
-    """Images (n, channels, height, width) with the channels of a pixel beside each other; None: not for this x."""
+def in_rows(x: Tensor) -> Tensor:
+    """Images (n, channels, height, width) with the channels of a pixel beside each other."""
     shape, stride = tuple(x.shape), x.stride()
     if cpu.row_stride(shape, stride, -3) is not None:
         return x
-    if not cpu.planar_images(shape, stride) or x.numel() == 0:
-        return None
     out = cpu.room(shape, cpu.row_strides(shape), None)
+    if not cpu.planar_images(shape, stride) or x.numel() == 0:  # torch's own layouts leave axes of length 1 any stride
+        return out.copy_(x)
     n, columns, height, width = shape
     lent().mho_to_rows(x.data_ptr(), out.data_ptr(), n, columns, height * width, stride[0], cpu.threads(x))
     return out
