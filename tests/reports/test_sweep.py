@@ -93,7 +93,7 @@ def test_a_page_is_whole_and_runs_one_known_script(pages, read, name):
 
 def test_the_answer_comes_first_and_what_is_missing_is_said(pages, read):
     words = read(pages["grid"]).words
-    assert "After 1 year, hardware.noise.output decides most: +1" in words
+    assert "After 1 year, hardware.noise.output decides most: 1" in words
     assert "It costs more than 1 % from 0.1 up (0.03 does not)" in words
     assert "Undecided: hardware.cell.read_noise" in words
     assert "1 trial of 30 failed" in words and "1 trial of 30 not measured yet" in words and HOSTILE in words
@@ -132,9 +132,10 @@ def test_the_command_draws_what_is_stored(sweeps, tmp_path):
     assert "What hardware.noise.output buys" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     for arguments, kind, words in (
         ([folder, "--score", "f1"], WrongSetting, "no score 'f1'"),
-        ([folder, "--cost", "network.width"], WrongSetting, "no factor that can cost"),
+        ([folder, "--cost", "network.width"], WrongSetting, "is no cost and no factor of numbers"),
         ([folder, "--budget", "much"], WrongSetting, "budget"),
-        ([str(tmp_path / "nowhere")], BadInput, ""),
+        ([str(tmp_path / "nowhere")], BadInput, "neither a sweep nor a drift is stored here"),
+        ([str(tmp_path / "nowhere"), "--score", "loss"], WrongSetting, "are of a sweep"),
     ):
         failed = CliRunner().invoke(app, ["report", *arguments])
         assert isinstance(failed.exception, kind) and words in str(failed.exception)

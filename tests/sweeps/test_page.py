@@ -28,6 +28,11 @@ def test_the_example_runs_as_it_stands(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "6 points (grid)" in done.output and "6 of 6 trials are done" in done.output
     assert "1 training serves 6 trials" in done.output
+    assert "After 1 year, " in done.output and done.output.rstrip().endswith("report: sweep/report.html")
+    assert Path("sweep/report.html").stat().st_size > 100_000
+    said = re.search(r"```python\n(found = .*?)```", PAGE, re.DOTALL)[1]
+    exec(said, {"mho": mho, "result": mho.sweeps.SweepResult("sweep")})
+    assert Path("report/effects.csv").read_text().startswith("effect,age_s,acts,p,p_holm")
     query = re.search(r'read_sql\("(.*?)", sqlite3.connect\("(.*?)"\)', PAGE)
     with sqlite3.connect(query[2]) as base:
         cursor = base.execute(query[1])

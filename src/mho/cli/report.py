@@ -23,7 +23,7 @@ def report(
     from rich.console import Console
 
     import mho
-    from mho.errors import WrongSetting
+    from mho.errors import BadInput, WrongSetting
     from mho.sweeps import SweepResult, findings
     from mho.sweeps.ledger import FILE
 
@@ -34,6 +34,8 @@ def report(
     else:
         if score is not None or cost is not None:
             raise WrongSetting("--score and --cost are of a sweep", "leave them out", path=str(folder))
+        if not (folder / "run.json").exists():
+            raise BadInput("neither a sweep nor a drift is stored here", "give the --out of one", path=str(folder))
         result = mho.DriftResult.load(folder)
         written, told = mho.report(result, where, budget=budget), ""
     console = Console()

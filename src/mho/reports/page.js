@@ -174,7 +174,9 @@
     const words = (worth, half) => {
       const unit = data.form === "share" ? " %" : data.unit ? " " + data.unit : "";
       if (!Number.isFinite(half)) return shown(worth) + unit + " [unknown]";
-      const ends = [worth - half, worth + half].map(shown).sort((a, b) => a - b);
+      const limits = data.form === "share" ? [Math.max(worth - half, 0), Math.min(worth + half, 1)] : [worth - half, worth + half];
+      if (data.form === "share" && limits[0] === 0 && limits[1] === 1) return shown(worth) + unit + " [unknown]";
+      const ends = limits.map(shown).sort((a, b) => a - b);
       return shown(worth) + unit + " [" + ends.join(", ") + "]";
     };
     const update = () => {

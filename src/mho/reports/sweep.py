@@ -16,7 +16,7 @@ from mho.store.csv_file import write_csv
 from mho.store.files import replaced, write_text
 from mho.sweeps.effects import Findings
 from mho.sweeps.effects.anova import over_units
-from mho.sweeps.effects.sentences import show_share
+from mho.sweeps.effects.sentences import show_mean, show_share
 from mho.sweeps.proof import show
 
 
@@ -58,9 +58,11 @@ def _plots(findings: Findings) -> dict[str, list[Plot]]:
     if not findings.measured.points.size:
         return {"shares": [], "losses": [], "curves": [], "surfaces": [], "fronts": [], "parallel": [], "spread": []}
     paths = sweep_figures.factors(findings)[: sweep_figures.MOST]
+    numbers = {t.path for t in findings.thresholds}
+    ordered = [path for path in sweep_figures.factors(findings) if path in numbers]
     found: dict[str, list[Plot | None]] = {
         "shares": [sweep_pictures.shares(findings)],
-        "losses": [sweep_figures.losses(findings, path) for path in paths[:2]],
+        "losses": [sweep_figures.losses(findings, path) for path in ordered[:2]],
         "curves": [sweep_figures.curves(findings, path) for path in paths],
         "spread": [sweep_figures.spread(findings, path) for path in paths[:1]],
         "surfaces": [*(sweep_pictures.heat(findings, surface) for surface in findings.surfaces)],
@@ -150,7 +152,7 @@ def _keys(findings: Findings) -> list[tuple[str, str, str]]:
     means = measured.worths[..., -1].mean(axis=(1, 2))
     for name, i in (("Best", int(means.argmax())), ("Worst", int(means.argmin()))):
         mean = over_units(measured.worths[i, ..., -1], plan.confidence)
-        value, brackets = split(score.bracket(mean.value, mean.low, mean.high))
+        value, brackets = split(show_mean(score, mean))
         where = ", ".join(show(v) for v in measured.levels[i].values())
         found.append(
             (f"{name} point after {show_age(plan.ages[-1])}", value, f"{brackets}, point {measured.points[i]}: {where}")

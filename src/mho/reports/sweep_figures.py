@@ -13,7 +13,7 @@ from mho.reports.plot import Plot
 from mho.statistics.intervals import Interval
 from mho.studies import Figure, Series, limit, reference
 from mho.sweeps.effects import Findings, LevelCurve, Threshold
-from mho.sweeps.effects.sentences import gain
+from mho.sweeps.effects.sentences import gain, show_mean
 
 MOST = 3
 """Factors that have figures: those with the largest share of the variance."""
@@ -67,9 +67,9 @@ def _over_ages(
 ) -> Plot:  # fmt: skip
     measured = findings.measured
     score, ages = measured.score, measured.plan.ages
-    texts = [[score.bracket(i.value, i.low, i.high) for i in row] for row in values]
+    texts = [[show_mean(score, i) for i in row] for row in values]
     series = [
-        Series(curve.level, [_drawn(on_axis(score, i)) for i in row], ages)
+        Series(curve.level, [_inside(findings, on_axis(score, i)) for i in row], ages)
         for curve, row in zip(shown, values, strict=True)
     ]
     digital = float(measured.digital.mean()) if measured.digital.size else math.nan
@@ -138,6 +138,14 @@ def _drawn(found: Interval) -> Interval:
     """An interval that can be drawn: none around what is not known."""
     known = math.isfinite(found.low) and math.isfinite(found.high)
     return found if known else Interval(found.value, found.value, found.value)
+
+
+def _inside(findings: Findings, found: Interval) -> Interval:
+    """An interval on the axis of the score; of a share inside 0 to 100 %."""
+    known = _drawn(found)
+    return (
+        Interval(known.value, max(known.low, 0.0), min(known.high, 100.0)) if findings.measured.score.share else known
+    )
 
 
 def _slug(path: str) -> str:

@@ -17,7 +17,7 @@ from mho.reports.plot import Line, Plot
 from mho.reports.svg import DOT, compose, label, of_line
 from mho.statistics.intervals import Interval
 from mho.sweeps.effects import Findings, Front, Surface
-from mho.sweeps.effects.sentences import show_share
+from mho.sweeps.effects.sentences import show_mean, show_share
 from mho.sweeps.proof import show
 
 _EFFECTS = 12
@@ -121,7 +121,7 @@ def heat(findings: Findings, surface: Surface) -> Plot:
     left = f" Left out: {surface.left_out}." if surface.left_out else ""
     head = ("age", surface.paths[0], surface.paths[1], score.label)
     rows = [
-        (show_age(t), one[i], other[j], score.bracket(c.value, c.low, c.high))
+        (show_age(t), one[i], other[j], show_mean(score, c))
         for t, cells in zip(surface.ages_s, surface.cells, strict=True)
         for i, row in enumerate(cells)
         for j, c in enumerate(row)
@@ -139,7 +139,7 @@ def _cell(ax: Axes, findings: Findings, cell: Interval, place: tuple[float, floa
     score = findings.measured.score
     if size < _ROOM:
         return
-    text = score.bracket(cell.value, cell.low, cell.high).replace(" %", "")
+    text = show_mean(score, cell).replace(" %", "")
     value, _, ends = text.partition(" [")
     ends = "" if "unknown" in ends else f"[{ends}"
     both = size >= 0.034 * 5.2 * max(len(ends), 1) / 2.6 and bool(ends)
@@ -176,7 +176,10 @@ def pareto(findings: Findings, front: Front) -> Plot:
         ax.plot(x, y, color=RUST, drawstyle="steps-post", linewidth=1.1, **of_line(0))
         for p in best:
             if math.isfinite(p.score.half_width):
-                ends = sorted((score.on_axis(p.score.low), score.on_axis(p.score.high)))
+                low, high = (
+                    (max(p.score.low, 0.0), min(p.score.high, 1.0)) if score.share else (p.score.low, p.score.high)
+                )
+                ends = sorted((score.on_axis(low), score.on_axis(high)))
                 ax.plot([p.cost, p.cost], ends, color=RUST, linewidth=1.4, **of_line(0))
         ax.plot(x, y, color=RUST, **{**DOT, "linestyle": ""}, **of_line(0))
         costs = sorted({p.cost for p in front.points})
@@ -195,7 +198,7 @@ def pareto(findings: Findings, front: Front) -> Plot:
         f"After {age}; each dot is a point of the design{some}. The best of many is partly luck: dots that cannot be told "
         "from the front on the same chips may be as good. Cheaper is to the left.",
         (front.path, score.label, "other settings"),
-        [(f"{p.cost:g}", score.bracket(p.score.value, p.score.low, p.score.high), p.settings) for p in best],
+        [(f"{p.cost:g}", show_mean(score, p.score), p.settings) for p in best],
         svg, panes, tuple(lines),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from mho.statistics.intervals import Interval, t_quantile
 from mho.sweeps.effects import Findings
 from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.findings import of_age
-from mho.sweeps.effects.sentences import gain, show_p, show_share
+from mho.sweeps.effects.sentences import gain, show_mean, show_p, show_share
 from mho.sweeps.proof import show
 
 POINTS = 100
@@ -63,8 +63,8 @@ def levels(findings: Findings, age_s: float) -> Table:
         mean, middle = c.means[place], c.bands[place]
         sort = math.inf if c.life is not None and c.life.beyond else c.life.t_s if c.life is not None else 0.0
         rows.append(Row((
-            f"{c.path} = {c.level}", stacked(score.bracket(mean.value, mean.low, mean.high), mean.value),
-            stacked(score.bracket(middle.value, middle.low, middle.high), middle.value),
+            f"{c.path} = {c.level}", stacked(show_mean(score, mean), mean.value),
+            stacked(show_mean(score, middle), middle.value),
             Cell("" if c.life is None else str(c.life), sort=sort),
         )))  # fmt: skip
     heads = [
@@ -115,7 +115,7 @@ def fronts(findings: Findings, number: int) -> Table:
             (
                 Cell(f"{p.cost:g}", sort=p.cost),
                 str(p.point),
-                stacked(score.bracket(p.score.value, p.score.low, p.score.high)),
+                stacked(show_mean(score, p.score)),
                 p.settings,
             )
         )
@@ -133,7 +133,7 @@ def points(findings: Findings) -> Table:
     rows = []
     for i in order:
         found = [over_units(measured.worths[i, ..., a], plan.confidence) for a in ages]
-        cells = [stacked(score.bracket(f.value, f.low, f.high), f.value) for f in found]
+        cells = [stacked(show_mean(score, f), f.value) for f in found]
         rows.append(
             Row(
                 (str(measured.points[i]), *(show(measured.levels[i][p]) for p in plan.factors), *cells),

@@ -211,7 +211,7 @@ def test_the_front_is_the_best_that_each_cost_buys(base, tmp_path):
     ]
     assert len(against.points) == 9 and not any(p.near for p in against.points if p.cost == 6)
     assert [p.cost for p in front(found.measured, NOISE).best] == [0.0]
-    with pytest.raises(WrongSetting, match="is no factor that can cost"):
+    with pytest.raises(WrongSetting, match="is no cost and no factor of numbers"):
         findings(result, cost="hardware.adc.bits")
 
 
@@ -235,3 +235,23 @@ def test_a_table_of_a_sweep_knows_its_levels(base, tmp_path):
         and table.over == "chips"
         and table.levels[0] == {REACH: "calibrated", READ: True}
     )
+
+
+def test_points_that_were_chosen_are_no_effects_and_costs_that_were_noted_have_fronts(base, tmp_path, monkeypatch):
+    """A design that chooses: its first points alone tell effects, all of them the front."""
+    from mho.sweeps.designs import Sobol
+
+    monkeypatch.setattr(Sobol, "adaptive", True, raising=False)
+    monkeypatch.setattr(Sobol, "start", 20, raising=False)
+    result = store(
+        {**base, "chips": 3, "factors": {BITS: [2, 4], NOISE: {"log": [0.001, 0.1]}}, "design": {"kind": "sobol", "trials": 32}},
+        tmp_path, lambda levels, seed, c, i: 0.9 - levels[NOISE] + CHIP[c],
+    )  # fmt: skip
+    for trial in result.trials:
+        trial["costs"] = {"cells": 100 * trial["factors"][BITS], "same": 1}
+    found = findings(result)
+    assert len(found.measured.points) == 32 and len(found.measured.drawn.points) == 20
+    assert "on the 20 that were drawn" in str(found)
+    cells, bits = found.fronts
+    assert (cells.path, bits.path) == ("cells", BITS) and {p.cost for p in cells.points} == {200.0, 400.0}
+    assert len(cells.points) == 32 and found.correlations[0].trials == 20

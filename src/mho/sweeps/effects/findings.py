@@ -41,17 +41,17 @@ class Findings:
     @cached_property
     def effects(self) -> list[Effect]:
         """Main effects, then interactions, at every age."""
-        return effects(self.measured)
+        return effects(self.measured.drawn)
 
     @cached_property
     def thresholds(self) -> list[Threshold]:
         """Of each factor with an order, at every age."""
-        return thresholds(self.measured, self.effects, self.budget)
+        return thresholds(self.measured.drawn, self.effects, self.budget)
 
     @cached_property
     def curves(self) -> list[LevelCurve]:
         """Of each level of each factor, over the ages."""
-        return curves(self.measured, self.budget)
+        return curves(self.measured.drawn, self.budget)
 
     @cached_property
     def surfaces(self) -> list[Surface]:
@@ -75,19 +75,19 @@ class Findings:
 
     @cached_property
     def fronts(self) -> list[Front]:
-        """Against each factor that costs."""
+        """Against each cost that was noted, and each factor that costs."""
         paths = costly(self.measured, self.cost)
         return [front(self.measured, path) for path in paths] if self.measured.points.size else []
 
     @cached_property
     def correlations(self) -> list[Correlation]:
         """Of scores and factors over trials."""
-        return correlations(self.measured) if self.measured.points.size else []
+        return correlations(self.measured.drawn) if self.measured.drawn.points.size else []
 
     @property
     def sentences(self) -> list[str]:
         """The most important first."""
-        return sentences(self.measured, self.effects, self.thresholds)
+        return sentences(self.measured.drawn, self.effects, self.thresholds)
 
     def missing(self) -> list[tuple[str, str, int, int, int, int]]:
         """Factor, level, trials, of these not measured yet, failed, diverged: of each level at which something is missing."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,7 @@ class Measured:
         lost: Trials that failed.
         level_of: Of every trial, its level by factor.
         losses: (P, S, C, A), NaN where it is not finite.
+        costs: What the points cost besides, (P,) by name; empty where nothing was noted.
     """
 
     plan: Plan
@@ -49,11 +51,28 @@ class Measured:
     lost: tuple[int, ...]
     level_of: dict[int, dict[str, Any]]
     losses: NDArray[np.float64]
+    costs: dict[str, NDArray[np.float64]]
 
     @cached_property
     def levels(self) -> list[dict[str, Any]]:
         """Level by factor of the whole points."""
         return [self.planned[p] for p in self.points]
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether points were chosen by what was measured at those before."""
+        return bool(getattr(self.plan.design, "adaptive", False))
+
+    @cached_property
+    def drawn(self) -> Measured:
+        """Without the points that were chosen for being good: means over those are no effects."""
+        if not self.adaptive:
+            return self
+        kept = self.points < int(getattr(self.plan.design, "start", 0))
+        return replace(
+            self, points=self.points[kept], worths=self.worths[kept], digital=self.digital[kept], losses=self.losses[kept],
+            costs={name: values[kept] for name, values in self.costs.items()},
+        )  # fmt: skip
 
     @property
     def units(self) -> int:
@@ -84,6 +103,16 @@ class Measured:
                 f"{len(self.seeds)} of {len(plan.seeds)} training seeds count ({which}): with the others "
                 "fewer points would be whole."
             )
+        if pruned := states.get("pruned", 0):
+            found.append(
+                f"{_many(pruned, 'trial')} of {total} pruned as hopeless; their points are left out, which flatters the "
+                "levels that they stand at."
+            )
+        if self.adaptive:
+            found.append(
+                f"Most points were chosen by what was measured before. Effects, thresholds, levels and correlations rest on the "
+                f"{len(self.drawn.points)} that were drawn; the others are in the fronts, the surfaces and the table of points."
+            )
         if self.lost:
             found.append(f"{_many(len(self.lost), 'trial')} of {total} failed; their points are left out.")
         if self.diverged:
@@ -97,8 +126,11 @@ class Measured:
         if self.points.size and self.units < 2 and not plan.design.drawn:
             found.append("One chip and one training seed: nothing is known of how others would differ, so there are no intervals "
                          "and nothing is tested. Measure three chips at least.")  # fmt: skip
-        elif self.points.size and 1 < self.units < 3 and not plan.design.drawn:
-            found.append("Two chips or seeds make intervals very wide; measure three at least, better five.")
+        elif self.points.size and 2 in self.worths.shape[1:3]:
+            which = "chips" if self.worths.shape[2] == 2 else "training seeds"
+            found.append(
+                f"Two {which} make intervals very wide, and hardly anything is shown; measure three at least, better five."
+            )
         return found
 
 
@@ -149,6 +181,7 @@ def measured(result: SweepResult, score: str | None = None) -> Measured:
         lost=tuple(n for n, trial in trials.items() if trial["state"] == "failed"),
         level_of={n: trial["factors"] for n, trial in trials.items()},
         losses=losses[part],
+        costs=_costs(list(trials.values()), points),
     )
 
 
@@ -163,6 +196,19 @@ def _column(result: SweepResult, score: str | None) -> tuple[Score, str]:
         valid = ", ".join([headline.name, "loss", *stored])
         raise WrongSetting(f"no score '{score}' is stored", f"one of {valid}", path="score")
     return Score(score, "value"), f"scores.{score}"
+
+
+def _costs(trials: Sequence[dict[str, Any]], points: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """By name, of each point the mean over its trials; costs that are not noted of every point are left out."""
+    held: dict[str, dict[int, list[float]]] = {}
+    for trial in trials:
+        for name, value in (trial.get("costs") or {}).items():
+            held.setdefault(name, {}).setdefault(trial["point"], []).append(float(value))
+    return {
+        name: np.array([math.fsum(of[p]) / len(of[p]) for p in points.tolist()])
+        for name, of in held.items()
+        if all(p in of for p in points.tolist())
+    }
 
 
 def _number(value: Any) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mho.errors import WrongSetting
 from mho.statistics.intervals import Interval
 from mho.sweeps.effects.anova import over_units
@@ -42,7 +44,7 @@ class Front:
     """All points against a cost.
 
     Attributes:
-        path: The factor that costs.
+        path: The factor that costs, or the name of a cost that was noted.
         points: By cost, the best first.
     """
 
@@ -56,28 +58,29 @@ class Front:
 
 
 def costly(measured: Measured, cost: str | None = None) -> list[str]:
-    """Factors that count as costs: those whose names say so (bits, pairs, slices, cells, …), or the one that is asked for.
+    """Costs that were noted and differ, and factors whose names say that they cost; or the one that is asked for.
 
     Raises:
-        WrongSetting: There is no such factor, or its levels are no numbers.
+        WrongSetting: There is no such cost or factor, or its levels are no numbers.
     """
     numbers = [
         path for path in measured.plan.factors
         if not measured.plan.factors[path].when and is_numeric([levels[path] for levels in measured.planned])
     ]  # fmt: skip
-    if cost is not None and cost not in numbers:
-        raise WrongSetting(
-            f"'{cost}' is no factor that can cost", f"one of {', '.join(numbers) or 'none here'}", path="cost"
-        )
-    return [cost] if cost is not None else [path for path in numbers if path.rpartition(".")[2] in COSTLY]
+    known = [*measured.costs, *numbers]
+    if cost is not None and cost not in known:
+        raise WrongSetting(f"'{cost}' is no cost and no factor of numbers", f"one of {', '.join(known)}", path="cost")
+    noted = [name for name, values in measured.costs.items() if values.size and np.ptp(values) > 0]
+    return [cost] if cost is not None else [*noted, *(path for path in numbers if path.rpartition(".")[2] in COSTLY)]
 
 
 def front(measured: Measured, path: str) -> Front:
-    """The front of the score at the last age against the level of a factor, of which less is cheaper."""
+    """The front of the score at the last age against a cost, or the level of a factor, of which less is cheaper."""
     confidence, plan = measured.plan.confidence, measured.plan
     table = measured.worths[..., -1]
     means = table.mean(axis=(1, 2))
-    costs = [float(levels[path]) for levels in measured.levels]
+    noted = measured.costs.get(path)
+    costs = [float(levels[path]) for levels in measured.levels] if noted is None else noted.tolist()
     order = sorted(range(len(costs)), key=lambda i: (costs[i], -means[i]))
     found, best = [], -1
     for i in order:

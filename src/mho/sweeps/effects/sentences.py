@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from mho.measure.sentence import show_age
@@ -35,16 +36,23 @@ def sentences(measured: Measured, effects: Sequence[Effect], thresholds: Sequenc
                 "and one seed nothing says how much of it is chance."]  # fmt: skip
     acting = sorted((e for e in known if e.found(confidence)), key=lambda e: -_share(e))
     mains = [effect for effect in acting if len(effect.paths) == 1]
+    idle = sorted((e for e in known if len(e.paths) == 1 and e not in acting), key=lambda e: -_share(e))
+    larger = [e for e in idle if mains and _share(e) > _share(mains[0])]
     told = {(t.path, t.age_s): t for t in thresholds}
     found: list[str] = []
     for place, effect in enumerate(mains[:_NAMED]):
-        rest = [score_of for score_of in mains[place + 1 :] if score_of.share.high >= effect.share.low]
+        rest = [other for other in mains[place + 1 :] if other.share.high >= effect.share.low]
         lead = f"{when}, {effect.name} decides most" if place == 0 else f"{effect.name} acts, too"
-        if place == 0 and len(mains) > 1 and rest:
+        if place == 0 and larger:
+            lead = f"{when}, {effect.name} decides most of the factors that are shown to act"
+        elif place == 0 and rest:
             lead = f"{when}, {effect.name} decides most by its estimate, {_and([e.name for e in rest])} perhaps as much"
-        size = f"{gain(score, effect.largest)} between its levels ({effect.between})"
+        size = f"{_size(score, effect)} between {effect.between.replace(' over ', ' and ')}"
         share = "" if math.isnan(effect.share.value) else f", {show_share(effect.share)} of the variance between points"
         found.append(f"{lead}: {size}{share}.{_threshold(score, told.get((effect.name, age)))}")
+        if place == 0 and larger:
+            each = _and([f"{e.name} ({_size(score, e)})" for e in larger])
+            found[0] += f" {each} may decide more, but too few {measured.over} were measured to show it."
     if more := mains[_NAMED:]:
         found.append(f"So do {_and([e.name for e in more])}.")
     if not acting:
@@ -54,10 +62,10 @@ def sentences(measured: Measured, effects: Sequence[Effect], thresholds: Sequenc
         how = f" ({first.between}: {gain(score, first.largest)})" if first.between else ""
         also = f"; so do {_and([e.name for e in pairs[1:]])}" if len(pairs) > 1 else ""
         found.append(f"{first.name} act on each other{how}{also}.")
-    if idle := [e for e in known if len(e.paths) == 1 and not e.found(confidence)]:
-        each = [f"{e.name} ({gain(score, e.largest)} at most between two levels)" for e in idle[:_NAMED]]
+    if idle := [e for e in idle if e not in larger]:
+        named = [f"{e.name} ({gain(score, e.largest)} at most between two levels)" for e in idle[:_NAMED]]
         more_idle = [e.name for e in idle[_NAMED:]]
-        found.append(f"Undecided: {_and([*each, *more_idle])} {'is' if len(idle) == 1 else 'are'} not shown to act.")
+        found.append(f"Undecided: {_and([*named, *more_idle])} {'is' if len(idle) == 1 else 'are'} not shown to act.")
     return found
 
 
@@ -72,6 +80,12 @@ def _threshold(score: Score, threshold: Threshold | None) -> str:
     return f" It costs more than {limit} {threshold}."
 
 
+def _size(score: Score, effect: Effect) -> str:
+    """The largest difference without a sign that says nothing: the better level comes first."""
+    text = gain(score, effect.largest)
+    return text if effect.largest.low < 0 else re.sub(r"(?<!e)\+", "", text)
+
+
 def gain(score: Score, found: Interval) -> str:
     """A difference of worths with its interval."""
     if math.isnan(found.value):
@@ -79,6 +93,13 @@ def gain(score: Score, found: Interval) -> str:
     text = score.show_gain(found.value, found.low, found.high)
     known = math.isfinite(found.low) and math.isfinite(found.high) and not (score.share and found.half_width >= 1)
     return text if known else f"{text.partition(' [')[0]} [unknown]"
+
+
+def show_mean(score: Score, found: Interval) -> str:
+    """A mean worth with its interval, which of a share does not leave [0, 1]."""
+    if not score.share:
+        return score.bracket(found.value, found.low, found.high)
+    return score.bracket(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
 
 def show_share(found: Interval) -> str:
