@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from mho.measure.chip_job import ChipJob
-from mho.sweeps import engine, worker, workshop
+from mho.sweeps import engine, perform, worker, workshop
 from mho.sweeps.preview import Preview, preview
 from mho.sweeps.result import SweepResult
 from mho.sweeps.run import _begin
@@ -65,7 +65,7 @@ class Stopwatch:
 def overhead(looked: Preview, folder: Path) -> dict[str, float]:
     """What a trial takes in a worker, on average: measuring its chips, making what it needs, and the engine around it."""
     _begin(folder, looked).close()
-    with Stopwatch(worker, "run") as jobs, Stopwatch(ChipJob, "__call__") as chips:
+    with Stopwatch(perform, "run") as jobs, Stopwatch(ChipJob, "__call__") as chips:
         begun = time.process_time()
         worker.work(folder, "here")
         everything = time.process_time() - begun
@@ -131,7 +131,7 @@ def sharing(looked: Preview, folder: Path) -> dict[str, Any]:
         workshop.CHIPS_BYTES = room
         forget = Stopwatch(workshop.Workshop, "begin") if arm != "none" else Forgetful()
         try:
-            with forget, Stopwatch(worker, "run") as jobs:
+            with forget, Stopwatch(perform, "run") as jobs:
                 _begin(folder / arm, looked).close()
                 worker.work(folder / arm, "here")
         finally:

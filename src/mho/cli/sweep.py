@@ -16,6 +16,8 @@ def sweep(
     ],
     out: Annotated[Path, typer.Option("--out", help="Where the ledger goes; the same command resumes.")] = Path("out"),
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each; at most one a core.")] = 1,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray: a cluster.")] = "local",
+    address: Annotated[str | None, typer.Option("--address", help="Of the Ray cluster: HOST:PORT.")] = None,
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", help="Of a trial or a training: 10min, or 600s; then it has failed.")
     ] = None,
@@ -42,7 +44,8 @@ def sweep(
     import mho
     from mho._optional import require
     from mho.store.files import writable_file
-    from mho.sweeps import Plan, engine, findings, preview
+    from mho.sweeps import Plan, findings, preview
+    from mho.sweeps import engine as local
     from mho.sweeps import sweep as run
     from mho.tasks import Task
 
@@ -51,7 +54,8 @@ def sweep(
     def show(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    engine.check_workers(workers)
+    if engine == "local":
+        local.check_workers(workers)
     if parquet is not None:  # before all work
         require("pyarrow", extra="tables", for_what="--parquet")
         require("pandas", extra="tables", for_what="--parquet")

@@ -15,8 +15,12 @@ from mho.sweeps.trial import trial
 from mho.tasks import Task
 
 
-def choose(ledger: Ledger) -> bool:
+def choose(ledger: Ledger, workers: int | None = None) -> bool:
     """Add the trials of the next point of the design, where one is wanted: no more points are under way than there are workers.
+
+    Args:
+        ledger: The sweep's.
+        workers: Their number; None: those that are alive here.
 
     Returns:
         Whether there may be something new to do.
@@ -26,7 +30,7 @@ def choose(ledger: Ledger) -> bool:
     plan = Plan.parse(ledger.meta("plan"))
     before = ledger.rows("SELECT COUNT(*) AS n FROM trials")[0]["n"]
     tried = points_of(ledger, plan)
-    if sum(each.state == "running" for each in tried) >= present(ledger.folder):
+    if sum(each.state == "running" for each in tried) >= (present(ledger.folder) if workers is None else workers):
         return False
     point = plan.design.choose(plan.factors, tried)
     if point is None:

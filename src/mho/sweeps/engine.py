@@ -25,7 +25,7 @@ STUCK = 75
 _PAUSE_S = 0.05
 _SHARE = 0.004
 """Of its time that the process that watches may spend on looking; in a ledger of many trials a look takes long."""
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "MKL_NUMTHREADS", "OPENBLAS_NUMTHREADS")
 
 
 def cores() -> int:
@@ -55,7 +55,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         # Not multiprocessing: its children import the user's script again, which then would need a guard.
-        environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
+        environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
         command = [sys.executable, "-m", "mho.sweeps.worker", str(self.folder), self.name, str(os.getpid())]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mho._optional import require
+from mho.arguments import whole
 from mho.errors import BadResults, WrongSetting
 from mho.hardware.label import differences
 from mho.progress import Progress, check_progress, telling
 from mho.store.files import writable
 from mho.store.runs import RUN
-from mho.sweeps import engine
+from mho.sweeps import engine as local
+from mho.sweeps import ray_engine
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import FILE, Ledger
 from mho.sweeps.memory import check_memory
@@ -30,6 +34,8 @@ def sweep(
     out: str | Path,
     *,
     workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     time_limit: str | float | None = None,
     memory_limit: str | float | None = None,
     retry: bool = False,
@@ -48,6 +54,8 @@ def sweep(
         source: A YAML file, or a mapping of its keys (docs/sweep.md).
         out: Folder with the ledger (`sweep.sqlite`) and trained weights.
         workers: Processes, at most one a core. Results do not depend on it.
+        engine: "local": processes of this machine; "ray": of a Ray cluster, which needs no common file system.
+        address: Of the cluster, HOST:PORT; None: RAY_ADDRESS, or the one that runs here.
         time_limit: Of a trial or a training, as "10 min" or in seconds; what takes longer is ended and recorded as failed.
         memory_limit: Of a worker's process, as "4 GB" or in bytes; a trial or a training that takes more is recorded as failed.
         retry: Try again what failed before.
@@ -58,10 +66,11 @@ def sweep(
         BadInput: Files that cannot be read, a folder that cannot be written.
         BadResults: `out` holds another sweep, or a damaged one; data or weights have changed since it began.
         WrongSetting: What is wrong with the file, or a factor that does not act: all of it at once.
+        MissingExtra: The engine, or the design, needs a package that is not installed.
     """
     plan = Plan.read(source)
-    workers, limit_s = engine.check_workers(workers), duration(time_limit, "time_limit")
-    memory = check_memory(memory_limit)
+    limit_s, memory = duration(time_limit, "time_limit"), check_memory(memory_limit)
+    work = _engine(plan, engine, workers, address, limit_s, memory)
     check_progress(progress)
     folder = writable(out)
     if folder is None or not callable(show):
@@ -89,10 +98,32 @@ def sweep(
             told(sum(counts.values()) - counts["open"] - counts["running"], sum(counts.values()), known=now)
 
         tell()
-        engine.run(ledger, workers=workers, limit_s=limit_s, memory=memory, tell=tell)
+        work(ledger, tell=tell)
         tell()
     ledger.close()
     return SweepResult(folder)
+
+
+def _engine(
+    plan: Plan, engine: str, workers: int, address: str | None, limit_s: float | None, memory: int | None
+) -> Callable[..., None]:
+    """What does the jobs of a ledger.
+
+    Raises:
+        WrongSetting: No such engine, or what it cannot do.
+    """
+    if engine not in ("local", "ray"):
+        raise WrongSetting(f"unknown engine {engine!r}", "one of local, ray", path="engine")
+    if engine == "local":
+        if address is not None:
+            raise WrongSetting("an address is Ray's", "say engine='ray' (--engine ray)", path="address")
+        return partial(local.run, workers=local.check_workers(workers), limit_s=limit_s, memory=memory)
+    if memory is not None:
+        raise WrongSetting("Ray watches over memory itself", "leave memory_limit out", path="memory_limit")
+    if plan.pruning is not None:
+        raise WrongSetting("pruning is not done on Ray", "leave it out, or take the engine local", path="pruning")
+    require("ray", extra="ray", for_what="the engine 'ray'")
+    return partial(ray_engine.run, workers=whole(workers, "workers"), address=address, limit_s=limit_s)
 
 
 def _begin(folder: Path, looked: Preview) -> Ledger:

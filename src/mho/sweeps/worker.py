@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from mho import __version__
 from mho.errors import MhoError
 from mho.sweeps.choose import choose
-from mho.sweeps.config import Config
-from mho.sweeps.costs import costs_of
 from mho.sweeps.engine import STUCK
-from mho.sweeps.evaluate import Row, evaluate
 from mho.sweeps.ledger import Job, Ledger
 from mho.sweeps.memory import watch
 from mho.sweeps.owner import owner
-from mho.sweeps.piece import path_of
+from mho.sweeps.perform import perform
 from mho.sweeps.plan import Plan
-from mho.sweeps.pruning import Pruned, Watch
-from mho.sweeps.workshop import Workshop, store
+from mho.sweeps.pruning import Watch
+from mho.sweeps.workshop import Workshop
 from mho.tasks import Task
 
 _PAUSE_S = 0.2
-VERSIONS = f"mho {__version__}, torch {torch.__version__}, python {platform.python_version()}"
 
 
 def work(folder: Path, name: str) -> None:
@@ -48,37 +40,12 @@ def work(folder: Path, name: str) -> None:
             job = ledger.claim(name, team)
             if job is not None:
                 team = job.team if job.kind == "trial" else team
-                _do(job, ledger, workshop, name)
+                perform(job, workshop, watches(job, ledger)).note(job, name, ledger)
             elif not ledger.recover() and not choose(ledger):
                 left = ledger.counts("%")
                 if not left["open"] and not left["running"]:
                     break
                 time.sleep(_PAUSE_S)  # others have what this one waits for
-
-
-def _do(job: Job, ledger: Ledger, workshop: Workshop, name: str) -> None:
-    begun = time.monotonic()
-    workshop.begin()
-    asked, there = workshop.asked.copy(), workshop.found.copy()
-    costs: dict[str, float] = {}
-    try:
-        rows = run(job, workshop, watches(job, ledger))
-        if job.kind == "trial":
-            config = Config.parse(job.config)
-            costs = costs_of(workshop.converted(config), config.costs)
-    except KeyboardInterrupt:
-        raise
-    except Pruned as reason:
-        ledger.prune(job.name, str(reason))
-        shutil.rmtree(_unfinished(job, workshop), ignore_errors=True)
-        return
-    except Exception as error:  # of a user's network, or of a setting: the sweep goes on
-        text = str(error) if isinstance(error, MhoError) else f"{type(error).__name__}: {error}"
-        ledger.fail(name, text, name=job.name)
-        return
-    shared = {f"{kind} asked": workshop.asked[kind] - asked[kind] for kind in workshop.asked}
-    shared |= {f"{kind} found": workshop.found[kind] - there[kind] for kind in workshop.found}
-    ledger.finish(job, name, seconds=time.monotonic() - begun, versions=VERSIONS, rows=rows, shared=shared, costs=costs)
 
 
 def watches(job: Job, ledger: Ledger) -> list[Watch]:
@@ -88,24 +55,6 @@ def watches(job: Job, ledger: Ledger) -> list[Watch]:
     plan = Plan.parse(ledger.meta("plan"))
     assert plan.pruning is not None
     return [Watch(plan.pruning, Task.of(plan.task).headline, partial(ledger.note_epoch, job))]
-
-
-def _unfinished(job: Job, workshop: Workshop) -> Path:
-    """The folder in which a training that was killed goes on."""
-    return path_of(workshop.folder, job.name).with_suffix(".fit")
-
-
-def run(job: Job, workshop: Workshop, loggers: Sequence[Watch] = ()) -> list[Row]:
-    """Do a job: train and store the weights, or measure and return rows."""
-    config = Config.parse(job.config)
-    if job.kind == "trial":
-        return evaluate(config, workshop)
-    if not path_of(workshop.folder, job.name).exists():
-        unfinished = _unfinished(job, workshop)
-        make = workshop.pretrain if job.kind == "pretraining" else workshop.train
-        store(workshop.folder, job.name, make(config, out=unfinished, loggers=loggers))
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return []
 
 
 def _end_with(parent: int) -> None:
