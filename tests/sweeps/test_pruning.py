@@ -8,7 +8,8 @@ from test_engine import here
 from mho.errors import WrongSetting
 from mho.sweeps import Plan
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.pruning import Pruning
+from mho.sweeps.pruning import Pruned, Pruning, Watch
+from mho.tasks.score import ACCURACY
 
 TRAINING = {"data": "tiny_sweep:data?n=90", "batch": 30, "epochs": 6, "schedule": "constant", "hardware": "pcm"}
 RATES = [0.3, 0.2, 0.25, 0.35, 1e-5, 0.4, 1e-6]
@@ -53,6 +54,13 @@ def test_hopeless_trainings_are_pruned_shown_and_neither_failed_nor_complete(bas
     whole = here(given, tmp_path / "whole")  # what was not pruned has the numbers that it has without pruning
     same = {(r["training.lr"], r["hardware.dac.bits"], r["chip"], r["age_s"]): r["score"] for r in whole.rows}
     assert all(same[r["training.lr"], r["hardware.dac.bits"], r["chip"], r["age_s"]] == r["score"] for r in result.rows)
+
+
+def test_a_training_that_is_done_is_not_thrown_away():
+    watch = Watch(Pruning(after=1, least=1), ACCURACY, 3, lambda epoch, value: (value, [0.9]))
+    watch.log(0, {"epoch": 2, "epoch_loss": 1.0, "epoch_score": 0.1})  # the last one of three
+    with pytest.raises(Pruned, match="after epoch 2: accuracy 0.1"):
+        watch.log(0, {"epoch": 1, "epoch_loss": 1.0, "epoch_score": 0.1})
 
 
 def test_epochs_are_noted_again_after_a_kill_and_compared_within_a_kind(tmp_path):

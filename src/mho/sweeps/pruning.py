@@ -53,11 +53,14 @@ class Watch:
     Args:
         pruning: The rule.
         score: What the validation data are scored by.
+        epochs: Of the training: after the last one nothing is left to be saved.
         note: Takes epochs done and a value (more is better); returns the training's best so far, and the others'.
     """
 
-    def __init__(self, pruning: Pruning, score: Score, note: Callable[[int, float], tuple[float, list[float]]]) -> None:
-        self.pruning, self.score, self.note = pruning, score, note
+    def __init__(
+        self, pruning: Pruning, score: Score, epochs: int, note: Callable[[int, float], tuple[float, list[float]]]
+    ) -> None:
+        self.pruning, self.score, self.epochs, self.note = pruning, score, epochs, note
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Look at the numbers of an epoch's end.
@@ -70,7 +73,7 @@ class Watch:
         epoch, scored = int(values["epoch"]) + 1, "epoch_score" in values
         value = self.score.worth(values["epoch_score"]) if scored else -values["epoch_loss"]
         best, others = self.note(epoch, value)
-        if self.pruning.hopeless(epoch, best, others):
+        if epoch < self.epochs and self.pruning.hopeless(epoch, best, others):
             shown = f"{self.score.label} {abs(best):.4g}" if scored else f"training loss {abs(best):.4g}"
             middle = abs(statistics.median(others))
             raise Pruned(f"pruned after epoch {epoch}: {shown}, the median of {len(others)} others is {middle:.4g}")
