@@ -99,6 +99,12 @@ def test_the_network_acts_by_its_answers_or_where_it_is_trained_by_its_make_up(b
     assert not proofs(base, training=TRAINING, factors=dropout)["network.dropout"].same
 
 
+def test_validation_on_the_test_data_is_refused_by_content(base):
+    training = {"data": "tiny_sweep:data?first=1", "batch": 20, "validation": "tiny_sweep:data?n=60"}
+    with pytest.raises(WrongSetting, match=r"training.validation: 'tiny_sweep:data\?n=60' holds the test data"):
+        preview({**base, "training": training, "factors": {"training.lr": [0.1, 0.2]}})
+
+
 def test_a_level_that_cannot_be_built_is_named(base):
     with pytest.raises(WrongSetting, match=r"network.nothing: 1 cannot be built .*unknown option 'nothing'"):
         proofs(base, factors={"network.nothing": [1, 2]})

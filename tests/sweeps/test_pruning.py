@@ -84,6 +84,30 @@ def test_bad_rules_are_refused(base, pruning, told):
         Plan.read(given)
 
 
+HWA = {"weights": {"kind": "gaussian", "sigma": 0.1}}
+VALIDATION = "tiny_sweep:data?n=40&first=3"
+
+
+@pytest.mark.parametrize(
+    ("stage", "factors"),
+    [
+        ({"hwa": HWA}, {"training.hwa.weights.sigma": [0.1, 0.2]}), ({"hardware": None}, {"hardware.noise.output": [0.0, 0.1]}),
+        ({}, {"training.hardware": ["pcm", "hermes"]}), ({}, {"training.distillation": [None, [2, 0.5]]}),
+        ({}, {"training": [{**TRAINING, "hwa": HWA}, {**TRAINING, "validation": VALIDATION}]}),
+    ],
+)  # fmt: skip
+def test_losses_of_different_meaning_are_not_compared(base, stage, factors):
+    given = {**base, "training": {**TRAINING, **stage}, "factors": factors}
+    with pytest.raises(WrongSetting, match="cannot say which training is behind.*give training validation data"):
+        Plan.read({**given, "pruning": {}})
+    levels = [{**level, "validation": VALIDATION} for level in factors.get("training", [])]
+    scored = {
+        "training": {**given["training"], "validation": VALIDATION},
+        "factors": {"training": levels} if levels else factors,
+    }
+    assert Plan.read({**given, **scored, "pruning": {}}).pruning and Plan.read(given)
+
+
 def test_pruning_needs_a_training(base):
     with pytest.raises(WrongSetting, match="nothing is trained that could be pruned"):
         Plan.read({**base, "factors": {"hardware.dac.bits": [2, 4]}, "pruning": {}})

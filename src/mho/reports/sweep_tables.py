@@ -80,14 +80,14 @@ def correlations(findings: Findings, age_s: float) -> Table:
         Row(
             (
                 " with ".join(c.columns),
-                str(c.trials),
+                str(c.points),
                 stacked(_r(c.pearson), c.pearson.value),
                 stacked(_r(c.spearman), c.spearman.value),
             )
         )
         for c in of_age(findings.correlations, age_s)
     ]
-    return Table([Head("columns", "wrap"), Head("trials"), Head("Pearson"), Head("Spearman")], rows)
+    return Table([Head("columns", "wrap"), Head("points"), Head("Pearson"), Head("Spearman")], rows)
 
 
 def _r(found: Interval) -> str:
@@ -102,6 +102,7 @@ def missing(findings: Findings) -> Table:
         Head("trials"),
         Head("not measured yet"),
         Head("failed"),
+        Head("pruned"),
         Head("diverged"),
     ]
     return Table(heads, [Row((path, level, *map(str, counts))) for path, level, *counts in findings.missing()])

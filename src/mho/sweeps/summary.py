@@ -203,6 +203,8 @@ def _failures(result: SweepResult) -> list[str]:
     lines = [f"  failed ({n}): {cause}" for cause, n in causes.most_common(_BEST)]
     pruned = Counter(trial["error"] for trial in result.trials if trial["state"] == "pruned")
     lines += [f"  pruned ({n}): {cause}" for cause, n in pruned.most_common(_BEST)]
+    if pruned:
+        lines.append("  points with a pruned trial are left out below, which flatters the levels that they stand at")
     if causes:
         lines.append("  points with a failed trial are left out below; 'retry' tries them again")
     return lines

@@ -177,7 +177,9 @@ class Workshop:
         net = to_analog(digital, hw, example=few(next(iter(held))))
         if key is None:
             return calibrate(net, held, **config.calibration.options())
-        found = self._once("ranges", key, lambda: _copied(ranges_of(calibrate(net, held, **config.calibration.options()))))
+        found = self._once(
+            "ranges", key, lambda: _copied(ranges_of(calibrate(net, held, **config.calibration.options())))
+        )
         net.load_state_dict(found, strict=False)
         return net
 

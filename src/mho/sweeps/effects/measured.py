@@ -68,7 +68,7 @@ class Measured:
         """Without the points that were chosen for being good: means over those are no effects."""
         if not self.adaptive:
             return self
-        kept = self.points < int(getattr(self.plan.design, "start", 0))
+        kept = self.points < min(int(getattr(self.plan.design, "start", 0)), len(self.plan.points()))
         return replace(
             self, points=self.points[kept], worths=self.worths[kept], digital=self.digital[kept], losses=self.losses[kept],
             costs={name: values[kept] for name, values in self.costs.items()},
@@ -106,7 +106,7 @@ class Measured:
         if pruned := states.get("pruned", 0):
             found.append(
                 f"{_many(pruned, 'trial')} of {total} pruned as hopeless; their points are left out, which flatters the "
-                "levels that they stand at."
+                "levels that they stand at: what is said of levels rests on those that were not given up."
             )
         if self.adaptive:
             found.append(
