@@ -142,7 +142,7 @@ def compare(
         BadInput: There is no run in a directory.
         WrongSetting: Fewer than two runs, one given twice, or runs that scored different things.
     """
-    check_confidence(confidence)
+    confidence = check_confidence(confidence)
     if len(runs) < 2:
         raise WrongSetting(
             f"{len(runs)} run{'s' if len(runs) != 1 else ''} to compare", "give two or more", path="runs"
