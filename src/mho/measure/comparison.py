@@ -124,7 +124,10 @@ def show_gain(score: Score, gain: Interval, *, unit: bool = True) -> str:
 
 
 def compare(
-    *runs: DriftResult | str | Path, names: Sequence[str] | None = None, confidence: float | str = 0.95, command: str = ""
+    *runs: DriftResult | str | Path,
+    names: Sequence[str] | None = None,
+    confidence: float | str = 0.95,
+    command: str = "",
 ) -> Comparison:
     """Runs of `drift` side by side, from what is stored of them alone.
 

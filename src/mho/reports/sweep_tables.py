@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mho.measure.sentence import show_age
 from mho.reports.page import Cell, Head, Row, Table, stacked
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, t_quantile
 from mho.sweeps.effects import Findings
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.findings import of_age
 from mho.sweeps.effects.sentences import gain, show_mean, show_p, show_share
 from mho.sweeps.proof import show

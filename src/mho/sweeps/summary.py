@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.measure.aligned import aligned
-from mho.statistics.crossed import crossed
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
 from mho.sweeps.factor import text_of
@@ -126,8 +126,7 @@ def interval(tables: NDArray[np.float64], confidence: float, drawn: bool) -> Int
     and chips, as far as there are several."""
     if drawn:
         return mean_interval([float(each.mean()) for each in tables], confidence)
-    mean = np.mean(tables, axis=0)
-    return crossed(mean, confidence) if min(mean.shape) > 1 else mean_interval(mean, confidence)
+    return over_units(np.mean(tables, axis=0), confidence)
 
 
 def summary(result: SweepResult) -> str:
