@@ -122,6 +122,25 @@ def test_the_preview_shows_trials_balance_and_cost(base):
     assert len(looked.trials) == 4 and "trial  seed  hardware.dac.bits" in text
 
 
+def test_the_estimate_times_each_number_of_input_slices_and_says_what_it_did_not_time(base, monkeypatch):
+    """Inputs that come in slices take another executor and several products."""
+    taken, given = (
+        [],
+        {**base, "factors": {"hardware.dac.slice_bits": [None, 1, 2], "hardware.noise.output": [0.0, 0.1]}},
+    )
+
+    def times(config, workshop):
+        taken.append(len(config.hardware.dac.slices()))
+        return 0.0, float(taken[-1])
+
+    monkeypatch.setattr("mho.sweeps.estimate._times", times)
+    plain = preview(given)
+    assert sorted(taken) == sorted({len(t.config.hardware.dac.slices()) for t in plain.trials}) and len(taken) == 3
+    assert plain.estimate.evaluation_s == pytest.approx(sum(taken) / 3) and "as fast as" not in str(plain)
+    widths = preview({**base, "factors": {"network.width": [4, 8]}})
+    assert len(taken) == 4 and "on 1 worker, if the 2 networks are as fast as the first" in str(widths)
+
+
 def test_the_estimate_counts_recalibration(base):
     slow = {**base, "network": "tiny_sweep:net?slow=0.03"}
     factors = {"hardware.dac.bits": [2, 8]}
