@@ -120,7 +120,8 @@ def test_a_running_sweep_of_seeds_counts_whole_seeds(base, tmp_path):
 
 def test_numbers_that_are_not_finite_are_counted_and_kill_nothing(base, tmp_path):
     def score(levels, seed, c, i):
-        return math.inf if levels[NOISE] == 0.1 and levels[BITS] == 2 and c == 1 else 0.9 - levels[NOISE] + CHIP[c]
+        odd = levels[NOISE] == 0.1 and levels[BITS] == 2 and c == 1
+        return (1e200, math.inf)[i] if odd else 0.9 - levels[NOISE] + CHIP[c]
 
     found = findings(store({**base, "chips": 4, "factors": GRID}, tmp_path, score, loss=lambda value: None))
     assert found.measured.diverged == (2,) and last(found, NOISE).found(0.95)

@@ -77,6 +77,7 @@ def interval(x: ArrayLike, y: ArrayLike, confidence: float, *, ranks: bool = Fal
     """Pearson's coefficient with Fisher's interval: tanh(artanh r ± t·sqrt(v/(n - 3))), v = 1, or 1 + r²/2 for ranks."""
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     a, b = a - a.mean(), b - b.mean()
+    a, b = a / np.abs(a).max(), b / np.abs(b).max()
     r = float(np.clip(a @ b / math.sqrt(float(a @ a) * float(b @ b)), -1.0, 1.0))
     if abs(r) > 1 - 1e-12:
         return Interval(r, r, r)

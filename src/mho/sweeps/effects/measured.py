@@ -17,6 +17,8 @@ from mho.sweeps.result import SweepResult
 from mho.tasks import Score, Task
 
 LOSS = Score("loss", "error")
+_MOST = 1e100
+"""A number from which on its square is none: it has diverged like one that is not finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +215,7 @@ def _costs(trials: Sequence[dict[str, Any]], points: NDArray[np.int64]) -> dict[
 
 def _number(value: Any) -> float:
     found = math.nan if value is None else float(value)
-    return found if math.isfinite(found) else math.nan
+    return found if abs(found) < _MOST else math.nan
 
 
 def _seeds(whole: NDArray[np.bool_]) -> list[int]:
