@@ -17,6 +17,7 @@ from test_engine import COMMAND, here
 
 from mho.errors import MissingExtra, WrongSetting
 from mho.sweeps import SweepResult, sweep
+from mho.sweeps.ledger import Ledger
 
 FACTORS = {"training.lr": [0.05, 0.1], "hardware.dac.bits": [3, 8]}
 TOLD = {"data": "tiny_sweep:data?n=90", "epochs": 2, "batch": 30, "lr": 0.1}
@@ -70,6 +71,8 @@ def test_results_are_those_of_local_workers_to_the_digit(cluster, base, tmp_path
     assert done.returncode == 0 and "4 of 4 trials are done" in done.stdout, done.stdout + done.stderr
     result, straight = SweepResult(tmp_path / "ray" / "out"), here({**given, "costs": ["cells"]}, tmp_path / "here")
     assert result.rows == straight.rows and len(result.rows) == 4 * 5
+    owners = Ledger(result.folder).rows("SELECT DISTINCT owner FROM jobs")
+    assert len(owners) == 1 and not any((result.folder / "owners").iterdir())  # the process that writes, for all nodes
     assert "5 trainings serve 4 trials" in done.stdout  # a pretraining, and a training for each lr and hardware
     names = [sorted(p.name for p in (folder / "pieces").iterdir()) for folder in (result.folder, straight.folder)]
     assert names[0] == names[1]
@@ -104,8 +107,9 @@ def test_more_workers_than_cores_and_no_cluster_are_told(cluster, base, tmp_path
     given = {**base, "factors": {"hardware.dac.bits": [3, 8]}}
     done = ran(given, tmp_path / "many", cluster, "--workers", "5")
     assert done.returncode == 2 and "5 workers on a cluster of 2 cores" in done.stderr
-    done = ran(given, tmp_path / "none", "127.0.0.1:1")
-    assert done.returncode == 2 and "there is no Ray cluster" in done.stderr and "Traceback" not in done.stderr
+    for number, address in enumerate(("127.0.0.1:1", "nowhere")):
+        done = ran(given, tmp_path / str(number), address)
+        assert done.returncode == 2 and "there is no Ray cluster" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,8 @@ def sweep(
         file,
         out,
         workers=workers,
+        engine=engine,
+        address=address,
         time_limit=time_limit,
         memory_limit=memory_limit,
         retry=retry,

@@ -25,7 +25,8 @@ STUCK = 75
 _PAUSE_S = 0.05
 _SHARE = 0.004
 """Of its time that the process that watches may spend on looking; in a ledger of many trials a look takes long."""
-THREADS = ("OMP_NUMTHREADS", "MKL_NUMTHREADS", "OPENBLAS_NUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What keeps a worker at one thread."""
 
 
 def cores() -> int:

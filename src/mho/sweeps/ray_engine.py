@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from mho.sweeps.piece import path_of
 from mho.units import show_time
 
 _PAUSE_S = 0.2
+_ANSWER_S = 10.0
 _VARIABLES = ("MHO_DATA",)
 """Of the environment, that nodes are given, too."""
 
@@ -170,6 +172,18 @@ def _write(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def _reach(address: str) -> None:
+    """Refuse an address at which nobody answers; Ray itself goes on asking for minutes.
+
+    Raises:
+        OSError: Nobody does.
+        ValueError: It is no address.
+    """
+    host, _, port = address.rpartition(":")
+    if host and "/" not in address:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+
+
 @contextmanager
 def _cluster(address: str | None, workers: int) -> Iterator[Any]:
     """Ray, connected to a cluster; left again where this call has connected."""
@@ -181,6 +195,7 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
         environment = {"env_vars": {**dict.fromkeys(THREADS, "1"), **given, "PYTHONPATH": path}}
         where = address or os.environ.get("RAY_ADDRESS", "auto")
         try:
+            _reach(where)
             ray.init(address=where, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # Ray has many, some of its C++ side
             text = (str(error).strip().splitlines() or [type(error).__name__])[0]

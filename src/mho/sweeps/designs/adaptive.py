@@ -108,7 +108,7 @@ class Adaptive(Design, ABC):
             if blind:
                 sampler = optuna.samplers.RandomSampler(seed=seed)
             elif self.sampler == "gp":
-                sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=0, warn_independent_sampling=False)
+                sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=0)
             else:
                 sampler = optuna.samplers.TPESampler(
                     seed=seed, n_startup_trials=0, multivariate=True, group=True, constant_liar=True
