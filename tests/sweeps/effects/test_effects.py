@@ -116,6 +116,9 @@ def test_a_running_sweep_of_seeds_counts_whole_seeds(base, tmp_path):
     assert found.measured.seeds == (0, 1) and len(found.measured.points) == 9
     assert "7 trials of 27 not measured yet" in str(found) and "2 of 3 training seeds count (0, 1)" in str(found)
     assert last(found, NOISE).largest == near(0.1)
+    text = str(result)  # the summary rests on the same points
+    assert "2 of 3 training seeds count (0, 1)" in text and "best 5 of 9 points" in text
+    assert "interval over training seeds and chips" in text
 
 
 def test_numbers_that_are_not_finite_are_counted_and_kill_nothing(base, tmp_path):
