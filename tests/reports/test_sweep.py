@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 import mho
 from mho.cli.app import app
 from mho.errors import BadInput, WrongSetting
+from mho.statistics.crossed import over_units
 from mho.sweeps import findings
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.groups import over_points
 
 sys.path.append(str(Path(__file__).parents[1] / "sweeps"))

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from mho.errors import WrongSetting
-from mho.statistics import variance_split
+from mho.statistics import mean_interval, variance_split
+from mho.statistics.crossed import crossed, over_units
 
 
 def _by_hand(table: np.ndarray) -> tuple[float, float, float]:
@@ -102,3 +103,10 @@ def test_a_thousand_chips_need_no_table() -> None:
 def test_refused(rows: list[np.ndarray]) -> None:
     with pytest.raises(WrongSetting):
         variance_split(rows)
+
+
+def test_an_interval_is_over_what_there_are_several_of():
+    table = np.array([[0.5, 0.6, 0.8], [0.4, 0.7, 0.7]])
+    assert over_units(table, 0.9) == crossed(table, 0.9)
+    for one in (table[:1], table[:1].T):
+        assert over_units(one, 0.9) == mean_interval(table[0], 0.9)

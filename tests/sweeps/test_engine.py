@@ -245,7 +245,7 @@ def test_another_sweep_and_other_data_are_refused(base, tmp_path, monkeypatch):
     with pytest.raises(BadResults, match=r"it holds another sweep: chips is 2 there"):
         sweep({**base, "chips": 3, "factors": factors}, tmp_path)
     monkeypatch.setattr(tiny_sweep, "data", lambda data=tiny_sweep.data: data(first=7))
-    with pytest.raises(BadResults, match="the content of tiny_sweep:data has changed"):
+    with pytest.raises(BadResults, match="tiny_sweep:data gives other content than when the sweep began"):
         sweep({**base, "factors": factors}, tmp_path)
 
 

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
+import time
 
 import pytest
 
 from mho.errors import BadInput, BadResults, MissingExtra
+from mho.store.lock import take
 from mho.sweeps import Plan, SweepResult
 from mho.sweeps.ledger import FILE, Job, Ledger
-from mho.sweeps.owner import alive, owner
+from mho.sweeps.owner import FOLDER, alive, owner, present
 
 JOBS = [
-    Job("abc", "training", {}), Job("0", "trial", {}, "abc"), Job("1", "trial", {}, "abc"), Job("2", "trial", {}),
+    Job("abc", "training", {"seed": 0}), Job("0", "trial", {"seed": 0}, "abc"), Job("1", "trial", {"seed": 1}, "abc"),
+    Job("2", "trial", {"seed": 2}),
 ]  # fmt: skip
 ROW = {"chip": 0, "age_s": 1.0, "samples": 4, "score": 0.5, "loss": 1.0, "scores": {"f1": 0.25}}
 
@@ -75,6 +79,34 @@ def test_what_needs_a_training_that_failed_fails_with_its_error_and_can_be_tried
     errors = [row["error"] for row in ledger.rows("SELECT error FROM jobs ORDER BY place")]
     assert errors == ["the loss is nan", *["its training failed: the loss is nan"] * 2, None]
     assert ledger.retry() == 3 and ledger.claim("two").name == "abc"
+
+
+def test_a_point_that_cannot_be_built_is_not_tried_again_and_keeps_its_reason(ledger):
+    column = {"trial": 3, "point": 3, "seed": 0, "digest": "none 3", "factors": '{"a.b": 9}'}
+    ledger.extend([Job("3", "trial", {})], [column], 3, "these levels do not go together")
+    assert ledger.retry() == 0 and ledger.counts()["failed"] == 1
+    assert ledger.rows("SELECT error FROM jobs WHERE job = '3'")[0]["error"] == "these levels do not go together"
+
+
+def test_who_looks_for_workers_does_not_end_one_that_begins(tmp_path):
+    """`present` holds the lock of a file for a moment: the worker whose file it is waits until it has it."""
+    path = tmp_path / FOLDER / "new"
+    path.parent.mkdir()
+    held = threading.Event()
+
+    def look():  # a lock is of the thread that took it
+        lock = take(path)
+        held.set()
+        time.sleep(0.1)
+        lock.release()
+
+    threading.Thread(target=look).start()
+    assert held.wait(10)
+    with owner(tmp_path, "new"):
+        assert alive(tmp_path, "new") and present(tmp_path) == 1
+        with pytest.raises(BadInput, match="another worker is called 'new'"), owner(tmp_path, "new"):
+            pass
+    assert present(tmp_path) == 0
 
 
 def test_a_damaged_ledger_is_refused_with_its_path(ledger, tmp_path):

@@ -99,6 +99,12 @@ def test_the_network_acts_by_its_answers_or_where_it_is_trained_by_its_make_up(b
     assert not proofs(base, training=TRAINING, factors=dropout)["network.dropout"].same
 
 
+def test_validation_on_the_test_data_is_refused_by_content(base):
+    training = {"data": "tiny_sweep:data?first=1", "batch": 20, "validation": "tiny_sweep:data?n=60"}
+    with pytest.raises(WrongSetting, match=r"training.validation: 'tiny_sweep:data\?n=60' holds the test data"):
+        preview({**base, "training": training, "factors": {"training.lr": [0.1, 0.2]}})
+
+
 def test_a_level_that_cannot_be_built_is_named(base):
     with pytest.raises(WrongSetting, match=r"network.nothing: 1 cannot be built .*unknown option 'nothing'"):
         proofs(base, factors={"network.nothing": [1, 2]})
@@ -114,6 +120,25 @@ def test_the_preview_shows_trials_balance_and_cost(base):
     cost = looked.estimate
     assert (cost.trials, cost.evaluations, cost.trainings) == (4, 16, 4) and cost.evaluation_s > 0
     assert len(looked.trials) == 4 and "trial  seed  hardware.dac.bits" in text
+
+
+def test_the_estimate_times_each_number_of_input_slices_and_says_what_it_did_not_time(base, monkeypatch):
+    """Inputs that come in slices take another executor and several products."""
+    taken, given = (
+        [],
+        {**base, "factors": {"hardware.dac.slice_bits": [None, 1, 2], "hardware.noise.output": [0.0, 0.1]}},
+    )
+
+    def times(config, workshop):
+        taken.append(len(config.hardware.dac.slices()))
+        return 0.0, float(taken[-1])
+
+    monkeypatch.setattr("mho.sweeps.estimate._times", times)
+    plain = preview(given)
+    assert sorted(taken) == sorted({len(t.config.hardware.dac.slices()) for t in plain.trials}) and len(taken) == 3
+    assert plain.estimate.evaluation_s == pytest.approx(sum(taken) / 3) and "as fast as" not in str(plain)
+    widths = preview({**base, "factors": {"network.width": [4, 8]}})
+    assert len(taken) == 4 and "on 1 worker, if the 2 networks are as fast as the first" in str(widths)
 
 
 def test_the_estimate_counts_recalibration(base):

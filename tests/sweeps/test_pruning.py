@@ -8,7 +8,8 @@ from test_engine import here
 from mho.errors import WrongSetting
 from mho.sweeps import Plan
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.pruning import Pruning
+from mho.sweeps.pruning import Pruned, Pruning, Watch
+from mho.tasks.score import ACCURACY
 
 TRAINING = {"data": "tiny_sweep:data?n=90", "batch": 30, "epochs": 6, "schedule": "constant", "hardware": "pcm"}
 RATES = [0.3, 0.2, 0.25, 0.35, 1e-5, 0.4, 1e-6]
@@ -55,6 +56,13 @@ def test_hopeless_trainings_are_pruned_shown_and_neither_failed_nor_complete(bas
     assert all(same[r["training.lr"], r["hardware.dac.bits"], r["chip"], r["age_s"]] == r["score"] for r in result.rows)
 
 
+def test_a_training_that_is_done_is_not_thrown_away():
+    watch = Watch(Pruning(after=1, least=1), ACCURACY, 3, lambda epoch, value: (value, [0.9]))
+    watch.log(0, {"epoch": 2, "epoch_loss": 1.0, "epoch_score": 0.1})  # the last one of three
+    with pytest.raises(Pruned, match="after epoch 2: accuracy 0.1"):
+        watch.log(0, {"epoch": 1, "epoch_loss": 1.0, "epoch_score": 0.1})
+
+
 def test_epochs_are_noted_again_after_a_kill_and_compared_within_a_kind(tmp_path):
     jobs = [Job("a", "training", {}), Job("b", "training", {}), Job("c", "pretraining", {})]
     ledger = Ledger.create(tmp_path, {}, jobs, [], [])
@@ -74,6 +82,30 @@ def test_bad_rules_are_refused(base, pruning, told):
     given = {**base, "training": TRAINING, "factors": {"training.lr": [0.1, 0.2]}, "pruning": pruning}
     with pytest.raises(WrongSetting, match=f"(?s){told}"):
         Plan.read(given)
+
+
+HWA = {"weights": {"kind": "gaussian", "sigma": 0.1}}
+VALIDATION = "tiny_sweep:data?n=40&first=3"
+
+
+@pytest.mark.parametrize(
+    ("stage", "factors"),
+    [
+        ({"hwa": HWA}, {"training.hwa.weights.sigma": [0.1, 0.2]}), ({"hardware": None}, {"hardware.noise.output": [0.0, 0.1]}),
+        ({}, {"training.hardware": ["pcm", "hermes"]}), ({}, {"training.distillation": [None, [2, 0.5]]}),
+        ({}, {"training": [{**TRAINING, "hwa": HWA}, {**TRAINING, "validation": VALIDATION}]}),
+    ],
+)  # fmt: skip
+def test_losses_of_different_meaning_are_not_compared(base, stage, factors):
+    given = {**base, "training": {**TRAINING, **stage}, "factors": factors}
+    with pytest.raises(WrongSetting, match="cannot say which training is behind.*give training validation data"):
+        Plan.read({**given, "pruning": {}})
+    levels = [{**level, "validation": VALIDATION} for level in factors.get("training", [])]
+    scored = {
+        "training": {**given["training"], "validation": VALIDATION},
+        "factors": {"training": levels} if levels else factors,
+    }
+    assert Plan.read({**given, **scored, "pruning": {}}).pruning and Plan.read(given)
 
 
 def test_pruning_needs_a_training(base):

@@ -95,3 +95,16 @@ def test_a_chip_is_not_read_by_a_network_on_other_arrays():
         mho.calibrate(net, tiny_sweep.data())
     with pytest.raises(WrongSetting, match="other arrays"):
         mho.program(nets[0]).under(nets[1])
+
+
+def test_learned_ranges_stay_with_the_hardware_that_they_were_learned_on_whatever_the_order_of_trials(base, tmp_path):
+    """Both hardwares have the same ranges before training; those that it leaves are of the first alone."""
+    hardware = {"preset": "pcm", "dac": {"range": "learned"}}
+    training = {"data": "tiny_sweep:data", "batch": 20, "epochs": 2, "lr": 0.5, "hardware": hardware}
+    given = {**base, "network": "tiny_sweep:random", "hardware": hardware, "training": training}
+    scores = []
+    for name, levels in (("up", [0.0, 0.2]), ("down", [0.2, 0.0])):
+        result = here({**given, "factors": {"hardware.faults.stuck_low": levels}}, tmp_path / name)
+        rows = [(r["hardware.faults.stuck_low"], r["chip"], r["age_s"], r["score"], r["loss"]) for r in result.rows]
+        scores.append(sorted(rows))
+    assert len(scores[0]) == 2 * 5 and scores[0] == scores[1]

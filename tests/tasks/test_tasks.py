@@ -222,6 +222,10 @@ def test_scores_are_printed_as_what_they_are():
         "1.0"
     )
     assert share.show_gain(0.012, 0.01, 0.014) == "+1.20 points [+1.00, +1.40]"
+    # A mean share stays inside 0 to 100 %; a difference may end beyond.
+    assert share.bracket(0.98, 0.9, 1.05) == "98.0 % [90.0, 100.0]"
+    assert share.show_gain(-0.1, -0.8, 0.6) == "-10.00 points [-80.00, +60.00]"
+    assert share.show_gain(0.1, -1.2, 1.4) == "+10.00 points [-120.00, +140.00]"
     assert (
         tokens.show_gain(-0.5, -1, 0) == "-0.5 nats [-1, +0]" and error.show_gain(1, 0, 2, unit=False) == "+1 [+0, +2]"
     )

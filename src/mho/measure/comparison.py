@@ -124,7 +124,10 @@ def show_gain(score: Score, gain: Interval, *, unit: bool = True) -> str:
 
 
 def compare(
-    *runs: DriftResult | str | Path, names: Sequence[str] | None = None, confidence: float = 0.95, command: str = ""
+    *runs: DriftResult | str | Path,
+    names: Sequence[str] | None = None,
+    confidence: float | str = 0.95,
+    command: str = "",
 ) -> Comparison:
     """Runs of `drift` side by side, from what is stored of them alone.
 
@@ -142,7 +145,7 @@ def compare(
         BadInput: There is no run in a directory.
         WrongSetting: Fewer than two runs, one given twice, or runs that scored different things.
     """
-    check_confidence(confidence)
+    confidence = check_confidence(confidence)
     if len(runs) < 2:
         raise WrongSetting(
             f"{len(runs)} run{'s' if len(runs) != 1 else ''} to compare", "give two or more", path="runs"

@@ -12,10 +12,10 @@ from mho.measure.sentence import show_age
 from mho.reports import sweep_figures, sweep_pictures, sweep_tables
 from mho.reports.page import render, split
 from mho.reports.plot import Plot
+from mho.statistics.crossed import over_units
 from mho.store.csv_file import write_csv
 from mho.store.files import replaced, write_text
 from mho.sweeps.effects import Findings
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.sentences import show_mean, show_share
 from mho.sweeps.proof import show
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mho.measure.sentence import show_age
 from mho.reports.page import Cell, Head, Row, Table, stacked
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, t_quantile
 from mho.sweeps.effects import Findings
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.findings import of_age
 from mho.sweeps.effects.sentences import gain, show_mean, show_p, show_share
 from mho.sweeps.proof import show
@@ -80,14 +80,14 @@ def correlations(findings: Findings, age_s: float) -> Table:
         Row(
             (
                 " with ".join(c.columns),
-                str(c.trials),
+                str(c.points),
                 stacked(_r(c.pearson), c.pearson.value),
                 stacked(_r(c.spearman), c.spearman.value),
             )
         )
         for c in of_age(findings.correlations, age_s)
     ]
-    return Table([Head("columns", "wrap"), Head("trials"), Head("Pearson"), Head("Spearman")], rows)
+    return Table([Head("columns", "wrap"), Head("points"), Head("Pearson"), Head("Spearman")], rows)
 
 
 def _r(found: Interval) -> str:
@@ -102,6 +102,7 @@ def missing(findings: Findings) -> Table:
         Head("trials"),
         Head("not measured yet"),
         Head("failed"),
+        Head("pruned"),
         Head("diverged"),
     ]
     return Table(heads, [Row((path, level, *map(str, counts))) for path, level, *counts in findings.missing()])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.errors import WrongSetting
-from mho.statistics.intervals import Interval, t_quantile
+from mho.statistics.intervals import Interval, mean_interval, t_quantile
 
 
 def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
@@ -35,6 +35,12 @@ def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
         total, freedom = least, float(c - 1 if chip >= sample else n - 1)
     half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
     return Interval(mean, mean - half, mean + half)
+
+
+def over_units(table: NDArray[np.float64], confidence: float) -> Interval:
+    """Mean of a table of two kinds of random draws, such as training seeds × chips, with its interval over both (`crossed`);
+    over the one where there is but one of the other."""
+    return crossed(table, confidence) if min(table.shape) > 1 else mean_interval(table, confidence)
 
 
 def mean_squares(table: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -31,6 +31,7 @@ class Estimate:
         evaluations: Passes over the test data: trials × chips × ages.
         evaluation_s: Seconds of one, on average; recalibration included.
         seconds: Of all on one worker.
+        untimed: What is taken to be as fast as what was timed, in words; often nothing.
     """
 
     trials: int
@@ -38,12 +39,13 @@ class Estimate:
     evaluations: int
     evaluation_s: float
     seconds: float
+    untimed: str = ""
 
     def times(self, factor: float) -> Estimate:
         """Of so many times as many trials; a training that several share is taken to serve the others, too."""
         trials, evaluations = (round(n * factor) for n in (self.trials, self.evaluations))
         trainings = self.trainings if self.trainings < self.trials else round(self.trainings * factor)
-        return Estimate(trials, trainings, evaluations, self.evaluation_s, self.seconds * factor)
+        return Estimate(trials, trainings, evaluations, self.evaluation_s, self.seconds * factor, self.untimed)
 
     def words(self, workers: int = 1) -> str:
         """One line."""
@@ -51,38 +53,44 @@ class Estimate:
         left = show_time(float(f"{max(1.0, _START_S + self.seconds / workers):.2g}"))
         return (
             f"{self.trials} trials: {self.evaluations} evaluations of {self.evaluation_s:.2g} s each{trainings}; "
-            f"about {left} on {workers} worker{'s' * (workers > 1)}"
+            f"about {left} on {workers} worker{'s' * (workers > 1)}{self.untimed}"
         )
 
 
 def estimate(trials: Sequence[Trial], made: Fingerprints) -> Estimate:
-    """Time an evaluation of the first trial with each recalibration, some training steps, and add up what all will take."""
-    workshop = made.workshop
-    timed: dict[str, tuple[float, float]] = {}
+    """Time an evaluation with each recalibration and each number of input slices, some training steps, and add up what all will
+    take."""
+    workshop, first = made.workshop, trials[0].config
+    timed: dict[tuple[object, ...], tuple[float, float]] = {}
     evaluations, seconds, evaluating = 0, 0.0, 0.0
     for trial in trials:
-        config, key = trial.config, str(trial.config.evaluation.recalibrate)
-        if key not in timed:  # no other network is run here, in the process of the user: it may be what dies
-            timed[key] = _times(trials[0].config.model_copy(update={"evaluation": config.evaluation}), workshop)
+        config = trial.config  # no other network is run here, in the process of the user: it may be what dies
+        hw = config.hardware if config.network == first.network else first.hardware
+        key = config.evaluation.recalibrate, len(hw.dac.slices()), hw.adc.unipolar  # what makes products slower
+        if key not in timed:
+            update = {"evaluation": config.evaluation, "hardware": hw}
+            timed[key] = _times(first.model_copy(update=update), workshop)
         converted, one = timed[key]
         passes = config.chips * len(config.ages)
         evaluations, evaluating, seconds = evaluations + passes, evaluating + passes * one, seconds + converted
     seconds += evaluating
-    step: dict[str, float] = {}
+    steps: dict[str, float] = {}
     jobs = [job for job in jobs_of(trials) if job.kind != "trial"]
     for each in jobs:
         config = Config.parse(each.config)
         stage = config.training if each.kind == "training" else config.pretraining
         assert stage is not None
-        key = f"{each.kind} {config.network} {stage.batch} {stage.accumulate} {stage.data}"
-        if key not in step:
+        stage_key = f"{each.kind} {config.network} {stage.batch} {stage.accumulate} {stage.data}"
+        if stage_key not in steps:
             begun = time.perf_counter()
             with suppress(Exception):  # of levels that cannot be trained, which the proof has told
                 made.anew(each.kind, config)
-            step[key] = (time.perf_counter() - begun) / STEPS
+            steps[stage_key] = (time.perf_counter() - begun) / STEPS
         samples = length(workshop.data(stage.data, config.contents).labels)
-        seconds += stage.epochs * math.ceil(samples / (stage.batch * stage.accumulate)) * step[key]
-    return Estimate(len(trials), len(jobs), evaluations, evaluating / evaluations, seconds)
+        seconds += stage.epochs * math.ceil(samples / (stage.batch * stage.accumulate)) * steps[stage_key]
+    networks = len({trial.config.network for trial in trials})
+    untimed = f", if the {networks} networks are as fast as the first" if networks > 1 else ""
+    return Estimate(len(trials), len(jobs), evaluations, evaluating / evaluations, seconds, untimed)
 
 
 def _times(config: Config, workshop: Workshop) -> tuple[float, float]:

@@ -245,10 +245,10 @@ class Ledger:
             return self.base.execute(f"UPDATE jobs SET state = 'open', owner = NULL WHERE {had}", (owner,)).rowcount
 
     def retry(self) -> int:
-        """Open what failed; how many jobs."""
+        """Open what failed, but for points that have no configuration: those can never be measured; how many jobs."""
         with self._writing():
             return self.base.execute(
-                "UPDATE jobs SET state = 'open', error = NULL, claims = 0 WHERE state = 'failed'"
+                "UPDATE jobs SET state = 'open', error = NULL, claims = 0 WHERE state = 'failed' AND config <> '{}'"
             ).rowcount
 
     def held(self, owner: str) -> tuple[str, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from mho.errors import BadInput
 from mho.store.lock import take
 
 FOLDER = "owners"
+_LOOKS, _LOOK_S = 100, 0.01
 
 
 @contextmanager
@@ -22,17 +24,22 @@ def owner(folder: Path, name: str) -> Iterator[None]:
         name: As `new_name` gives it.
 
     Raises:
-        BadInput: The folder cannot be written.
+        BadInput: The folder cannot be written, or another worker has the name.
     """
     path = folder / FOLDER / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = take(path)
+        for _ in range(_LOOKS):  # nobody else has the name: who has the file only looks whether its owner is alive
+            if lock is None:
+                time.sleep(_LOOK_S)
+                lock = take(path)
     except OSError as error:
         raise BadInput(
             f"cannot be written: {error.strerror or error}", "make room, or give another out", path=str(path)
         ) from error
-    assert lock is not None  # nobody else has the name
+    if lock is None:
+        raise BadInput(f"another worker is called '{name}'", "give a name that no other one has", path=str(path))
     try:
         yield
     finally:

@@ -185,6 +185,9 @@ class Plan(Settings):
             )
         if self.pruning is not None and not self.trained and not {"training", "pretraining"} & {*self.factors}:
             found.append(WrongSetting("nothing is trained that could be pruned", "leave it out", path="pruning"))
+        if self.pruning is not None:
+            stages = {"pretraining": self.pretraining, "training": self.training}
+            found += self.pruning.mistakes(stages, self.factors)
         found += self.design.mistakes(self.factors, self.ages, self.costs)
         target = Named.parse(self.network).target
         if (

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.measure.aligned import aligned
-from mho.statistics.crossed import crossed
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
+from mho.sweeps.effects.measured import Measured, measured
 from mho.sweeps.factor import text_of
 from mho.sweeps.front import front
 from mho.sweeps.plan import Plan
@@ -59,23 +60,12 @@ class LevelMean:
     gain: Interval | None = None
 
 
-def cells(result: SweepResult) -> list[Cell]:
-    """Points of which every training seed is measured."""
-    plan = result.plan
-    of = {trial["trial"]: trial for trial in result.trials}
-    chips, ages, seeds = range(plan.chips), {age: i for i, age in enumerate(plan.ages)}, list(plan.seeds)
-    held: dict[int, Cell] = {}
-    score = result.score
-    for row in result.rows:
-        trial = of[row["trial"]]
-        if row["chip"] not in chips:
-            continue
-        if trial["point"] not in held:
-            empty = np.full((len(seeds), len(chips), len(ages)), np.nan)
-            held[trial["point"]] = Cell(trial["point"], trial["factors"], empty)
-        where = seeds.index(trial["seed"]), row["chip"], ages[row["age_s"]]
-        held[trial["point"]].worths[where] = score.worth(row["score"])
-    return [cell for _, cell in sorted(held.items()) if not np.isnan(cell.worths).any()]
+def cells(table: Measured) -> list[Cell]:
+    """The points that are whole, as the report has them."""
+    return [
+        Cell(int(point), levels, worths)
+        for point, levels, worths in zip(table.points, table.levels, table.worths, strict=True)
+    ]
 
 
 def level_means(result: SweepResult) -> list[LevelMean]:
@@ -84,18 +74,18 @@ def level_means(result: SweepResult) -> list[LevelMean]:
     In a grid, and around a base, the interval is over training seeds and chips, the rest of the design as it stands. Where points
     are drawn, the rest is drawn, too: the interval is over points.
     """
-    return _level_means(result, cells(result))
+    return _level_means(result, cells(measured(result)))
 
 
-def _level_means(result: SweepResult, measured: Sequence[Cell]) -> list[LevelMean]:
+def _level_means(result: SweepResult, whole: Sequence[Cell]) -> list[LevelMean]:
     found: list[LevelMean] = []
     confidence, drawn = result.plan.confidence, result.plan.design.drawn
     for path in result.plan.factors:
-        around = measured
+        around = whole
         if result.plan.design.around_base:  # others stay at the base
-            base = next((cell.levels for cell in measured if cell.point == 0), {})
+            base = next((cell.levels for cell in whole if cell.point == 0), {})
             others = [p for p in result.plan.factors if p != path]
-            around = [c for c in measured if all(c.levels[p] == base.get(p) for p in others)]
+            around = [c for c in whole if all(c.levels[p] == base.get(p) for p in others)]
         first: list[Cell] = []
         for words, group in _by_level(around, path, result.plan.factors[path].listed is None):
             tables = np.stack([cell.worths for cell in group])
@@ -126,8 +116,7 @@ def interval(tables: NDArray[np.float64], confidence: float, drawn: bool) -> Int
     and chips, as far as there are several."""
     if drawn:
         return mean_interval([float(each.mean()) for each in tables], confidence)
-    mean = np.mean(tables, axis=0)
-    return crossed(mean, confidence) if min(mean.shape) > 1 else mean_interval(mean, confidence)
+    return over_units(np.mean(tables, axis=0), confidence)
 
 
 def summary(result: SweepResult) -> str:
@@ -136,11 +125,13 @@ def summary(result: SweepResult) -> str:
     done = f"{states['done']} of {sum(states.values())} trials are done"
     lines = [done + "".join(f", {states[s]} {s}" for s in ("open", "running", "failed", "pruned") if states.get(s))]
     lines += _failures(result)
-    measured = cells(result)
-    if plan.design.adaptive and measured:  # where points are chosen for being good, means over them are no effects
+    table = measured(result)
+    whole = cells(table)
+    lines += [f"  {text}" for text in table.seeds_left_out]
+    if plan.design.adaptive and whole:  # where points are chosen for being good, means over them are no effects
         several = plan.design.kind == "multi_objective"
-        lines += ["", *(front(result.ledger, plan) if several else _best(result, measured))]
-    means = [] if plan.design.adaptive else _level_means(result, measured)
+        lines += ["", *(front(result.ledger, plan) if several else _best(result, whole))]
+    means = [] if plan.design.adaptive else _level_means(result, whole)
     if means:
         # First and last age, and some between.
         most = min(_AGES, len(plan.ages))
@@ -155,9 +146,8 @@ def summary(result: SweepResult) -> str:
             if not plan.design.drawn:
                 shown.append("" if mean.gain is None else score.show_gain(*_ends(mean.gain)))
             body.append([mean.path if first else "", mean.level, str(mean.points), *shown])
-        over = "points of the design" if plan.design.drawn else "training seeds and chips" if plan.trained else "chips"
-        title = f"mean {score.label} at each level, with its {100 * plan.confidence:g} % interval over {over}:"
-        lines += ["", title, *aligned([head, *body]), "", *_best(result, measured)]
+        title = f"mean {score.label} at each level, with its {100 * plan.confidence:g} % interval over {table.over or 'chips'}:"
+        lines += ["", title, *aligned([head, *body]), "", *_best(result, whole)]
     return "\n".join([*lines, *_shared(result)])
 
 
@@ -203,6 +193,8 @@ def _failures(result: SweepResult) -> list[str]:
     lines = [f"  failed ({n}): {cause}" for cause, n in causes.most_common(_BEST)]
     pruned = Counter(trial["error"] for trial in result.trials if trial["state"] == "pruned")
     lines += [f"  pruned ({n}): {cause}" for cause, n in pruned.most_common(_BEST)]
+    if pruned:
+        lines.append("  points with a pruned trial are left out below, which flatters the levels that they stand at")
     if causes:
         lines.append("  points with a failed trial are left out below; 'retry' tries them again")
     return lines

@@ -13,6 +13,7 @@ import torch
 
 from mho.errors import MhoError
 from mho.sweeps.choose import choose
+from mho.sweeps.config import Config
 from mho.sweeps.engine import STUCK
 from mho.sweeps.ledger import Job, Ledger
 from mho.sweeps.memory import watch
@@ -53,8 +54,9 @@ def watches(job: Job, ledger: Ledger) -> list[Watch]:
     if job.kind == "trial" or not (ledger.meta("plan") or {}).get("pruning"):
         return []
     plan = Plan.parse(ledger.meta("plan"))
+    stage = getattr(Config.parse(job.config), job.kind)
     assert plan.pruning is not None
-    return [Watch(plan.pruning, Task.of(plan.task).headline, partial(ledger.note_epoch, job))]
+    return [Watch(plan.pruning, Task.of(plan.task).headline, stage.epochs, partial(ledger.note_epoch, job))]
 
 
 def _end_with(parent: int) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from mho.calibration import calibrate, ranges_of
 from mho.chip import Chip, program
@@ -177,7 +177,9 @@ class Workshop:
         net = to_analog(digital, hw, example=few(next(iter(held))))
         if key is None:
             return calibrate(net, held, **config.calibration.options())
-        found = self._once("ranges", key, lambda: ranges_of(calibrate(net, held, **config.calibration.options())))
+        found = self._once(
+            "ranges", key, lambda: _copied(ranges_of(calibrate(net, held, **config.calibration.options())))
+        )
         net.load_state_dict(found, strict=False)
         return net
 
@@ -205,6 +207,11 @@ class Workshop:
         self._told.add((kind, key))
         self.asked[kind] += not told
         return told
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Values that stay when the network that they are of takes others: learned ranges are loaded in place."""
+    return {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def first_network(config: Config) -> nn.Module:

@@ -10,10 +10,11 @@ from stores import BITS, NOISE, store
 
 from mho.errors import WrongSetting
 from mho.statistics.intervals import Interval
-from mho.sweeps import findings
+from mho.sweeps import SweepResult, findings
 from mho.sweeps.effects import measured, surface
 from mho.sweeps.effects.correlation import interval
 from mho.sweeps.effects.pareto import front
+from mho.sweeps.ledger import Ledger
 
 READ, REACH, BOUND = "hardware.cell.read_noise", "hardware.adc.range", "hardware.adc.bound"
 GRID = {BITS: [2, 4, 6], NOISE: [0.0, 0.03, 0.1]}
@@ -82,8 +83,27 @@ def test_a_failed_trial_takes_its_block_with_it(base, tmp_path):
     assert last(found, NOISE).largest == near(0.1) and "1 of 3" in last(found, NOISE).left_out
     assert last(found, BITS, NOISE).left_out  # a level is gone
     assert [c.means[0].value for c in found.curves if c.path == BITS] == pytest.approx([0.9 - 0.015 + CHIP.mean()] * 3)
-    assert found.missing() == [(BITS, "2", 3, 0, 1, 0), (NOISE, "0.1", 3, 0, 1, 0)]
+    assert found.missing() == [(BITS, "2", 3, 0, 1, 0, 0), (NOISE, "0.1", 3, 0, 1, 0, 0)]
     assert "1 trial of 9 failed" in str(found)
+
+
+def test_what_was_pruned_is_said_and_counted_by_level(base, tmp_path):
+    result = store({**base, "chips": 4, "factors": GRID}, tmp_path, lambda levels, seed, c, i: 0.9 + CHIP[c], fail=[2])
+    Ledger(result.folder).prune("2", "its training was pruned after epoch 1")
+    found = findings(SweepResult(result.folder))
+    assert found.missing() == [(BITS, "2", 3, 0, 0, 1, 0), (NOISE, "0.1", 3, 0, 0, 1, 0)]
+    assert "1 trial of 9 pruned" in str(found) and "rests on those that were not given up" in str(found)
+    assert "points with a pruned trial are left out below, which flatters" in str(SweepResult(result.folder))
+
+
+def test_a_point_with_several_training_seeds_counts_once_in_a_correlation(base, tmp_path):
+    training = {"training": {"data": "tiny_sweep:data"}, "seeds": 3}
+    result = store(
+        {**base, **training, "factors": GRID}, tmp_path,
+        lambda levels, seed, c, i: 0.9 - levels[NOISE] + CHIP[c] + 0.01 * seed,
+    )  # fmt: skip
+    one = next(c for c in findings(result).correlations if c.columns == ("accuracy", NOISE))
+    assert one.points == 9 and one.pearson.value == pytest.approx(-1.0)
 
 
 def test_a_running_sweep_of_seeds_counts_whole_seeds(base, tmp_path):
@@ -96,6 +116,9 @@ def test_a_running_sweep_of_seeds_counts_whole_seeds(base, tmp_path):
     assert found.measured.seeds == (0, 1) and len(found.measured.points) == 9
     assert "7 trials of 27 not measured yet" in str(found) and "2 of 3 training seeds count (0, 1)" in str(found)
     assert last(found, NOISE).largest == near(0.1)
+    text = str(result)  # the summary rests on the same points
+    assert "2 of 3 training seeds count (0, 1)" in text and "best 5 of 9 points" in text
+    assert "interval over training seeds and chips" in text
 
 
 def test_numbers_that_are_not_finite_are_counted_and_kill_nothing(base, tmp_path):
@@ -106,7 +129,7 @@ def test_numbers_that_are_not_finite_are_counted_and_kill_nothing(base, tmp_path
     found = findings(store({**base, "chips": 4, "factors": GRID}, tmp_path, score, loss=lambda value: None))
     assert found.measured.diverged == (2,) and last(found, NOISE).found(0.95)
     assert "1 trial of 9 gave no finite accuracy" in str(found) and "The loss of 8 trials is not finite" in str(found)
-    assert found.missing()[0] == (BITS, "2", 3, 0, 0, 1)
+    assert found.missing()[0] == (BITS, "2", 3, 0, 0, 0, 1)
     assert not any("loss" in one.columns for one in found.correlations)
 
 
@@ -255,4 +278,4 @@ def test_points_that_were_chosen_are_no_effects_and_costs_that_were_noted_have_f
     assert "on the 20 that were drawn" in str(found)
     cells, bits = found.fronts
     assert (cells.path, bits.path) == ("cells", BITS) and {p.cost for p in cells.points} == {200.0, 400.0}
-    assert len(cells.points) == 32 and found.correlations[0].trials == 20
+    assert len(cells.points) == 32 and found.correlations[0].points == 20

@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.statistics.crossed import crossed
-from mho.statistics.intervals import Interval, mean_interval
+from mho.statistics.crossed import over_units
+from mho.statistics.intervals import Interval
 from mho.statistics.within import within
 from mho.sweeps.effects.balanced import Balanced, balanced
 from mho.sweeps.effects.effect import Effect
@@ -86,8 +86,3 @@ def _largest(cells: Balanced, table: Floats, confidence: float) -> tuple[Interva
         a, b, c, d = b, a, d, c
     told = f"{names[0][a]} over {names[0][b]}, more at {names[1][c]} than at {names[1][d]}"
     return over_units(table[a, c] - table[b, c] - table[a, d] + table[b, d], level), told
-
-
-def over_units(table: Floats, confidence: float) -> Interval:
-    """The mean of (S, C) with its interval over seeds and chips, as far as there are several."""
-    return crossed(table, confidence) if min(table.shape) > 1 else mean_interval(table, confidence)

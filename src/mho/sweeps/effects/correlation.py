@@ -1,4 +1,4 @@
-"""`Correlation`: how factors and scores go together over trials. A correlation is not an effect."""
+"""`Correlation`: how factors and scores go together over points. A correlation is not an effect."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from mho.sweeps.effects.measured import Measured
 
 Floats = NDArray[np.float64]
 FEWEST = 5
-"""Trials below which nothing is shown."""
+"""Points below which nothing is shown."""
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Two columns over trials, at an age.
+    """Two columns over points of the design, at an age.
 
     Attributes:
         columns: Their names.
         age_s: The age.
-        trials: How many trials both have a number in.
+        points: How many points both have a number in.
         pearson: Of values.
         spearman: Of ranks.
     """
 
     columns: tuple[str, str]
     age_s: float
-    trials: int
+    points: int
     pearson: Interval
     spearman: Interval
 
@@ -39,24 +39,23 @@ class Correlation:
 def correlations(measured: Measured) -> list[Correlation]:
     """Of the score and the loss with every factor whose levels are numbers, of these two, and of factors with each other.
 
-    A trial counts once, as the mean over its chips. Columns that do not vary are left out, and so are factors without an
-    order. Each interval stands for itself, as if trials were drawn independently, by Fisher's transformation, for ranks with
-    the variance (1 + r²/2)/(n - 3) (Bonett and Wright 2000, Psychometrika 65:23).
+    A point counts once, as the mean over its training seeds and chips. Columns that do not vary are left out, and so are factors
+    without an order. Each interval stands for itself, as if points were drawn independently, by Fisher's transformation, for
+    ranks with the variance (1 + r²/2)/(n - 3) (Bonett and Wright 2000, Psychometrika 65:23).
     """
     found: list[Correlation] = []
-    seeds = measured.worths.shape[1]
     numbers = {
-        path: np.repeat(
-            [float(levels[path]) if measured.active(path, levels) else math.nan for levels in measured.levels], seeds
+        path: np.array(
+            [float(levels[path]) if measured.active(path, levels) else math.nan for levels in measured.levels]
         )
         for path in measured.plan.factors
         if is_numeric([levels[path] for levels in measured.levels if measured.active(path, levels)])
     }
     sign = 1.0 if measured.score.form in ("share", "value") else -1.0
     for a, age in enumerate(measured.plan.ages):
-        scores = {measured.score.label: sign * measured.worths[..., a].mean(axis=2).ravel()}
+        scores = {measured.score.label: sign * measured.worths[..., a].mean(axis=(1, 2))}
         if measured.score.name != "loss":
-            scores["loss"] = measured.losses[..., a].mean(axis=2).ravel()
+            scores["loss"] = measured.losses[..., a].mean(axis=(1, 2))
         columns = {**scores, **numbers}
         names = list(columns)
         for i, one in enumerate(names):

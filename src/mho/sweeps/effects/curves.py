@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mho.statistics.crossed import over_units
 from mho.statistics.curves import Lifetime, lifetime
 from mho.statistics.intervals import Interval
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced
 from mho.sweeps.effects.basis import Axis
 from mho.sweeps.effects.groups import grouped, over_points

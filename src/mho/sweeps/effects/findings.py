@@ -81,7 +81,7 @@ class Findings:
 
     @cached_property
     def correlations(self) -> list[Correlation]:
-        """Of scores and factors over trials."""
+        """Of scores and factors over points."""
         return correlations(self.measured.drawn) if self.measured.drawn.points.size else []
 
     @property
@@ -89,9 +89,9 @@ class Findings:
         """The most important first."""
         return sentences(self.measured.drawn, self.effects, self.thresholds)
 
-    def missing(self) -> list[tuple[str, str, int, int, int, int]]:
-        """Factor, level, trials, of these not measured yet, failed, diverged: of each level at which something is missing."""
-        found: list[tuple[str, str, int, int, int, int]] = []
+    def missing(self) -> list[tuple[str, str, int, int, int, int, int]]:
+        """Factor, level, trials, of these not measured yet, failed, pruned, diverged: of levels at which something is missing."""
+        found: list[tuple[str, str, int, int, int, int, int]] = []
         trials = self.result.trials
         diverged = {*self.measured.diverged}
         for path in self.measured.plan.factors:
@@ -100,10 +100,12 @@ class Findings:
                 groups.setdefault(text_of(trial["factors"][path]), []).append(trial)
             for group in groups.values():
                 states = [trial["state"] for trial in group]
-                waiting, failed = sum(s in ("open", "running") for s in states), states.count("failed")
+                waiting = sum(s in ("open", "running") for s in states)
+                failed, pruned = states.count("failed"), states.count("pruned")
                 odd = sum(trial["trial"] in diverged for trial in group)
-                if waiting or failed or odd:
-                    found.append((path, show(group[0]["factors"][path]), len(group), waiting, failed, odd))
+                if waiting or failed or pruned or odd:
+                    level = show(group[0]["factors"][path])
+                    found.append((path, level, len(group), waiting, failed, pruned, odd))
         return found
 
     def rows(self) -> list[dict[str, Any]]:

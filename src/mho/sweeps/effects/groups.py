@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval, t_quantile
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.basis import Axis
 from mho.sweeps.effects.measured import Measured
 from mho.sweeps.proof import show

@@ -70,7 +70,7 @@ class Measured:
         """Without the points that were chosen for being good: means over those are no effects."""
         if not self.adaptive:
             return self
-        kept = self.points < int(getattr(self.plan.design, "start", 0))
+        kept = self.points < min(int(getattr(self.plan.design, "start", 0)), len(self.plan.points()))
         return replace(
             self, points=self.points[kept], worths=self.worths[kept], digital=self.digital[kept], losses=self.losses[kept],
             costs={name: values[kept] for name, values in self.costs.items()},
@@ -93,22 +93,27 @@ class Measured:
         """Whether a factor counts at a point."""
         return self.plan.factors[path].holds(levels)
 
+    @property
+    def seeds_left_out(self) -> list[str]:
+        """That some training seeds do not count, in a sentence."""
+        many, which = len(self.plan.seeds), ", ".join(map(str, self.seeds))
+        if not self.seeds or len(self.seeds) == many:
+            return []
+        return [
+            f"{len(self.seeds)} of {many} training seeds count ({which}): with the others fewer points would be whole."
+        ]
+
     def cautions(self) -> list[str]:
         """What was left out, in sentences; often none."""
         states, found = self.states, []
         total, plan = sum(states.values()), self.plan
         if missing := states["open"] + states["running"]:
             found.append(f"The sweep is not finished: {_many(missing, 'trial')} of {total} not measured yet.")
-        if len(self.seeds) < len(plan.seeds):
-            which = ", ".join(map(str, self.seeds))
-            found.append(
-                f"{len(self.seeds)} of {len(plan.seeds)} training seeds count ({which}): with the others "
-                "fewer points would be whole."
-            )
+        found += self.seeds_left_out
         if pruned := states.get("pruned", 0):
             found.append(
                 f"{_many(pruned, 'trial')} of {total} pruned as hopeless; their points are left out, which flatters the "
-                "levels that they stand at."
+                "levels that they stand at: what is said of levels rests on those that were not given up."
             )
         if self.adaptive:
             found.append(

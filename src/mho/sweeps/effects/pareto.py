@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mho.errors import WrongSetting
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import is_numeric
 from mho.sweeps.effects.measured import Measured
 from mho.sweeps.proof import show

@@ -96,10 +96,8 @@ def gain(score: Score, found: Interval) -> str:
 
 
 def show_mean(score: Score, found: Interval) -> str:
-    """A mean worth with its interval, which of a share does not leave [0, 1]."""
-    if not score.share:
-        return score.bracket(found.value, found.low, found.high)
-    return score.bracket(found.value, max(found.low, 0.0), min(found.high, 1.0))
+    """A mean worth with its interval."""
+    return score.bracket(found.value, found.low, found.high)
 
 
 def show_share(found: Interval) -> str:

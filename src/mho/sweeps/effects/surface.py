@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, t_quantile
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced
 from mho.sweeps.effects.basis import Axis
 from mho.sweeps.effects.measured import Measured

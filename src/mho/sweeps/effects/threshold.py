@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval
-from mho.sweeps.effects.anova import over_units
 from mho.sweeps.effects.balanced import balanced, is_numeric
 from mho.sweeps.effects.basis import Axis
 from mho.sweeps.effects.effect import Effect
