@@ -108,7 +108,9 @@ def _ranges_win_more(results: Found, name: str) -> Iterator[Finding]:
 
 def _advice_keeps(results: Found, name: str) -> Iterator[Finding]:
     for hardware in _HARDWARE:
-        rows = results[f"{name}-{hardware}-advice"].first
+        if (arm := f"{name}-{hardware}-advice") not in results:
+            continue
+        rows = results[arm].first
         best, what = next((row for row in rows if row["recommended"]), rows[0]), "as it is"
         if best["recommended"]:
             won = Interval(best["gain"], best["gain_low"], best["gain_high"])
