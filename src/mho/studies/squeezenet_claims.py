@@ -229,38 +229,53 @@ def _clean(results: Results[Any, Any]) -> Finding:
     return above("digital accuracy above 90 % by", _less(matched(results).digital_accuracy((0.0, 0.0)), 0.9))
 
 
-def converter_table(rows: Sequence[dict[str, Any]], age: str, dac: int | None, adc: int | None) -> Table:
+def converter_table(
+    rows: Sequence[dict[str, Any]], age: str, dac: int | None, adc: int | None, compensation: str = "GDC"
+) -> Table:
     """Accuracy by chips × seeds with converters of these steps.
 
     Raises:
         NotStored: It was not measured.
     """
-    some = {(r["chip"], r["seed"]): r for r in rows if "chip" in r and (r["dac"], r["adc"]) == (dac, adc)}
+    wanted = (dac, adc, compensation)
+    some = {(r["chip"], r["seed"]): r for r in rows if (r["dac"], r["adc"], r["compensation"]) == wanted}
     if not some:
         raise NotStored(f"converters of {dac} and {adc} steps are not stored", "measure them", path="converters")
     chips, seeds = sorted({c for c, _ in some}), sorted({s for _, s in some})
-    place = some[chips[0], seeds[0]]["ages_s"].index
-    return np.array([[some[c, s]["accuracy"][place(seconds(age))] for s in seeds] for c in chips])
+    place = some[chips[0], seeds[0]]["ages_s"].index(seconds(age))
+    return np.array([[some[c, s]["accuracy"][place] for s in seeds] for c in chips])
 
 
 def _finer_is_better(which: str) -> Any:
     def find(results: Results[Any, Any]) -> Finding:
         rows = _rows(results, "converters")
-        known = sorted({row[which] for row in rows if row.get(which) is not None})
+        known = sorted({row[which] for row in rows if row[which] is not None})
 
-        def at(steps: int | None, age: str) -> Table:
-            return converter_table(rows, age, *((steps, None) if which == "dac" else (None, steps)))
+        def at(steps: int | None, age: str, name: str) -> Table:
+            dac, adc = (steps, None) if which == "dac" else (None, steps)
+            return converter_table(rows, age, dac, adc, name)
 
         def parts() -> Iterator[Finding]:
-            for age in ("60 s", "1 year"):
-                for coarse, fine in pairwise(known):
-                    better = interval(at(fine, age) - at(coarse, age))
-                    what = f"{fine} steps over {coarse} after {age}"
-                    yield above(what, better) if coarse < 64 else below(what, better, HARMLESS)
+            for name in ("GDC", "exact GDC"):
+                for age in ("60 s", "1 year"):
+                    for coarse, fine in pairwise(known):
+                        better = interval(at(fine, age, name) - at(coarse, age, name))
+                        what = f"{name}, {fine} steps over {coarse} after {age}"
+                        yield above(what, better) if coarse < 64 else below(what, better, HARMLESS)
 
         return every(*parts())
 
     return find
+
+
+def _reads_through_coarse_steps(results: Results[Any, Any]) -> Finding:
+    rows = _rows(results, "converters")
+    coarse = sorted({row["adc"] for row in rows if row["adc"] is not None})[:2]
+    found = (
+        (steps, age, interval(converter_table(rows, age, None, steps, "exact GDC") - converter_table(rows, age, None, steps)))
+        for steps in coarse for age in ("1 day", "1 year")
+    )  # fmt: skip
+    return every(*(above(f"{steps} steps after {age}", gain) for steps, age, gain in found))
 
 
 def _compensation_decides(results: Results[Any, Any]) -> Finding:
@@ -298,6 +313,8 @@ CLAIMS = (
     Claim("The digital network has at least 90 %", _clean),
     Claim("More steps of the input converters pay up to 64 and no further", _finer_is_better("dac")),
     Claim("More steps of the output converters pay up to 64 and no further", _finer_is_better("adc")),
+    Claim("Coarse output converters fail late because the compensation reads through them: an exact reading gains",
+          _reads_through_coarse_steps),
     Claim("Compensation decides", _compensation_decides),
     Claim("An exact reading gains more, the more output noise there is", _exact_gap),
 )  # fmt: skip

@@ -144,7 +144,8 @@ def _converters(arm: SqueezeArm, job: Job, setting: Setting, made: Trained) -> I
     for dac, adc in product(_STEPS, repeat=2):
         job.progress(f"{dac} steps of the DAC, {adc} of the ADC")
         steps: dict[str, Any] = {"dac.bits": None, "adc.bits": None, "dac.steps": dac, "adc.steps": adc}
-        for row in on.on(hardware((0.0, 0.0), **steps), ("GDC",), _SOME_AGES):
+        ways = ("GDC", "exact GDC") if None in (dac, adc) else ("GDC",)
+        for row in on.on(hardware((0.0, 0.0), **steps), ways, _SOME_AGES):
             yield {"dac": dac, "adc": adc, **row}
 
 

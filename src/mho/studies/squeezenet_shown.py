@@ -289,12 +289,13 @@ def _steps(results: Found) -> Iterator[Figure]:
     if not rows:
         return
     series = []
-    for age in ("60 s", "1 year"):
-        for label, pick in (("DAC", lambda s: (s, None)), ("ADC", lambda s: (None, s))):
-            y = [interval(converter_table(rows, age, *pick(s))) for s in steps]
-            series.append(
-                Series(f"{label}, {age}", points(y), range(len(steps)), "solid" if label == "DAC" else "dashed")
-            )
+    shown = (("DAC", "60 s", "GDC"), ("DAC", "1 year", "GDC"), ("ADC", "60 s", "GDC"), ("ADC", "1 year", "GDC"),
+             ("ADC", "1 year", "exact GDC"))  # fmt: skip
+    for label, age, name in shown:
+        pairs = [(s, None) if label == "DAC" else (None, s) for s in steps]
+        y = [interval(converter_table(rows, age, dac, adc, name)) for dac, adc in pairs]
+        title = f"{label}, {age}{', exact GDC' if name != 'GDC' else ''}"
+        series.append(Series(title, points(y), range(len(steps)), "solid" if label == "DAC" else "dashed"))
     yield Figure("steps", "What the steps of the converters cost, the other one ideal", series, "accuracy (%)",
                  [_named(s) for s in steps], "steps of one converter", legend=True)  # fmt: skip
 
