@@ -16,7 +16,7 @@ import yaml
 from test_engine import COMMAND, done, here
 
 from mho.errors import MissingExtra, WrongSetting
-from mho.sweeps import Plan, SweepResult, preview
+from mho.sweeps import Plan, SweepResult, findings, preview
 from mho.sweeps.designs import DESIGNS
 from mho.sweeps.designs.adaptive import Tried
 from mho.sweeps.factor import Factor
@@ -166,6 +166,14 @@ def test_the_front_is_shown(optuna, base, tmp_path):
     result = here({**base, "factors": {BITS: [2, 8]}, "costs": "cells", "design": {**design, "start": 2}}, tmp_path)
     assert " of 2 points that no other one beats" in str(result) and "accuracy  hardware.adc.bits  cells" in str(result)
     assert unbeaten([(1.0, 2.0), (1.0, 3.0), (0.5, 1.0), (2.0, 3.0), (1.0, 2.0)], [True, False]) == [0, 2, 3, 4]
+
+
+def test_effects_rest_on_the_points_that_were_drawn_which_may_be_fewer_than_were_asked_for(optuna, base, tmp_path):
+    """Five draws among six combinations hit one twice."""
+    factors, design = {BITS: [2, 3, 8], NOISE: [0.0, 0.1]}, {"kind": "bayesian", "trials": 6, "start": 5}
+    found = findings(here({**base, "factors": factors, "design": design}, tmp_path))
+    assert len(found.measured.points) == 6 and found.measured.drawn.points.tolist() == [0, 1, 2, 3]
+    assert "2 of 6 points were chosen by what was measured before" in str(found)
 
 
 def test_levels_that_do_not_go_together_fail_and_the_sweep_goes_on(optuna, base, tmp_path):

@@ -117,7 +117,8 @@ class Measured:
             )
         if self.adaptive:
             found.append(
-                f"Most points were chosen by what was measured before. Effects, thresholds, levels and correlations rest on the "
+                f"{len(self.points) - len(self.drawn.points)} of {_many(len(self.points), 'point')} were chosen by what was "
+                f"measured before. Effects, thresholds, levels and correlations rest on the "
                 f"{len(self.drawn.points)} that were drawn; the others are in the fronts, the surfaces and the table of points."
             )
         if self.lost:
