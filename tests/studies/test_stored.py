@@ -13,8 +13,8 @@ from mho.studies import STUDIES
 from mho.studies.runner import results, run
 
 FOLDER = Path(__file__).parents[2] / "studies"
-NAMES = ["drift", "hwa", "ranges", "cost", "families"]
-RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 33}
+NAMES = ["drift", "hwa", "ranges", "cost", "families", "squeezenet-drift"]
+RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 37, "squeezenet-drift": 21}
 
 
 @pytest.mark.parametrize("name", NAMES)
