@@ -16,6 +16,7 @@ from mho.studies.noise_grid import FACTORS, Grid, interval
 from mho.studies.outcome import NotStored, Results, show_level
 from mho.studies.squeezenet_claims import converter_table, matched, thresholds, usable
 from mho.studies.table import Table
+from mho.sweeps.effects.correlation import interval as correlation
 from mho.units import seconds
 
 _TIMES = tuple(seconds(age) for age in AGES)
@@ -177,8 +178,8 @@ def _original(results: Found) -> Iterator[Table]:
     of = {"weight noise": weight, "output noise": output, "DAC (dead)": asked["dac"], "ADC (dead)": asked["adc"]}
     for metric in ("accuracy", "loss"):
         for factor, levels in ((factor, levels) for factor, levels in of.items() if levels.std() > 0):
-            found = (np.corrcoef(levels, [row[metric][i] for row in rows])[0, 1] for i in range(len(AGES)))
-            shown.append((f"{metric} ~ {factor}", *(f"{r:+.2f}" for r in found)))
+            found = (correlation(levels, [row[metric][i] for row in rows], 0.95) for i in range(len(AGES)))
+            shown.append((f"{metric} ~ {factor}", *(f"{r.value:+.2f} [{r.low:+.2f}, {r.high:+.2f}]" for r in found)))
     yield Table((f"Pearson's r over {len(rows)} drawn runs, one seed", *_SHOWN), shown)
     medians = []
     for factor, levels in (("weight", weight), ("output", output)):
