@@ -191,4 +191,19 @@ def test_time_and_memory_of_a_pass_and_a_step():
     assert [row["hardware"] for row in rows] == ["digital", "squeezenet-2022", "pcm-cells"]
     assert all(row["step_ms"] > 0 and row["pass_ms"] > 0 for row in rows)
     shown = tables(Results({"cost": Outcome(SqueezeArm("cost", "cost", work="cost"), {0: rows})}))
-    assert "(1.00 ×)" in shown[0].rows[0][2]
+    assert "(1.00 ×)" in shown[-1].rows[0][2]
+
+
+def test_a_digital_network_that_needs_no_more_memory_gives_no_ratio():
+    row = {
+        "network": "n",
+        "hardware": "digital",
+        "batch": 8,
+        "pass_ms": 2.0,
+        "pass_mb": 0.0,
+        "step_ms": 4.0,
+        "step_mb": 3.0,
+    }
+    rows = [row, {**row, "hardware": "pcm-cells", "pass_mb": 5.0, "step_mb": 6.0}]
+    shown = tables(Results({"cost": Outcome(SqueezeArm("cost", "cost", work="cost"), {0: rows})}))
+    assert shown[-1].rows[1][2:] == ("2 (1.00 ×)", "5", "4 (1.00 ×)", "6 (2.00 ×)")

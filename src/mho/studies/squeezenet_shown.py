@@ -224,11 +224,14 @@ def _cost(results: Found) -> Iterator[Table]:
     shown = []
     for row in rows:
         base = next(r for r in rows if r["hardware"] == "digital" and r["batch"] == row["batch"])
-        found = (
-            f"{row[key]:,.0f} ({row[key] / base[key]:.2f} ×)" for key in ("pass_ms", "pass_mb", "step_ms", "step_mb")
-        )
+        found = (_beside(row[key], base[key]) for key in ("pass_ms", "pass_mb", "step_ms", "step_mb"))
         shown.append((row["hardware"], str(row["batch"]), *found))
     yield Table(head, shown)
+
+
+def _beside(value: float, base: float) -> str:
+    """With its ratio to the digital network, whose peak may not have risen at all."""
+    return f"{value:,.0f} ({value / base:.2f} ×)" if base else f"{value:,.0f}"
 
 
 def _levels(grid: Grid) -> list[Series]:
