@@ -289,17 +289,21 @@ def test_many_positions_are_summed_in_segments():
     agree(gradients(fast, given, torch.float32), gradients(reference.compute, given, torch.float64))
 
 
-def test_layers_do_not_share_what_they_keep(monkeypatch):
-    """Ranges and masks of the first of two layers are needed when the second has run."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 8, 3, padding=1))
-    net, x = mho.to_analog(model, mho.Hardware.preset("ideal", **SETTINGS)), torch.randn(2, 8, 9, 9)
+def learns_as_the_reference(net, x, monkeypatch):
     found = []
     for execute in (product, reference.compute):
         monkeypatch.setattr(mho.nn.matrix, "product", execute)
         found.append(torch.autograd.grad(net(x).square().sum(), list(net.parameters())))
     for ours, theirs in zip(*found, strict=True):
         assert float((ours - theirs).abs().max()) < 0.02 * float(theirs.abs().max())
+
+
+def test_layers_do_not_share_what_they_keep(monkeypatch):
+    """Ranges and masks of the first of two layers are needed when the second has run."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 8, 3, padding=1))
+    net, x = mho.to_analog(model, mho.Hardware.preset("ideal", **SETTINGS)), torch.randn(2, 8, 9, 9)
+    learns_as_the_reference(net, x, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["conv", "linear"])
@@ -355,12 +359,7 @@ def test_a_network_learns(more):
 def test_what_comes_behind_may_write_into_the_answer(make, monkeypatch):
     torch.manual_seed(0)
     net, x = mho.to_analog(make(), mho.Hardware.preset("ideal", **SETTINGS)), torch.randn(3, 4, 7, 7)
-    found = []
-    for execute in (product, reference.compute):
-        monkeypatch.setattr(mho.nn.matrix, "product", execute)
-        found.append(torch.autograd.grad(net(x).square().sum(), list(net.parameters())))
-    for ours, theirs in zip(*found, strict=True):
-        assert float((ours - theirs).abs().max()) < 0.02 * float(theirs.abs().max())
+    learns_as_the_reference(net, x, monkeypatch)
 
 
 class _Adds(nn.Module):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from mho.arguments import network, whole
 from mho.chip.anew import Anew, Recipe
 from mho.chip.arrays import Arrays
-from mho.crossbar import Scheme
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
 from mho.nn.layer import MatrixView
@@ -34,12 +33,10 @@ class Chip:
         arrays: The programmed arrays by the path of their matrix; with ``program(..., keep=False)`` made at each look-up.
     """
 
-    def __init__(
-        self, net: nn.Module, seed: int, index: int, arrays: Mapping[str, Arrays], schemes: list[Scheme], cycle: int
-    ) -> None:
+    def __init__(self, net: nn.Module, seed: int, index: int, arrays: Mapping[str, Arrays], cycle: int) -> None:
         self.seed, self.index, self.arrays, self.cycle = seed, index, arrays, cycle
         # What copies of the network have in common.
-        self._shared: list[Any] = [*_unread(net), *(scheme.hw for scheme in schemes)]
+        self._shared: list[Any] = [*_unread(net), *(view.matrix.hw for _, view in _matrices(net))]
         self._net = self._copy(net)
 
     @torch.no_grad()
@@ -94,7 +91,7 @@ class Chip:
             path: replace(self.arrays[path], scheme=schemes[path], adc_range=view.matrix.adc_range)
             for path, view in views.items()
         }
-        return Chip(net, self.seed, self.index, arrays, [*schemes.values()], self.cycle)
+        return Chip(net, self.seed, self.index, arrays, self.cycle)
 
     @property
     def nbytes(self) -> int:
@@ -147,7 +144,7 @@ def program(net: nn.Module, seed: int = 0, *, chip: int = 0, cycle: int = 0, kee
     if not recipes:
         raise WrongSetting("the network has no arrays", "convert it first: net = mho.to_analog(model, hw)")
     arrays = {where: recipe.arrays() for where, recipe in recipes.items()} if keep else Anew(recipes)
-    return Chip(net, seed, chip, arrays, [recipe.scheme for recipe in recipes.values()], cycle)
+    return Chip(net, seed, chip, arrays, cycle)
 
 
 def _unread(net: nn.Module) -> list[Tensor]:

@@ -42,6 +42,7 @@ class Plan:
     Attributes:
         blocks: Row blocks, in order.
         columns_per_array: Outputs that one array holds.
+        inputs: Features or channels that the whole matrix reads.
     """
 
     groups: int
@@ -52,10 +53,12 @@ class Plan:
     columns_per_weight: int = 1
     blocks: tuple[Block, ...] = field(init=False)
     columns_per_array: int = field(init=False)
+    inputs: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", self._cut())
         object.__setattr__(self, "columns_per_array", max(1, self.array.cols // self.columns_per_weight))
+        object.__setattr__(self, "inputs", self.groups * self.rows // self.taps)
 
     def _cut(self) -> tuple[Block, ...]:
         height = self.array.rows // self.taps * self.taps

@@ -16,8 +16,7 @@ def product(
     bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    scheme, plan = held.scheme, held.scheme.plan
-    inputs = plan.groups * plan.rows // plan.taps
+    scheme, inputs = held.scheme, held.scheme.plan.inputs
     if (
         x.dim() < -operator.axis or x.shape[operator.axis] != inputs
     ):  # row blocks would take their part of what is there

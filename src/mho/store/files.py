@@ -12,6 +12,9 @@ from typing import Any
 
 from mho.errors import BadInput, WrongSetting
 
+_FULL = ("No space left on device", "PytorchStreamWriter failed", "File too large")
+"""What libraries say in exceptions of their own when a disk is full."""
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
@@ -37,10 +40,6 @@ def replaced(path: Path) -> Iterator[Path]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
     _sync(path.parent)  # the move itself, too, is to survive a loss of power
-
-
-_FULL = ("No space left on device", "PytorchStreamWriter failed", "File too large")
-"""What libraries say in exceptions of their own when a disk is full."""
 
 
 def _file(path: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.statistics.crossed import crossed
+from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval, wilson_interval
 from mho.studies.outcome import NotStored
 from mho.units import seconds
@@ -113,8 +113,8 @@ class Grid:
 
 
 def interval(table: Table) -> Interval:
-    """Mean of chips × seeds with its interval over both as random draws; over the one where there is but one of the other."""
-    return crossed(table, _CONFIDENCE) if min(table.shape) > 1 else mean_interval(table)
+    """Mean of chips × seeds with its interval over both as random draws."""
+    return over_units(table, _CONFIDENCE)
 
 
 def _value(row: Mapping[str, Any], metric: str, age: str) -> float:

@@ -25,7 +25,6 @@ def write_piece(folder: Path, key: str, weights: Mapping[str, Tensor], ranges: M
     Raises:
         BadInput: They cannot be written.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = path_of(folder, key)
@@ -34,7 +33,7 @@ def write_piece(folder: Path, key: str, weights: Mapping[str, Tensor], ranges: M
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as part:  # cloned: tensors of a file may not share memory, as tied weights do
             save_file({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}, part)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise BadInput(f"cannot be written: {error}", "make room, or give another out", path=str(path)) from error
 
 

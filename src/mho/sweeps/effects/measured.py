@@ -63,7 +63,7 @@ class Measured:
     @property
     def adaptive(self) -> bool:
         """Whether points were chosen by what was measured at those before."""
-        return bool(getattr(self.plan.design, "adaptive", False))
+        return self.plan.design.adaptive
 
     @cached_property
     def drawn(self) -> Measured:

@@ -101,7 +101,7 @@ class Folder:
         try:
             with replaced(path) as part:
                 torch.save(state, part)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise BadInput(f"cannot write a checkpoint: {error}", "the last one is kept", path=str(path)) from error
 
     def _left_behind(self, state: dict[str, Any] | None) -> set[str]:
