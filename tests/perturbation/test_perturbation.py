@@ -269,3 +269,14 @@ def test_noise_that_would_change_nothing_is_refused_or_told():
         mho.perturb(net, data, Perturbation(["bias"]), etas=[0.4])
     result = mho.perturb(net, data, Perturbation("parameters"), etas=[0.4], draws=2)
     assert result.untouched == ("bias",) and "1 tensors have the std 0" in str(result)
+
+
+def test_references_by_channel_of_transposed_convolutions_with_groups():
+    """Two groups of two outputs each, of sizes 1, 10, 100, 1000."""
+    layer = nn.ConvTranspose2d(6, 4, 5, groups=2)
+    with torch.no_grad():
+        layer.weight.normal_()
+        layer.weight.view(2, 3, 2, 5, 5).mul_((10.0 ** torch.arange(4)).view(2, 1, 2, 1, 1))
+    size = layer.weight.detach().view(2, 3, 2, 25).std((1, 3))
+    noise = _noise(nn.Sequential(layer), Perturbation(per="channel"), 0.1)["0.weight"].view(2, 3, 2, 25)
+    torch.testing.assert_close(noise.std((1, 3)) / (0.1 * size), torch.ones(2, 2), rtol=0.3, atol=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,6 +17,7 @@ from mho.rng import Stream
 SCOPES = ("weights", "parameters", "all", "statistics")
 REFERENCES = ("std", "max", "range", "value")
 _SPREADS = ("running_var", "running_scale")
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,26 @@ class Perturbation:
                                path="scope")  # fmt: skip
         return found
 
-    def scale(self, w: Tensor, channels: int = 0) -> Tensor:
-        """What η is a share of, of the shape that multiplies the tensor.
+    def scale(self, w: Tensor, by_group: Shape | None = None) -> Tensor:
+        """What η is a share of, of a shape that multiplies the tensor.
 
         Args:
             w: The tensor.
-            channels: Its axis of output channels.
+            by_group: Of the weight of a transposed convolution, its shape as in `by_groups`.
         """
         if self.reference == "value":
             return w.abs()
-        along = (
-            [d for d in range(w.dim()) if d != channels] if self.per == "channel" and w.dim() > 1 else [*range(w.dim())]
-        )
+        if self.per == "tensor" or w.dim() < 2:
+            return self._over(w, range(w.dim()))
+        if by_group is None:
+            return self._over(w, range(1, w.dim()))
+        parts = w.reshape(by_group)
+        found = self._over(parts, [d for d in range(parts.dim()) if d not in (0, 2)])
+        return found.expand(-1, parts.shape[1], *found.shape[2:]).flatten(0, 1)
+
+    def _over(self, w: Tensor, axes: Iterable[int]) -> Tensor:
+        """The reference over some axes, which stay, with length 1."""
+        along = [*axes]
         if self.reference == "max":
             return w.abs().amax(along, keepdim=True)
         if self.reference == "range":
@@ -112,10 +121,10 @@ class Perturbation:
 
     def untouched(self, net: nn.Module) -> tuple[str, ...]:
         """Those of `tensors` whose reference is 0, so that noise leaves them as they are: constant ones, or zeros."""
-        axes = output_channels(net)
-        return tuple(name for name, w in self.tensors(net).items() if not bool(self.scale(w, axes.get(name, 0)).any()))
+        shapes = by_groups(net)
+        return tuple(name for name, w in self.tensors(net).items() if not bool(self.scale(w, shapes.get(name)).any()))
 
-    def drawn(self, name: str, w: Tensor, eta: float, draw: Stream, channels: int = 0) -> Tensor:
+    def drawn(self, name: str, w: Tensor, eta: float, draw: Stream, by_group: Shape | None = None) -> Tensor:
         """The disturbed tensor; the same address draws the same n for every η, scope and reference.
 
         Args:
@@ -123,7 +132,7 @@ class Perturbation:
             w: The tensor.
             eta: η; 0 gives the tensor itself, exactly.
             draw: Address of the draw.
-            channels: Axis of its output channels.
+            by_group: As for `scale`.
         """
         if eta == 0:
             return w
@@ -131,7 +140,7 @@ class Perturbation:
         n = at.normal("noise", w.shape) if self.distribution == "gaussian" else (
             math.sqrt(12) * (at.uniform("noise", w.shape) - 0.5)
         )  # fmt: skip
-        noisy = w + eta * self.scale(w, channels) * n.to(w)
+        noisy = w + eta * self.scale(w, by_group) * n.to(w)
         return noisy.clamp(min=0) if self.clamp and name.rpartition(".")[2] in _SPREADS else noisy
 
     def record(self) -> dict[str, Any]:
@@ -146,10 +155,11 @@ class Perturbation:
         return f"{self.distribution} noise on {what}, η as a share of {whose} {of}"
 
 
-def output_channels(net: nn.Module) -> dict[str, int]:
-    """Axis of the output channels of each parameter where it is not the first: transposed convolutions have it second."""
-    found = {}
-    for path, module in net.named_modules(remove_duplicate=False):
-        if isinstance(module, nn.modules.conv._ConvTransposeNd) and module.groups == 1:
-            found[f"{path}.weight" if path else "weight"] = 1
-    return found
+def by_groups(net: nn.Module) -> dict[str, Shape]:
+    """Shapes in which weights of transposed convolutions have their output channels on axes 0 and 2: (groups, inputs of a
+    group, outputs of a group, …). All other weights have them first."""
+    return {
+        f"{path}.weight" if path else "weight": (module.groups, -1, *module.weight.shape[1:])
+        for path, module in net.named_modules(remove_duplicate=False)
+        if isinstance(module, nn.modules.conv._ConvTransposeNd)
+    }

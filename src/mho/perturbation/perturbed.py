@@ -11,7 +11,7 @@ from torch import nn
 from mho.arguments import network, number, whole
 from mho.errors import WrongSetting
 from mho.nn import AnalogLayer
-from mho.perturbation.perturbation import Perturbation, output_channels
+from mho.perturbation.perturbation import Perturbation, by_groups
 from mho.rng import Stream
 
 _WAY = "give the noise as a share of the reference, 0 or more: 0.1"
@@ -43,12 +43,12 @@ def perturbed(
         raise WrongSetting(
             "this network is on arrays, whose noise is their own", "give the digital network", path="net"
         )
-    tensors, axes = perturbation.tensors(net), output_channels(net)
+    tensors, shapes = perturbation.tensors(net), by_groups(net)
     kept = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     try:
         with torch.no_grad():
             for name, tensor in tensors.items():
-                tensor.copy_(perturbation.drawn(name, kept[name], eta, stream, axes.get(name, 0)))
+                tensor.copy_(perturbation.drawn(name, kept[name], eta, stream, shapes.get(name)))
         yield net
     finally:
         with torch.no_grad():
