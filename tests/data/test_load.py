@@ -131,6 +131,9 @@ def test_cifar10():
     assert data.name == "cifar10/test"
     assert data.classes[int(data.labels[0])] == "cat"
     assert (float(data.inputs.min()), float(data.inputs.max())) == (0, 255)
+    part = load("cifar10?prep=raw255&n=110&skip=480")  # begins in one strip and ends in the next
+    assert torch.equal(part.inputs, data.inputs[480:590])
+    assert torch.equal(part.labels, data.labels[480:590])
     same = load("cifar10?prep=imagenet&n=600").inputs
     shift = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     scale = torch.tensor([0.229, 0.224, 0.225])[:, None, None]

@@ -72,6 +72,9 @@ def test_every_published_form_of_cifar10_is_read(root, layout):
     batches = {name: _random(20, 10, seed) for seed, name in enumerate([*BATCHES, "test_batch"])}
     _put(root, LAYOUTS[layout](batches))
     train, test = load("cifar10?split=train&prep=raw255"), load("cifar10?prep=raw255&n=7&batch=3")
+    assert torch.equal(load("cifar10?prep=raw255&n=2&skip=5").inputs, test.inputs[5:])
+    with pytest.raises(BadInput, match="none is left after skip=1,000 -> skip fewer"):
+        load("cifar10?skip=1000")
     assert torch.equal(train.inputs.to(torch.uint8).flatten(1), torch.cat([batches[name][0] for name in BATCHES]))
     assert train.labels.tolist() == [label for name in BATCHES for label in batches[name][1]]
     assert torch.equal(test.inputs.to(torch.uint8).flatten(1), batches["test_batch"][0][:7])
