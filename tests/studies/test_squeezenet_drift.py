@@ -11,14 +11,14 @@ import torch
 
 import mho
 from mho.studies import Outcome, Results
-from mho.studies.cost_of_training import cost_of
-from mho.studies.detector import AGES, METRICS, Detector
-from mho.studies.noise_grid import Grid, interval
 from mho.studies.outcome import NotStored
-from mho.studies.person import SETTINGS, Trained, hardware
-from mho.studies.squeezenet_claims import CLAIMS, threshold
-from mho.studies.squeezenet_drift import SqueezeArm, SqueezeNetDrift
-from mho.studies.squeezenet_shown import figures, tables
+from mho.studies.squeezenet.claims import CLAIMS, threshold
+from mho.studies.squeezenet.cost_of_training import cost_of
+from mho.studies.squeezenet.detector import AGES, METRICS, Detector
+from mho.studies.squeezenet.noise_grid import Grid, interval
+from mho.studies.squeezenet.person import SETTINGS, Trained, hardware
+from mho.studies.squeezenet.shown import figures, tables
+from mho.studies.squeezenet.study import SqueezeArm, SqueezeNetDrift
 from mho.tasks.binary import Logit
 from mho.units import seconds
 

@@ -20,7 +20,7 @@ STUDIES: Registry[type[Study]] = Registry(
         "ranges": "mho.studies.ranges:Ranges",
         "cost": "mho.studies.cost:Cost",
         "families": "mho.studies.families:Families",
-        "squeezenet-drift": "mho.studies.squeezenet_drift:SqueezeNetDrift",
+        "squeezenet-drift": "mho.studies.squeezenet.study:SqueezeNetDrift",
     },
 )
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from mho.measure.sentence import show_age
 from mho.statistics.intervals import Interval
-from mho.studies.detector import AGES, COMPENSATIONS, METRICS
 from mho.studies.figure import Figure, Series, limit, points, reference
-from mho.studies.noise_grid import FACTORS, Grid, interval
 from mho.studies.outcome import NotStored, Results, show_level
-from mho.studies.squeezenet_claims import converter_table, matched, thresholds, usable
+from mho.studies.squeezenet.claims import converter_table, matched, thresholds, usable
+from mho.studies.squeezenet.detector import AGES, COMPENSATIONS, METRICS
+from mho.studies.squeezenet.noise_grid import FACTORS, Grid, interval
 from mho.studies.table import Table
 from mho.sweeps.effects.correlation import interval as correlation
 from mho.units import seconds

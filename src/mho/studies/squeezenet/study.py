@@ -10,13 +10,13 @@ from typing import Any, Literal
 from mho.data import load
 from mho.models import published
 from mho.rng import Stream
-from mho.studies.cost_of_training import cost_of
-from mho.studies.detector import AGES, COMPENSATIONS, Detector
 from mho.studies.figure import Figure
 from mho.studies.outcome import Results
-from mho.studies.person import SETTINGS, Noise, Setting, Trained, hardware
-from mho.studies.squeezenet_claims import CLAIMS
-from mho.studies.squeezenet_shown import figures, tables
+from mho.studies.squeezenet.claims import CLAIMS
+from mho.studies.squeezenet.cost_of_training import cost_of
+from mho.studies.squeezenet.detector import AGES, COMPENSATIONS, Detector
+from mho.studies.squeezenet.person import SETTINGS, Noise, Setting, Trained, hardware
+from mho.studies.squeezenet.shown import figures, tables
 from mho.studies.study import Arm, Job, Scale, Study
 from mho.studies.table import Table
 

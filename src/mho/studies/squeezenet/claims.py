@@ -11,9 +11,9 @@ import numpy as np
 
 from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, Verdict, above, below, every
-from mho.studies.detector import AGES as ALL_AGES
-from mho.studies.noise_grid import FACTORS, Grid, Table, interval
 from mho.studies.outcome import NotStored, Results
+from mho.studies.squeezenet.detector import AGES as ALL_AGES
+from mho.studies.squeezenet.noise_grid import FACTORS, Grid, Table, interval
 from mho.units import seconds
 
 THEIRS = "Tessier and Aguirregaray 2022, slides"

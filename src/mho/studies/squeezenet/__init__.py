@@ -1,0 +1,1 @@
+"""The study `squeezenet-drift`: its networks, arms, claims and figures."""
