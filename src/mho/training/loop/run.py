@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mho.errors import BadInput
 from mho.nn.calling import call
-from mho.rng import key
+from mho.rng import key, seed
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
 from mho.training.loop.checkpoints import Folder, load_checkpoint
@@ -231,13 +231,3 @@ class Run:
         problem += f" in epoch {self.state.epoch}, after step {self.state.step}"
         problem += f"; the last good checkpoint is {self.folder.last}" if self.folder is not None and kept else ""
         return BadInput(problem, "lower lr, or check the data")
-
-
-def seed(device: torch.device, number: int) -> None:
-    """Seed torch's generators that a network on this device reads.
-
-    torch.manual_seed would write down a stack trace at every call where CUDA has not been used.
-    """
-    torch.default_generator.manual_seed(number)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(number)
