@@ -45,9 +45,9 @@ class Arrays:
     def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
         """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
         cells = self.cells(t_s, read)
-        held = hold(cells, operator, self.scheme, self.correction(cells))
+        held = hold(cells, operator, self.scheme, self.correction(cells), join=True)
         whole = self.scheme.lossless and held.shift is None
-        return Programmed(effective(held, operator) if whole else held, self.scheme, like)
+        return Programmed(effective(held, operator) if whole else held, held.scheme, like)
 
     @property
     def targets(self) -> tuple[Tensor, ...]:

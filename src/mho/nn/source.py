@@ -137,7 +137,7 @@ def ideal(scheme: Scheme, weight: Tensor, operator: Operator, change: Change | N
     as_it_is = change is None and hw.mapping.clip_sigma is None and not hw.encoding.straight_through
     if scheme.lossless and as_it_is:
         return weight
-    held = hold(ideal_cells(operator.to_matrix(weight), scheme, change), operator, scheme)
+    held = hold(ideal_cells(operator.to_matrix(weight), scheme, change), operator, scheme, join=True)
     return effective(held, operator) if scheme.lossless else held
 
 
