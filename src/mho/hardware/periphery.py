@@ -70,10 +70,13 @@ class InputSlice:
     Attributes:
         take: From u to v, both within [-1, 1]; None: v is u. It needs no gradient: each slice has that of its share of u.
         weight: What the digital sum multiplies the slice's converted outputs with.
+        digit: Lowest bit and bits of the digit of the code's magnitude that `take` gives as a share of the largest, for
+            executors that cut codes themselves; None: only `take` knows.
     """
 
     take: Callable[[Tensor], Tensor] | None = None
     weight: float = 1.0
+    digit: tuple[int, int] | None = None
 
 
 def digit(whole: Tensor, place: int, width: int) -> Tensor:
@@ -118,7 +121,9 @@ class DAC(Converter):
         places = range(0, math.ceil(math.log2(half + 1)), width)
         return tuple(
             InputSlice(
-                functools.partial(_slice, half=int(half), place=place, width=width), 2**place * (2**width - 1) / half
+                functools.partial(_slice, half=int(half), place=place, width=width),
+                2**place * (2**width - 1) / half,
+                (place, width),
             )
             for place in places
         )
