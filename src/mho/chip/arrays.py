@@ -45,9 +45,9 @@ class Arrays:
     def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
         """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
         cells = self.cells(t_s, read)
-        held = hold(cells, operator, self.scheme, self.correction(cells))
+        held = hold(cells, operator, self.scheme, self.correction(cells), join=True)
         whole = self.scheme.lossless and held.shift is None
-        return Programmed(effective(held, operator) if whole else held, self.scheme, like)
+        return Programmed(effective(held, operator) if whole else held, held.scheme, like)
 
     @property
     def targets(self) -> tuple[Tensor, ...]:
@@ -68,6 +68,9 @@ class Arrays:
         hw, found = self.scheme.hw, []
         targets: tuple[Tensor, ...] = ()
         for p, state in enumerate(self.states):
+            if p in hw.encoding.exact_planes():
+                found.append(state["g"])
+                continue
             draw = self.draw / ("read", read, p)
             g = hw.cell.read(hw.cell.age(state, t_s), state, t_s, draw)
             for i, variation in enumerate(hw.variations):
@@ -185,6 +188,9 @@ def program_matrix(
     hw, states, faults = scheme.hw, [], None
     targets = _targets(unit, hw)
     for p, target in enumerate(targets):
+        if p in hw.encoding.exact_planes():
+            states.append({"g": target})
+            continue
         at = draw / ("program", p)
         state = dict(hw.cell.program(target, at))
         state = _write_again(state, target, hw, at, verified)
@@ -200,7 +206,8 @@ def program_matrix(
 
 def _targets(unit: Tensor, hw: Hardware) -> tuple[Tensor, ...]:
     """Target conductance of each plane, µS, for weights in units of their scale."""
-    return tuple(round_to_levels(target, hw.cell) for target in hw.encoding.encode(unit, hw.cell))
+    exact, planes = hw.encoding.exact_planes(), hw.encoding.encode(unit, hw.cell)
+    return tuple([t if p in exact else round_to_levels(t, hw.cell) for p, t in enumerate(planes)])
 
 
 def _write_again(state: State, target: Tensor, hw: Hardware, draw: Stream, verified: Tensor | None) -> State:

@@ -15,14 +15,22 @@ from mho.hardware.periphery import digit
 
 
 class BitSliced(Encoding):
-    """w = W/(2^(b-1) - 1) with a whole number W, |W| < 2^(b-1), whose digits stand in cells of their own.
+    """w = W/F with a whole number W, |W| < 2^(b-1), whose digits stand in cells of their own.
+
+    The quantiser says what W is, in weights of the scale that `mapping` gives (largest, clipped, or 1 for all):
+
+    - ``symmetric``: W = round(w F) with F = 2^(b-1) - 1, so that the largest weight is the largest number.
+    - ``wage``: W = round(w F) with F = 2^(b-1), at most F - 1 (Wu et al. 2018, eq. 5 and 6). With `mapping.scale` 'unit' as
+      published; with 'tensor' the weights are divided by their largest, and the output is multiplied with it.
+    - ``neurosim``: W + F = round(F (w + 1)) with F = (2^b - 1)/2, sign 'offset' alone: half-way numbers, none of which is 0.
 
     Digits d of c bits are counted from the lowest; a cell holds g = g_min + (g_max - g_min)·d/(2^c - 1). What the columns of a
     slice give is weighted with the place of its digit.
 
     - sign ``pair``: the digits of |W|, of b - 1 bits, each in a differential pair; the cell of the other sign rests at g_min.
-    - sign ``offset``: the digits of W + 2^(b-1), of b bits; the constant part is removed from the sum of the inputs, or by
-      columns of the array that hold it and that all columns share.
+    - sign ``offset``: the digits of W + 2^(b-1) (W + F for 'neurosim'), of b bits; the constant part is removed from the sum of
+      the inputs, or by columns of the array that hold it and that all columns share: of cells like all others, or of fixed
+      resistors. Noise of products in such a column is drawn for every column that it serves.
     - sign ``twos_complement``: the digits of the lower b - 1 bits of W; its sign stands in a cell of two states and counts
       negative.
 
@@ -32,10 +40,12 @@ class BitSliced(Encoding):
         WrongSetting: More bits in a list of slices than the digits have, or too few; a reference of what has no offset.
 
     References:
-        Shafiee et al. 2016 (ISAAC: offset, slices of 2 bits); Xiao et al. 2021, arXiv:2109.01262 (pairs and offset in slices).
+        Shafiee et al. 2016 (ISAAC: offset, slices of 2 bits); Xiao et al. 2021, arXiv:2109.01262 (pairs and offset in slices);
+        Wu et al. 2018, arXiv:1802.04680 (WAGE); Peng et al. 2019, IEDM (DNN+NeuroSim: offset with a dummy column).
     """
 
     straight_through: ClassVar[bool] = True
+    later: ClassVar[tuple[str, ...]] = ("quantiser",)
     kind: Literal["bit_sliced"] = "bit_sliced"
     bits: int = Field(default=8, ge=2, le=16)
     """b, bits of a weight, its sign among them."""
@@ -43,10 +53,14 @@ class BitSliced(Encoding):
     """c, bits of a cell; or those of each slice, from the lowest digit on."""
     sign: Literal["pair", "offset", "twos_complement"] = "pair"
     """How negative weights are held."""
-    reference: Literal["digital", "column"] = "digital"
-    """Who removes the constant part of sign 'offset', or the conductance of the lowest states."""
+    quantiser: Literal["symmetric", "wage", "neurosim"] = "symmetric"
+    """How weights become whole numbers."""
+    reference: Literal["digital", "column", "fixed_column"] = "digital"
+    """Who removes the constant part of sign 'offset', or the conductance of the lowest states: the digital side, a column of
+    cells, or a column of fixed resistors, which have no errors."""
     subtract: Literal["analog", "digital"] = "analog"
-    """Sign 'pair': currents are subtracted before one conversion, or each polarity is converted on its own."""
+    """Of a pair, or of a column and its reference: currents are subtracted before one conversion, or each is converted on its
+    own."""
     shift_and_add: Literal["digital", "analog"] = "digital"
     """digital: each slice is converted on its own; analog: currents are weighted and added before one conversion."""
 
@@ -63,10 +77,33 @@ class BitSliced(Encoding):
         if self.sign == "pair" and self.reference != "digital":
             raise WrongSetting("a pair has no constant part", "reference is of sign 'offset' and 'twos_complement'",
                                path="reference")  # fmt: skip
-        if self.sign != "pair" and self.subtract != "analog":
-            raise WrongSetting(f"nothing is subtracted with sign '{self.sign}'", "subtract is of sign 'pair'",
+        if self.sign != "pair" and self.reference == "digital" and self.subtract != "analog":
+            raise WrongSetting(f"nothing is subtracted with sign '{self.sign}'", "subtract is of pairs and reference columns",
                                path="subtract")  # fmt: skip
+        if self.quantiser == "neurosim" and (self.sign != "offset" or sum(widths) != digits):
+            raise WrongSetting(
+                f"quantiser 'neurosim' with sign '{self.sign}' and slices of {', '.join(map(str, widths))} bits",
+                "its numbers are 0 to 2^bits - 1: sign 'offset', and cells that hold all bits and no more", path="quantiser",
+            )  # fmt: skip
         return self
+
+    @property
+    def _full(self) -> float:
+        """F, the number of a weight of 1."""
+        exact = {"symmetric": 2 ** (self.bits - 1) - 1, "wage": 2 ** (self.bits - 1), "neurosim": (2**self.bits - 1) / 2}
+        return exact[self.quantiser]
+
+    @property
+    def _middle(self) -> float:
+        """What sign 'offset' adds."""
+        return self._full if self.quantiser == "neurosim" else 2 ** (self.bits - 1)
+
+    def _whole(self, weight: Tensor) -> Tensor:
+        """W; of 'neurosim', W + F."""
+        full, largest = self._full, 2 ** (self.bits - 1) - 1
+        if self.quantiser == "neurosim":
+            return ((weight + 1) * full).round().clamp(0, 2 * full)
+        return (weight * full).round().clamp(-largest, largest)  # training's noise reaches beyond 1
 
     @property
     def _digit_bits(self) -> int:
@@ -89,6 +126,11 @@ class BitSliced(Encoding):
     def fits(self, cell: Cell) -> None:
         """Refuse cells whose states are others than the digits."""
         widths = sorted(set(self._widths()))
+        if cell.levels is not None and self.quantiser == "neurosim" and self.reference == "column":
+            raise WrongSetting(
+                f"a reference column of half-way states in cells of {cell.levels} states",
+                "set encoding.reference to 'fixed_column' or 'digital', or cell.levels to null", path="cell.levels",
+            )  # fmt: skip
         if cell.levels is not None and widths != [math.log2(cell.levels)]:
             wanted = f"{2 ** widths[0]}" if len(widths) == 1 else "null: slices of several widths have different states"
             raise WrongSetting(
@@ -98,8 +140,7 @@ class BitSliced(Encoding):
 
     def encode(self, weight: Tensor, cell: Cell) -> list[Tensor]:
         """Targets slice by slice: [g⁺, g⁻] of a pair, [g] or [g, reference column] else; the sign's cells last."""
-        span, largest = cell.g_max_us - cell.g_min_us, 2 ** (self.bits - 1) - 1
-        whole = (weight * largest).round().clamp(-largest, largest)  # training's noise reaches beyond 1
+        span, whole, half = cell.g_max_us - cell.g_min_us, self._whole(weight), 2.0 ** (self.bits - 1)
         negative = (whole < 0).to(whole)
         found: list[Tensor] = []
 
@@ -111,25 +152,30 @@ class BitSliced(Encoding):
                 size = digit(whole.abs(), place, width)
                 found += [hold(size * (1 - negative), width), hold(size * negative, width)]
                 continue
-            middle = largest + 1
-            shifted = whole + middle if self.sign == "offset" else whole + middle * negative
-            found.append(hold(digit(shifted, place, width), width))
-            if self.reference == "column":
-                rest = torch.full_like(weight[:, :1], middle if self.sign == "offset" else 0.0)
-                found.append(hold(digit(rest, place, width), width))
+            moved = half * negative if self.sign == "twos_complement" else half * (self.quantiser != "neurosim")
+            found.append(hold(digit(whole + moved, place, width), width))
+            if self.reference != "digital":
+                rest = torch.full_like(weight[:, :1], half if self.sign == "offset" else 0.0)
+                state = torch.full_like(rest, (2**width - 1) / 2) if self.quantiser == "neurosim" else digit(rest, place, width)
+                found.append(hold(state, width))
         if self.sign == "twos_complement":
             found.append(hold(negative, 1))
-            if self.reference == "column":
+            if self.reference != "digital":
                 found.append(torch.full_like(weight[:, :1], cell.g_min_us))
         return found
 
+    def exact_planes(self) -> frozenset[int]:
+        """The fixed column of each slice."""
+        slices = len(self._widths()) + (self.sign == "twos_complement")
+        return frozenset(range(1, 2 * slices, 2)) if self.reference == "fixed_column" else frozenset()
+
     def readouts(self, cell: Cell) -> Readouts:
         """One readout a slice (a polarity of it, where they are subtracted digitally), or one for all."""
-        unit, largest = 1 / (cell.g_max_us - cell.g_min_us), 2 ** (self.bits - 1) - 1
-        counts = [2**place * (2**width - 1) / largest for place, width in self._slices()]
+        unit, full = 1 / (cell.g_max_us - cell.g_min_us), self._full
+        counts = [2**place * (2**width - 1) / full for place, width in self._slices()]
         if self.sign == "twos_complement":
-            counts.append(-(largest + 1) / largest)
-        planes = 2 if self.sign == "pair" or self.reference == "column" else 1
+            counts.append(-(2 ** (self.bits - 1)) / full)
+        planes = 2 if self.sign == "pair" or self.reference != "digital" else 1
         each = (unit, -unit) if planes == 2 else (unit,)
         rest = [0.0] * (planes * len(counts))
 
@@ -139,7 +185,7 @@ class BitSliced(Encoding):
 
         offset = 0.0
         if planes == 1:
-            middle = (largest + 1) / largest if self.sign == "offset" else 0.0
+            middle = self._middle / full if self.sign == "offset" else 0.0
             offset = middle + unit * cell.g_min_us * sum(counts)
         polarities = [(unit, 0.0), (0.0, unit)] if self.subtract == "digital" else [each]
         if self.shift_and_add == "analog":

@@ -34,7 +34,7 @@ def decode(planes: Sequence[Tensor], readouts: Readouts, *, squared: bool = Fals
 
     `squared`: its variance, from those of the conductances (µS²).
     """
-    found = []
+    found, shape = [], torch.broadcast_shapes(*(g.shape for g in planes))  # a reference column serves all columns
     for readout in readouts.columns:
         total: Tensor | None = None
         for c, g in zip(readout.coefficients, planes, strict=True):
@@ -42,7 +42,7 @@ def decode(planes: Sequence[Tensor], readouts: Readouts, *, squared: bool = Fals
                 term = (c * c if squared else c) * g
                 total = term if total is None else total + term
         assert total is not None
-        found.append(total)
+        found.append(total.expand(shape))
     return torch.stack(found)
 
 
@@ -79,7 +79,9 @@ def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, sc
             reference = unit.detach().abs().amax() if variation.relative_to == "weight_max" else spread_of(unit)
             on_weights = on_weights + (variation.sigma * reference).square()
         else:
-            squares = [sigma_us(target.detach(), variation, hw.cell).square() for target in targets]
+            exact = hw.encoding.exact_planes()
+            sizes = [0 * t if p in exact else sigma_us(t, variation, hw.cell) for p, t in enumerate(map(Tensor.detach, targets))]
+            squares = [size.square() for size in sizes]
             on_cells.append(decode(squares, readouts, squared=True))
     shared = on_weights / sum(readout.factor**2 for readout in readouts.columns)
     return sum(on_cells, shared.expand_as(weight))

@@ -57,7 +57,9 @@ class Held(NamedTuple):
     codes: Codes | None = None
 
 
-def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED) -> Held:
+def hold(
+    cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED, *, join: bool = False
+) -> Held:
     """The operands of `cells`; differentiable in their weights.
 
     Args:
@@ -65,13 +67,17 @@ def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correctio
         operator: The operator that reads them.
         scheme: The conversions of a product.
         correction: What compensation makes of the outputs.
+        join: Conversions that nothing keeps apart are one product (`Scheme.joined`).
     """
     plan, kernel, drop, offset = scheme.plan, scheme.kernel, scheme.hw.ir_drop, scheme.readouts.offset
     factor, shift = correction.factor, correction.shift
-    size_of, scales = cells.weight, cells.scale
+    size_of, scales, of_offset = cells.weight, cells.scale, cells.scale
     if (unit := read_unit(scales, plan, scheme.hw.mapping)) is not None:
         variance = None if cells.variance is None else cells.variance * unit**2
         cells, scales = cells._replace(weight=cells.weight * unit, variance=variance), torch.ones_like(scales)
+    if join and scheme.joined is not None:
+        operands = _joined(cells._replace(scale=scales), operator, scheme, scheme.joined, factor, of_offset)
+        return Held(scheme.joined, operands, None if shift is None else shift.flatten())
     found = []
     for b, block in enumerate(plan.blocks):
         scale = scales[b].flatten()
@@ -87,8 +93,45 @@ def hold(cells: Cells, operator: Operator, scheme: Scheme, correction: Correctio
             found.append(Operand(weight, gain, variance, size, placed))
         if offset:
             ones = operator.part(torch.ones_like(cells.weight[0]), block, plan, kernel)
-            found.append(Operand(ones, -offset * scale))
+            found.append(Operand(ones, -offset * of_offset[b].flatten()))
     return Held(scheme, tuple(found), None if shift is None else shift.flatten())
+
+
+def _joined(
+    cells: Cells, operator: Operator, scheme: Scheme, joined: Scheme, factor: Tensor | None, of_offset: Tensor
+) -> tuple[Operand, ...]:  # fmt: skip
+    """Operands of the joined scheme: Σ_k f_k w_k s, in units of a gain that carries the noise of all the conversions."""
+    noise, readouts = scheme.hw.noise.output, scheme.readouts
+    weights, variances, squares = [], [], []
+    for b, (block, conversions) in enumerate(zip(scheme.plan.blocks, scheme.blocks, strict=True)):
+        gains = [readout.factor * cells.scale[b, :, :, None] for readout in readouts.columns]
+        if factor is not None:
+            gains = [gain * factor[k, b, :, :, None] for k, gain in enumerate(gains)]
+        rows = slice(block.start, block.stop)
+        terms = [gain * w[..., rows] for gain, w in zip(gains, cells.weight, strict=True)]
+        if readouts.offset:
+            terms.append(-readouts.offset * of_offset[b, :, :, None].expand(terms[0].shape))
+        weights.append(sum(terms[1:], terms[0]))
+        if cells.variance is not None:
+            of_each = [gain.square() * v[..., rows] for gain, v in zip(gains, cells.variance, strict=True)]
+            variances.append(sum(of_each[1:], of_each[0]))
+        if noise:
+            drawn = [(gains[c.readout] * (c.weight * c.noise / noise)).square() for c in conversions if c.readout >= 0]
+            squares.append(sum(drawn[1:], drawn[0]))
+    if len(joined.blocks) == 1:
+        weights, variances = [torch.cat(weights, -1)], [torch.cat(variances, -1)] if variances else []
+        squares = [sum(squares[1:], squares[0])] if squares else []
+    found = []
+    for b, (block, weight) in enumerate(zip(joined.plan.blocks, weights, strict=True)):
+        gain = squares[b].sqrt() if squares else torch.ones_like(weight[..., :1])
+
+        def part(rows: Tensor, block: Block = block) -> Tensor:
+            whole = F.pad(rows, (block.start, joined.plan.rows - block.stop))
+            return operator.part(whole, block, joined.plan, joined.kernel)
+
+        variance = part(variances[b] / gain.square()) if variances else None
+        found.append(Operand(part(weight / gain), gain.flatten(), variance))
+    return tuple(found)
 
 
 def effective(held: Held, operator: Operator) -> Tensor:

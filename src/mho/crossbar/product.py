@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mho.crossbar import fused, reference, step, vectors, vectors_step
+from mho.crossbar import fused, reference, sliced, step, vectors, vectors_step
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
 from mho.errors import BadInput
@@ -22,6 +22,8 @@ def product(
     ):  # row blocks would take their part of what is there
         what = "features" if operator.dims == 0 else "channels"
         raise BadInput(f"an input of shape {tuple(x.shape)} for a matrix with {inputs} input {what}", "give it as many")
+    if len(scheme.conversions) > len(scheme.blocks) and sliced.suits(held, operator, x, input_range, adc_range, bias):
+        return sliced.forward(held, operator, x, input_range, adc_range, bias)
     if scheme.only_by_reference:
         return reference.compute(held, operator, x, input_range, adc_range, bias)
     if (scheme.per_vector or scheme.repeats) and vectors.suits(held, operator, x, input_range, adc_range, bias):

@@ -16,12 +16,14 @@ def weight_scale(matrix: Tensor, plan: Plan, mapping: Mapping) -> Tensor:
     Args:
         matrix: Weights, (groups, columns, rows).
         plan: Where they stand.
-        mapping: One scale a tensor, a column, an array (also where columns are read unscaled), or a column of an array.
+        mapping: One scale a tensor, a column, an array (also where columns are read unscaled), or a column of an array; or 1.
 
     Returns:
         Positive scales, (blocks, groups, columns); all-zero columns get 1.
     """
     size = matrix.detach().abs()
+    if mapping.scale == "unit":
+        return size.new_ones((len(plan.blocks), plan.groups, plan.columns))
     if mapping.scale in ("array", "none"):
         scale = torch.stack([_array_max(size, plan, b) for b in range(len(plan.blocks))])
     elif mapping.scale == "column_of_array":
@@ -40,7 +42,7 @@ def scaled(matrix: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
     mapping = scheme.hw.mapping
     scale = weight_scale(matrix, scheme.plan, mapping)
     unit = matrix / scheme.plan.spread(scale)
-    return unit if mapping.clip_sigma is None else unit.clamp(-1, 1), scale
+    return unit.clamp(-1, 1) if mapping.clips else unit, scale
 
 
 def read_unit(scale: Tensor, plan: Plan, mapping: Mapping) -> Tensor | None:

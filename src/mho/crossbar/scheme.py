@@ -18,7 +18,7 @@ from torch import Tensor
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
 from mho.errors import NotYet
-from mho.hardware import ADC, DAC, Hardware, InputSlice, Readouts
+from mho.hardware import ADC, DAC, Hardware, InputSlice, Readout, Readouts
 from mho.kernels.reference import quantise
 
 
@@ -86,6 +86,8 @@ class Scheme:
         repeats: Vectors that clip are repeated.
         passes: Tensors of the size of the outputs that a conversion makes: products, and what noise and IR drop take.
         only_by_reference: Why the fused executor cannot compute this product; empty where it can.
+        joined: The same product in fewer conversions, where nothing between them loses anything; None where there are none to
+            join. Its operands are made by `mho.crossbar.held.hold`.
     """
 
     hw: Hardware
@@ -106,6 +108,7 @@ class Scheme:
     repeats: bool
     passes: int
     only_by_reference: str
+    joined: Scheme | None = None
 
     @classmethod
     def of(cls, operator: Operator, shape: tuple[int, ...], hw: Hardware, path: str | None = None) -> Scheme:
@@ -138,7 +141,7 @@ class Scheme:
         per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
         converted = input_steps is not None or any(c.half_steps is not None for c in every)
         exact = not (converted or noisy or hw.ir_drop.scale)
-        return cls(
+        found = cls(
             hw, shape, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
             noisy, lossless=exact,
             needs_input_range=not per_vector and not exact,
@@ -148,6 +151,7 @@ class Scheme:
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
             only_by_reference=_only_by_reference(every),
         )  # fmt: skip
+        return replace(found, joined=_joined(found))
 
     def __deepcopy__(self, memo: Any) -> Scheme:
         """Itself: it cannot change."""
@@ -164,6 +168,28 @@ def _block(b: int, readouts: Readouts, hw: Hardware) -> tuple[Conversion, ...]:
     if readouts.offset:
         found.append(Conversion(b, None, -1, first + len(readouts.columns), 1.0, None, None, False, 0.0, 0))
     return tuple(found)
+
+
+def _joined(scheme: Scheme) -> Scheme | None:
+    """The product in one conversion, or in one a row block where each has a range or input noise of its own.
+
+    Without converters and IR drop every conversion is linear in the inputs, and noise at several outputs adds up to noise
+    of one. Two things keep conversions apart: weights drawn anew for every slice of the input, and an offset that the digital
+    side finds from inputs without their noise.
+    """
+    hw, apart = scheme.hw, scheme.per_vector or bool(scheme.hw.noise.input)
+    linear = all(c.half_steps is None and not c.halvings for c in scheme.conversions) and not hw.ir_drop.scale
+    sliced = scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),)
+    wanted = len(scheme.blocks) if apart else 1
+    if not linear or sliced or (hw.noise.input and scheme.readouts.offset) or len(scheme.conversions) == wanted:
+        return None
+    plan = scheme.plan if apart else replace(scheme.plan, array=scheme.plan.array.replace(rows=scheme.plan.rows))
+    one = Conversion(0, InputSlice(), 0, 0, 1.0, None, None, False, hw.noise.output, 0)
+    every = tuple(one._replace(block=b, operand=b) for b in range(wanted))
+    return replace(
+        scheme, plan=plan, readouts=Readouts((Readout(()),)), blocks=tuple((c,) for c in every), conversions=every,
+        only_by_reference="",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class Hardware(Spec):
             },
             encoding=self.encoding,
             array=self.array,
-            mapping=self.mapping.replace(clip_sigma=None),
+            mapping=self.mapping.replace(clip_sigma=None, scale="tensor" if self.mapping.scale == "unit" else self.mapping.scale),
             dac=DAC(bits=None),
             adc=ADC(bits=None),
             compensation={"kind": "none"},

@@ -146,6 +146,10 @@ class Encoding(Spec, ABC):
         """Physical columns that one weight takes in an array."""
         return 1
 
+    def exact_planes(self) -> frozenset[int]:
+        """Planes of fixed resistors: they hold their targets, and nothing random or ageing happens to them."""
+        return frozenset()
+
     def fits(self, cell: Cell) -> None:
         """Whether it can be held by such cells.
 

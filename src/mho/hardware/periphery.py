@@ -30,12 +30,25 @@ class Array(Spec):
 class Mapping(Spec):
     """How weights are scaled to the unit interval before they are encoded."""
 
-    scale: Literal["tensor", "column", "array", "column_of_array", "none"] = "column"
-    """One scale for the matrix, for each output column, for each array, or for each column of each array. none: cells are
+    scale: Literal["tensor", "column", "array", "column_of_array", "unit", "none"] = "column"
+    """One scale for the matrix, for each output column, for each array, or for each column of each array. unit: a full
+    conductance is a weight of 1, and larger weights are clipped (networks trained within [-1, 1], as WAGE does). none: cells are
     filled as for 'array', but the columns are read in units of a weight of 1: `noise.output` and `adc.bound` do not follow
     the size of the weights (the default of AIHWKit, `weight_scaling_omega` = 0)."""
     clip_sigma: float | None = Field(default=None, gt=0)
     """Weights beyond this many standard deviations (of the tensor) are clipped; none: the largest weight is kept."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Mapping:
+        if self.scale == "unit" and self.clip_sigma is not None:
+            raise WrongSetting("clip_sigma has no effect where weights are clipped at 1", "leave it out, or set another scale",
+                               path="clip_sigma")  # fmt: skip
+        return self
+
+    @property
+    def clips(self) -> bool:
+        """True where some weights may lie beyond a full conductance."""
+        return self.clip_sigma is not None or self.scale == "unit"
 
 
 class Converter(Spec):
@@ -70,10 +83,13 @@ class InputSlice:
     Attributes:
         take: From u to v, both within [-1, 1]; None: v is u. It needs no gradient: each slice has that of its share of u.
         weight: What the digital sum multiplies the slice's converted outputs with.
+        digit: Lowest bit and bits of the digit of the code's magnitude that `take` gives as a share of the largest, for
+            executors that cut codes themselves; None: only `take` knows.
     """
 
     take: Callable[[Tensor], Tensor] | None = None
     weight: float = 1.0
+    digit: tuple[int, int] | None = None
 
 
 def digit(whole: Tensor, place: int, width: int) -> Tensor:
@@ -91,17 +107,22 @@ def _slice(u: Tensor, half: int, place: int, width: int) -> Tensor:
 class DAC(Converter):
     """Digital-to-analog converter at the rows."""
 
-    later: ClassVar[tuple[str, ...]] = ("slice_bits",)
+    later: ClassVar[tuple[str, ...]] = ("slice_bits", "shift_and_add")
     range: Literal["calibrated", "learned", "abs_max"] = "calibrated"
     """calibrated: fixed per layer from data; learned: a parameter, trained; abs_max: each input vector's own largest
     magnitude (each array has its own)."""
     slice_bits: int | None = Field(default=None, ge=1, le=16)
     """Inputs come in slices of so many bits of the magnitude, the lowest first, each with the input's sign: 1 is bit by bit.
     Every slice has a product and a conversion of its own. None: an input comes whole, at one of all its levels."""
+    shift_and_add: Literal["digital", "analog"] = "digital"
+    """analog: what the slices of an input give is weighted and added as charge, and converted once. Its number is that of an
+    input given whole; its time and energy are not."""
 
     @model_validator(mode="after")
     def _sliced(self) -> DAC:
         half = self.half_steps
+        if self.slice_bits is None and self.shift_and_add == "analog":
+            raise WrongSetting("an input that comes whole is not added up", "set dac.slice_bits", path="shift_and_add")
         if self.slice_bits is not None and half is None:
             raise WrongSetting("slices are of codes, and this converter has none", "set dac.bits", path="slice_bits")
         if self.slice_bits is not None and half != int(half or 0):
@@ -110,15 +131,22 @@ class DAC(Converter):
             )
         return self
 
-    def slices(self) -> tuple[InputSlice, ...]:
-        """The parts in which an input is given to the array, one after the other."""
+    def cycles(self) -> int:
+        """Slices in which an input is given to the array, one after the other."""
         half, width = self.half_steps, self.slice_bits
-        if half is None or width is None or 2**width > half:
+        return 1 if half is None or width is None else math.ceil(math.ceil(math.log2(half + 1)) / width)
+
+    def slices(self) -> tuple[InputSlice, ...]:
+        """The parts of an input whose products are converted on their own."""
+        half, width = self.half_steps, self.slice_bits
+        if half is None or width is None or self.cycles() == 1 or self.shift_and_add == "analog":
             return (InputSlice(),)
         places = range(0, math.ceil(math.log2(half + 1)), width)
         return tuple(
             InputSlice(
-                functools.partial(_slice, half=int(half), place=place, width=width), 2**place * (2**width - 1) / half
+                functools.partial(_slice, half=int(half), place=place, width=width),
+                2**place * (2**width - 1) / half,
+                (place, width),
             )
             for place in places
         )

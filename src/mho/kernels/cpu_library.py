@@ -37,6 +37,7 @@ _ARGUMENTS = {
     "mho_to_rows": [_ptr] * 2 + [_i64] * 4 + [_int],
     "mho_patch_ranges": [_ptr] * 2 + [_f32, _ptr, _int],
     "mho_patch_products": [_ptr] * 5 + [_i64, _f32, _int, _ptr, _int],
+    "mho_patch_slices": [_ptr] * 3 + [_i64, _ptr, _ptr, _i64, _ptr, _f32, _f32, _ptr, _int, _u64, _ptr, _int],
     "mho_from_rows": [_ptr] * 2 + [_i64] * 3 + [_int],
     "mho_patch_weights_back": [_ptr] * 4 + [_f32, _int, _ptr, _int],
     "mho_patch_ranges_slope": [_ptr] * 6 + [_i64] * 3 + [_ptr, _int],

@@ -20,6 +20,7 @@
 #include "quantise.hpp"
 #include "random.hpp"
 #include "read_out.hpp"
+#include "slices.hpp"
 #include "threads.hpp"
 
 #ifndef MHO_STAMP

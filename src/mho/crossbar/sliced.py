@@ -1,0 +1,108 @@
+"""The fused executor for products of many conversions a row block: slices of weights, slices of inputs, polarities.
+
+All of a block's conversions are made in one pass of the kernels over patches that stay in the cache (`mho.kernels.slices`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mho.crossbar.columns import full_input
+from mho.crossbar.held import Held
+from mho.crossbar.operator import Operator
+from mho.crossbar.scheme import Conversion
+from mho.crossbar.vectors import as_images, from_images, image_weight, window_of
+from mho.kernels import patches, slices
+
+
+def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> bool:
+    """True where `forward` can answer: single precision on the CPU, one range of the inputs, no noise but that of the outputs.
+
+    Args:
+        held: What the arrays hold.
+        operator: torch's operator.
+        x: Input of the layer.
+        given: What else is read: ranges and bias.
+    """
+    scheme = held.scheme
+    if (
+        scheme.input_steps is None
+        or scheme.per_vector
+        or scheme.drawn_per_product
+        or scheme.repeats
+        or scheme.passes > 1
+    ):
+        return False
+    if scheme.hw.noise.input or len(scheme.conversions) == len(scheme.blocks) or x.numel() == 0:
+        return False
+    if operator.dims == 0:
+        if x.dim() < 2:
+            return False
+    elif operator.dims != 2 or operator.transposed or operator.padding == "same" or x.dim() != 4:
+        return False
+    if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
+        return False
+    if any(c.slice is not None and c.slice.take is not None and c.slice.digit is None for c in scheme.conversions):
+        return False
+    tensors = [t for operand in held.operands for t in (operand.weight, operand.gain)]
+    return patches.suits(x, *tensors, *given)
+
+
+def forward(
+    held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
+    scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
+    shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
+    reach, window = full_input(input_range, x.dtype), window_of(operator)
+    images, total = patches.in_rows(as_images(operator, x)), None
+    assert scheme.input_steps is not None
+    on_images = operator if operator.dims else _LINES
+    for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
+        raw = patches.in_rows(on_images.take(images, block, scheme.plan))
+        for part in _together(conversions):
+            digits = [_digit(c) for c in part if c.operand == part[0].operand]
+            weight, codes, readouts = _stacked(held, part, adc_range)
+            total = slices.summed(
+                raw, weight, codes, readouts, digits, reach, scheme.input_steps, window, shift if total is None else None, total,
+                any(c.noise for c in part),
+            )  # fmt: skip
+    assert total is not None
+    return from_images(operator, patches.planar(total) if planar else total, x)
+
+
+_LINES = Operator(2, (1, 1), (0, 0), (1, 1))
+
+
+def _together(conversions: tuple[Conversion, ...]) -> list[list[Conversion]]:
+    """The conversions of a block that are made at once: all readouts of all slices; and the digital sum of an offset."""
+    read = [c for c in conversions if c.slice is not None]
+    return [some for some in (read, [c for c in conversions if c.slice is None]) if some]
+
+
+def _digit(conversion: Conversion) -> tuple[int, int, float]:
+    digit = None if conversion.slice is None else conversion.slice.digit
+    return (*(digit or (0, 0)), conversion.weight)
+
+
+def _stacked(held: Held, part: list[Conversion], adc_range: Tensor | None) -> tuple[Tensor, Tensor, int]:
+    """Weights and converters of the readouts beside each other, group by group, and how many there are."""
+    plan, first = held.scheme.plan, {c.operand: c for c in reversed(part)}
+    operands = [held.operands[at] for at in sorted(first)]
+    weight = torch.stack([image_weight(o.weight).unflatten(0, (plan.groups, -1)) for o in operands], 1)
+    codes = []
+    for at, operand in zip(sorted(first), operands, strict=True):
+        conversion, gain = first[at], operand.gain.reshape(plan.groups, plan.columns)
+        half, ones = conversion.half_steps, torch.ones_like(gain)
+        if half is None:
+            codes.append(torch.stack([0 * ones, 0 * ones, 0 * ones, gain, conversion.noise * ones], 1))
+            continue
+        bound = float(conversion.range(adc_range, gain.dtype))
+        low = 0.0 if conversion.unipolar else -half
+        codes.append(
+            torch.stack(
+                [half / bound * ones, low * ones, half * ones, gain * (bound / half), conversion.noise * ones], 1
+            )
+        )
+    return weight.flatten(0, 2).contiguous(), torch.stack(codes, 2).flatten(2).contiguous(), len(operands)
