@@ -26,6 +26,7 @@ _WHERE = {
     "advise": "mho.advice",
     "calibrate": "mho.calibration",
     "compare": "mho.measure",
+    "cost": "mho.costs",
     "drift": "mho.measure",
     "fit": "mho.training",
     "fuse": "mho.chip",
@@ -39,7 +40,7 @@ _WHERE = {
 }
 _FOLDERS = (
     "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "calibration",
-    "recalibration", "training", "measure", "perturbation", "advice",
+    "recalibration", "training", "measure", "perturbation", "costs", "advice",
     "models", "data", "sweeps", "studies", "reports", "cli", "testing",
 )  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from mho.chip import program as program
     from mho.convert import to_analog as to_analog
     from mho.convert import to_digital as to_digital
+    from mho.costs import cost as cost
     from mho.hardware import Hardware as Hardware
     from mho.measure import DriftResult as DriftResult
     from mho.measure import accuracy as accuracy

@@ -178,3 +178,25 @@ def show_time(t_s: float) -> str:
             plural = "s" if len(name) > 2 and name != "min" and text != "1" else ""
             return f"{text} {name}{plural}"
     return f"{t_s:.3g} s"
+
+
+_PREFIXES = (
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+    (1e-3, "m"),
+    (1e-6, "µ"),
+    (1e-9, "n"),
+    (1e-12, "p"),
+    (1e-15, "f"),
+)
+
+
+def show_quantity(value: float, unit: str) -> str:
+    """A physical quantity with the prefix that fits: ``show_quantity(1.5e-9, "J") == '1.5 nJ'``."""
+    size, prefix = next((each for each in _PREFIXES if abs(value) >= each[0] * 0.9995), (1.0, ""))
+    number = value / size
+    text = f"{number:.3g}" if abs(number) < 999.5 else f"{number:,.0f}"
+    return f"{text} {prefix}{unit}".rstrip()

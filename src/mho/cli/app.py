@@ -12,6 +12,7 @@ from mho.cli import (
     advise,
     calibrate,
     compare,
+    cost,
     data,
     demo,
     drift,
@@ -41,6 +42,7 @@ app.command("demo")(demo.demo)
 app.command("drift")(drift.drift)
 app.command("advise")(advise.advise)
 app.command("compare")(compare.compare)
+app.command("cost")(cost.cost)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)

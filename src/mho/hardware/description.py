@@ -65,13 +65,15 @@ class Hardware(Spec):
         512
     """
 
-    later: ClassVar[tuple[str, ...]] = ("layers", "write_verify")
+    later: ClassVar[tuple[str, ...]] = ("beyond", "layers", "write_verify")
     version: Literal[1] = 1
     """Version of this format."""
     name: str
     """Short name, printed in reports."""
     sources: tuple[str, ...] = ()
     """Where the numbers come from."""
+    beyond: tuple[str, ...] = ()
+    """What the chip of that name has that no setting here says, printed with what the description leaves out."""
     cell: SerializeAsAny[Annotated[Cell, BeforeValidator(CELLS.parser())]]
     """The resistive cell."""
     encoding: SerializeAsAny[Annotated[Encoding, BeforeValidator(ENCODINGS.parser())]]
@@ -236,7 +238,7 @@ class Hardware(Spec):
 
 
 _PRESETS = files("mho.hardware") / "presets"
-_OF_THE_NETWORK = ("version", "name", "sources", "digital", "layers")
+_OF_THE_NETWORK = ("version", "name", "sources", "beyond", "digital", "layers")
 
 
 def covers(pattern: str, path: str) -> bool:

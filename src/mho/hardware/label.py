@@ -10,7 +10,7 @@ from mho.errors import MhoError
 if TYPE_CHECKING:
     from mho.hardware.description import Hardware
 
-NAMES = ("version", "name", "sources")
+NAMES = ("version", "name", "sources", "beyond")
 """Settings that change no number."""
 
 

@@ -36,4 +36,4 @@ def left_out(hw: Hardware) -> list[str]:
 
 def leaves_out(hw: Hardware) -> str:
     """The first line of a description: ``Leaves out: stuck cells, IR drop; temperature, …``."""
-    return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), NEVER]))}"
+    return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), NEVER, *hw.beyond]))}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mho.advice import Advice
+from mho.costs import Cost
 from mho.errors import WrongSetting
 from mho.measure import Comparison, DriftResult
 from mho.reports.advice import write_advice
 from mho.reports.compare import write_comparison
+from mho.reports.cost import write_cost
 from mho.reports.drift import write_drift
 from mho.reports.sweep import write_sweep
 from mho.sweeps.effects import Findings, findings
@@ -16,7 +18,7 @@ from mho.sweeps.result import SweepResult
 
 
 def report(
-    result: DriftResult | Advice | Comparison | SweepResult | Findings,
+    result: DriftResult | Advice | Comparison | Cost | SweepResult | Findings,
     directory: str | Path,
     *,
     budget: float | str = 0.01,
@@ -24,13 +26,13 @@ def report(
     """Write what belongs to a result: one HTML file that opens without a network, its figures, and the rows as CSV.
 
     Args:
-        result: What `mho.drift`, `mho.advise`, `mho.compare` or `mho.sweep` returned, or ``DriftResult.load(...)``; of a sweep
-            also ``mho.sweeps.findings(...)``, which has a budget of its own.
+        result: What `mho.drift`, `mho.advise`, `mho.compare`, `mho.cost` or `mho.sweep` returned, or
+            ``DriftResult.load(...)``; of a sweep also ``mho.sweeps.findings(...)``, which has a budget of its own.
         directory: Made if it is not there.
         budget: What may be lost, see `DriftResult.floor`: of an accuracy as a share; an `Advice` has its own.
 
     Returns:
-        Path of the HTML file: ``report.html`` (a drift, a sweep), ``advice.html`` or ``compare.html``.
+        Path of the HTML file: ``report.html`` (a drift, a sweep), ``advice.html``, ``compare.html`` or ``cost.html``.
 
     Raises:
         BadInput: The directory cannot be written.
@@ -45,11 +47,13 @@ def report(
         return write_drift(result, directory, result.score.check_budget(budget))
     if isinstance(result, Comparison):
         return write_comparison(result, directory, result.score.check_budget(budget))
+    if isinstance(result, Cost):
+        return write_cost(result, directory)
     if isinstance(result, SweepResult):
         return write_sweep(findings(result, budget=budget), directory)
     if isinstance(result, Findings):
         return write_sweep(result, directory)
     raise WrongSetting(
         f"no report belongs to a {type(result).__name__}",
-        "give a DriftResult, an Advice, a Comparison or a SweepResult",
+        "give a DriftResult, an Advice, a Comparison, a Cost or a SweepResult",
     )

@@ -1,0 +1,134 @@
+"""What one product of a matrix with a vector takes, counted from its scheme: the list of conversions that executors walk."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from mho.costs.technology import Technology
+from mho.crossbar import Scheme
+from mho.errors import WrongSetting
+
+
+@dataclass(frozen=True)
+class Product:
+    """Counts of one product, all arrays of the matrix together.
+
+    Attributes:
+        macs: Multiply-accumulates that it stands for.
+        slices: Slices of the input, one after the other.
+        units: Units of the largest magnitude of a slice: 1 for bit by bit, 127 for 8 bits at once.
+        input_bits: Bits of an input, its sign among them.
+        reads: Reads of arrays.
+        rows_driven: Rows that receive an input, over all reads.
+        columns_read: Physical columns of those reads that hold a weight.
+        conversions: Their number by resolution in bits.
+        shift_adds: Conversions that are weighted and added to others of their row block.
+        additions: Of partial sums, offsets and biases.
+        multiplications: Of results with a scale.
+        comparisons: Of inputs, where every vector has a range of its own.
+        bits_buffered: Read from and written to buffers.
+        bits_between: Of partial sums that go from one array to another.
+        time_ns: That it takes.
+    """
+
+    macs: int
+    slices: int
+    units: int
+    input_bits: int
+    reads: int
+    rows_driven: int
+    columns_read: int
+    conversions: dict[float, int]
+    shift_adds: int
+    additions: int
+    multiplications: int
+    comparisons: int
+    bits_buffered: int
+    bits_between: int
+    time_ns: float
+
+
+def product(scheme: Scheme, technology: Technology, *, bias: bool = False, path: str = "") -> Product:
+    """Count one product.
+
+    Args:
+        scheme: Its conversions.
+        technology: Phases, shared converters and times.
+        bias: A bias is added to every column.
+        path: Of the matrix, for messages.
+
+    Raises:
+        WrongSetting: A converter of infinite resolution, which nothing costs.
+    """
+    hw, plan, timing = scheme.hw, scheme.plan, technology.timing
+    if scheme.input_steps is None:
+        raise WrongSetting("inputs of infinite resolution cost nothing that is known", "set dac.bits", path=path)
+    converted = [[c for c in block if c.readout >= 0] for block in scheme.blocks]
+    readouts = len(scheme.readouts.columns)
+    slices, phases = len(converted[0]) // readouts, timing.phases
+    wide = math.ceil(plan.columns / plan.columns_per_array)
+    columns, offset = plan.groups * plan.columns, bool(scheme.readouts.offset)
+    conversions: Counter[float] = Counter()
+    for conversion in (c for block in converted for c in block):
+        if conversion.half_steps is None:
+            raise WrongSetting("outputs of infinite resolution cost nothing that is known", "set adc.bits", path=path)
+        conversions[resolution(conversion.half_steps, conversion.unipolar)] += columns * phases
+    several = slices * readouts * phases > 1
+    blocks = len(plan.blocks)
+    scaled = blocks if hw.mapping.scale in ("array", "column_of_array") else 1
+    input_bits = math.ceil(resolution(scheme.input_steps, False))
+    units = int(scheme.input_steps) if slices == 1 or hw.dac.slice_bits is None else 2**hw.dac.slice_bits - 1
+    return Product(
+        macs=columns * plan.rows,
+        slices=slices, units=units, input_bits=input_bits,
+        reads=plan.arrays * slices * phases,
+        rows_driven=plan.groups * plan.rows * wide * slices * phases,
+        columns_read=columns * hw.encoding.columns_per_weight() * blocks * slices * phases,
+        conversions=dict(conversions),
+        shift_adds=sum(conversions.values()) if several else 0,
+        additions=(blocks - 1 + offset + bias) * columns + offset * plan.groups * plan.rows,
+        multiplications=(1 + offset) * scaled * columns,
+        comparisons=plan.groups * plan.rows if scheme.per_vector else 0,
+        bits_buffered=(plan.groups * plan.rows + columns) * input_bits,
+        bits_between=(blocks - 1) * columns * technology.partial_sum_bits,
+        time_ns=_time_ns(scheme, technology, units, slices, readouts, max(conversions)),
+    )  # fmt: skip
+
+
+def resolution(half_steps: float, unipolar: bool) -> float:
+    """Bits of a converter with codes -h … h, or 0 … h: log2 of their number, the one that symmetry loses among them."""
+    return math.log2(half_steps + 1) if unipolar else math.log2(2 * half_steps + 2)
+
+
+def converters_per_array(scheme: Scheme, technology: Technology) -> int:
+    """Converters that an array has."""
+    return math.ceil(scheme.hw.array.cols / technology.timing.columns_per_adc)
+
+
+def read_ns(technology: Technology, units: int) -> float:
+    """Time of one read of an array."""
+    timing = technology.timing
+    return timing.settle_ns + timing.read_ns * (units if timing.input == "duration" else 1)
+
+
+def conversion_ns(technology: Technology, bits: float) -> float:
+    """Time of one conversion."""
+    return technology.timing.conversion_ns + technology.timing.conversion_ns_per_bit * bits
+
+
+def rate_hz(technology: Technology, bits: float, units: int) -> float:
+    """Conversions a second of one converter; one a read where they happen during it."""
+    return 1e9 / (conversion_ns(technology, bits) or read_ns(technology, units))
+
+
+def _time_ns(scheme: Scheme, technology: Technology, units: int, slices: int, readouts: int, bits: float) -> float:
+    """Slice by slice: reading, and converting the fullest array; at the same time where that overlaps."""
+    plan, timing = scheme.plan, technology.timing
+    together = max(plan.groups_per_array(block) for block in plan.blocks)
+    fullest = min(together, plan.groups) * min(plan.columns, plan.columns_per_array) * readouts
+    reading = read_ns(technology, units)
+    converting = math.ceil(fullest / converters_per_array(scheme, technology)) * conversion_ns(technology, bits)
+    each = max(reading, converting) if timing.overlap else reading + converting
+    return slices * timing.phases * each
