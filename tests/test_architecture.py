@@ -19,7 +19,7 @@ from mho.errors import MhoError, MissingExtra, NotYet
 ROOT = Path(mho.__file__).parent
 ORDER = [
     "units errors arguments progress rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert",
-    "chip", "statistics", "tasks", "store", "calibration", "recalibration", "training", "measure", "perturbation", "advice",
+    "chip", "statistics", "tasks", "store", "fitting", "exchange", "calibration", "recalibration", "training", "measure", "perturbation", "advice",
     "models", "data",
     "sweeps", "studies", "reports", "cli", "testing",
 ]  # fmt: skip

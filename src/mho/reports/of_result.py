@@ -6,9 +6,11 @@ from pathlib import Path
 
 from mho.advice import Advice
 from mho.errors import WrongSetting
+from mho.fitting import DeviceFit
 from mho.measure import Comparison, DriftResult
 from mho.reports.advice import write_advice
 from mho.reports.compare import write_comparison
+from mho.reports.device import write_device
 from mho.reports.drift import write_drift
 from mho.reports.sweep import write_sweep
 from mho.sweeps.effects import Findings, findings
@@ -16,7 +18,7 @@ from mho.sweeps.result import SweepResult
 
 
 def report(
-    result: DriftResult | Advice | Comparison | SweepResult | Findings,
+    result: DriftResult | Advice | Comparison | SweepResult | Findings | DeviceFit,
     directory: str | Path,
     *,
     budget: float | str = 0.01,
@@ -25,12 +27,12 @@ def report(
 
     Args:
         result: What `mho.drift`, `mho.advise`, `mho.compare` or `mho.sweep` returned, or ``DriftResult.load(...)``; of a sweep
-            also ``mho.sweeps.findings(...)``, which has a budget of its own.
+            also ``mho.sweeps.findings(...)``, which has a budget of its own; of `mho.fit_device`, which has none.
         directory: Made if it is not there.
         budget: What may be lost, see `DriftResult.floor`: of an accuracy as a share; an `Advice` has its own.
 
     Returns:
-        Path of the HTML file: ``report.html`` (a drift, a sweep), ``advice.html`` or ``compare.html``.
+        Path of the HTML file: ``report.html`` (a drift, a sweep), ``advice.html``, ``compare.html`` or ``device.html``.
 
     Raises:
         BadInput: The directory cannot be written.
@@ -49,7 +51,9 @@ def report(
         return write_sweep(findings(result, budget=budget), directory)
     if isinstance(result, Findings):
         return write_sweep(result, directory)
+    if isinstance(result, DeviceFit):
+        return write_device(result, directory)
     raise WrongSetting(
         f"no report belongs to a {type(result).__name__}",
-        "give a DriftResult, an Advice, a Comparison or a SweepResult",
+        "give a DriftResult, an Advice, a Comparison, a SweepResult or a DeviceFit",
     )
