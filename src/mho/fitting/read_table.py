@@ -212,7 +212,7 @@ class _Table:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
     def _after_programming(self, time: Any, good: Any, after_s: float | None) -> Any:
-        wrong = np.flatnonzero(good & ((time < (after_s or 0.0)) if after_s else (time <= 0)))
+        wrong = np.flatnonzero(good & (time <= 0 if after_s is None else time < after_s))
         if wrong.size:
             line, value = self.rows[wrong[0]][0], time[wrong[0]] - (after_s or 0.0)
             where = "before programming" if value < 0 else "at programming itself"
