@@ -29,6 +29,8 @@ _WHERE = {
     "cost": "mho.costs",
     "drift": "mho.measure",
     "fit": "mho.training",
+    "fit_device": "mho.fitting",
+    "import_hardware": "mho.exchange",
     "fuse": "mho.chip",
     "perturb": "mho.perturbation",
     "program": "mho.chip",
@@ -39,8 +41,8 @@ _WHERE = {
     "to_digital": "mho.convert",
 }
 _FOLDERS = (
-    "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "calibration",
-    "recalibration", "training", "measure", "perturbation", "costs", "advice",
+    "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "fitting", "exchange",
+    "calibration", "recalibration", "training", "measure", "perturbation", "costs", "advice",
     "models", "data", "sweeps", "studies", "reports", "cli", "testing",
 )  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from mho.convert import to_analog as to_analog
     from mho.convert import to_digital as to_digital
     from mho.costs import cost as cost
+    from mho.exchange import import_hardware as import_hardware
+    from mho.fitting import fit_device as fit_device
     from mho.hardware import Hardware as Hardware
     from mho.measure import DriftResult as DriftResult
     from mho.measure import accuracy as accuracy

@@ -15,6 +15,7 @@ from mho.cli import (
     cost,
     data,
     demo,
+    device,
     drift,
     export,
     hardware,
@@ -49,6 +50,7 @@ app.command("sweep")(sweep.sweep)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
+app.add_typer(device.app, name="device")
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(study.app, name="study")
 app.command("info")(info.info)
