@@ -13,13 +13,17 @@ from torch import nn
 from mho.errors import BadInput, WrongSetting
 from mho.models import FACTORIES, SameConv2d, resolve, squeezenet_vww
 from mho.models.resnet_cifar import CifarResNet
+from mho.nn.norm import L1BatchNorm2d
 
 PARAMETERS = {
+    "cifar_resnet": 75_290,
     "digits_cnn": 17_626,
     "dscnn": 22_604,
+    "lenet": 136_886,
     "mobilenet_cifar": 136_778,
     "mobilenet_v1": 467_593,
     "mobilenet_v1_vww": 216_322,
+    "plain_cnn": 26_682,
     "resnet8": 78_186,
     "resnet8_large": 480_330,
     "resnet14b": 175_258,
@@ -29,8 +33,11 @@ PARAMETERS = {
     "resnet44": 658_586,
     "resnet56": 853_018,
     "squeezenet10": 1_248_424,
+    "squeezenet_cifar": 62_058,
     "squeezenet_vww": 250_209,
     "stories260k": 260_032,
+    "vgg16": 14_986_698,
+    "vgg_mini": 768_298,
     "vit_cifar": 349_402,
 }
 SHAPES = {
@@ -174,3 +181,41 @@ def test_squeezenet_vww_takes_the_features_of_torchvision(tmp_path):
     torch.save(state, tmp_path / "squeezenet.pth")
     with pytest.raises(BadInput, match="missing: 7.expand3x3.bias"):
         squeezenet_vww(features=str(tmp_path / "squeezenet.pth"))
+
+
+@pytest.mark.parametrize(
+    "name", ["cifar_resnet", "mobilenet_cifar", "plain_cnn", "squeezenet_cifar", "vgg_mini", "lenet"]
+)
+def test_one_argument_chooses_the_norm(name):
+    """As many norms in all layers, half as many in some, none in none; a convolution has a bias where it has no norm."""
+    counts = {}
+    for kind, cls in (
+        ("batch", nn.BatchNorm2d),
+        ("group", nn.GroupNorm),
+        ("l1", L1BatchNorm2d),
+        ("none", nn.GroupNorm),
+    ):
+        for where in ("all", "some"):
+            net = FACTORIES[name](norm=kind, normed=where, channels=1)
+            counts[kind, where] = sum(isinstance(m, cls) for m in net.modules())
+            convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+            assert sum(conv.bias is None for conv in convs) == counts[kind, where]
+            assert net.train()(torch.rand(3, 1, 32, 32)).shape == (3, 10)
+    assert counts["none", "all"] == counts["none", "some"] == 0
+    assert counts["batch", "all"] == counts["group", "all"] == counts["l1", "all"] == len(convs)
+    assert counts["batch", "some"] == counts["l1", "some"] == -(-len(convs) // 2)
+
+
+def test_a_residual_block_without_norms_begins_as_its_shortcut():
+    net = FACTORIES["cifar_resnet"](norm="none", depth=14)
+    assert all(float(block.conv2.weight.detach().abs().max()) == 0 for block in net.layer2)
+    assert float(net.layer2[0].conv1.weight.detach().std()) == pytest.approx((2 / (9 * 16)) ** 0.5, rel=0.1)
+    assert float(FACTORIES["cifar_resnet"]().layer2[0].conv2.weight.detach().abs().max()) > 0
+
+
+def test_words_that_are_no_norms_are_refused():
+    for given in ({"norm": "l2"}, {"normed": "none"}):
+        with pytest.raises(WrongSetting, match="batch, group|all, some"):
+            FACTORIES["plain_cnn"](**given)
+    with pytest.raises(WrongSetting, match="depth"):
+        FACTORIES["plain_cnn"](depth=2)

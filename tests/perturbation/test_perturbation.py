@@ -280,3 +280,38 @@ def test_references_by_channel_of_transposed_convolutions_with_groups():
     size = layer.weight.detach().view(2, 3, 2, 25).std((1, 3))
     noise = _noise(nn.Sequential(layer), Perturbation(per="channel"), 0.1)["0.weight"].view(2, 3, 2, 25)
     torch.testing.assert_close(noise.std((1, 3)) / (0.1 * size), torch.ones(2, 2), rtol=0.3, atol=0)
+
+
+def _normed():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+    _, data = _trained(1.0)
+    mho.fit(net, data, epochs=60, lr=0.05, progress=None)
+    return net, data
+
+
+def test_norms_recalibrated_under_frozen_noise_win_back_what_their_statistics_lost():
+    """Noise on the statistics alone is undone wholly; nothing of it stays in the network."""
+    net, data = _normed()
+    before = copy.deepcopy(net.state_dict())
+    noise, etas = Perturbation("statistics", clamp=True), [0.1, 2.0]
+    mend = mho.recalibration.RecalibrateNorms(data, net)
+    lost, won = (mho.perturb(net, data, noise, etas, draws=6, recalibrate=way) for way in (None, mend))
+    assert lost.means[:, 1].mean() < lost.digital - 0.05
+    np.testing.assert_allclose(won.means, won.digital, atol=0.005)
+    assert won.digital == lost.digital and all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
+    again = mho.perturb(net, data, noise, etas, draws=6)
+    np.testing.assert_array_equal(again.table, lost.table)
+    with pytest.raises(WrongSetting, match="no batch norm"):
+        mho.perturb(*_trained(1.0), etas=[0.1], recalibrate=mho.recalibration.RecalibrateNorms(data))
+    with pytest.raises(WrongSetting, match="recalibrate is a list"):
+        mho.perturb(net, data, recalibrate=data)
+
+
+def test_a_curve_of_several_networks_is_held_against_each_ones_own_start():
+    """Straight falls of 10 and 20 points over η = 1: their mean has lost 5 points at a third."""
+    curve = mho.perturbation.NoiseCurve((0.5, 1.0), np.array([0.9, 0.8]), np.array([[0.85, 0.8], [0.7, 0.6]]))
+    assert curve.lost_at(0.05).value == pytest.approx(1 / 3)
+    np.testing.assert_allclose(curve.averages(), [(0.85 + 0.8) / 1.8, 1.3 / 1.6])
+    np.testing.assert_allclose(curve.corrected(0.1)[:, 1], [0.7 / 0.8, 0.5 / 0.7])
+    np.testing.assert_allclose(curve.areas()[1], (1 + 0.7 / 0.8) / 4 + (0.7 + 0.6) / 0.8 / 4)

@@ -11,22 +11,27 @@ from mho.errors import BadInput, WrongSetting
 from mho.models.digits import digits_cnn
 from mho.models.dscnn import dscnn
 from mho.models.exported import load_exported
+from mho.models.lenet import lenet
 from mho.models.llama import stories260k
 from mho.models.mobilenet import mobilenet_v1, mobilenet_v1_vww
 from mho.models.mobilenet_cifar import mobilenet_cifar
+from mho.models.plain_cnn import plain_cnn
 from mho.models.published import published
 from mho.models.resnet8 import resnet8, resnet8_large
-from mho.models.resnet_cifar import resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
+from mho.models.resnet_cifar import cifar_resnet, resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
 from mho.models.spec import Spec, call, find_factory
 from mho.models.squeezenet import squeezenet10, squeezenet_vww
+from mho.models.squeezenet_cifar import squeezenet_cifar
+from mho.models.vgg_cifar import vgg16, vgg_mini
 from mho.models.vit_cifar import vit_cifar
 from mho.models.weights import load_weights, read_weights
 
 FACTORIES: dict[str, Callable[..., nn.Module]] = {
     factory.__name__: factory
     for factory in (
-        digits_cnn, dscnn, mobilenet_cifar, mobilenet_v1, mobilenet_v1_vww, resnet8, resnet8_large, resnet14b, resnet20,
-        resnet20b, resnet32, resnet44, resnet56, squeezenet10, squeezenet_vww, stories260k, vit_cifar,
+        cifar_resnet, digits_cnn, dscnn, lenet, mobilenet_cifar, mobilenet_v1, mobilenet_v1_vww, plain_cnn, resnet8,
+        resnet8_large, resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56, squeezenet10, squeezenet_cifar,
+        squeezenet_vww, stories260k, vgg16, vgg_mini, vit_cifar,
     )
 }  # fmt: skip
 """The networks of `mho.models` by their short names."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mho.errors import WrongSetting
+from mho.models.norms import Norms
 
 Shortcut = Literal["pad", "conv"]
 
@@ -33,19 +34,19 @@ class BasicBlock(nn.Module):
         stride: Of the first convolution.
         shortcut: Where the shape changes: ``"pad"`` (option A) has no parameters, ``"conv"`` (option B) is a
             1 × 1 convolution.
+        norms: Of the convolutions. A last one without a norm starts at 0, so that the block begins as its shortcut (after
+            Zhang et al. 2019, arXiv:1901.09321).
     """
 
-    def __init__(self, c_in: int, c_out: int, *, stride: int, shortcut: Shortcut) -> None:
+    def __init__(self, c_in: int, c_out: int, *, stride: int, shortcut: Shortcut, norms: Norms) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_out)
-        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(c_out)
+        self.conv1, self.bn1 = norms.layer(c_in, c_out, 3, stride)
+        self.conv2, self.bn2 = norms.layer(c_out, c_out, 3, begin=0.0)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 and shortcut == "pad":
             self.downsample = _PadShortcut(c_out - c_in)
         elif stride != 1:
-            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.downsample = nn.Sequential(*norms.layer(c_in, c_out, 1, stride))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
@@ -54,43 +55,61 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A residual network for (N, 3, 32, 32) images.
+    """A residual network for small images.
 
     Args:
         depth: Number of layers, 6n + 2.
         num_classes: Number of outputs.
         shortcut: See `BasicBlock`.
         stem_eps: Constant of the first batch norm.
+        width: Channels of the first stage.
+        channels: Of the images.
+        norms: Of the convolutions; None: a batch norm behind each.
 
     Raises:
         WrongSetting: `depth` is not 6n + 2.
     """
 
     def __init__(
-        self, depth: int, *, num_classes: int = 10, shortcut: Shortcut = "pad", stem_eps: float = 1e-5
-    ) -> None:
+        self, depth: int, *, num_classes: int = 10, shortcut: Shortcut = "pad", stem_eps: float = 1e-5, width: int = 16,
+        channels: int = 3, norms: Norms | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         if depth < 8 or depth % 6 != 2:
             raise WrongSetting(f"a CIFAR ResNet of {depth} layers", "depths are 6n + 2: 8, 14, 20, 26, 32, …")
-        blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16, eps=stem_eps)
-        self.layer1 = _stage(16, 16, blocks, 1, shortcut)
-        self.layer2 = _stage(16, 32, blocks, 2, shortcut)
-        self.layer3 = _stage(32, 64, blocks, 2, shortcut)
-        self.linear = nn.Linear(64, num_classes)
+        blocks, norms = (depth - 2) // 6, norms or Norms()
+        self.conv1, self.bn1 = norms.layer(channels, width, 3)
+        if isinstance(self.bn1, nn.BatchNorm2d):
+            self.bn1.eps = stem_eps
+        self.layer1 = _stage(width, width, blocks, 1, shortcut, norms)
+        self.layer2 = _stage(width, 2 * width, blocks, 2, shortcut, norms)
+        self.layer3 = _stage(2 * width, 4 * width, blocks, 2, shortcut, norms)
+        self.linear = nn.Linear(4 * width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, 3, H, W), normalised, to class scores (N, num_classes)."""
+        """Images (N, C, H, W), normalised, to class scores (N, num_classes)."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean((2, 3)))
 
 
-def _stage(c_in: int, c_out: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
-    first = BasicBlock(c_in, c_out, stride=stride, shortcut=shortcut)
-    rest = [BasicBlock(c_out, c_out, stride=1, shortcut=shortcut) for _ in range(blocks - 1)]
+def _stage(c_in: int, c_out: int, blocks: int, stride: int, shortcut: Shortcut, norms: Norms) -> nn.Sequential:
+    first = BasicBlock(c_in, c_out, stride=stride, shortcut=shortcut, norms=norms)
+    rest = [BasicBlock(c_out, c_out, stride=1, shortcut=shortcut, norms=norms) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)
+
+
+def cifar_resnet(
+    *,
+    depth: int = 8,
+    num_classes: int = 10,
+    width: int = 16,
+    channels: int = 3,
+    norm: str = "batch",
+    normed: str = "all",
+) -> CifarResNet:
+    """Any depth, 8 layers and 75,290 parameters by default; `norm` and `normed` as `Norms` takes them."""
+    return CifarResNet(depth, num_classes=num_classes, width=width, channels=channels, norms=Norms(norm, normed))
 
 
 def resnet20(*, num_classes: int = 10) -> CifarResNet:

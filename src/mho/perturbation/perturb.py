@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from mho.perturbation.perturbation import Perturbation
 from mho.perturbation.perturbed import perturbed
 from mho.perturbation.result import PerturbationResult
 from mho.progress import Progress, telling
+from mho.recalibration import Recalibration
 from mho.rng import reads
 from mho.tasks import Named
 
@@ -38,6 +40,7 @@ def perturb(
     seed: int = 0,
     task: Named | None = None,
     name: str | None = None,
+    recalibrate: Recalibration | None = None,
     progress: Progress | None = None,
 ) -> PerturbationResult:
     """Scores of a digital network without and with noise on its stored tensors, several draws at each size of the noise.
@@ -53,13 +56,15 @@ def perturb(
         seed: Root of the draws.
         task: What is scored: a name or a `mho.tasks.Task`; "classes" by default.
         name: Of the network, in tables.
+        recalibrate: What is mended after each draw, with the noise frozen, as ``RecalibrateNorms(batches, net)``; the clean
+            network is measured without it.
         progress: Is told what is done, as for `mho.drift`.
 
     Returns:
         Scores of every draw and sample, with the curves, averages and thresholds that they give.
 
     Raises:
-        WrongSetting: A negative η, no draw, a scope without tensors, or an analog network.
+        WrongSetting: A negative η, no draw, a scope without tensors, an analog network, or nothing to recalibrate.
         BadInput: The data is refused; or answers that are not finite where the score is no share of right ones.
     """
     check_mode()
@@ -76,6 +81,12 @@ def perturb(
         raise WrongSetting("etas holds no size above 0", _SIZES, path="etas")
     draws, data = whole(draws, "draws"), TestData.of(batches, task=task)
     own = copy.deepcopy(net)
+    if not (recalibrate is None or isinstance(recalibrate, Recalibration)):
+        raise WrongSetting(
+            f"recalibrate is a {type(recalibrate).__name__}",
+            "give a mho.recalibration.Recalibration",
+            path="recalibrate",
+        )
     untouched = noise.untouched(own)
     if len(untouched) == len(noise.tensors(own)):
         raise WrongSetting(
@@ -88,7 +99,10 @@ def perturb(
     with telling(progress, "perturb", "draws") as told, evaluating(own):
         told(0, len(jobs))
         for eta, draw in jobs:
-            with perturbed(own, noise, eta, seed=seed, draw=draw):
+            with _as_before(own), perturbed(own, noise, eta, seed=seed, draw=draw):
+                if recalibrate is not None and eta:
+                    with torch.no_grad():
+                        recalibrate.apply(own)
                 values, bad = _scores(own, data, seed, eta)
             rows.append(values)
             broken.append(bad)
@@ -99,6 +113,17 @@ def perturb(
         noise, tuple(sizes), seed, name or name_of_network(net), data.info, data.task.headline, rows[0], whole_table,
         np.array(broken[1:]).reshape(len(sizes), draws), untouched,
     )  # fmt: skip
+
+
+@contextmanager
+def _as_before(net: nn.Module) -> Iterator[None]:
+    """After the block every buffer is what it was: what recalibrations change of a digital network."""
+    kept = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
 
 
 @torch.no_grad()

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mho.errors import BadInput, WrongSetting
+from mho.perturbation.curve import Floats, NoiseCurve
 from mho.perturbation.perturbation import Perturbation
 from mho.statistics.crossed import crossed
-from mho.statistics.curves import expanded, resampled
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store import DataInfo
 from mho.tasks import Score
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +67,11 @@ class PerturbationResult:
         return found
 
     @property
+    def curve(self) -> NoiseCurve:
+        """Mean scores, of which averages, areas and thresholds are made."""
+        return NoiseCurve(self.etas, self.digital, self.means)
+
+    @property
     def chance(self) -> float:
         """The score of guessing, 1 of the classes of the data.
 
@@ -96,25 +99,23 @@ class PerturbationResult:
     def corrected(self, confidence: float = 0.95) -> tuple[Interval, ...]:
         """(A(η) - chance)/(A(0) - chance) at each η, over draws: 1 is all that was learned, 0 none of it."""
         self._better_than_chance()
-        kept = (self.means - self.chance) / (self.digital - self.chance)
+        kept = self.curve.corrected(self.chance)
         return tuple(mean_interval(values, confidence) for values in kept.T)
 
     def average(self, confidence: float = 0.95) -> Interval:
         """A_avg, the mean of a(η) over the sizes η > 0, over draws; what it is depends on which sizes were measured."""
-        return mean_interval(self.shares().mean(axis=1), confidence)
+        self._better_than_chance()
+        return mean_interval(self.curve.averages(), confidence)
 
     def area(self, confidence: float = 0.95) -> Interval:
         """∫ a dη / η_max from 0 on, by trapezes, over draws: it depends on the largest size, hardly on those between."""
-        shares = self.shares()
-        whole = np.concatenate([np.ones((len(shares), 1)), shares], axis=1)
-        x = np.array([0.0, *self.etas])
-        return mean_interval(((whole[:, 1:] + whole[:, :-1]) / 2 * np.diff(x)).sum(axis=1) / x[-1], confidence)
+        self._better_than_chance()
+        return mean_interval(self.curve.areas(), confidence)
 
     def shares(self) -> Floats:
         """a(η) of each draw, (draws, E)."""
         self._better_than_chance()
-        found: Floats = self.means / self.digital
-        return found
+        return self.curve.shares()
 
     def lost_at(self, worth: float, confidence: float = 0.95, seed: int = 0) -> Interval:
         """The η at which the mean worth has fallen by `worth` (0.01 is a point), linear between measured sizes.
@@ -124,16 +125,7 @@ class PerturbationResult:
         Raises:
             WrongSetting: `worth` is not above 0.
         """
-        if not worth > 0:
-            raise WrongSetting(f"worth = {worth!r}", "what may be lost, above 0: 0.01 is a point", path="worth")
-        curves = np.concatenate([np.full((self.draws, 1), self.digital), self.means], axis=1)
-        x = np.array([0.0, *self.etas])
-        found = _crossing(x, curves.mean(axis=0)[None], self.digital - worth)[0]
-        if self.draws < 2:
-            return Interval(float(found), 0.0, math.inf)
-        several = _crossing(x, resampled(curves, np.random.default_rng(seed)), self.digital - worth)
-        low, high = expanded(several, self.draws, confidence)
-        return Interval(float(found), min(low, float(found)), max(high, float(found)))
+        return self.curve.lost_at(worth, confidence, seed)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One for each size and draw, the clean network first, as plain values."""
@@ -166,15 +158,3 @@ class PerturbationResult:
                 f"; {len(self.untouched)} tensors have the {self.perturbation.reference} 0 and stayed as they were"
             )
         return f"{self.name}, {self.perturbation}: {digits}; {', '.join(parts)}{behind}"
-
-
-def _crossing(x: Floats, curves: Floats, floor: float) -> Floats:
-    """Where curves (B, X) that start above the floor first reach it, linear between places; inf where they never do."""
-    below = curves <= floor
-    after = np.maximum(below.argmax(axis=1), 1)
-    rows = np.arange(len(curves))
-    high, low = curves[rows, after - 1], curves[rows, after]
-    fall = np.where(high > low, high - low, 1.0)
-    found: Floats = x[after - 1] + np.clip((high - floor) / fall, 0.0, 1.0) * (x[after] - x[after - 1])
-    found[~below.any(axis=1)] = np.inf
-    return found

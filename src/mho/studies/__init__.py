@@ -21,6 +21,7 @@ STUDIES: Registry[type[Study]] = Registry(
         "cost": "mho.studies.cost:Cost",
         "families": "mho.studies.families:Families",
         "squeezenet-drift": "mho.studies.squeezenet.study:SqueezeNetDrift",
+        "noise-norm-type": "mho.studies.noise.norm_type:NormType",
     },
 )
 

@@ -16,6 +16,7 @@ from mho.arguments import device as known_device
 from mho.arguments import one_of, whole
 from mho.errors import BadInput, BadResults, WrongSetting
 from mho.measure import DriftResult
+from mho.measure.workers import in_order
 from mho.progress import Meter, Progress, Step, check_progress, telling
 from mho.store.files import replaced, write_text
 from mho.studies.outcome import Outcome, Results
@@ -69,19 +70,48 @@ def run(
         )
     _note(study, out, scale)
     with telling(progress, f"study {study.name}", "arms") as told:
-        for number, (arm, seed) in enumerate(wanted):
-            folder = out / arm.folder(seed)
-            done = stored(folder)
-            if done is not None and study.complete(done, scale):
-                continue
-            here = _Arm(told, folder.name, number, len(wanted))
+        todo = [each for each in wanted if not _done(study, out, scale, *each)]
+        one = _One(study, out, scale, device, workers if not study.apart else 1)
+        if study.apart and workers > 1:
+            told(done := len(wanted) - len(todo), len(wanted), known=f"{workers} arms at a time")
+            for name in in_order(one, todo, workers):
+                done += 1
+                told(done, len(wanted), known=f"{name} is measured")
+            return
+        for arm, seed in todo:
+            here = _Arm(told, arm.folder(seed), wanted.index((arm, seed)), len(wanted))
             here("measuring")
-            command = f"mho study run {study.name} --scale {scale} --only {folder.name}"
-            rows = study.run(arm, Job(folder, out, scale, seed, workers, device, command, here, here.step))
-            if rows is not None:
-                folder.mkdir(exist_ok=True)
-                _write(folder / _ROWS, [dict(row) for row in rows])
-            told(number + 1, len(wanted), known=f"{folder.name} is measured")
+            name = one((arm, seed), here)
+            told(here.number + 1, len(wanted), known=f"{name} is measured")
+
+
+def _done(study: Study, out: Path, scale: Scale, arm: Arm, seed: int) -> bool:
+    found = stored(out / arm.folder(seed))
+    return found is not None and study.complete(found, scale)
+
+
+@dataclass(frozen=True)
+class _One:
+    """Measures an arm with a training seed, and stores its rows."""
+
+    study: Study
+    out: Path
+    scale: Scale
+    device: str
+    workers: int
+
+    def __call__(self, which: tuple[Arm, int], here: _Arm | None = None) -> str:
+        arm, seed = which
+        folder = self.out / arm.folder(seed)
+        command = f"mho study run {self.study.name} --scale {self.scale} --only {folder.name}"
+        job = Job(folder, self.out, self.scale, seed, self.workers, self.device, command)
+        if here is not None:
+            job = replace(job, progress=here, steps=here.step)
+        rows = self.study.run(arm, job)
+        if rows is not None:
+            folder.mkdir(exist_ok=True)
+            _write(folder / _ROWS, [dict(row) for row in rows])
+        return folder.name
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class Study(ABC, Generic[A, R]):
         sources: What it follows or checks.
         claims: What its rows decide; the first is the main finding.
         chips: Chips of each arm, by scale.
+        apart: Whether arms are measured side by side where there are several workers, each in one process.
     """
 
     name: ClassVar[str]
@@ -92,6 +93,7 @@ class Study(ABC, Generic[A, R]):
     sources: ClassVar[tuple[str, ...]] = ()
     claims: ClassVar[Sequence[Claim]] = ()
     chips: ClassVar[Mapping[Scale, int]] = {"smoke": 3, "cpu": 8, "full": 25}
+    apart: ClassVar[bool] = False
 
     @abstractmethod
     def arms(self, scale: Scale) -> list[A]:

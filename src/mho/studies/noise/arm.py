@@ -1,0 +1,109 @@
+"""`NoiseArm`: a recipe, measured under some settings; `DATA`: what the studies of noise train and test on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mho.data import load
+from mho.errors import BadInput
+from mho.models import FACTORIES
+from mho.studies.noise.recipe import Recipe, trained
+from mho.studies.noise.settings import diverged_row, measured
+from mho.studies.study import Arm, Job, Scale
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set at a scale.
+
+    Attributes:
+        label: How it is named.
+        train: What is trained on, as `mho.data.load` takes it.
+        test: What is measured on.
+        ranges: What norms and converters are adjusted with: training images without augmentation.
+        channels: Of the images.
+        size: Of the images.
+        classes: How many.
+        augment: Crops and flips in training.
+    """
+
+    label: str
+    train: str
+    test: str
+    ranges: str
+    channels: int = 3
+    size: int = 32
+    classes: int = 10
+    augment: bool = True
+
+    def network(self, spec: str) -> str:
+        """A network for it: a short name of `mho.models` with options."""
+        name, _, options = spec.partition("?")
+        wanted = {"channels": (self.channels, 3), "size": (self.size, 32), "num_classes": (self.classes, 10)}
+        takes = inspect.signature(FACTORIES[name]).parameters
+        more = [f"{key}={value}" for key, (value, usual) in wanted.items() if value != usual and key in takes]
+        return "?".join(part for part in (name, "&".join([*filter(None, [options]), *more])) if part)
+
+
+def _images(name: str, label: str, prep: str, train: int | None, test: int | None, **shape: Any) -> Data:
+    of = f"{name}?prep={prep}"
+    return Data(
+        label, f"{of}&split=train" + (f"&n={train}" if train else ""), of + (f"&n={test}" if test else ""),
+        f"{of}&split=train&n=1000", **shape,
+    )  # fmt: skip
+
+
+_DIGITS = Data("digits", "digits?split=train", "digits?n=300", "digits?split=train&n=300", 1, 8, augment=False)
+_GREY = {"channels": 1, "size": 28, "augment": False}
+DATA: Mapping[Scale, tuple[Data, ...]] = {
+    "smoke": (_DIGITS,),
+    "cpu": (
+        _images("cifar10", "CIFAR-10", "cifar", 10_000, 1000), _images("mnist", "MNIST", "mnist", 6000, 1000, **_GREY),
+    ),
+    "full": (
+        _images("cifar10", "CIFAR-10", "cifar", None, None),
+        _images("cifar100", "CIFAR-100", "cifar", None, None, classes=100),
+        _images("fashion-mnist", "Fashion-MNIST", "mnist", None, None, **_GREY),
+    ),
+}  # fmt: skip
+"""By scale, the main one first."""
+EPOCHS: Mapping[Scale, int] = {"smoke": 3, "cpu": 12, "full": 160}
+
+
+@dataclass(frozen=True)
+class NoiseArm(Arm):
+    """A network and how it is trained.
+
+    Attributes:
+        recipe: All that decides it besides the seed.
+        data: What it is measured on.
+        settings: Names of `mho.studies.noise.settings.SETTINGS`.
+    """
+
+    recipe: Recipe = Recipe("plain_cnn", _DIGITS.train, 1)  # noqa: RUF009 (frozen)
+    data: Data = _DIGITS
+    settings: Sequence[str] = ("weights",)
+
+    def rows(self, job: Job, **about: Any) -> list[dict[str, Any]]:
+        """Train, or take what is kept, and measure."""
+        test = load(self.data.test)
+        try:
+            found = trained(self.recipe, job.seed, device=job.device, progress=job.steps)
+        except BadInput as error:
+            if "loss is" not in error.problem:
+                raise
+            return [diverged_row(error, test, **about)]
+        parameters = sum(p.numel() for p in found.net.parameters())
+        about = {"loss": found.losses[-1], "parameters": parameters, **about}
+        return list(measured(
+            found.net, test, self.settings, job.scale, ranges=load(self.data.ranges), progress=job.steps, **about
+        ))  # fmt: skip
+
+
+def recipe(spec: str, data: Data, scale: Scale, **options: Any) -> Recipe:
+    """The recipe that the studies have in common, with changes."""
+    given = {"epochs": EPOCHS[scale], "augment": data.augment, **options}
+    return Recipe(data.network(spec), data.train, **given)

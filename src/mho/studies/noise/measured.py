@@ -1,0 +1,134 @@
+"""`Measured`: what is stored of an arm, as tables of draws × training seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mho.perturbation import NoiseCurve
+from mho.statistics.crossed import over_units
+from mho.statistics.intervals import Interval, mean_interval
+from mho.studies.outcome import NotStored, Outcome
+
+Rows = Sequence[Mapping[str, Any]]
+Table = NDArray[np.float64]
+_CONFIDENCE = 0.95
+
+
+class Measured:
+    """The rows of an arm under some settings. Seeds whose network learned nothing are left out: they have no a(η).
+
+    Args:
+        outcome: Of the arm.
+        part: Which of several networks of each seed; rows say it under "part".
+
+    Attributes:
+        name: Of the arm.
+        label: Of the arm.
+        seeds: Training seeds whose network learned.
+        failed: Those whose network did not.
+    """
+
+    def __init__(self, outcome: Outcome[Any, Rows], part: str = "") -> None:
+        self.name, self.label = outcome.arm.name, outcome.arm.label
+        runs = {seed: [row for row in rows if row.get("part", "") == part] for seed, rows in outcome.runs.items()}
+        self._runs = {seed: rows for seed, rows in sorted(runs.items()) if rows}
+        self.seeds = [seed for seed in self._runs if self._clean(seed)["learned"]]
+        self.failed = [seed for seed in self._runs if seed not in self.seeds]
+
+    def _clean(self, seed: int) -> Mapping[str, Any]:
+        return next(row for row in self._runs[seed] if row["setting"] == "clean")
+
+    def has(self, setting: str) -> bool:
+        """Whether it was measured under a setting."""
+        return any(row["setting"] == setting for seed in self.seeds for row in self._runs[seed])
+
+    def about(self, what: str) -> Table:
+        """Something that the rows without noise say, (seeds,)."""
+        return np.array([self._clean(seed)[what] for seed in self.seeds], dtype=np.float64)
+
+    @property
+    def clean(self) -> Interval:
+        """Score without noise, over training seeds."""
+        return mean_interval(self.about("score")) if self.seeds else Interval(float("nan"), 0.0, 1.0)
+
+    def curves(self, setting: str) -> list[NoiseCurve]:
+        """Scores under noise, one curve a training seed with a row a draw.
+
+        Raises:
+            NotStored: It was not measured, or no network learned.
+        """
+        found = []
+        for seed in self.seeds:
+            rows = sorted(
+                (row for row in self._runs[seed] if row["setting"] == setting), key=lambda row: float(row["eta"])
+            )
+            if not rows:
+                raise NotStored(f"arm '{self.name}' was not measured under '{setting}'", "measure it", path=self.name)
+            etas = tuple(float(row["eta"]) for row in rows)
+            found.append(NoiseCurve(etas, self._clean(seed)["score"], np.array([row["scores"] for row in rows]).T))
+        if not found:
+            raise NotStored(f"no network of arm '{self.name}' learned", "measure it", path=self.name)
+        return found
+
+    def averages(self, setting: str) -> Table:
+        """A_avg, draws × seeds."""
+        return np.stack([curve.averages() for curve in self.curves(setting)], axis=1)
+
+    def kept(self, setting: str) -> Table:
+        """What is left above chance, mean over η, draws × seeds."""
+        curves, chance = self.curves(setting), self.about("chance")
+        return np.stack([c.corrected(float(low)).mean(axis=1) for c, low in zip(curves, chance, strict=True)], axis=1)
+
+    def areas(self, setting: str) -> Table:
+        """Area under a(η), draws × seeds."""
+        return np.stack([curve.areas() for curve in self.curves(setting)], axis=1)
+
+    def shares(self, setting: str) -> tuple[tuple[float, ...], list[Interval]]:
+        """Sizes of the noise, and a(η) at each, over draws and seeds."""
+        curves = self.curves(setting)
+        tables = np.stack([curve.shares() for curve in curves], axis=1)
+        return curves[0].etas, [interval(tables[:, :, i]) for i in range(tables.shape[2])]
+
+    def lost_at(self, setting: str, worth: float) -> Interval:
+        """The η at which so much of the score is lost, over training seeds."""
+        curves = self.curves(setting)
+        means = np.stack([curve.means.mean(axis=0) for curve in curves])
+        return NoiseCurve(curves[0].etas, self.about("score"), means).lost_at(worth)
+
+    def not_finite(self, setting: str) -> int:
+        """Answers that were not finite."""
+        return sum(row["not_finite"] for seed in self.seeds for row in self._runs[seed] if row["setting"] == setting)
+
+
+def interval(table: Table) -> Interval:
+    """Mean of draws × seeds with its interval over both."""
+    return over_units(table, _CONFIDENCE)
+
+
+def difference(a: Measured, b: Measured, setting: str, other: str = "") -> Interval:
+    """A_avg of `a` less that of `b`, paired by draws and training seeds.
+
+    Args:
+        a: An arm.
+        b: What it is held against.
+        setting: Of both.
+        other: Setting of `b`, where it is another.
+
+    Raises:
+        NotStored: One was not measured, or they have no learned seed in common.
+    """
+    return interval(paired(a, b, a.averages(setting), b.averages(other or setting)))
+
+
+def paired(a: Measured, b: Measured, of_a: Table, of_b: Table) -> Table:
+    """Differences of tables of two arms, in the training seeds that both have."""
+    both = [seed for seed in a.seeds if seed in b.seeds]
+    if not both:
+        raise NotStored(f"'{a.name}' and '{b.name}' have no seed in common", "measure both", path=a.name)
+    left, right = (table[:, [arm.seeds.index(seed) for seed in both]] for arm, table in ((a, of_a), (b, of_b)))
+    found: Table = left - right
+    return found

@@ -1,0 +1,103 @@
+"""Do networks whose batch norms divide by L1 or TopK spreads resist noise better than with the standard deviation?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mho.studies.claim import Claim, Finding, above, every
+from mho.studies.figure import Figure
+from mho.studies.noise.arm import DATA, NoiseArm, recipe
+from mho.studies.noise.base import CPU, PROTOCOL, NoiseStudy, read, within
+from mho.studies.noise.measured import Measured, Rows, difference, interval, paired
+from mho.studies.noise.settings import SEEDS, SETTINGS
+from mho.studies.noise.shown import curves
+from mho.studies.outcome import Results
+from mho.studies.study import Scale
+
+SCOPES = ("weights", "parameters", "all", "statistics")
+KINDS = {"batch": "L2 (batch norm)", "l1": "L1", "topk": "TopK, k = 10"}
+_NETWORKS = {"smoke": ("cifar_resnet?width=4",), "cpu": ("cifar_resnet",), "full": ("cifar_resnet?depth=44", "vgg16")}
+_PAPER = "Fagbohungbe & Qian 2022, arXiv:2205.04886, abstract"
+_SAME = 0.02
+"""Differences of A_avg below two points count as none."""
+Found = Results[NoiseArm, Rows]
+
+
+def _pairs(results: Found, kinds: tuple[str, ...] = ("l1", "topk")) -> list[tuple[str, Measured, Measured]]:
+    """Name of the comparison, an arm, and the one with batch norm beside it."""
+    first = next(iter(results.values())).arm.group if results else ""
+    base = Measured(results[f"{first}-batch"])
+    return [(KINDS[kind].partition(",")[0], Measured(results[f"{first}-{kind}"]), base) for kind in kinds]
+
+
+def _resists(scope: str) -> Callable[[Results[Any, Any]], Finding]:
+    def check(results: Found) -> Finding:
+        return every(*(above(f"{name} against L2", difference(a, b, scope)) for name, a, b in _pairs(results)))
+
+    return check
+
+
+def _no_sacrifice(results: Found) -> Finding:
+    parts = []
+    for name, a, b in _pairs(results):
+        scores = (arm.about("score")[None] for arm in (a, b))
+        parts.append(above(f"{name} against L2, accuracy without noise", interval(paired(a, b, *scores)), -0.01))
+    return every(*parts)
+
+
+def _same_under_weights(results: Found) -> Finding:
+    return every(*(within(f"{name} against L2", difference(a, b, "weights"), _SAME) for name, a, b in _pairs(results)))
+
+
+def _statistic_decides(results: Found) -> Finding:
+    parts = []
+    for name, a, b in _pairs(results):
+        gain = paired(a, b, *(arm.averages("statistics") - arm.averages("weights") for arm in (a, b)))
+        parts.append(
+            above(f"{name}: gain under noise on the statistics more than under noise on weights by", interval(gain))
+        )
+    return every(*parts)
+
+
+class NormType(NoiseStudy[NoiseArm]):
+    """Arms: the same network with L2, L1 and TopK batch norms, under noise on four parts of what is stored."""
+
+    name = "noise-norm-type"
+    title = "L1 and TopK batch norms under noise: the stored statistic, or the weights"
+    question = (
+        "Do L1 and TopK batch norms make a network resist noise better than the usual one? At inference all three are the same "
+        "scale and shift a channel, so that a difference can only come from the weights that were learned, or from noise on "
+        "the statistic that is stored: a variance, or a spread."
+    )
+    protocol = f"{PROTOCOL}{CPU} ResNet-8; `full`: ResNet-44 and VGG16. About 50 minutes on two cores at `cpu` scale."
+    sources = (
+        "Fagbohungbe & Qian 2022, arXiv:2205.04886 (the claims)", "Hoffer et al. 2018, arXiv:1803.01814 (L1 and TopK norms)",
+    )  # fmt: skip
+    claims = (
+        Claim("At inference the three are one affine map: under noise on weights alone they differ by less than 2 points",
+              _same_under_weights),
+        *(Claim(f"L1 and TopK resist noise better than L2; on: {SETTINGS[scope].label}", _resists(scope), _PAPER)
+          for scope in SCOPES),
+        Claim("What L1 and TopK win comes from the stored statistic", _statistic_decides),
+        Claim("L1 and TopK cost no accuracy without noise: less than a point", _no_sacrifice, _PAPER),
+    )  # fmt: skip
+    settings = SCOPES
+
+    def arms(self, scale: Scale) -> list[NoiseArm]:
+        """Every network and data set of the scale with the three norms."""
+        data = DATA[scale][:2] if scale == "full" else DATA[scale][:1]
+        found = []
+        for where in data:
+            for spec in _NETWORKS[scale]:
+                join = "&" if "?" in spec else "?"
+                group = f"{spec.partition('?')[0]}-{where.label.lower()}"
+                for kind, label in KINDS.items():
+                    made = recipe(f"{spec}{join}norm={kind}", where, scale)
+                    found.append(NoiseArm(f"{group}-{kind}", label, group, SEEDS[scale], made, where, SCOPES))
+        return found
+
+    def figures(self, results: Found) -> list[Figure]:
+        """a(η) under noise on weights, and on the statistics."""
+        arms = read(results)
+        return [curves(scope, f"Noise on: {SETTINGS[scope].label}", arms, scope) for scope in SCOPES]
