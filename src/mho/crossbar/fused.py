@@ -14,7 +14,10 @@ from torch import Tensor
 from mho.crossbar.columns import SMALLEST_REACH, columns, full_input
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
-from mho.kernels import Drop, Kept, add_noise, quantise, quantise_vectors, read_out, read_out_kept
+from mho.crossbar.scheme import Scheme
+from mho.crossbar.vectors import window_of
+from mho.kernels import Drop, Kept, add_noise, moments, quantise, quantise_vectors, read_out, read_out_kept
+from mho.kernels.cpu import row_strides
 
 _CACHED = 12_000_000
 """Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
@@ -56,8 +59,7 @@ def walk(
         kept: Gets what the way back needs, one entry a conversion.
         coded: Gets the converters' codes, too, and the range of each.
     """
-    scheme, axis = held.scheme, operator.axis
-    noise, drop_scale = scheme.hw.noise.input, scheme.hw.ir_drop.scale
+    scheme, axis, noise = held.scheme, operator.axis, held.scheme.hw.noise.input
     planar = not held.channels_last and operator.dims == 2 and x.is_contiguous()
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
     last = scheme.conversions[-1]
@@ -74,8 +76,7 @@ def walk(
             operand = held.operands[conversion.operand]
             u = given if conversion.slice is None else noisy  # an offset is summed digitally
             y = operator(u, operand.weight)
-            spread = None if operand.variance is None else operator(u.square(), operand.variance)
-            drop = None if operand.size is None else _drop(operator, u, operand, drop_scale)
+            spread, drop = _beside(operator, u, y, operand, scheme)
             bound = conversion.range(adc_range, y.dtype)
             arguments = (
                 axis, bound, conversion.half_steps, conversion.noise**2, spread, drop,
@@ -122,7 +123,20 @@ def _piece(x: Tensor, held: Held, operator: Operator) -> int:
     return max(1, _CACHED // (4 * (1 + scheme.passes) * largest * vectors))
 
 
-def _drop(operator: Operator, u: Tensor, operand: Operand, scale: float) -> Drop:
-    """See `mho.crossbar.columns.drop_of`."""
-    assert operand.size is not None and operand.placed is not None
-    return Drop(operator(u.abs(), operand.size), operator(u, operand.placed), scale)
+def _beside(
+    operator: Operator, u: Tensor, y: Tensor, operand: Operand, scheme: Scheme
+) -> tuple[Tensor | None, Drop | None]:
+    """The variance of the outputs `y` from the noise of the weights, and what IR drop takes from them; `drop_of` has the sums."""
+    if operand.variance is None and operand.size is None:
+        return None, None
+    size, placed, variance = operand.size, operand.placed, operand.variance
+    if operator.dims == 2 and not (operator.transposed or operator.padding == "same" or scheme.hw.noise.input):
+        window, rows = window_of(operator), y.dim() == 4 and y.stride() == row_strides(tuple(y.shape))
+        if rows and moments.suits(u, scheme.input_steps, window, size, placed, variance):
+            assert scheme.input_steps is not None
+            a, p, spread = moments.moments(u, scheme.input_steps, window, size, placed, variance)
+            return spread, None if a is None or p is None else Drop(a, p, scheme.hw.ir_drop.scale)
+    spread = None if variance is None else operator(u.square(), variance)
+    if size is None or placed is None:
+        return spread, None
+    return spread, Drop(operator(u.abs(), size), operator(u, placed), scheme.hw.ir_drop.scale)

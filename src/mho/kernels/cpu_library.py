@@ -38,6 +38,8 @@ _ARGUMENTS = {
     "mho_patch_ranges": [_ptr] * 2 + [_f32, _ptr, _int],
     "mho_patch_products": [_ptr] * 5 + [_i64, _f32, _int, _ptr, _int],
     "mho_patch_slices": [_ptr] * 3 + [_i64, _ptr, _ptr, _i64, _ptr, _f32, _f32, _ptr, _int, _u64, _ptr, _int],
+    "mho_has_moments": [],
+    "mho_moments": [_ptr] * 2 + [_f32] + [_ptr] * 6 + [_int],
     "mho_from_rows": [_ptr] * 2 + [_i64] * 3 + [_int],
     "mho_patch_weights_back": [_ptr] * 4 + [_f32, _int, _ptr, _int],
     "mho_patch_ranges_slope": [_ptr] * 6 + [_i64] * 3 + [_ptr, _int],
@@ -50,6 +52,7 @@ _ARGUMENTS = {
     "mho_read_out_back": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],
     "mho_decode": [_ptr] * 2 + _lies + [_ptr, _ptr, _int],
 }  # fmt: skip
+_RETURNS = {"mho_chunk": _i64, "mho_read_out": _i64, "mho_has_moments": _int}
 
 
 @cache
@@ -157,5 +160,5 @@ def _load(path: Path, made_of: str) -> ctypes.CDLL:
     for name, arguments in _ARGUMENTS.items():
         function = getattr(found, name)
         function.argtypes = arguments
-        function.restype = _i64 if name in ("mho_chunk", "mho_read_out") else None
+        function.restype = _RETURNS.get(name)
     return found

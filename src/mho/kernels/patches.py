@@ -34,9 +34,17 @@ class Window(NamedTuple):
     groups: int = 1
 
 
-class _Geometry(NamedTuple):
-    fields: ctypes.Array[ctypes.c_int64]  # `Patches`
-    out: Shape  # images, columns, height, width
+class Geometry(NamedTuple):
+    """A convolution of images.
+
+    Attributes:
+        fields: `Patches` of `cpp/patches.hpp`.
+        out: Images, columns, height and width of the outputs.
+        ranges: The same with one column a group.
+    """
+
+    fields: ctypes.Array[ctypes.c_int64]
+    out: Shape
     ranges: Shape
 
 
@@ -68,7 +76,7 @@ def ranges(x: Tensor, weight: Shape, window: Window, smallest: float, *, passing
         smallest: Range of a patch of zeros.
         passing: The result lies in memory that the thread keeps, until its next call with `passing`.
     """
-    at = _geometry(tuple(x.shape), x.stride(), tuple(weight), window)
+    at = geometry(tuple(x.shape), x.stride(), tuple(weight), window)
     found = cpu.room(at.ranges, cpu.row_strides(at.ranges), "ranges" if passing else None)
     lent().mho_patch_ranges(x.data_ptr(), at.fields, smallest, found.data_ptr(), cpu.threads(x))
     return found
@@ -76,7 +84,7 @@ def ranges(x: Tensor, weight: Shape, window: Window, smallest: float, *, passing
 
 def same_ranges(x: Tensor, weight: Shape, window: Window, reach: Tensor | float) -> Tensor:
     """As `ranges`, where all are the same."""
-    at = _geometry(tuple(x.shape), x.stride(), tuple(weight), window)
+    at = geometry(tuple(x.shape), x.stride(), tuple(weight), window)
     found = cpu.room(at.ranges, cpu.row_strides(at.ranges), None)
     return found.copy_(reach) if isinstance(reach, Tensor) else found.fill_(reach)
 
@@ -99,7 +107,7 @@ def products(
     Returns:
         (n, columns, height, width), or with positions (count, columns).
     """
-    at, columns = _geometry(tuple(x.shape), x.stride(), tuple(weight.shape), window), len(weight)
+    at, columns = geometry(tuple(x.shape), x.stride(), tuple(weight.shape), window), len(weight)
     if positions is None:
         count, out = reach.numel() // window.groups, cpu.room(at.out, cpu.row_strides(at.out), None)
     else:
@@ -115,7 +123,8 @@ def products(
 
 
 @lru_cache(1024)
-def _geometry(shape: Shape, stride: Shape, weight: Shape, window: Window) -> _Geometry:
+def geometry(shape: Shape, stride: Shape, weight: Shape, window: Window) -> Geometry:
+    """What the kernels are told of a convolution: shape and strides of the images, shape of the weight, and where patches lie."""
     (n, channels, *size), (columns, inputs, *taps) = shape, weight
     pixel = cpu.row_stride(shape, stride, -3)
     assert pixel is not None and channels == inputs * window.groups
@@ -127,7 +136,7 @@ def _geometry(shape: Shape, stride: Shape, weight: Shape, window: Window) -> _Ge
         n, *size, size[1] * pixel, pixel, window.groups, inputs, columns // window.groups, *taps, *window.stride,
         *window.padding, *window.dilation, *out,
     )  # fmt: skip
-    return _Geometry((ctypes.c_int64 * _FIELDS)(*fields), (n, columns, *out), (n, window.groups, *out))
+    return Geometry((ctypes.c_int64 * _FIELDS)(*fields), (n, columns, *out), (n, window.groups, *out))
 
 
 def planar(x: Tensor) -> Tensor:
@@ -146,7 +155,7 @@ def weights_back(x: Tensor, shape: Shape, reach: Tensor, slopes: Tensor, half_st
         shape: Of the weight.
         slopes: (n, columns, height, width), in rows.
     """
-    at = _geometry(tuple(x.shape), x.stride(), tuple(shape), window)
+    at = geometry(tuple(x.shape), x.stride(), tuple(shape), window)
     found = torch.empty(shape, dtype=torch.float32, device="cpu")
     lent().mho_patch_weights_back(
         x.data_ptr(), at.fields, reach.data_ptr(), slopes.data_ptr(), half_steps, False, found.data_ptr(),
@@ -167,7 +176,7 @@ def ranges_back(
         slopes: The ranges' gradient, alike.
         total: That of the images, in dense rows.
     """
-    at = _geometry(tuple(x.shape), x.stride(), tuple(shape), window)
+    at = geometry(tuple(x.shape), x.stride(), tuple(shape), window)
     lent().mho_patch_ranges_back(
         x.data_ptr(), at.fields, smallest, reach.data_ptr(), slopes.data_ptr(), total.data_ptr(), cpu.threads(x)
     )

@@ -14,6 +14,7 @@
 // that switches the whole process to flush-to-zero.
 // Without contraction the results are those of the reference kernels, bit for bit, wherever nothing is random.
 
+#include "moments.hpp"
 #include "patch_ranges.hpp"
 #include "patches.hpp"
 #include "patches_back.hpp"

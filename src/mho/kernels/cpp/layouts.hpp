@@ -5,15 +5,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "rows.hpp"
+
 namespace {
 
 enum Layout { ROWS = 0, PLANAR = 1, ROWS_TO_PLANAR = 2 };
 enum Inputs { DENSE = 0, STRIDED = 1, IMAGES = 2 };
 
-constexpr int T = 16;            // side of a tile that is transposed in registers
 constexpr int STRIP = 128;       // pixels that are transposed channel by channel, so that lines of memory are used whole
-
-typedef float Row __attribute__((vector_size(4 * T)));
 
 inline void transpose(float t[T][T]) {  // four perfect shuffles of 16 rows
     Row r[T], q[T];

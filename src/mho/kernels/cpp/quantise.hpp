@@ -16,6 +16,12 @@ inline float convert(float y, float scale, float half) {
     return w > half ? half : w;
 }
 
+inline Row convert(Row y, float scale, float half) {
+    const Row v = nearest(y * scale), least = Row{} - half, most = Row{} + half;
+    const Row w = v < least ? least : v;
+    return w > most ? most : w;
+}
+
 // The largest magnitude of n numbers, or `most` where that is larger.
 inline float largest(const float* x, int64_t n, float most) {
     float lane[T];

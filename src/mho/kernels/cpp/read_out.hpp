@@ -16,15 +16,6 @@ namespace {
 
 constexpr int PIECES = 4;  // a chunk is worked off in pieces that stay in the nearest cache
 
-// Bits of 16 flags that are 0 or 1, the first one lowest.
-inline uint16_t pack(const uint8_t* flags) {
-    uint64_t low, high;
-    std::memcpy(&low, flags, 8);
-    std::memcpy(&high, flags + 8, 8);
-    const uint64_t gather = 0x0102040810204080ull;
-    return (uint16_t)((low * gather) >> 56) | (uint16_t)(((high * gather) >> 56) << 8);
-}
-
 // gain[j] reach unit of each column: the digital factor of its codes. reach may be null.
 inline const float* factors_of(const float* gain, const float* reach, float unit, int64_t columns) {
     float* found = scratch<0>(columns);
@@ -33,12 +24,15 @@ inline const float* factors_of(const float* gain, const float* reach, float unit
     return found;
 }
 
-inline void fill(float block[BLOCK], const float* from, int64_t n) {
+// A block of numbers; what is missing is zero.
+inline void fill(Row block[2], const float* from, int64_t n) {
     if (n == BLOCK) {
         std::memcpy(block, from, sizeof(float) * BLOCK);
         return;
     }
-    for (int64_t j = 0; j < BLOCK; j++) block[j] = j < n ? from[j] : 0.0f;
+    float all[BLOCK];
+    for (int64_t j = 0; j < BLOCK; j++) all[j] = j < n ? from[j] : 0.0f;
+    std::memcpy(block, all, sizeof(all));
 }
 
 // A run of `count` numbers of an image, from its number `start` on; `number` counts chunks through all images.
@@ -125,6 +119,32 @@ struct Vectors {
     }
 };
 
+// The whole blocks of a piece in rows of which nothing is kept and nothing else is told: what most layers are, with all that
+// it takes in registers. Returns how many numbers they have.
+template <bool NOISY, bool EACH, bool ADD>
+inline int64_t plain(const float* y, float* out, int64_t count, float sigma, float scale, float half, const float* factors,
+                     const float* each, const float* shifts, Lanes& kept) {
+    Lanes lanes = kept;
+    int64_t i = 0;
+    for (; i + BLOCK <= count; i += BLOCK) {
+        Row z[2];
+        if (NOISY) normals(lanes, z);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            const int64_t at = i + h * T;
+            Row v = row_at(y + at);
+            if (NOISY) v += sigma * z[h];
+            v = convert(v, scale, half) * row_at(factors + at);
+            if (EACH) v *= row_at(each + at);
+            if (ADD) v = row_at(out + at) + v;
+            v += row_at(shifts + at);
+            std::memcpy(out + at, &v, sizeof(v));
+        }
+    }
+    kept = lanes;
+    return i;
+}
+
 }  // namespace
 
 extern "C" {
@@ -156,6 +176,12 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
     const bool noisy = spread != nullptr || variance > 0.0f;
     const float sigma = std::sqrt(variance);
     const Vectors vectors{each, clips, top, groups, columns, pixels};
+    const bool is_plain = layout == ROWS && half > 0.0f && spread == nullptr && a == nullptr &&
+                          clips == nullptr && codes == nullptr && mask == nullptr;
+    const auto plainly = each == nullptr ? noisy ? add ? plain<true, false, true> : plain<true, false, false>
+                                                 : add ? plain<false, false, true> : plain<false, false, false>
+                                         : noisy ? add ? plain<true, true, true> : plain<true, true, false>
+                                                 : add ? plain<false, true, true> : plain<false, true, false>;
     std::atomic<int64_t> all_outside{0};
     by_chunks(images, size, length, threads, [=, &all_outside](auto walk) {
         float *code = scratch<1>(3 * piece), *factors = code, *shifts = code + piece, *more = shifts + piece;
@@ -173,66 +199,63 @@ int64_t mho_read_out(const float* y, const float* spread, const float* a, const 
                 const int64_t start = chunk.start + done, at = chunk.image * size + start;
                 const float* others = groups == columns ? each + at : more;
                 if (each != nullptr && layout == ROWS && others == more) vectors.spread(chunk.image, start, count, more);
-                for (int64_t i = 0; i < count; i += BLOCK) {
+                int64_t i = 0;
+                if (is_plain) i = plainly(y + at, out + at, count, sigma, scale, half, factors, others, shifts, lanes);
+                for (; i < count; i += BLOCK) {
                     const int64_t here = count - i < BLOCK ? count - i : BLOCK, from = at + i;
-                    alignas(64) float v[BLOCK], w[BLOCK], z[BLOCK];
+                    Row v[2], w[2], z[2];
                     fill(v, y + from, here);
                     if (a != nullptr) {
                         fill(w, a + from, here);
-                        for (int j = 0; j < BLOCK; j++) w[j] = drop * (w[j] * (w[j] * (0.05f * w[j] - 0.2f) + 0.5f));
                         fill(z, p + from, here);
-                        for (int j = 0; j < BLOCK; j++) v[j] -= w[j] * z[j];
+                        for (int h = 0; h < 2; h++)
+                            v[h] -= drop * (w[h] * (w[h] * (0.05f * w[h] - 0.2f) + 0.5f)) * z[h];
                     }
                     if (noisy) {
-                        normals(lanes, z, BLOCK);
+                        normals(lanes, z);
                         if (spread != nullptr) {
                             fill(w, spread + from, here);
-                            for (int j = 0; j < BLOCK; j++) {
-                                const float positive = w[j] > 0.0f ? w[j] : 0.0f;
-                                v[j] += std::sqrt(positive + variance) * z[j];
-                            }
+                            for (int h = 0; h < 2; h++) v[h] += root((w[h] > 0.0f ? w[h] : Row{}) + variance) * z[h];
                         } else {
-                            for (int j = 0; j < BLOCK; j++) v[j] += sigma * z[j];
+                            for (int h = 0; h < 2; h++) v[h] += sigma * z[h];
                         }
                     }
                     if (mask != nullptr) {
-                        uint8_t flags[BLOCK];
-                        int inside = 0;
-                        for (int j = 0; j < BLOCK; j++) {
-                            flags[j] = std::fabs(v[j] * scale) <= half || j >= here;
-                            inside += flags[j];
-                        }
-                        outside += BLOCK - inside;
-                        uint16_t* bits = mask + (chunk.number * length + done + i) / T;
-                        bits[0] = pack(flags);
-                        bits[1] = pack(flags + T);
+                        const uint32_t low = at_most(magnitude(v[0] * scale), half);
+                        const uint32_t high = at_most(magnitude(v[1] * scale), half);
+                        const uint32_t inside = low | high << T | (here < BLOCK ? ~0u << here : 0u);
+                        outside += __builtin_popcount(~inside);
+                        std::memcpy(mask + (chunk.number * length + done + i) / T, &inside, sizeof(inside));
                     }
                     if (half > 0.0f)
-                        for (int j = 0; j < BLOCK; j++) v[j] = convert(v[j], scale, half);
-                    if (clips != nullptr) outside += vectors.note(v, chunk.image, start + i, here);
+                        for (int h = 0; h < 2; h++) v[h] = convert(v[h], scale, half);
+                    alignas(64) float all[BLOCK];
+                    if (clips != nullptr || codes != nullptr) std::memcpy(all, v, sizeof(all));
+                    if (clips != nullptr) outside += vectors.note(all, chunk.image, start + i, here);
                     if (codes != nullptr) {
                         int8_t* kept = codes + chunk.number * length + done + i;
-                        for (int j = 0; j < BLOCK; j++) kept[j] = (int8_t)v[j];
+                        for (int j = 0; j < BLOCK; j++) kept[j] = (int8_t)all[j];
                     }
                     if (layout != ROWS) {
                         std::memcpy(code + i, v, sizeof(v));
                         continue;
                     }
                     float* to = out + from;
-                    if (add) fill(w, to, here);
-                    for (int j = 0; j < BLOCK; j++) v[j] *= factors[i + j];
+                    for (int h = 0; h < 2; h++) v[h] *= row_at(factors + i + h * T);
                     if (each != nullptr) {
                         fill(z, others + i, here);
-                        for (int j = 0; j < BLOCK; j++) v[j] *= z[j];
+                        for (int h = 0; h < 2; h++) v[h] *= z[h];
                     }
-                    if (add)
-                        for (int j = 0; j < BLOCK; j++) v[j] = w[j] + v[j];
+                    if (add) {
+                        fill(w, to, here);
+                        for (int h = 0; h < 2; h++) v[h] = w[h] + v[h];
+                    }
                     if (shift != nullptr)
-                        for (int j = 0; j < BLOCK; j++) v[j] += shifts[i + j];
+                        for (int h = 0; h < 2; h++) v[h] += row_at(shifts + i + h * T);
                     if (here == BLOCK)
                         std::memcpy(to, v, sizeof(v));
                     else
-                        for (int64_t j = 0; j < here; j++) to[j] = v[j];
+                        std::memcpy(to, v, sizeof(float) * here);
                 }
                 if (layout == ROWS_TO_PLANAR) {
                     const int64_t first = start / columns;
