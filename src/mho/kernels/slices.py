@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mho.kernels import cpu
-from mho.kernels.patches import Window, _geometry
+from mho.kernels.patches import Window, geometry
 from mho.kernels.pool import lent
 
 
@@ -33,7 +33,7 @@ def summed(
         total: Overwritten where given.
         noisy: Some σ is not 0; ξ is drawn for every position, slice and column.
     """
-    at = _geometry(tuple(x.shape), x.stride(), tuple(weight.shape), window)
+    at = geometry(tuple(x.shape), x.stride(), tuple(weight.shape), window)
     n, all_, *size = at.out
     shape = (n, all_ // readouts, *size)
     out = cpu.room(shape, cpu.row_strides(shape), None) if total is None else total
