@@ -45,7 +45,7 @@ class Arrays:
     def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
         """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
         cells = self.cells(t_s, read)
-        held = hold(cells, operator, self.scheme, self.correction(cells), join=True)
+        held = hold(cells, operator, self.scheme, self.correction(cells), join=True, converters=self.converters)
         whole = self.scheme.lossless and held.shift is None
         return Programmed(effective(held, operator) if whole else held, held.scheme, like)
 
@@ -53,6 +53,21 @@ class Arrays:
     def targets(self) -> tuple[Tensor, ...]:
         """Target conductance of each plane, µS, (groups, columns, rows): made of the weights, for few ask for them."""
         return _targets(self.weights, self.scheme.hw)
+
+    @cached_property
+    def converters(self) -> dict[tuple[int, int], Tensor]:
+        """Errors of the columns' converters by readout and block, for those whose circuit has any; drawn once per chip."""
+        plan, found = self.scheme.plan, {}
+        for c in self.scheme.conversions:
+            if c.circuit is None or (c.readout, c.block) in found:
+                continue
+            array = plan.array_index(plan.blocks[c.block]).flatten()
+            converter = torch.arange(len(array)) // self.scheme.hw.adc.columns
+            half = c.half_steps or 0.0
+            bits = int(half if c.unipolar else 2 * half).bit_length()
+            draw = self.draw / ("converters", c.readout, c.block)
+            found[c.readout, c.block] = c.circuit.draw(converter, array, bits, draw)
+        return found
 
     @property
     def nbytes(self) -> int:
@@ -137,7 +152,10 @@ class Arrays:
                 block = self.scheme.plan.blocks[c.block]
                 at = (c.readout, ..., slice(block.start, block.stop))
                 y = weight[at] if noise is None else weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
-                seen[at] = c.convert(y, c.range(self.adc_range, y.dtype))
+                errors = self.converters.get((c.readout, c.block))
+                columns = y.flatten(0, 1)  # a reading of one row gives all columns
+                bound = c.range(self.adc_range, y.dtype, columns)
+                seen[at] = c.convert(columns, bound, errors, 0).reshape(y.shape)
         return seen if unit is None else seen / unit
 
 

@@ -80,7 +80,10 @@ def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, sc
             on_weights = on_weights + (variation.sigma * reference).square()
         else:
             exact = hw.encoding.exact_planes()
-            sizes = [0 * t if p in exact else sigma_us(t, variation, hw.cell) for p, t in enumerate(map(Tensor.detach, targets))]
+            sizes = [
+                0 * t if p in exact else sigma_us(t, variation, hw.cell)
+                for p, t in enumerate(map(Tensor.detach, targets))
+            ]
             squares = [size.square() for size in sizes]
             on_cells.append(decode(squares, readouts, squared=True))
     shared = on_weights / sum(readout.factor**2 for readout in readouts.columns)

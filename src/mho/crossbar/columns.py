@@ -53,6 +53,10 @@ class Column(NamedTuple):
         """What the converter meets: with noise, drawn anew at each call."""
         return _noisy(self.clean, self.spread, self.conversion.noise)
 
+    def convert(self, y: Tensor, bound: Tensor | float) -> Tensor:
+        """The converter's output for what it meets."""
+        return self.conversion.convert(y, bound, self.operand.converter, self.inputs.operator.axis)
+
     def seen_at(self, reduction: float) -> Tensor:
         """The same for inputs reduced by a factor, in units of the reduced full input."""
         clean, spread = multiply(self.inputs, self.conversion, self.operand, self.drop, reduction)

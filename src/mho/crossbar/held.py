@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,7 @@ class Operand(NamedTuple):
         variance: Variance of each entry of `weight` from product to product, or None.
         size: |weight| · n / γ for the mean current of IR drop, or None.
         placed: `weight` times 1 - (1 - j/n)² for IR drop, or None.
+        converter: Errors of each column's converter, (columns, any number), see `mho.hardware.Circuit`, or None.
     """
 
     weight: Tensor
@@ -35,6 +37,7 @@ class Operand(NamedTuple):
     variance: Tensor | None = None
     size: Tensor | None = None
     placed: Tensor | None = None
+    converter: Tensor | None = None
 
 
 class Held(NamedTuple):
@@ -58,8 +61,9 @@ class Held(NamedTuple):
 
 
 def hold(
-    cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED, *, join: bool = False
-) -> Held:
+    cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED, *, join: bool = False,
+    converters: Mapping[tuple[int, int], Tensor] | None = None,
+) -> Held:  # fmt: skip
     """The operands of `cells`; differentiable in their weights.
 
     Args:
@@ -67,6 +71,7 @@ def hold(
         operator: The operator that reads them.
         scheme: The conversions of a product.
         correction: What compensation makes of the outputs.
+        converters: Errors of the columns' converters by readout and block.
         join: Conversions that nothing keeps apart are one product (`Scheme.joined`).
     """
     plan, kernel, drop, offset = scheme.plan, scheme.kernel, scheme.hw.ir_drop, scheme.readouts.offset
@@ -90,7 +95,8 @@ def hold(
                 variance = operator.part(cells.variance[k], block, plan, kernel)
             gain = readout.factor * scale
             gain = gain if factor is None else gain * factor[k, b].flatten()
-            found.append(Operand(weight, gain, variance, size, placed))
+            errors = None if converters is None else converters.get((k, b))
+            found.append(Operand(weight, gain, variance, size, placed, errors))
         if offset:
             ones = operator.part(torch.ones_like(cells.weight[0]), block, plan, kernel)
             found.append(Operand(ones, -offset * of_offset[b].flatten()))

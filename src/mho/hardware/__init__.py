@@ -1,5 +1,6 @@
 """What a chip *is*: frozen, versioned, validated descriptions with units. No tensors."""
 
+from mho.hardware.circuit import CIRCUITS, Circuit
 from mho.hardware.definition import Definition
 from mho.hardware.description import CELLS, COMPENSATIONS, ENCODINGS, Hardware
 from mho.hardware.parts import Cell, Compensation, Correction, Encoding, Reading, Readout, Readouts, State
@@ -9,11 +10,13 @@ from mho.hardware.variation import Faults, Variation
 __all__ = [
     "ADC",
     "CELLS",
+    "CIRCUITS",
     "COMPENSATIONS",
     "DAC",
     "ENCODINGS",
     "Array",
     "Cell",
+    "Circuit",
     "Compensation",
     "Correction",
     "Definition",

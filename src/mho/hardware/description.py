@@ -201,7 +201,9 @@ class Hardware(Spec):
             },
             encoding=self.encoding,
             array=self.array,
-            mapping=self.mapping.replace(clip_sigma=None, scale="tensor" if self.mapping.scale == "unit" else self.mapping.scale),
+            mapping=self.mapping.replace(
+                clip_sigma=None, scale="tensor" if self.mapping.scale == "unit" else self.mapping.scale
+            ),
             dac=DAC(bits=None),
             adc=ADC(bits=None),
             compensation={"kind": "none"},
@@ -214,6 +216,7 @@ class Hardware(Spec):
             *self.cell.definitions(),
             *(variation.definition() for variation in self.variations if variation.sigma),
             *self.noise.definitions(),
+            *(self.adc.circuit.definitions() if self.adc.circuit is not None else ()),
         ]
 
     def leaves_out(self) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mho.hardware.description import Hardware
 
 NEVER = "temperature, offsets and nonlinearity of converters"
-"""What no description has."""
+"""What no description has, but for errors of the output converters (`adc.circuit`)."""
 
 
 def left_out(hw: Hardware) -> list[str]:
@@ -36,4 +36,5 @@ def left_out(hw: Hardware) -> list[str]:
 
 def leaves_out(hw: Hardware) -> str:
     """The first line of a description: ``Leaves out: stuck cells, IR drop; temperature, …``."""
-    return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), NEVER]))}"
+    never = NEVER if hw.adc.circuit is None else "temperature, offsets and nonlinearity of input converters"
+    return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), never]))}"
