@@ -101,7 +101,8 @@ class Scheme:
         per_vector: Every input vector has a range of its own.
         input_steps: Largest code of the DAC, or None.
         drawn_per_product: Weights are drawn anew for every product.
-        noisy: Something is drawn for every product.
+        drawn_per_conversion: Weights are drawn anew for every conversion of a batch.
+        noisy: Something is drawn for every product, or every conversion.
         lossless: Nothing between the layer's input and the digital sum loses or adds anything; nor do repeated vectors, then.
         needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
         needs_adc_range: An ADC's range comes from data.
@@ -123,6 +124,7 @@ class Scheme:
     per_vector: bool
     input_steps: float | None
     drawn_per_product: bool
+    drawn_per_conversion: bool
     noisy: bool
     lossless: bool
     needs_input_range: bool
@@ -160,19 +162,20 @@ class Scheme:
         blocks = tuple(_block(b, block.rows, readouts, hw, path) for b, block in enumerate(plan.blocks))
         every = tuple(conversion for block in blocks for conversion in block)
         drawn = bool(hw.noise.weight) or any(v.redraw == "mvm" and v.sigma for v in hw.variations)
-        noisy = drawn or bool(hw.noise.input) or any(c.noise for c in every)
+        anew = any(v.redraw == "conversion" and v.sigma for v in hw.variations)
+        noisy = drawn or anew or bool(hw.noise.input) or any(c.noise for c in every)
         per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
         converted = input_steps is not None or any(c.half_steps is not None for c in every)
-        exact = not (converted or noisy or hw.ir_drop.scale)
+        exact = not (converted or noisy or hw.ir_drop.scale or hw.columns)
         found = cls(
             hw, shape, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
-            noisy, lossless=exact,
+            anew, noisy, lossless=exact,
             needs_input_range=not per_vector and not exact,
             needs_adc_range=any(c.half_steps is not None and c.bound is None and not c.batch for c in every),
             fits_a_byte=len(every) == 1 and (half := every[0].half_steps) is not None and half <= 127 and half == int(half),
             repeats=any(c.halvings for c in every),
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
-            only_by_reference=_only_by_reference(every),
+            only_by_reference=_only_by_reference(every, hw, anew),
         )  # fmt: skip
         return replace(found, joined=_joined(found))
 
@@ -202,8 +205,10 @@ def _joined(scheme: Scheme) -> Scheme | None:
     side finds from inputs without their noise.
     """
     hw, apart = scheme.hw, scheme.per_vector or bool(scheme.hw.noise.input)
-    linear = all(c.half_steps is None and not c.halvings for c in scheme.conversions) and not hw.ir_drop.scale
-    sliced = scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),)
+    linear = all(c.half_steps is None and not c.halvings for c in scheme.conversions) and not (
+        hw.ir_drop.scale or hw.columns
+    )
+    sliced = scheme.drawn_per_conversion or scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),)
     wanted = len(scheme.blocks) if apart else 1
     if not linear or sliced or (hw.noise.input and scheme.readouts.offset) or len(scheme.conversions) == wanted:
         return None
@@ -234,7 +239,11 @@ def _slices(dac: DAC) -> tuple[InputSlice, ...]:
     return tuple(p if p.take is None else replace(p, take=_Through(p.take, p.weight / total)) for p in parts)
 
 
-def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
+def _only_by_reference(conversions: tuple[Conversion, ...], hw: Hardware, anew: bool) -> str:
+    if anew:
+        return "weights are drawn for every conversion"
+    if hw.columns:
+        return "columns are not linear"
     if any(c.unipolar for c in conversions):
         return "a converter is unipolar"
     if any(c.slice is not None and c.slice != InputSlice() for c in conversions):

@@ -34,7 +34,13 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
         or scheme.passes > 1
     ):
         return False
-    if scheme.hw.noise.input or len(scheme.conversions) == len(scheme.blocks) or x.numel() == 0:
+    if (
+        scheme.hw.columns
+        or scheme.hw.noise.input
+        or scheme.drawn_per_conversion
+        or len(scheme.conversions) == len(scheme.blocks)
+        or x.numel() == 0
+    ):
         return False
     if operator.dims == 0:
         if x.dim() < 2:

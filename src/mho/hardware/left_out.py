@@ -27,7 +27,7 @@ def left_out(hw: Hardware) -> list[str]:
     if kind.read is Cell.read:
         found.append("read noise")
     faults = [] if hw.faults else ["stuck cells"]
-    wires = [] if hw.ir_drop.scale else ["IR drop"]
+    wires = [] if hw.ir_drop.scale or hw.wires else ["IR drop"]
     dac = ["input converters"] if hw.dac.half_steps is None else []
     noise = [] if hw.noise.output else ["output noise"]
     adc = ["output converters"] if hw.adc.half_steps is None else []

@@ -265,3 +265,61 @@ class IRDrop(Spec):
     """0: none; 1: the physical size."""
     conductance_ratio: float = Field(default=571428.57, gt=0)
     """Conductance of one wire segment over g_max: 1 / (0.35 Ω · 5 µS) by default."""
+
+
+class Wires(Spec):
+    """Resistance of the arrays' wires, in a circuit of linear cells that is solved for each array. Rows are driven by voltages,
+    unused ones by 0 V; columns end at a virtual ground. A weight's cells stand beside each other along a row."""
+
+    column: float | None = Field(default=None, gt=0)
+    """Conductance of a segment of a column's wire, over g_max; none: no resistance."""
+    row: float | None = Field(default=None, gt=0)
+    """The same of a row's wire."""
+
+    def __bool__(self) -> bool:
+        return self.column is not None or self.row is not None
+
+
+class Columns(Spec):
+    """What the read-out of a column makes of its current in front of the converter, as AIHWKit's analog forward does: first the
+    offset of the read voltage, then (behind the noise of weights) an S-shaped curve. Outputs are in units of one full weight
+    times one full input."""
+
+    offset: float = Field(default=0.0, ge=0)
+    """Standard deviation of the relative offset v of a column's read voltage, drawn once per chip; negative draws are 0:
+    y (1 - v) - 2 v `reference` Σu."""
+    reference: float = Field(default=0.0, ge=0)
+    """Conductance of the reference cell of each weight, in units of a full weight, through which an offset adds a share of the sum
+    of the inputs."""
+    nonlinearity: float = Field(default=0.0, ge=0)
+    """n of the S-shape f y / (1 + n |y|), over one unit of output."""
+    nonlinearity_std: float = Field(default=0.0, ge=0)
+    """Standard deviation of n over columns, relative to it, drawn once per chip."""
+    exact_at: float = Field(default=0.0, ge=0)
+    """Output at which a column of the mean n is exact: f = 1 + n exact_at."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Columns:
+        for name, needs in (
+            ("reference", "offset"),
+            ("nonlinearity_std", "nonlinearity"),
+            ("exact_at", "nonlinearity"),
+        ):
+            if getattr(self, name) and not getattr(self, needs):
+                raise WrongSetting(f"{name} has no effect without {needs}", f"set columns.{needs}", path=name)
+        return self
+
+    def __bool__(self) -> bool:
+        return bool(self.offset or self.nonlinearity)
+
+    def definitions(self) -> list[Definition]:
+        """Their meaning in words."""
+        source, found = "Rasch et al. 2023, AIHWKit analog forward", []
+        if self.offset:
+            found.append(Definition("column read voltage", f"{self.offset:g}", "the read voltage", "normal, cut at 0", "program",
+                                    source))  # fmt: skip
+        if self.nonlinearity_std:
+            found.append(
+                Definition("column nonlinearity", f"{self.nonlinearity_std:g}", "its mean", "normal", "program", source)
+            )
+        return found
