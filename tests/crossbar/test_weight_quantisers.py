@@ -85,7 +85,10 @@ def test_fixed_columns_have_no_errors_and_others_have():
     weight = 0.4 * torch.randn(64, 40, dtype=torch.float64)
     for reference, noisy in (("column", True), ("fixed_column", False)):
         hw = hardware(reference=reference).replace(
-            variations=[{"sigma": 0.1, "relative_to": "ideal"}, {"sigma": 0.1, "relative_to": "gmax", "redraw": "read"}],
+            variations=[
+                {"sigma": 0.1, "relative_to": "ideal"},
+                {"sigma": 0.1, "relative_to": "gmax", "redraw": "read"},
+            ],
             faults={"stuck_low": 0.2},
         )
         arrays = mho.program(network(hw, weight)).arrays["0"]

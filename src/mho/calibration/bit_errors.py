@@ -84,7 +84,8 @@ def bit_errors(
 
 def with_bits(hw: Hardware, dac: int | None, adc: int | None) -> Hardware:
     """The hardware with other converters; None is one of infinite resolution."""
-    return hw.replace(dac__steps=None, dac__bits=dac, adc__steps=None, adc__bits=adc)
+    whole: dict[str, Any] = {"adc__circuit": None, "adc__unipolar": False} if adc is None else {}
+    return hw.replace(dac__steps=None, dac__bits=dac, adc__steps=None, adc__bits=adc, **whole)
 
 
 def _scheme(hw: Hardware, kept: Kept) -> Scheme:

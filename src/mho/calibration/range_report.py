@@ -84,7 +84,7 @@ class _Look:
                 seen = column.seen()
                 found = found + converted(column, matrix.adc_range, seen) * column.factor
                 if column.conversion.half_steps is not None:
-                    bound = column.conversion.range(matrix.adc_range, seen.dtype)
+                    bound = column.conversion.range(matrix.adc_range, seen.dtype, seen)
                     clipped, outputs = clipped + int((seen.abs() > bound).sum()), outputs + seen.numel()
         inputs_clipped = 0
         if scheme.input_steps is not None and scheme.needs_input_range and matrix.input_range is not None:

@@ -11,7 +11,9 @@ from torch import Tensor
 from mho.chip.programmed import Programmed
 from mho.crossbar import Cells, Operator, Scheme, effective, hold
 from mho.crossbar.cells import decode, product_variance, spread_of
+from mho.crossbar.read_voltage import curved, draw_columns, shifted
 from mho.crossbar.scaling import read_unit, scaled
+from mho.crossbar.wires import seen_through
 from mho.devices.faults import draw_faults, lay_over
 from mho.devices.levels import round_to_levels
 from mho.devices.variation import deviate, deviate_weights
@@ -45,7 +47,15 @@ class Arrays:
     def source(self, t_s: float, read: int, operator: Operator, like: Tensor) -> Programmed:
         """The arrays at age `t_s` as a source of weights, compensation included, in the dtype and on the device of `like`."""
         cells = self.cells(t_s, read)
-        held = hold(cells, operator, self.scheme, self.correction(cells), join=True)
+        held = hold(
+            cells,
+            operator,
+            self.scheme,
+            self.correction(cells),
+            join=True,
+            converters=self.converters,
+            columns=self.columns,
+        )
         whole = self.scheme.lossless and held.shift is None
         return Programmed(effective(held, operator) if whole else held, held.scheme, like)
 
@@ -53,6 +63,30 @@ class Arrays:
     def targets(self) -> tuple[Tensor, ...]:
         """Target conductance of each plane, µS, (groups, columns, rows): made of the weights, for few ask for them."""
         return _targets(self.weights, self.scheme.hw)
+
+    @cached_property
+    def converters(self) -> dict[tuple[int, int], Tensor]:
+        """Errors of the columns' converters by readout and block, for those whose circuit has any; drawn once per chip."""
+        plan, found = self.scheme.plan, {}
+        for c in self.scheme.conversions:
+            if c.circuit is None or (c.readout, c.block) in found:
+                continue
+            array = plan.array_index(plan.blocks[c.block]).flatten()
+            converter = torch.arange(len(array)) // self.scheme.hw.adc.columns
+            half = c.half_steps or 0.0
+            bits = int(half if c.unipolar else 2 * half).bit_length()
+            draw = self.draw / ("converters", c.readout, c.block)
+            found[c.readout, c.block] = c.circuit.draw(converter, array, bits, draw)
+        return found
+
+    @cached_property
+    def columns(self) -> dict[tuple[int, int], Tensor] | None:
+        """Offset and curve of the columns' read-out by readout and block, drawn once per chip; None where they have none."""
+        hw, plan = self.scheme.hw, self.scheme.plan
+        if not hw.columns:
+            return None
+        keys = dict.fromkeys((c.readout, c.block) for c in self.scheme.conversions if c.readout >= 0)
+        return {(k, b): draw_columns(hw.columns, plan, self.draw / ("columns", k, b)) for k, b in keys}
 
     @property
     def nbytes(self) -> int:
@@ -83,15 +117,16 @@ class Arrays:
     def cells(self, t_s: float, read: int = 0) -> Cells:
         """What the arrays hold at age `t_s`, without compensation."""
         readouts = self.scheme.readouts
-        weight = decode(self.conductances(t_s, read), readouts)
+        weight = decode(seen_through(self.conductances(t_s, read), self.scheme), readouts)
         for i, variation in enumerate(self.scheme.hw.variations):
-            if variation.on_weights and variation.redraw != "mvm":
+            if variation.on_weights and variation.redraw in ("program", "read"):
                 draw = self.draw if variation.redraw == "program" else self.draw / ("read", read)
                 change = self._change(variation, draw, f"weight variation {i}")
                 weight = weight + torch.stack([change * share for share in readouts.shares])
-        if not self.scheme.drawn_per_product:
+        if not (self.scheme.drawn_per_product or self.scheme.drawn_per_conversion):
             return Cells(weight, self.scale)
-        return Cells(weight, self.scale, product_variance(weight, self.targets, self.weights, self.scheme))
+        given = (weight, self.targets, self.weights, self.scheme)
+        return Cells(weight, self.scale, product_variance(*given), product_variance(*given, "conversion"))
 
     def correction(self, cells: Cells) -> Correction:
         """What the hardware's compensation makes of reading `cells`."""
@@ -137,7 +172,13 @@ class Arrays:
                 block = self.scheme.plan.blocks[c.block]
                 at = (c.readout, ..., slice(block.start, block.stop))
                 y = weight[at] if noise is None else weight[at] + (c.noise**2 + spread[at]).sqrt() * noise[at]
-                seen[at] = c.convert(y, c.range(self.adc_range, y.dtype))
+                errors = self.converters.get((c.readout, c.block))
+                columns = y.flatten(0, 1)  # a reading of one row gives all columns
+                if self.columns is not None:
+                    bends = self.columns[c.readout, c.block].to(columns).T[..., None]
+                    columns = curved(shifted(columns, torch.ones_like(columns), bends, hw.columns), bends, hw.columns)
+                bound = c.range(self.adc_range, y.dtype, columns)
+                seen[at] = c.convert(columns, bound, errors, 0).reshape(y.shape)
         return seen if unit is None else seen / unit
 
 

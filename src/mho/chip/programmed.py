@@ -87,8 +87,8 @@ class Programmed(Source):
         if self._whole:
             return cells["cells_weight_0"]  # type: ignore[return-value]
         operands = []
-        for a, b, c, d, e in self._names:
-            operands.append(Operand(cells[a], cells[b], cells[c], cells[d], cells[e]))  # type: ignore[arg-type]
+        for names in self._names:
+            operands.append(Operand(*[cells[name] for name in names]))  # type: ignore[arg-type]
         return Held(self.scheme, tuple(operands), cells["cells_shift"], self.channels_last)
 
     def held(self) -> Held | Tensor:

@@ -90,7 +90,11 @@ class BitSliced(Encoding):
     @property
     def _full(self) -> float:
         """F, the number of a weight of 1."""
-        exact = {"symmetric": 2 ** (self.bits - 1) - 1, "wage": 2 ** (self.bits - 1), "neurosim": (2**self.bits - 1) / 2}
+        exact = {
+            "symmetric": 2 ** (self.bits - 1) - 1,
+            "wage": 2 ** (self.bits - 1),
+            "neurosim": (2**self.bits - 1) / 2,
+        }
         return exact[self.quantiser]
 
     @property
@@ -156,7 +160,11 @@ class BitSliced(Encoding):
             found.append(hold(digit(whole + moved, place, width), width))
             if self.reference != "digital":
                 rest = torch.full_like(weight[:, :1], half if self.sign == "offset" else 0.0)
-                state = torch.full_like(rest, (2**width - 1) / 2) if self.quantiser == "neurosim" else digit(rest, place, width)
+                state = (
+                    torch.full_like(rest, (2**width - 1) / 2)
+                    if self.quantiser == "neurosim"
+                    else digit(rest, place, width)
+                )
                 found.append(hold(state, width))
         if self.sign == "twos_complement":
             found.append(hold(negative, 1))
@@ -190,13 +198,17 @@ class BitSliced(Encoding):
         polarities = [(unit, 0.0), (0.0, unit)] if self.subtract == "digital" else [each]
         if self.shift_and_add == "analog":
             columns = [
-                Readout(tuple(count * c for count in counts for c in coefficients), factor=1.0 if p == 0 else -1.0)
+                Readout(
+                    tuple(count * c for count in counts for c in coefficients),
+                    factor=1.0 if p == 0 else -1.0,
+                    step=1 / full,
+                )
                 for p, coefficients in enumerate(polarities)
             ]
         else:
             columns = [
-                Readout(seen(k, coefficients), factor=count if p == 0 else -count)
-                for k, count in enumerate(counts)
+                Readout(seen(k, coefficients), factor=count if p == 0 else -count, step=1 / (2**width - 1))
+                for k, (count, width) in enumerate(zip(counts, [*self._widths(), 1], strict=False))
                 for p, coefficients in enumerate(polarities)
             ]
         return Readouts(tuple(columns), offset=offset)

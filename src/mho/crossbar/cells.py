@@ -11,6 +11,7 @@ from torch import Tensor
 from mho.crossbar.plan import Plan
 from mho.crossbar.scaling import scaled
 from mho.crossbar.scheme import Scheme
+from mho.crossbar.wires import seen_through
 from mho.devices.variation import sigma_us
 from mho.hardware import Readouts
 
@@ -22,11 +23,13 @@ class Cells(NamedTuple):
         weight: What each readout's columns multiply with, in units of a full weight, (readouts, groups, columns, rows).
         scale: The weight that a full weight stands for, real units, (blocks, groups, columns).
         variance: Variance of each entry of `weight` from product to product, or None.
+        redrawn: The same from conversion to conversion of a batch, all of whose products share a draw, or None.
     """
 
     weight: Tensor
     scale: Tensor
     variance: Tensor | None = None
+    redrawn: Tensor | None = None
 
 
 def decode(planes: Sequence[Tensor], readouts: Readouts, *, squared: bool = False) -> Tensor:
@@ -52,8 +55,10 @@ def whole(weight: Tensor, readouts: Readouts) -> Tensor:
     return torch.stack(terms).sum(0) - readouts.offset
 
 
-def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, scheme: Scheme) -> Tensor | None:
-    """Variance of each entry of `weight` from product to product, or None where nothing is drawn per product.
+def product_variance(
+    weight: Tensor, targets: Sequence[Tensor], unit: Tensor, scheme: Scheme, redraw: str = "mvm"
+) -> Tensor | None:  # fmt: skip
+    """Variance of each entry of `weight` from product to product (or conversion to conversion), None where there is none.
 
     What is said of a weight (`noise.weight`, variations relative to weights) is divided evenly over its readouts, so
     that their digital sum has it: v_k = v / Σ f². What is said of a cell reaches each readout that sees it.
@@ -62,25 +67,29 @@ def product_variance(weight: Tensor, targets: Sequence[Tensor], unit: Tensor, sc
         weight: What each readout multiplies with, (readouts, groups, columns, rows).
         targets: Target conductance of each plane, µS.
         unit: Weights in units of their scale, (groups, columns, rows).
-        scheme: Asked for `noise.weight` and for the variations with redraw 'mvm'.
+        scheme: Asked for `noise.weight` (of products) and for the variations with that redraw.
+        redraw: 'mvm' or 'conversion'.
     """
-    if not scheme.drawn_per_product:
+    if not (scheme.drawn_per_product if redraw == "mvm" else scheme.drawn_per_conversion):
         return None
     hw, readouts = scheme.hw, scheme.readouts
     on_weights, on_cells = torch.zeros_like(unit.detach()), []
-    if hw.noise.weight:
+    if hw.noise.weight and redraw == "mvm":
         size = whole(weight.detach(), readouts).abs()
         form = {"additive": torch.ones_like(size), "proportional": size.square(), "pcm_read": size}
         on_weights = on_weights + hw.noise.weight**2 * form[hw.noise.weight_form]
     for variation in hw.variations:
-        if variation.redraw != "mvm":
+        if variation.redraw != redraw:
             continue
         if variation.on_weights:
             reference = unit.detach().abs().amax() if variation.relative_to == "weight_max" else spread_of(unit)
             on_weights = on_weights + (variation.sigma * reference).square()
         else:
             exact = hw.encoding.exact_planes()
-            sizes = [0 * t if p in exact else sigma_us(t, variation, hw.cell) for p, t in enumerate(map(Tensor.detach, targets))]
+            sizes = [
+                0 * t if p in exact else sigma_us(t, variation, hw.cell)
+                for p, t in enumerate(map(Tensor.detach, targets))
+            ]
             squares = [size.square() for size in sizes]
             on_cells.append(decode(squares, readouts, squared=True))
     shared = on_weights / sum(readout.factor**2 for readout in readouts.columns)
@@ -107,13 +116,14 @@ def ideal_cells(matrix: Tensor, scheme: Scheme, change: Change | None = None) ->
     hw, readouts = scheme.hw, scheme.readouts
     unit, scale = scaled(matrix, scheme)
     unit = unit if change is None else change(unit, scale, scheme.plan)
-    weight = hw.encoding.ideal(unit)
-    if weight is not None and not scheme.drawn_per_product:
+    weight = None if hw.wires else hw.encoding.ideal(unit)
+    if weight is not None and not scheme.drawn_per_product and not scheme.drawn_per_conversion:
         return Cells(weight, scale)
     through = hw.encoding.straight_through  # such a one need not know derivatives of its own
     targets = hw.encoding.encode(unit.detach() if through else unit, hw.cell)
-    weight = decode(targets, readouts)
+    weight = decode(seen_through(targets, scheme), readouts)
     if through:
         follows = torch.stack([unit * share for share in readouts.shares])
         weight = follows + (weight - follows).detach()
-    return Cells(weight, scale, product_variance(weight, targets, unit, scheme))
+    drawn = [product_variance(weight, targets, unit, scheme, redraw) for redraw in ("mvm", "conversion")]
+    return Cells(weight, scale, *drawn)

@@ -16,7 +16,9 @@ from mho.crossbar.held import Held, Operand
 from mho.crossbar.inputs import Inputs, PatchInputs, ScaledInputs
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
+from mho.crossbar.read_voltage import curved, shifted
 from mho.crossbar.scheme import Conversion, Scheme
+from mho.hardware import Columns
 from mho.kernels import Drop, add_noise
 
 SMALLEST_REACH = 1e-12
@@ -34,6 +36,7 @@ class Column(NamedTuple):
         spread: Variance that noise of the weights adds to each, or None.
         reach: Range of the inputs, broadcast against the outputs.
         drop: Size of IR drop.
+        bends: Offsets and curves of the columns, or None.
     """
 
     conversion: Conversion
@@ -43,6 +46,7 @@ class Column(NamedTuple):
     spread: Tensor | None
     reach: Tensor | float
     drop: float
+    bends: Columns | None = None
 
     @property
     def factor(self) -> Tensor:
@@ -51,12 +55,30 @@ class Column(NamedTuple):
 
     def seen(self) -> Tensor:
         """What the converter meets: with noise, drawn anew at each call."""
-        return _noisy(self.clean, self.spread, self.conversion.noise)
+        return self._through(self.clean, self.spread, 1.0)
+
+    def _through(self, clean: Tensor, spread: Tensor | None, reduction: float) -> Tensor:
+        """Offset, noise of weights, curve, noise of outputs."""
+        operand, bends = self.operand, self.bends
+        if operand.column is None or bends is None or self.conversion.slice is None:
+            return _noisy(clean, spread, self.conversion.noise)
+        errors = torch.stack([self.inputs.operator.per_column(e) for e in operand.column.to(clean).unbind(-1)])
+        inputs = (
+            None
+            if operand.ones is None
+            else self.inputs.sliced(self.conversion.slice).multiply(operand.ones, reduction)
+        )
+        y = _noisy(shifted(clean, inputs, errors, bends), spread, 0.0)
+        return _noisy(curved(y, errors, bends), None, self.conversion.noise)
+
+    def convert(self, y: Tensor, bound: Tensor | float) -> Tensor:
+        """The converter's output for what it meets."""
+        return self.conversion.convert(y, bound, self.operand.converter, self.inputs.operator.axis)
 
     def seen_at(self, reduction: float) -> Tensor:
         """The same for inputs reduced by a factor, in units of the reduced full input."""
         clean, spread = multiply(self.inputs, self.conversion, self.operand, self.drop, reduction)
-        return _noisy(clean, spread, self.conversion.noise)
+        return self._through(clean, spread, reduction)
 
 
 def columns(held: Held, operator: Operator, x: Tensor, input_range: Tensor | None) -> Iterator[Column]:
@@ -74,7 +96,8 @@ def columns(held: Held, operator: Operator, x: Tensor, input_range: Tensor | Non
         for conversion in conversions:
             operand = held.operands[conversion.operand]
             clean, spread = multiply(inputs, conversion, operand, scheme.hw.ir_drop.scale, 1.0)
-            yield Column(conversion, operand, inputs, clean, spread, reach, scheme.hw.ir_drop.scale)
+            bends = scheme.hw.columns or None
+            yield Column(conversion, operand, inputs, clean, spread, reach, scheme.hw.ir_drop.scale, bends)
 
 
 def full_input(input_range: Tensor | None, dtype: torch.dtype) -> Tensor | float:
@@ -102,7 +125,10 @@ def multiply(
 ) -> tuple[Tensor, Tensor | None]:
     """Column outputs with IR drop, and the variance that noise of the weights adds to them."""
     inputs = inputs.codes() if conversion.slice is None else inputs.sliced(conversion.slice)
-    y, spread = inputs.multiply(operand.weight, reduction), None
+    weight = operand.weight
+    if operand.redrawn is not None:  # its gradient is that of the weight
+        weight = add_noise(weight, operand.redrawn.detach().clamp(min=0).sqrt())
+    y, spread = inputs.multiply(weight, reduction), None
     if operand.size is not None:
         y = y - drop_of(inputs, operand, drop, reduction)()
     if operand.variance is not None:

@@ -41,9 +41,11 @@ class Differential(Encoding):
     def readouts(self, cell: Cell) -> Readouts:
         """One readout of the difference, or two that are subtracted digitally."""
         unit = 1 / (cell.g_max_us - cell.g_min_us) / self.pairs
+        step = None if cell.levels is None else 1 / (cell.levels - 1) / self.pairs
         if self.subtract == "analog":
-            return Readouts((Readout((unit, -unit) * self.pairs),))
-        return Readouts((Readout((unit, 0.0) * self.pairs), Readout((0.0, unit) * self.pairs, factor=-1.0)))
+            return Readouts((Readout((unit, -unit) * self.pairs, step=step),))
+        up, down = (unit, 0.0) * self.pairs, (0.0, unit) * self.pairs
+        return Readouts((Readout(up, step=step), Readout(down, factor=-1.0, step=step)))
 
     def ideal(self, weight: Tensor) -> Tensor | None:
         """The weights themselves, where currents are subtracted before the conversion."""
@@ -76,9 +78,10 @@ class Offset(Encoding):
     def readouts(self, cell: Cell) -> Readouts:
         """One readout; the offset is 1 + 2 g_min / range when it is removed digitally."""
         unit = 2 / (cell.g_max_us - cell.g_min_us)
+        step = None if cell.levels is None else 2 / (cell.levels - 1)
         if self.reference == "digital":
-            return Readouts((Readout((unit,)),), offset=1 + unit * cell.g_min_us)
-        return Readouts((Readout((unit, -unit)),))
+            return Readouts((Readout((unit,), step=step),), offset=1 + unit * cell.g_min_us)
+        return Readouts((Readout((unit, -unit), step=step),))
 
     def ideal(self, weight: Tensor) -> Tensor | None:
         """The weights themselves, where a column of the array takes the constant part away."""

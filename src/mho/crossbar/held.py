@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from mho.crossbar.cells import Cells
 from mho.crossbar.codes import Codes
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Block
+from mho.crossbar.read_voltage import mean_columns
 from mho.crossbar.scaling import read_unit
 from mho.crossbar.scheme import Scheme
 from mho.hardware import Correction
@@ -28,6 +30,10 @@ class Operand(NamedTuple):
         variance: Variance of each entry of `weight` from product to product, or None.
         size: |weight| · n / γ for the mean current of IR drop, or None.
         placed: `weight` times 1 - (1 - j/n)² for IR drop, or None.
+        converter: Errors of each column's converter, (columns, any number), see `mho.hardware.Circuit`, or None.
+        redrawn: Variance of each entry of `weight` from conversion to conversion of a batch, or None.
+        column: Offset and curve of each column's read-out, (columns, 2), or None.
+        ones: 1 where the block has rows, where an offset needs the sum of the inputs.
     """
 
     weight: Tensor
@@ -35,6 +41,10 @@ class Operand(NamedTuple):
     variance: Tensor | None = None
     size: Tensor | None = None
     placed: Tensor | None = None
+    converter: Tensor | None = None
+    redrawn: Tensor | None = None
+    column: Tensor | None = None
+    ones: Tensor | None = None
 
 
 class Held(NamedTuple):
@@ -58,8 +68,10 @@ class Held(NamedTuple):
 
 
 def hold(
-    cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED, *, join: bool = False
-) -> Held:
+    cells: Cells, operator: Operator, scheme: Scheme, correction: Correction = UNCORRECTED, *, join: bool = False,
+    converters: Mapping[tuple[int, int], Tensor] | None = None,
+    columns: Mapping[tuple[int, int], Tensor] | None = None,
+) -> Held:  # fmt: skip
     """The operands of `cells`; differentiable in their weights.
 
     Args:
@@ -67,18 +79,32 @@ def hold(
         operator: The operator that reads them.
         scheme: The conversions of a product.
         correction: What compensation makes of the outputs.
+        converters: Errors of the columns' converters by readout and block.
+        columns: Offset and curve of the columns' read-out, alike; None: those of a network that is no chip.
         join: Conversions that nothing keeps apart are one product (`Scheme.joined`).
     """
     plan, kernel, drop, offset = scheme.plan, scheme.kernel, scheme.hw.ir_drop, scheme.readouts.offset
     factor, shift = correction.factor, correction.shift
     size_of, scales, of_offset = cells.weight, cells.scale, cells.scale
     if (unit := read_unit(scales, plan, scheme.hw.mapping)) is not None:
-        variance = None if cells.variance is None else cells.variance * unit**2
-        cells, scales = cells._replace(weight=cells.weight * unit, variance=variance), torch.ones_like(scales)
+        drawn = [None if v is None else v * unit**2 for v in (cells.variance, cells.redrawn)]
+        cells, scales = Cells(cells.weight * unit, cells.scale, *drawn), torch.ones_like(scales)
     if join and scheme.joined is not None:
         operands = _joined(cells._replace(scale=scales), operator, scheme, scheme.joined, factor, of_offset)
         return Held(scheme.joined, operands, None if shift is None else shift.flatten())
     found = []
+
+    def bends(k: int, b: int, block: Block) -> tuple[Tensor | None, Tensor | None]:
+        if not scheme.hw.columns:
+            return None, None
+        errors = mean_columns(scheme.hw.columns, plan) if columns is None else columns[k, b]
+        ones = (
+            operator.part(torch.ones_like(cells.weight[0]), block, plan, kernel)
+            if scheme.hw.columns.reference
+            else None
+        )
+        return errors.to(cells.weight), ones
+
     for b, block in enumerate(plan.blocks):
         scale = scales[b].flatten()
         for k, readout in enumerate(scheme.readouts.columns):
@@ -88,9 +114,11 @@ def hold(
                 placed = operator.part(_placed(cells.weight[k], block), block, plan, kernel)
             if cells.variance is not None:
                 variance = operator.part(cells.variance[k], block, plan, kernel)
+            redrawn = None if cells.redrawn is None else operator.part(cells.redrawn[k], block, plan, kernel)
             gain = readout.factor * scale
             gain = gain if factor is None else gain * factor[k, b].flatten()
-            found.append(Operand(weight, gain, variance, size, placed))
+            errors = None if converters is None else converters.get((k, b))
+            found.append(Operand(weight, gain, variance, size, placed, errors, redrawn, *bends(k, b, block)))
         if offset:
             ones = operator.part(torch.ones_like(cells.weight[0]), block, plan, kernel)
             found.append(Operand(ones, -offset * of_offset[b].flatten()))

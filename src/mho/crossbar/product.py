@@ -22,6 +22,8 @@ def product(
     ):  # row blocks would take their part of what is there
         what = "features" if operator.dims == 0 else "channels"
         raise BadInput(f"an input of shape {tuple(x.shape)} for a matrix with {inputs} input {what}", "give it as many")
+    if any(operand.converter is not None for operand in held.operands):
+        return reference.compute(held, operator, x, input_range, adc_range, bias)
     if len(scheme.conversions) > len(scheme.blocks) and sliced.suits(held, operator, x, input_range, adc_range, bias):
         return sliced.forward(held, operator, x, input_range, adc_range, bias)
     if scheme.only_by_reference:

@@ -37,8 +37,8 @@ def compute(
 def converted(column: Column, adc_range: Tensor | None, seen: Tensor | None = None) -> Tensor:
     """The outputs of a column's converter, in units of a full weight times a full input; `seen` is what it meets."""
     conversion, y = column.conversion, column.seen() if seen is None else seen
-    bound = conversion.range(adc_range, y.dtype)
-    found = conversion.convert(y, bound)
+    bound = conversion.range(adc_range, y.dtype, y)
+    found = column.convert(y, bound)
     if conversion.halvings:
         found = _halved(found, column, bound)
     return found
@@ -50,7 +50,7 @@ def _halved(y: Tensor, column: Column, bound: Tensor | float) -> Tensor:
     for halving in range(1, column.conversion.halvings + 1):
         if _holds_numbers(clipped) and not bool(clipped.any()):
             break
-        weaker = column.conversion.convert(column.seen_at(2.0**halving), bound)
+        weaker = column.convert(column.seen_at(2.0**halving), bound)
         y = torch.where(clipped, weaker * 2.0**halving, y)
         clipped = clipped & _clips(weaker, column, bound)
     return y

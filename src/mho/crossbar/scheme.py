@@ -17,9 +17,12 @@ from torch import Tensor
 
 from mho.crossbar.operator import Operator
 from mho.crossbar.plan import Plan
-from mho.errors import NotYet
-from mho.hardware import ADC, DAC, Hardware, InputSlice, Readout, Readouts
+from mho.errors import NotYet, WrongSetting
+from mho.hardware import ADC, DAC, Circuit, Hardware, InputSlice, Readout, Readouts
 from mho.kernels.reference import quantise
+
+SMALLEST_RANGE = 1e-12
+"""Range of a converter that sees nothing but zeros."""
 
 
 class Conversion(NamedTuple):
@@ -36,6 +39,8 @@ class Conversion(NamedTuple):
         unipolar: Negative outputs give 0.
         noise: σ of the output noise, in units of a full weight times a full input.
         halvings: How often a vector that clips is repeated at half the input.
+        batch: The largest output is that of the batch at hand.
+        circuit: What finds the codes where the operand knows its errors, or None.
     """
 
     block: int
@@ -48,17 +53,35 @@ class Conversion(NamedTuple):
     unipolar: bool
     noise: float
     halvings: int
+    batch: bool = False
+    circuit: Circuit | None = None
 
-    def range(self, adc_range: Tensor | None, dtype: torch.dtype) -> Tensor | float:
-        """Largest output of the converter, from what the hardware says or what data set."""
+    def range(self, adc_range: Tensor | None, dtype: torch.dtype, y: Tensor | None = None) -> Tensor | float:
+        """Largest output of the converter, from what the hardware says or what data set; or that of the outputs `y`."""
+        if self.batch and y is not None:
+            return (y.detach().abs().amax() if y.numel() else y.new_ones(())).clamp(min=SMALLEST_RANGE)
         if self.bound is not None:
             return self.bound
         return 1.0 if adc_range is None else adc_range[self.readout, self.block].to(dtype)
 
-    def convert(self, y: Tensor, bound: Tensor | float) -> Tensor:
-        """A uniform converter of range b: b q(y/b), with codes -h … h, or 0 … h where it is unipolar."""
+    def convert(
+        self, y: Tensor, bound: Tensor | float, errors: Tensor | None = None, axis: int = -1
+    ) -> Tensor:  # fmt: skip
+        """A converter of range b: b q(y/b), with codes -h … h, or 0 … h where it is unipolar.
+
+        Args:
+            y: Outputs.
+            bound: b.
+            errors: Of each column's converter, see `mho.hardware.Circuit`; None: there are none.
+            axis: Of the columns.
+        """
         if self.half_steps is None:
             return y
+        if self.circuit is not None and errors is not None:
+            high = int(self.half_steps)
+            scaled = (y * (self.half_steps / bound)).movedim(axis, -1)
+            codes = self.circuit.convert(scaled, errors.to(scaled), 0 if self.unipolar else -high, high)
+            return codes.movedim(-1, axis) * (1 / self.half_steps) * bound
         found = quantise(y, bound, self.half_steps)
         return (found.clamp(min=0) if self.unipolar else found) * bound
 
@@ -78,7 +101,8 @@ class Scheme:
         per_vector: Every input vector has a range of its own.
         input_steps: Largest code of the DAC, or None.
         drawn_per_product: Weights are drawn anew for every product.
-        noisy: Something is drawn for every product.
+        drawn_per_conversion: Weights are drawn anew for every conversion of a batch.
+        noisy: Something is drawn for every product, or every conversion.
         lossless: Nothing between the layer's input and the digital sum loses or adds anything; nor do repeated vectors, then.
         needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
         needs_adc_range: An ADC's range comes from data.
@@ -100,6 +124,7 @@ class Scheme:
     per_vector: bool
     input_steps: float | None
     drawn_per_product: bool
+    drawn_per_conversion: bool
     noisy: bool
     lossless: bool
     needs_input_range: bool
@@ -134,22 +159,23 @@ class Scheme:
             )
         plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
         readouts = hw.encoding.readouts(hw.cell)
-        blocks = tuple(_block(b, readouts, hw) for b in range(len(plan.blocks)))
+        blocks = tuple(_block(b, block.rows, readouts, hw, path) for b, block in enumerate(plan.blocks))
         every = tuple(conversion for block in blocks for conversion in block)
         drawn = bool(hw.noise.weight) or any(v.redraw == "mvm" and v.sigma for v in hw.variations)
-        noisy = drawn or bool(hw.noise.input) or any(c.noise for c in every)
+        anew = any(v.redraw == "conversion" and v.sigma for v in hw.variations)
+        noisy = drawn or anew or bool(hw.noise.input) or any(c.noise for c in every)
         per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
         converted = input_steps is not None or any(c.half_steps is not None for c in every)
-        exact = not (converted or noisy or hw.ir_drop.scale)
+        exact = not (converted or noisy or hw.ir_drop.scale or hw.columns)
         found = cls(
             hw, shape, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
-            noisy, lossless=exact,
+            anew, noisy, lossless=exact,
             needs_input_range=not per_vector and not exact,
-            needs_adc_range=any(c.half_steps is not None and c.bound is None for c in every),
+            needs_adc_range=any(c.half_steps is not None and c.bound is None and not c.batch for c in every),
             fits_a_byte=len(every) == 1 and (half := every[0].half_steps) is not None and half <= 127 and half == int(half),
             repeats=any(c.halvings for c in every),
             passes=1 + 2 * drawn + 3 * bool(hw.ir_drop.scale),
-            only_by_reference=_only_by_reference(every),
+            only_by_reference=_only_by_reference(every, hw, anew),
         )  # fmt: skip
         return replace(found, joined=_joined(found))
 
@@ -158,13 +184,14 @@ class Scheme:
         return self
 
 
-def _block(b: int, readouts: Readouts, hw: Hardware) -> tuple[Conversion, ...]:
+def _block(b: int, rows: int, readouts: Readouts, hw: Hardware, path: str | None) -> tuple[Conversion, ...]:
     """The conversions of a row block: slice by slice, readout by readout, then the digital sum that an offset takes."""
     first, found = b * (len(readouts.columns) + bool(readouts.offset)), []
     for part in _slices(hw.dac):
         for k, readout in enumerate(readouts.columns):
             adc = hw.adc if readout.adc is None or hw.adc.half_steps is None else readout.adc
-            found.append(_conversion(adc, hw.noise.output * readout.noise, b, part, k, first + k))
+            bound = _bound(adc, readout, hw, rows, path)
+            found.append(_conversion(adc, bound, hw.noise.output * readout.noise, b, part, k, first + k))
     if readouts.offset:
         found.append(Conversion(b, None, -1, first + len(readouts.columns), 1.0, None, None, False, 0.0, 0))
     return tuple(found)
@@ -178,8 +205,10 @@ def _joined(scheme: Scheme) -> Scheme | None:
     side finds from inputs without their noise.
     """
     hw, apart = scheme.hw, scheme.per_vector or bool(scheme.hw.noise.input)
-    linear = all(c.half_steps is None and not c.halvings for c in scheme.conversions) and not hw.ir_drop.scale
-    sliced = scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),)
+    linear = all(c.half_steps is None and not c.halvings for c in scheme.conversions) and not (
+        hw.ir_drop.scale or hw.columns
+    )
+    sliced = scheme.drawn_per_conversion or scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),)
     wanted = len(scheme.blocks) if apart else 1
     if not linear or sliced or (hw.noise.input and scheme.readouts.offset) or len(scheme.conversions) == wanted:
         return None
@@ -210,16 +239,46 @@ def _slices(dac: DAC) -> tuple[InputSlice, ...]:
     return tuple(p if p.take is None else replace(p, take=_Through(p.take, p.weight / total)) for p in parts)
 
 
-def _only_by_reference(conversions: tuple[Conversion, ...]) -> str:
+def _only_by_reference(conversions: tuple[Conversion, ...], hw: Hardware, anew: bool) -> str:
+    if anew:
+        return "weights are drawn for every conversion"
+    if hw.columns:
+        return "columns are not linear"
     if any(c.unipolar for c in conversions):
         return "a converter is unipolar"
     if any(c.slice is not None and c.slice != InputSlice() for c in conversions):
         return "inputs come in slices"
+    if any(c.batch for c in conversions):
+        return "the range of a converter is that of the batch"
     return ""
 
 
-def _conversion(adc: ADC, noise: float, block: int, part: InputSlice, readout: int, operand: int) -> Conversion:
-    half = adc.half_steps
-    bound = adc.bound if adc.range == "fixed" else None
+def _conversion(
+    adc: ADC, bound: float | None, noise: float, block: int, part: InputSlice, readout: int, operand: int
+) -> Conversion:
     halvings = adc.max_halvings if adc.on_clip == "halve_input" else 0  # an analog bound needs no resolution
-    return Conversion(block, part, readout, operand, part.weight, half, bound, adc.unipolar, noise, halvings)
+    return Conversion(
+        block, part, readout, operand, part.weight, adc.half_steps, bound, adc.unipolar, noise, halvings, adc.range == "batch",
+        adc.circuit,
+    )  # fmt: skip
+
+
+def _bound(adc: ADC, readout: Readout, hw: Hardware, rows: int, path: str | None) -> float | None:
+    """The range of a converter where the description says it."""
+    if adc.range == "fixed":
+        return adc.bound
+    if adc.range not in ("maximum", "granular") or adc.half_steps is None:
+        return None
+    if hw.mapping.scale == "none":
+        raise WrongSetting(
+            f"an ADC range '{adc.range}' of columns that are read unscaled", "set another mapping.scale", path=path
+        )
+    if adc.range == "maximum":
+        return rows * readout.largest(hw.cell)
+    if readout.step is None or hw.dac.half_steps is None:
+        raise WrongSetting(
+            "an ADC range 'granular' of continuous cells or inputs", "set cell.levels (or encoding bit_sliced) and dac.bits",
+            path=path,
+        )  # fmt: skip
+    whole = len(hw.dac.slices()) == 1
+    return adc.half_steps * readout.step / (hw.dac.half_steps if whole else 2 ** (hw.dac.slice_bits or 1) - 1)

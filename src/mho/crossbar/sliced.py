@@ -34,7 +34,13 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
         or scheme.passes > 1
     ):
         return False
-    if scheme.hw.noise.input or len(scheme.conversions) == len(scheme.blocks) or x.numel() == 0:
+    if (
+        scheme.hw.columns
+        or scheme.hw.noise.input
+        or scheme.drawn_per_conversion
+        or len(scheme.conversions) == len(scheme.blocks)
+        or x.numel() == 0
+    ):
         return False
     if operator.dims == 0:
         if x.dim() < 2:
@@ -43,7 +49,7 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
         return False
     if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
         return False
-    if any(c.slice is not None and c.slice.take is not None and c.slice.digit is None for c in scheme.conversions):
+    if any(c.batch or (c.slice and c.slice.take and c.slice.digit is None) for c in scheme.conversions):
         return False
     tensors = [t for operand in held.operands for t in (operand.weight, operand.gain)]
     return patches.suits(x, *tensors, *given)

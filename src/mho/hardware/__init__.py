@@ -1,19 +1,34 @@
 """What a chip *is*: frozen, versioned, validated descriptions with units. No tensors."""
 
+from mho.hardware.circuit import CIRCUITS, Circuit
 from mho.hardware.definition import Definition
 from mho.hardware.description import CELLS, COMPENSATIONS, ENCODINGS, Hardware
 from mho.hardware.parts import Cell, Compensation, Correction, Encoding, Reading, Readout, Readouts, State
-from mho.hardware.periphery import ADC, DAC, Array, InputSlice, IRDrop, Mapping, ProductNoise, WriteVerify
+from mho.hardware.periphery import (
+    ADC,
+    DAC,
+    Array,
+    Columns,
+    InputSlice,
+    IRDrop,
+    Mapping,
+    ProductNoise,
+    Wires,
+    WriteVerify,
+)
 from mho.hardware.variation import Faults, Variation
 
 __all__ = [
     "ADC",
     "CELLS",
+    "CIRCUITS",
     "COMPENSATIONS",
     "DAC",
     "ENCODINGS",
     "Array",
     "Cell",
+    "Circuit",
+    "Columns",
     "Compensation",
     "Correction",
     "Definition",
@@ -29,5 +44,6 @@ __all__ = [
     "Readouts",
     "State",
     "Variation",
+    "Wires",
     "WriteVerify",
 ]  # fmt: skip

@@ -14,7 +14,8 @@ class Definition:
         sigma: The size, as text with its formula or value and unit.
         reference: What the size is relative to, or "absolute".
         distribution: normal, uniform, lognormal …
-        redraw: "program" (once per chip), "read" (once per evaluation), "mvm" (each product).
+        redraw: "program" (once per chip), "read" (once per evaluation), "mvm" (each product), "conversion"
+            (each conversion of a batch).
         source: Paper and equation.
     """
 

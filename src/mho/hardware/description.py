@@ -15,7 +15,7 @@ from mho.hardware.definition import Definition
 from mho.hardware.label import label
 from mho.hardware.left_out import leaves_out
 from mho.hardware.parts import Cell, Compensation, Encoding
-from mho.hardware.periphery import ADC, DAC, Array, IRDrop, Mapping, ProductNoise, WriteVerify
+from mho.hardware.periphery import ADC, DAC, Array, Columns, IRDrop, Mapping, ProductNoise, Wires, WriteVerify
 from mho.hardware.spec import Spec, load_yaml
 from mho.hardware.variation import Faults, Variation
 from mho.registry import Registry
@@ -66,7 +66,7 @@ class Hardware(Spec):
         512
     """
 
-    later: ClassVar[tuple[str, ...]] = ("beyond", "layers", "write_verify")
+    later: ClassVar[tuple[str, ...]] = ("beyond", "layers", "write_verify", "wires", "columns")
     version: Literal[1] = 1
     """Version of this format."""
     name: str
@@ -90,7 +90,11 @@ class Hardware(Spec):
     noise: ProductNoise = ProductNoise()
     """Noise of each product."""
     ir_drop: IRDrop = IRDrop()
-    """Voltage drop along the columns."""
+    """Voltage drop along the columns, at first order of the mean current of an input."""
+    wires: Wires = Wires()
+    """Resistance of rows and columns, by a solver; takes the place of `ir_drop`."""
+    columns: Columns = Columns()
+    """Offsets and curves of the columns' read-out."""
     variations: tuple[Variation, ...] = ()
     """Further random deviations of cells or weights."""
     write_verify: WriteVerify = WriteVerify()
@@ -115,6 +119,9 @@ class Hardware(Spec):
             except WrongSetting as error:
                 raise WrongSetting(error.problem, error.remedy, path=f"layers.{pattern}") from None
         self.encoding.fits(self.cell)
+        if self.wires and self.ir_drop.scale:
+            raise WrongSetting("the columns' resistance counts twice, in ir_drop and in wires", "set ir_drop.scale to 0",
+                               path="wires")  # fmt: skip
         for index, variation in enumerate(self.variations):
             if variation.relative_to == "level" and self.cell.levels is None:
                 raise WrongSetting(
@@ -204,7 +211,9 @@ class Hardware(Spec):
             },
             encoding=self.encoding,
             array=self.array,
-            mapping=self.mapping.replace(clip_sigma=None, scale="tensor" if self.mapping.scale == "unit" else self.mapping.scale),
+            mapping=self.mapping.replace(
+                clip_sigma=None, scale="tensor" if self.mapping.scale == "unit" else self.mapping.scale
+            ),
             dac=DAC(bits=None),
             adc=ADC(bits=None),
             compensation={"kind": "none"},
@@ -217,6 +226,8 @@ class Hardware(Spec):
             *self.cell.definitions(),
             *(variation.definition() for variation in self.variations if variation.sigma),
             *self.noise.definitions(),
+            *self.columns.definitions(),
+            *(self.adc.circuit.definitions() if self.adc.circuit is not None else ()),
         ]
 
     def leaves_out(self) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mho.hardware.description import Hardware
 
 NEVER = "temperature, offsets and nonlinearity of converters"
-"""What no description has."""
+"""What no description has, but for errors of the output converters (`adc.circuit`)."""
 
 
 def left_out(hw: Hardware) -> list[str]:
@@ -27,7 +27,7 @@ def left_out(hw: Hardware) -> list[str]:
     if kind.read is Cell.read:
         found.append("read noise")
     faults = [] if hw.faults else ["stuck cells"]
-    wires = [] if hw.ir_drop.scale else ["IR drop"]
+    wires = [] if hw.ir_drop.scale or hw.wires else ["IR drop"]
     dac = ["input converters"] if hw.dac.half_steps is None else []
     noise = [] if hw.noise.output else ["output noise"]
     adc = ["output converters"] if hw.adc.half_steps is None else []
@@ -36,4 +36,5 @@ def left_out(hw: Hardware) -> list[str]:
 
 def leaves_out(hw: Hardware) -> str:
     """The first line of a description: ``Leaves out: stuck cells, IR drop; temperature, …``."""
-    return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), NEVER, *hw.beyond]))}"
+    never = NEVER if hw.adc.circuit is None else "temperature, offsets and nonlinearity of input converters"
+    return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), never, *hw.beyond]))}"

@@ -76,12 +76,19 @@ class Readout:
         factor: What the digital sum multiplies the converted outputs with.
         adc: Its converter, where the hardware has any (`adc.bits` is not null); None: the hardware's.
         noise: Factor on the hardware's output noise.
+        step: What one state of its lowest cell changes it by, in units of a full weight; None: its cells are continuous.
     """
 
     coefficients: tuple[float, ...]
     factor: float = 1.0
     adc: ADC | None = None
     noise: float = 1.0
+    step: float | None = None
+
+    def largest(self, cell: Cell) -> float:
+        """The largest magnitude that cells of any state give, in units of a full weight."""
+        ends = [(c * cell.g_min_us, c * cell.g_max_us) for c in self.coefficients]
+        return max(abs(sum(map(max, ends))), abs(sum(map(min, ends))))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from mho.errors import WrongSetting
+from mho.hardware.circuit import CIRCUITS, Circuit
 from mho.hardware.definition import Definition
 from mho.hardware.spec import Spec
 
@@ -155,9 +156,12 @@ class DAC(Converter):
 class ADC(Converter):
     """Analog-to-digital converter at the columns; the unit is one cell pair at full weight and full input."""
 
-    later: ClassVar[tuple[str, ...]] = ("unipolar",)
-    range: Literal["fixed", "calibrated", "learned"] = "calibrated"
-    """fixed: `bound`; calibrated: per row block, from data; learned: a parameter per row block, trained."""
+    later: ClassVar[tuple[str, ...]] = ("unipolar", "circuit", "columns")
+    range: Literal["fixed", "calibrated", "learned", "maximum", "granular", "batch"] = "calibrated"
+    """fixed: `bound`; calibrated: per row block, from data; learned: a parameter per row block, trained; maximum: the largest
+    output that the rows of a block can give; granular: a code is what one step of one cell gives with one step of its input, so
+    that nothing is rounded and large outputs clip; batch: the largest output of the batch at hand, so that answers depend on
+    what else is in the batch (as in DNN+NeuroSim V1)."""
     bound: float = Field(default=10.0, gt=0)
     """Largest output for range 'fixed'."""
     on_clip: Literal["clip", "halve_input"] = "clip"
@@ -168,11 +172,19 @@ class ADC(Converter):
 
     unipolar: bool = False
     """True: codes 0 … h with h = 2^bits - 1 (or `steps`); negative outputs give 0."""
+    circuit: SerializeAsAny[Annotated[Circuit, BeforeValidator(CIRCUITS.parser())]] | None = None
+    """The circuit that finds the codes, with errors of its parts that are drawn once per chip; none: a converter without
+    errors."""
+    columns: int = Field(default=1, ge=1)
+    """Neighbouring columns that share a converter, and its errors, one after the other."""
 
     @model_validator(mode="after")
     def _possible(self) -> ADC:
         if self.unipolar and self.half_steps is None:
             raise WrongSetting("unipolar has no effect on a converter of infinite resolution", "set adc.bits")
+        if self.circuit is not None and (self.half_steps is None or self.half_steps != int(self.half_steps)):
+            raise WrongSetting("the circuit of a converter needs whole codes", "set adc.bits, or an even number of steps",
+                               path="circuit")  # fmt: skip
         if self.on_clip == "halve_input" and self.range != "fixed":
             raise WrongSetting("on_clip 'halve_input' needs a known bound", "set adc.range: fixed and adc.bound")
         if self.range != "fixed" and self.bound != type(self).model_fields["bound"].default:
@@ -187,6 +199,12 @@ class ADC(Converter):
         if not self.unipolar:
             return super().half_steps
         return self.steps if self.steps is not None else None if self.bits is None else 2**self.bits - 1
+
+    @property
+    def resolution(self) -> int | None:
+        """Bits that number all codes; None when nothing is quantised."""
+        half = self.half_steps
+        return None if half is None else math.ceil(math.log2((1 if self.unipolar else 2) * half + 1))
 
 
 class ProductNoise(Spec):
@@ -247,3 +265,61 @@ class IRDrop(Spec):
     """0: none; 1: the physical size."""
     conductance_ratio: float = Field(default=571428.57, gt=0)
     """Conductance of one wire segment over g_max: 1 / (0.35 Ω · 5 µS) by default."""
+
+
+class Wires(Spec):
+    """Resistance of the arrays' wires, in a circuit of linear cells that is solved for each array. Rows are driven by voltages,
+    unused ones by 0 V; columns end at a virtual ground. A weight's cells stand beside each other along a row."""
+
+    column: float | None = Field(default=None, gt=0)
+    """Conductance of a segment of a column's wire, over g_max; none: no resistance."""
+    row: float | None = Field(default=None, gt=0)
+    """The same of a row's wire."""
+
+    def __bool__(self) -> bool:
+        return self.column is not None or self.row is not None
+
+
+class Columns(Spec):
+    """What the read-out of a column makes of its current in front of the converter, as AIHWKit's analog forward does: first the
+    offset of the read voltage, then (behind the noise of weights) an S-shaped curve. Outputs are in units of one full weight
+    times one full input."""
+
+    offset: float = Field(default=0.0, ge=0)
+    """Standard deviation of the relative offset v of a column's read voltage, drawn once per chip; negative draws are 0:
+    y (1 - v) - 2 v `reference` Σu."""
+    reference: float = Field(default=0.0, ge=0)
+    """Conductance of the reference cell of each weight, in units of a full weight, through which an offset adds a share of the sum
+    of the inputs."""
+    nonlinearity: float = Field(default=0.0, ge=0)
+    """n of the S-shape f y / (1 + n |y|), over one unit of output."""
+    nonlinearity_std: float = Field(default=0.0, ge=0)
+    """Standard deviation of n over columns, relative to it, drawn once per chip."""
+    exact_at: float = Field(default=0.0, ge=0)
+    """Output at which a column of the mean n is exact: f = 1 + n exact_at."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Columns:
+        for name, needs in (
+            ("reference", "offset"),
+            ("nonlinearity_std", "nonlinearity"),
+            ("exact_at", "nonlinearity"),
+        ):
+            if getattr(self, name) and not getattr(self, needs):
+                raise WrongSetting(f"{name} has no effect without {needs}", f"set columns.{needs}", path=name)
+        return self
+
+    def __bool__(self) -> bool:
+        return bool(self.offset or self.nonlinearity)
+
+    def definitions(self) -> list[Definition]:
+        """Their meaning in words."""
+        source, found = "Rasch et al. 2023, AIHWKit analog forward", []
+        if self.offset:
+            found.append(Definition("column read voltage", f"{self.offset:g}", "the read voltage", "normal, cut at 0", "program",
+                                    source))  # fmt: skip
+        if self.nonlinearity_std:
+            found.append(
+                Definition("column nonlinearity", f"{self.nonlinearity_std:g}", "its mean", "normal", "program", source)
+            )
+        return found

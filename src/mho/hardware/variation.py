@@ -31,8 +31,10 @@ class Variation(Spec):
     """What sigma is a fraction of."""
     distribution: Literal["normal", "uniform", "lognormal"] = "normal"
     """Shape; uniform spans ±sqrt(3) sigma, lognormal is exp(sigma N) times the ideal value."""
-    redraw: Literal["program", "read", "mvm"] = "program"
-    """program: frozen per chip; read: new at each evaluation; mvm: new for each product."""
+    redraw: Literal["program", "read", "mvm", "conversion"] = "program"
+    """program: frozen per chip; read: new at each evaluation; mvm: new for each product; conversion: new for each conversion of
+    a batch, that is for each bit of the inputs where they come bit by bit, and shared by the batch (what DNN+NeuroSim does, whose
+    independent draws average over the bits as errors of real cells do not)."""
     clip: Literal["none", "positive", "range"] = "positive"
     """Where the resulting conductance is cut off. A variation of weights, or of single products, cuts nothing off: none."""
 
@@ -43,7 +45,8 @@ class Variation(Spec):
         if not isinstance(data, dict):
             return data
         what = "of weights" if str(data.get("relative_to")).startswith("weight") else ""
-        what = "drawn per product" if data.get("redraw") == "mvm" else what
+        drawn = {"mvm": "drawn per product", "conversion": "drawn per conversion"}
+        what = drawn.get(str(data.get("redraw")), what)
         if what and data.get("clip", "none") != "none":
             raise WrongSetting(
                 f"clip '{data['clip']}' has no effect on a variation {what}", "leave it out, or say clip: none"
@@ -52,9 +55,9 @@ class Variation(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Variation:
-        if self.redraw == "mvm" and self.distribution != "normal":
+        if self.redraw in ("mvm", "conversion") and self.distribution != "normal":
             raise WrongSetting(
-                f"a {self.distribution} variation cannot be drawn per product",
+                f"a {self.distribution} variation cannot be drawn per {'product' if self.redraw == 'mvm' else 'conversion'}",
                 "noise per product is applied at the output, which is exact for normal ones only: redraw 'read'",
             )
         if self.distribution == "lognormal" and self.relative_to != "ideal":

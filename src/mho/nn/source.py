@@ -134,7 +134,7 @@ class Injected(Source):
 def ideal(scheme: Scheme, weight: Tensor, operator: Operator, change: Change | None = None) -> Held | Tensor:
     """What ideal cells hold; a weight where the whole chain is one product."""
     hw = scheme.hw
-    as_it_is = change is None and not hw.mapping.clips and not hw.encoding.straight_through
+    as_it_is = change is None and not hw.mapping.clips and not hw.wires and not hw.encoding.straight_through
     if scheme.lossless and as_it_is:
         return weight
     held = hold(ideal_cells(operator.to_matrix(weight), scheme, change), operator, scheme, join=True)

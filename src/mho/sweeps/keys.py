@@ -50,7 +50,7 @@ def ranges(config: Config) -> str:
     hw, hardware = config.hardware, config.hardware.as_dict(lasting=True)
     if not hw.layers:
         hardware = {key: value for key, value in hardware.items() if key not in NOT_OF_RANGES}
-        hardware["variations"] = _those(config, lambda variation: variation.redraw == "mvm")
+        hardware["variations"] = _those(config, lambda variation: variation.redraw in ("mvm", "conversion"))
         if all(type(part).__module__.startswith("mho.") for part in (hw.cell, hw.encoding)):
             hardware["cell"] = {key: hardware["cell"][key] for key in OF_TARGETS}
     return digest_of_plain([trained(config), hardware, _ranges(config)])

@@ -1,0 +1,1 @@
+"""Circuits of ADCs, one file each: how a code is found from parts that are not exact."""
