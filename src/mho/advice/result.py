@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from mho.advice.plan import Costs
+from mho.costs import Cost, known_cost
 from mho.measure.aligned import aligned
 from mho.measure.result import DriftResult
 from mho.measure.sentence import show_age
@@ -17,6 +19,7 @@ from mho.statistics.enough import Enough
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store.csv_file import write_csv
 from mho.tasks.score import Score
+from mho.units import show_quantity
 
 Status = Literal["confirmed", "screened", "does not apply", "not tried", "failed"]
 AS_IT_IS = "as it is"
@@ -56,6 +59,11 @@ class Tried:
     code: str = ""
     enough: Enough | None = None
     shell: str | None = None
+
+    @cached_property
+    def cost(self) -> Cost | None:
+        """What an inference takes on the hardware that it was measured on; None where that is not known."""
+        return None if self.result is None else known_cost(self.result.header)[0]
 
     @property
     def undecided(self) -> bool:
@@ -250,7 +258,9 @@ class Advice:
             shared = {
                 "chips": len(r.chips), "samples": r.digital.samples, "floor": score.shown(t.floor), "lifetime": str(life),
                 "gain": None if t.gain is None else t.gain.value, "gain_low": None if t.gain is None else t.gain.low,
-                "gain_high": None if t.gain is None else t.gain.high, "confidence": t.level, **t.costs.as_dict(),
+                "gain_high": None if t.gain is None else t.gain.high, "confidence": t.level,
+                "energy_pj": None if t.cost is None else t.cost.energy_pj,
+                **t.costs.as_dict(),
             }  # fmt: skip
             for age, i in zip(r.ages_s, t.means(), strict=True):
                 rows.append(
@@ -275,10 +285,13 @@ class Advice:
 
     def __str__(self) -> str:
         unit = ", points" if self.score.share else f",{self.score.differs}" if self.score.differs else ""
-        lines = [["", "remedy", *map(show_age, self.ages_s), "lifetime", f"gain{unit}", "takes"]]
+        known = any(t.cost for t in self.ranked())
+        lines = [["", "remedy", *map(show_age, self.ages_s), "lifetime", f"gain{unit}", *["energy"] * known, "takes"]]
         for t in self.ranked():
             mark = "→" if t is self.recommended else "·" if t.status == "screened" else " "
             won = "" if t.gain is None else self.score.show_gain(t.gain.value, t.gain.low, t.gain.high, unit=False)
-            lines.append([mark, t.name, *t.shown(), str(t.lifetime()), won, "" if t.gain is None else str(t.costs)])
+            energy = [show_quantity(t.cost.energy_pj * 1e-12, "J") if t.cost else "–"] * known
+            takes = "" if t.gain is None else str(t.costs)
+            lines.append([mark, t.name, *t.shown(), str(t.lifetime()), won, *energy, takes])
         rest = [f"{t.status}: {t.name} ({t.reason})" for t in self.tried if t.result is None]
         return "\n".join([self.sentence(), "", *aligned(lines), "", *rest, *self.notes])

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from mho.convert.counting import MacCounter, address, at
 from mho.convert.trial import trial
@@ -41,6 +42,7 @@ class Placed:
         macs: Multiply-accumulates for one example that the arrays do with it, or the digital side with a digital weight (as it
             is, or a view of it); None until a batch has been seen.
         mac_share: Share of the network's.
+        items: Items of that example, where all its tensors have as many.
     """
 
     path: str
@@ -57,6 +59,7 @@ class Placed:
     tied_to: str | None = None
     macs: int | None = None
     mac_share: float | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Placement:
         with digitally(twin), watched(twin, count), torch.compiler.set_stance("force_eager"), MacCounter() as counter:
             trial(twin, *example)
         analog = seen.total()
-        total = max(counter.macs, analog, 1)
+        total, items = max(counter.macs, analog, 1), _items(example)
         weights = []
         for weight in self.weights:
             held = twin.get_parameter(_address(weight))
@@ -146,7 +149,9 @@ class Placement:
                 note = "; the example does not reach it"
             elif digital > 0:
                 note = f"; read around its layer, too: {digital:,} multiply-accumulates are digital"
-            weights.append(replace(weight, macs=number, mac_share=number / total, reason=weight.reason + note))
+            weights.append(
+                replace(weight, macs=number, mac_share=number / total, reason=weight.reason + note, items=items)
+            )
         return replace(
             self, weights=tuple(weights), digital_macs=max(counter.macs - analog, 0),
             not_counted=tuple(counter.not_counted.items()),
@@ -219,6 +224,12 @@ def _holds(weight: Placed, matrix: str) -> bool:
     """True for the matrix of a parameter, or for each of several (`in_proj_weight.q`)."""
     address = _address(weight)
     return matrix in (address, weight.path) or matrix.startswith(f"{address}.")
+
+
+def _items(example: Any) -> int | None:
+    """What all tensors of an example have in common as their first axis."""
+    lengths = {len(leaf) if leaf.dim() else 0 for leaf in tree_leaves(example) if isinstance(leaf, Tensor)}
+    return lengths.pop() or None if len(lengths) == 1 else None
 
 
 def _address(weight: Placed) -> str:

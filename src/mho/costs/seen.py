@@ -58,14 +58,19 @@ class Seen:
         items: Inferences.
         matrices: By path, in the order in which they were read.
         digital_macs: Multiply-accumulates outside the arrays.
-        digital: Operations on elements there.
-        not_counted: Operators that may multiply and that nobody knows how to count.
+        operations: Operations on elements there.
+        elements: Elements that they read and write.
+        not_counted: Operators that may multiply and that nobody knows how to count, with the number of calls.
+        unseen: What nobody looked at, in words.
     """
 
     items: int
     matrices: dict[str, Matrix]
-    digital_macs: int
-    digital: DigitalWork
+    digital_macs: int = 0
+    operations: int = 0
+    elements: int = 0
+    not_counted: dict[str, int] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
 
 def targets(path: str, scheme: Scheme, weight: Tensor, operator: Operator) -> list[Tensor]:
@@ -160,4 +165,5 @@ def look(
     if not watch.matrices:
         raise BadInput("no array was read", "give inputs that the network's layers see", path="example")
     analog = sum(matrix.macs for matrix in watch.matrices.values())
-    return Seen(items, watch.matrices, max(work.macs - analog, 0), work)
+    digital = max(work.macs - analog, 0)
+    return Seen(items, watch.matrices, digital, work.operations, work.elements, dict(work.not_counted))

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from mho.advice.result import Advice, Tried
+from mho.costs import known_cost
 from mho.errors import BadInput
 from mho.measure.comparison import show_gain
 from mho.measure.sentence import show_age
@@ -15,6 +16,7 @@ from mho.reports.plot import Plot
 from mho.reports.svg import plain
 from mho.store.files import write_text
 from mho.studies import Figure, Series, limit, reference
+from mho.units import show_quantity
 
 MOST_LINES = 6
 
@@ -81,14 +83,16 @@ def score_by_remedy(advice: Advice) -> Plot:
 
 
 def _page(advice: Advice, directory: Path) -> str:
+    known = any(t.cost for t in advice.ranked())
     return render(
         "advice.html.j2",
         advice=advice,
         sentence=advice.sentence(),
         keys=_keys(advice),
         plot=score_by_remedy(advice),
-        heads=_heads(advice),
-        rows=[_row(t, advice) for t in advice.ranked()],
+        heads=_heads(advice, known),
+        rows=[_row(t, advice, known) for t in advice.ranked()],
+        energy=_energy(advice, known),
         others=[t for t in advice.tried if t.result is None],
         best=advice.recommended,
         snippet=advice.snippet(directory),
@@ -113,12 +117,28 @@ def _keys(advice: Advice) -> list[tuple[str, str, str]]:
     return found
 
 
-def _heads(advice: Advice) -> list[Head]:
-    ages = [Head(show_age(t)) for t in advice.ages_s]
-    return [Head("remedy", "wrap"), Head("gain"), *ages, Head("lifetime", "short"), Head("takes", "wrap")]
+def _energy(advice: Advice, known: bool) -> str:
+    """What is said of the column of energies, or of its absence."""
+    header = advice.baseline.result.header if advice.baseline.result is not None else None
+    cost, why = (None, "nothing was measured") if header is None else known_cost(header)
+    if not known or cost is None:
+        return f"The energy of an inference is not known: {why}."
+    return (
+        f"Energy: of one inference, estimated from the conversions of every product and the constants of the technology "
+        f"“{cost.technology}”; what programming and recalibrating take is not in it. mho cost says what it rests on."
+    )
 
 
-def _row(t: Tried, advice: Advice) -> Row:
+def _joules(t: Tried) -> Cell:
+    return Cell("–") if t.cost is None else Cell(show_quantity(t.cost.energy_pj * 1e-12, "J"), sort=t.cost.energy_pj)
+
+
+def _heads(advice: Advice, known: bool) -> list[Head]:
+    ages, energy = [Head(show_age(t)) for t in advice.ages_s], [Head("energy")] if known else []
+    return [Head("remedy", "wrap"), Head("gain"), *ages, Head("lifetime", "short"), *energy, Head("takes", "wrap")]
+
+
+def _row(t: Tried, advice: Advice, known: bool) -> Row:
     life = t.lifetime()
     look = "best" if t is advice.recommended else "off" if t.status == "screened" else ""
     note = {"best": "recommended", "off": "for choosing only"}.get(look, "")
@@ -127,5 +147,6 @@ def _row(t: Tried, advice: Advice) -> Row:
         "" if t.gain is None else stacked(show_gain(advice.score, t.gain, unit=False)),
         *map(stacked, t.shown()),
         stacked(str(life), math.inf if life.beyond else 0.0 if life.before else life.t_s),
+        *([_joules(t)] if known else []),
         "" if t.gain is None else str(t.costs),
     ), look)  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from mho.costs import Cost
-from mho.costs.of_network import CHIP, DIGITAL
+from mho.costs.assemble import CHIP, DIGITAL
 from mho.errors import BadInput
 from mho.reports.colours import COLOURS, MUTED
 from mho.reports.page import Cell, Head, Row, Table, render
@@ -18,9 +18,9 @@ from mho.store.files import write_text
 from mho.tasks.score import percent
 from mho.units import show_quantity
 
-MOST_LAYERS, MOST_COMPONENTS = 16, 7
+MOST_LAYERS, MOST_COMPONENTS = 24, 7
 """Bars of the figure, and colours in them; the rest is shown together."""
-REST = "other components"
+REST, BESIDE = "other components", "beside the arrays"
 
 
 def write_cost(cost: Cost, directory: str | Path) -> Path:
@@ -120,12 +120,12 @@ def _bars(cost: Cost, named: Sequence[str]) -> dict[str, dict[str, float]]:
     others = f"{len(cost.layers) - len(kept)} other layers"
     found: dict[str, dict[str, float]] = {}
     for entry in cost.entries:
-        beside = entry.layer in (DIGITAL, CHIP)
-        place = "beside the arrays" if beside else entry.layer if entry.layer in kept else others
+        place = BESIDE if entry.layer in (DIGITAL, CHIP) else entry.layer if entry.layer in kept else others
         name = entry.component if entry.component in named else REST
         parts = found.setdefault(place, {})
         parts[name] = parts.get(name, 0.0) + (entry.energy_pj or 0.0)
-    return found
+    last = [place for place in (others, BESIDE) if place in found]  # they stand nowhere in the network
+    return {place: found[place] for place in (*(p for p in found if p not in last), *last)}
 
 
 def _layers(cost: Cost) -> Table:

@@ -9,10 +9,12 @@ from typing import Any
 
 import yaml
 
+from mho.costs import known_cost
 from mho.errors import BadInput
 from mho.measure.result import DriftResult
 from mho.measure.sentence import cautions, show_age
 from mho.measure.summary import chance, majority
+from mho.reports.cost import section
 from mho.reports.drift_figures import draw
 from mho.reports.drift_tables import of_ages, of_corrected, of_other_scores, of_placement
 from mho.reports.page import capital, render, split
@@ -60,6 +62,7 @@ def write_drift(result: DriftResult, directory: str | Path, budget: float = 0.01
 def _page(result: DriftResult, budget: float, plots: list[Plot]) -> str:
     header, score = result.header, result.score
     resting = [row for row in header.placement if _rests(row)]
+    cost, unknown = known_cost(header)
     again = (
         "import mho\nfrom mho.measure import DriftResult\n\n"
         f'mho.report(DriftResult.load("DIRECTORY OF THE RUN"), "REPORT", budget={budget:g})'
@@ -78,6 +81,9 @@ def _page(result: DriftResult, budget: float, plots: list[Plot]) -> str:
         placement=of_placement([row for row in header.placement if row not in resting]),
         resting=of_placement(resting),
         mapped=_mapped(header.placement),
+        cost=cost,
+        costs=[] if cost is None else section(cost),
+        no_cost=unknown,
         hardware=yaml.safe_dump(header.hardware, sort_keys=False, allow_unicode=True, width=88),
         times=", ".join(show_time(t) for t in header.times_s),
         stops=_stops(result),
