@@ -19,11 +19,17 @@ from mho.studies.runner import results, run
         ("ranges", "4-bits"),
         ("families", "digits-pcm-kinds"),
         ("squeezenet-drift", "matched-0.1-seed0"),
+        ("noise-batchnorm", "digits-batch-seed0"),
+        ("noise-norm-type", "digits-l1-seed0"),
+        ("noise-learning-rate", "rate-0.1-seed0"),
+        ("noise-architectures", "digits-lenet-seed0"),
+        ("noise-and-hardware", "digits-plain4-seed0"),
         pytest.param("cost", "", marks=pytest.mark.slow),
     ],
 )
 def test_one_arm(name, only, tmp_path, monkeypatch):
     monkeypatch.delenv("MHO_DATA", raising=False)
+    monkeypatch.setenv("MHO_TRAINED", str(tmp_path / "trained"))
     done = CliRunner().invoke(
         app, ["study", "run", name, "--scale", "smoke", "--only", only, "--out", str(tmp_path)], catch_exceptions=False
     )
@@ -40,6 +46,18 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
             digital["accuracy"][0] > 0.85 and len(rows) == 13
         )  # another digital one; 2 chips × (2 ways with output noise, 4 without)
         assert all(len(row["auc"]) == 7 and row["images"] == 100 for row in rows if "chip" in row)
+    if name.startswith("noise"):
+        clean, *rows = outcome.first
+        settings = {
+            "noise-batchnorm": 8, "noise-norm-type": 4, "noise-learning-rate": 2, "noise-architectures": 2,
+            "noise-and-hardware": 2,
+        }[name]  # fmt: skip
+        assert clean["score"] > 0.12 and len({row["setting"] for row in rows if "eta" in row}) == settings
+        assert all(len(row["scores"]) == 3 for row in rows if "eta" in row)
+        assert [len(row["scores"]) for row in rows if row["setting"] == "pcm, 1 day"] == [2] * (
+            name == "noise-and-hardware"
+        )
+        assert outcome.arm.recipe.place(0).with_name(f"{outcome.arm.recipe.place(0).name}.json").exists()
     if name == "ranges":
         assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
     if name == "families":
@@ -49,7 +67,7 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         assert all(0.5 < row["score"] <= 1 for row in outcome.first)
 
 
-@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "families", "squeezenet-drift"])
+@pytest.mark.parametrize("name", ["drift", "hwa", "ranges", "families", "squeezenet-drift", "noise-batchnorm"])
 def test_data_that_is_missing_is_named(name, tmp_path, monkeypatch):
     monkeypatch.delenv("MHO_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

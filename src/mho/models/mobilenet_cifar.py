@@ -40,7 +40,10 @@ class MobileNetCIFAR(nn.Module):
         self.stem, self.stem_bn = norms.layer(channels, width, 3)
         widths = (width, *(width * times for times, _ in _LAYOUT))
         self.blocks = nn.Sequential(
-            *(_Block(*shape, stride, norms) for *shape, (_, stride) in zip(widths, widths[1:], _LAYOUT, strict=False))
+            *(
+                _Block(c_in, c_out, stride, norms)
+                for c_in, c_out, (_, stride) in zip(widths, widths[1:], _LAYOUT, strict=False)
+            )
         )
         self.head = nn.Linear(widths[-1], num_classes)
 

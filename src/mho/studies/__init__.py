@@ -21,6 +21,10 @@ STUDIES: Registry[type[Study]] = Registry(
         "cost": "mho.studies.cost:Cost",
         "families": "mho.studies.families:Families",
         "squeezenet-drift": "mho.studies.squeezenet.study:SqueezeNetDrift",
+        "noise-batchnorm": "mho.studies.noise.batchnorm:BatchNorms",
+        "noise-and-hardware": "mho.studies.noise.hardware:HardwareStudy",
+        "noise-architectures": "mho.studies.noise.architectures:Architectures",
+        "noise-learning-rate": "mho.studies.noise.learning_rate:LearningRate",
         "noise-norm-type": "mho.studies.noise.norm_type:NormType",
     },
 )

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from mho.data import load
 from mho.errors import BadInput
 from mho.models import FACTORIES
 from mho.studies.noise.recipe import Recipe, trained
-from mho.studies.noise.settings import diverged_row, measured
+from mho.studies.noise.settings import absent_row, measured
 from mho.studies.study import Arm, Job, Scale
 
 
@@ -40,12 +42,12 @@ class Data:
     augment: bool = True
 
     def network(self, spec: str) -> str:
-        """A network for it: a short name of `mho.models` with options."""
+        """A network for it: a short name of `mho.models` with options; empty ones are left out."""
         name, _, options = spec.partition("?")
         wanted = {"channels": (self.channels, 3), "size": (self.size, 32), "num_classes": (self.classes, 10)}
         takes = inspect.signature(FACTORIES[name]).parameters
         more = [f"{key}={value}" for key, (value, usual) in wanted.items() if value != usual and key in takes]
-        return "?".join(part for part in (name, "&".join([*filter(None, [options]), *more])) if part)
+        return "?".join(filter(None, [name, "&".join(filter(None, [*options.split("&"), *more]))]))
 
 
 def _images(name: str, label: str, prep: str, train: int | None, test: int | None, **shape: Any) -> Data:
@@ -89,21 +91,35 @@ class NoiseArm(Arm):
 
     def rows(self, job: Job, **about: Any) -> list[dict[str, Any]]:
         """Train, or take what is kept, and measure."""
-        test = load(self.data.test)
         try:
             found = trained(self.recipe, job.seed, device=job.device, progress=job.steps)
         except BadInput as error:
             if "loss is" not in error.problem:
                 raise
-            return [diverged_row(error, test, **about)]
-        parameters = sum(p.numel() for p in found.net.parameters())
-        about = {"loss": found.losses[-1], "parameters": parameters, **about}
+            return [absent_row(error.problem, load(self.data.test), **about)]
+        return self.measure(found.net, job, loss=found.losses[-1], **about)
+
+    def measure(self, net: nn.Module, job: Job, **about: Any) -> list[dict[str, Any]]:
+        """The rows of a network."""
+        test, ranges = load(self.data.test), load(self.data.ranges)
+        parameters = sum(p.numel() for p in net.parameters())
         return list(measured(
-            found.net, test, self.settings, job.scale, ranges=load(self.data.ranges), progress=job.steps, **about
+            net, test, self.settings, job.scale, ranges=ranges, progress=job.steps, parameters=parameters, **about
         ))  # fmt: skip
 
 
-def recipe(spec: str, data: Data, scale: Scale, **options: Any) -> Recipe:
-    """The recipe that the studies have in common, with changes."""
-    given = {"epochs": EPOCHS[scale], "augment": data.augment, **options}
-    return Recipe(data.network(spec), data.train, **given)
+def recipe(spec: str, data: Data, scale: Scale, *, norm: str = "", normed: str = "", **changes: Any) -> Recipe:
+    """The recipe that the studies have in common.
+
+    Args:
+        spec: Network, as `Data.network` takes it.
+        data: What it is trained on.
+        scale: Decides the epochs.
+        norm: Of the network; empty: its own.
+        normed: Which layers have it; empty: as the network has it.
+        changes: Of the recipe.
+    """
+    options = [f"{key}={value}" for key, value in (("norm", norm), ("normed", normed)) if value]
+    name, _, given = spec.partition("?")
+    spec = "?".join(filter(None, [name, "&".join(filter(None, [given, *options]))]))
+    return Recipe(data.network(spec), data.train, **{"epochs": EPOCHS[scale], "augment": data.augment, **changes})

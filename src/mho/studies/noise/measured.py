@@ -93,6 +93,17 @@ class Measured:
         tables = np.stack([curve.shares() for curve in curves], axis=1)
         return curves[0].etas, [interval(tables[:, :, i]) for i in range(tables.shape[2])]
 
+    def chips(self, where: str) -> Table:
+        """Scores on chips, chips × seeds.
+
+        Raises:
+            NotStored: It was not measured there.
+        """
+        rows = [row["scores"] for seed in self.seeds for row in self._runs[seed] if row["setting"] == where]
+        if not rows:
+            raise NotStored(f"arm '{self.name}' was not measured on '{where}'", "measure it", path=self.name)
+        return np.array(rows).T
+
     def lost_at(self, setting: str, worth: float) -> Interval:
         """The η at which so much of the score is lost, over training seeds."""
         curves = self.curves(setting)

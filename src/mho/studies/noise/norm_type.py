@@ -90,10 +90,9 @@ class NormType(NoiseStudy[NoiseArm]):
         found = []
         for where in data:
             for spec in _NETWORKS[scale]:
-                join = "&" if "?" in spec else "?"
                 group = f"{spec.partition('?')[0]}-{where.label.lower()}"
                 for kind, label in KINDS.items():
-                    made = recipe(f"{spec}{join}norm={kind}", where, scale)
+                    made = recipe(spec, where, scale, norm=kind)
                     found.append(NoiseArm(f"{group}-{kind}", label, group, SEEDS[scale], made, where, SCOPES))
         return found
 

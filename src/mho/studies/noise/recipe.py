@@ -71,6 +71,12 @@ class Recipe:
             torch.manual_seed(key("noise", seed))
             return resolve(self.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
+    def loaded(self, seed: int, weights: dict[str, Any]) -> nn.Module:
+        """The network with weights that were kept, in eval mode."""
+        net = self.begun(seed)
+        net.load_state_dict(weights)
+        return net.eval()
+
     def fit(self, net: nn.Module, seed: int, out: Path, epochs: int, progress: Progress) -> list[dict[str, Any]]:
         """Train to so many epochs, in place; killed, the same call goes on.
 
@@ -115,7 +121,7 @@ def trained(recipe: Recipe, seed: int, *, device: str = "cpu", progress: Progres
         write(place, net.cpu(), [row["loss"] for row in history], {**asdict(recipe), "seed": seed})
         kept = read(place)
         assert kept is not None
-    return Trained(_with(recipe.begun(seed), kept[0]), kept[1])
+    return Trained(recipe.loaded(seed, kept[0]), kept[1])
 
 
 def write(place: Path, net: nn.Module, losses: list[Any], about: dict[str, Any]) -> None:
@@ -134,8 +140,3 @@ def read(place: Path) -> tuple[dict[str, Any], tuple[float, ...]] | None:
         return None
     about = json.loads(place.with_name(f"{place.name}.json").read_text(encoding="utf-8"))
     return torch.load(weights, map_location="cpu", weights_only=True), tuple(about["losses"])
-
-
-def _with(net: nn.Module, weights: dict[str, Any]) -> nn.Module:
-    net.load_state_dict(weights)
-    return net.eval()

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from mho.data import Dataset
-from mho.errors import BadInput
 from mho.perturbation import Perturbation, perturb
 from mho.perturbation.perturb import ETAS
 from mho.progress import Progress
@@ -98,6 +97,6 @@ def clean_row(score: float, test: Dataset, **about: Any) -> dict[str, Any]:
     return {"setting": "clean", "score": score, "images": images, "chance": chance, "learned": learned, **about}
 
 
-def diverged_row(error: BadInput, test: Dataset, **about: Any) -> dict[str, Any]:
-    """The row of a network whose training diverged: it is no better than chance."""
-    return {**clean_row(0.0, test, **about), "diverged": error.problem}
+def absent_row(why: str, test: Dataset, **about: Any) -> dict[str, Any]:
+    """The row of a network that there is not, for its training diverged or did not get where it should."""
+    return {**clean_row(0.0, test, **about), "absent": why}

@@ -21,7 +21,9 @@ def accuracies(arms: Sequence[Measured]) -> Table:
     for arm in arms:
         failed = f"{len(arm.failed)} of {len(arm.failed) + len(arm.seeds)}" if arm.failed else "none"
         rows.append((arm.label, level(arm.clean) if arm.seeds else "–", str(len(arm.seeds)), failed))
-    return Table(("arm", "accuracy without noise (%)", "training seeds", "no better than chance"), rows)
+    return Table(
+        ("arm", "accuracy without noise (%)", "training seeds", "left out: diverged, at chance, or not there"), rows
+    )
 
 
 def averages(arms: Sequence[Measured], settings: Sequence[str]) -> list[Table]:

@@ -1,0 +1,222 @@
+"""Which architectures resist noise, does depth help, and does it depend on what the noise is a share of?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from mho.statistics.curves import RESAMPLES, expanded
+from mho.statistics.intervals import Interval
+from mho.studies.claim import Claim, Finding, Verdict, above, below, every
+from mho.studies.figure import Figure, Series, points
+from mho.studies.noise.arm import DATA
+from mho.studies.noise.base import PROTOCOL, NoiseStudy
+from mho.studies.noise.measured import Measured, Rows, interval
+from mho.studies.noise.networks import SETTINGS, NetworkArm, all_networks
+from mho.studies.noise.ranks import correlation, kendall, places, redrawn, spearman
+from mho.studies.noise.settings import SETTINGS as NOISES
+from mho.studies.noise.shown import curves, level
+from mho.studies.outcome import NotStored, Results
+from mho.studies.study import Scale
+from mho.studies.table import Table
+
+_BENCHMARK = "Fagbohungbe & Qian 2020, arXiv:2011.11840, abstract"
+_YANG = "Yang & Sze 2019, arXiv:1912.12167, as a later study relays it"
+_SIMILAR = 0.05
+_SURE = 0.95
+Found = Results[NetworkArm, Rows]
+
+
+def _group(results: Found, group: str = "") -> dict[str, Measured]:
+    """Networks of a data set that learned, by their short names; of the first data set by default."""
+    group = group or next((o.arm.group for o in results.values()), "")
+    held = {o.arm.name.removeprefix(f"{group}-"): Measured(o) for o in results.values() if o.arm.group == group}
+    return {name: arm for name, arm in held.items() if arm.seeds}
+
+
+def _of(arms: Mapping[str, Measured], name: str) -> Measured:
+    if name not in arms:
+        raise NotStored(f"network '{name}' is not stored, or learned nothing", "measure it", path=name)
+    return arms[name]
+
+
+def _gain(a: Measured, b: Measured, setting: str) -> Interval:
+    """A_avg of one network less that of another of other layers: neither draws nor seeds are paired."""
+    one, other = a.averages(setting), b.averages(setting)
+    return _bounds(one, other)
+
+
+def _bounds(one: Any, other: Any) -> Interval:
+    """Difference of the means of two tables of draws × training seeds; half-widths of their intervals add in squares."""
+    a, b = interval(one), interval(other)
+    value, half = a.value - b.value, float(np.hypot(a.half_width, b.half_width))
+    return Interval(value, value - half, value + half)
+
+
+_STEPS = (("plain4", "plain6"), ("plain6", "plain8"), ("resnet8", "resnet14"), ("resnet14", "resnet20"))
+
+
+def _depth(setting: str, judge: Callable[[str, Interval], Finding]) -> Callable[[Results[Any, Any]], Finding]:
+    def check(results: Found) -> Finding:
+        arms = _group(results)
+        return every(*(
+            judge(f"{_of(arms, deep).label} against {_of(arms, flat).label}", _gain(_of(arms, deep), _of(arms, flat), setting))
+            for flat, deep in _STEPS
+        ))  # fmt: skip
+
+    return check
+
+
+def _turns(results: Found) -> Finding:
+    arms = _group(results)
+    deep, flat = _of(arms, "resnet20"), _of(arms, "resnet8")
+    return every(
+        above("ResNet-20 against ResNet-8, of the deviation", _gain(deep, flat, "weights")),
+        below("of the largest", _gain(deep, flat, "max")),
+    )
+
+
+def _vgg(results: Found) -> Finding:
+    arms = _group(results)
+    best = _of(arms, "vgg")
+    like = [arm for arm in arms.values() if arm is not best and abs(arm.clean.value - best.clean.value) <= _SIMILAR]
+    if not like:
+        return Finding("open", "no other network is as accurate")
+    return every(*(above(f"against {arm.label}", _gain(best, arm, "weights")) for arm in like))
+
+
+def _parameters(results: Found) -> Finding:
+    arms = list(_group(results).values())
+    found = spearman([arm.about("parameters")[0] for arm in arms], [arm.averages("weights").mean() for arm in arms])
+    return above("rank correlation of parameters and A_avg", found, show=correlation)
+
+
+def _tasks(results: Found) -> Finding:
+    """τ between training seeds on one data set less τ between the data sets."""
+    groups = [g for g in dict.fromkeys(o.arm.group for o in results.values()) if g != "published"]
+    if len(groups) < 2:
+        raise NotStored("one data set alone is stored", "measure another", path="groups")
+    one, other = (_group(results, group) for group in groups[:2])
+    names = [name for name in one if name in other and len(one[name].seeds) > 1]
+    by_seed = np.array([one[name].averages("weights").mean(axis=0)[:2] for name in names]).T
+    elsewhere = np.array([other[name].averages("weights").mean() for name in names])
+    same, across = kendall(*by_seed), float(np.mean([kendall(seed, elsewhere) for seed in by_seed]))
+    rng, found = np.random.default_rng(0), []
+    for _ in range(RESAMPLES):
+        rows = rng.integers(0, len(names), len(names))
+        parts = by_seed[:, rows]
+        found.append(kendall(*parts) - np.mean([kendall(seed, elsewhere[rows]) for seed in parts]))
+    low, high = expanded(np.array(found), len(names), _SURE)
+    what = f"Kendall's τ {across:+.2f} between data sets, {same:+.2f} between training seeds on one; difference"
+    return above(what, Interval(same - across, low, high), show=correlation)
+
+
+def _inversion(results: Found) -> Finding:
+    """Probability over draws and seeds that ResNet-20 is ahead without noise and behind at the largest size."""
+    arms = _group(results)
+    ahead, behind = _of(arms, "resnet20"), _of(arms, "squeezenet")
+    parts = []
+    for setting in SETTINGS:
+        clean = redrawn(ahead.about("score")[None], 0) > redrawn(behind.about("score")[None], 1)
+        last = [np.stack([c.means[:, -1] for c in arm.curves(setting)], axis=1) for arm in (ahead, behind)]
+        turned = redrawn(last[0], 0) < redrawn(last[1], 1)
+        share = float(np.mean(clean & turned))
+        verdict: Verdict = "holds" if share > _SURE else "fails" if share < 1 - _SURE else "depends"
+        parts.append(Finding(verdict, f"{NOISES[setting].label}: bootstrap probability {share:.2f}"))
+    return every(*parts)
+
+
+def _filters(results: Found) -> Finding:
+    arms = _group(results)
+    five, three, one = (_of(arms, name) for name in ("plain4-5x5", "plain4", "plain4-1x1"))
+    pairs = (("5 × 5 against 3 × 3", five, three), ("3 × 3 against 1 × 1", three, one))
+    return every(*(above(what, _bounds(a.kept("max"), b.kept("max"))) for what, a, b in pairs))
+
+
+class Architectures(NoiseStudy[NetworkArm]):
+    """Arms: architectures on data sets, and published networks, under noise relative to two things."""
+
+    name = "noise-architectures"
+    title = "Which architectures resist noise, and relative to what"
+    question = (
+        "Which architectures resist noise on their weights best; do deeper and larger ones resist more; is it the same on "
+        "another data set; and does the ranking of depth turn around between noise relative to a tensor's standard deviation, as "
+        "one line of studies has it, and noise relative to full scale, as the other has it?"
+    )
+    protocol = (
+        f"{PROTOCOL} Thirteen networks: SGD with one cycle up to a rate of 0.05, weight decay 5e-4 (the ViT: AdamW, 2e-3, 0.05); "
+        "batch norm behind every convolution but LeNet's, layer norms in the ViT. At `cpu` scale: the first 10,000 training "
+        "images of CIFAR-10, 8 epochs with crops and flips, and the first 6,000 of MNIST, 4 epochs; the first 500 test images, "
+        "3 seeds, 10 draws; six published networks on 500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 "
+        "and Fashion-MNIST. About an hour and a quarter on two cores. Networks of other layers share no draws: differences "
+        "between them have both networks' intervals."
+    )
+    sources = ("Fagbohungbe & Qian 2020, arXiv:2011.11840", "Yang & Sze 2019, arXiv:1912.12167")
+    claims = (
+        Claim("Deeper networks resist noise relative to the standard deviation more", _depth("weights", above), _BENCHMARK),
+        Claim("Deeper networks resist noise relative to the largest weight less", _depth("max", below), _YANG),
+        Claim("The ranking of depth turns around between the two", _turns),
+        Claim("VGG resists most among networks that are as accurate, within 5 points", _vgg, _BENCHMARK),
+        Claim("Networks with more parameters resist more", _parameters, _BENCHMARK),
+        Claim("The ranking depends on the data set: more than on the training seed", _tasks, _BENCHMARK),
+        Claim("ResNet is ahead of SqueezeNet without noise and behind under much of it", _inversion, _YANG),
+        Claim("Larger filters keep more: 5 × 5, then 3 × 3, then 1 × 1", _filters, _YANG),
+    )  # fmt: skip
+    settings = SETTINGS
+
+    def arms(self, scale: Scale) -> list[NetworkArm]:
+        """The first data set, the others, the published networks."""
+        return all_networks(scale)
+
+    def tables(self, results: Found) -> list[Table]:
+        """Ranks in each data set, then every number."""
+        tables = [_ranks(results, group) for group in dict.fromkeys(o.arm.group for o in results.values())]
+        return [*tables, *super().tables(results)]
+
+    def figures(self, results: Found) -> list[Figure]:
+        """A_avg of every network relative to both; a(η) by depth."""
+        drawn = []
+        for data in DATA[results.scale]:
+            arms = _group(results, data.label.lower())
+            if not arms:
+                continue
+            order = sorted(arms.values(), key=lambda arm: -arm.averages("weights").mean())
+            series = [
+                Series(
+                    NOISES[name].label,
+                    points([interval(arm.averages(name)) for arm in order]),
+                    range(len(order)),
+                    "points",
+                )
+                for name in SETTINGS
+            ]
+            title = f"{data.label}: what is left under noise on weights"
+            drawn.append(Figure(f"networks-{data.label.lower()}", title, series, "A_avg (%)", [arm.label for arm in order],
+                                "network", legend=True))  # fmt: skip
+        deep = [arm for name, arm in _group(results).items() if name.startswith(("resnet", "squeeze"))]
+        drawn += [
+            curves(f"depth-{name}", f"Depth, noise on: {NOISES[name].label}", deep, name) for name in SETTINGS if deep
+        ]
+        return drawn
+
+
+def _ranks(results: Found, group: str) -> Table:
+    arms = list(_group(results, group).values())
+    by_setting = [places([arm.averages(name) for arm in arms]) for name in SETTINGS]
+    clean = rankdata([-arm.clean.value for arm in arms])
+    rows = [
+        (arm.label, f"{arm.about('parameters')[0]:.0f}", level(arm.clean), f"{first:g}",
+         *(f"{ranks[i].value:g} [{ranks[i].low:g}, {ranks[i].high:g}]" for ranks in by_setting))
+        for i, (arm, first) in enumerate(zip(arms, clean, strict=True))
+    ]  # fmt: skip
+    head = (
+        group,
+        "parameters",
+        "accuracy without noise (%)",
+        "rank of it",
+        *(f"rank, {NOISES[s].label}" for s in SETTINGS),
+    )
+    return Table(head, rows)

@@ -1,0 +1,230 @@
+"""What the studies of noise share: kept networks, tables of draws and seeds, ranks, and claims on rows that were planted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kendalltau, spearmanr
+from torch import nn
+
+import mho
+from mho.data import load
+from mho.statistics.intervals import Interval
+from mho.studies import STUDIES
+from mho.studies.noise.arm import DATA
+from mho.studies.noise.base import within
+from mho.studies.noise.descent import descended
+from mho.studies.noise.measured import Measured, difference, interval
+from mho.studies.noise.ranks import kendall, places, spearman, stronger
+from mho.studies.noise.recipe import Recipe, trained
+from mho.studies.noise.settings import SETTINGS, measured
+from mho.studies.noise.sharpness import sharpness
+from mho.studies.outcome import NotStored, Outcome
+from mho.studies.runner import results, run
+from mho.studies.study import Arm
+
+TINY = Recipe("plain_cnn?depth=3&width=2&channels=1", "digits?split=train&n=200", 2, lr=0.1, batch=50)
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path, monkeypatch):
+    """Networks are kept in a folder of the test."""
+    monkeypatch.setenv("MHO_TRAINED", str(tmp_path / "trained"))
+    return tmp_path / "trained"
+
+
+def _same(a, b):
+    return all(torch.equal(t, b.net.state_dict()[name]) for name, t in a.net.state_dict().items())
+
+
+def test_a_recipe_is_trained_once_and_is_the_same_when_made_again(kept, monkeypatch):
+    first = trained(TINY, 0)
+    assert len(first.losses) == 2 and not first.net.training
+    with monkeypatch.context() as patch:
+        patch.setattr("mho.studies.noise.recipe.fit", None)
+        assert _same(first, trained(TINY, 0))
+    (about,) = [json.loads(file.read_text()) for file in kept.glob("*.json")]
+    assert about["network"] == TINY.network and about["seed"] == 0
+    monkeypatch.setenv("MHO_TRAINED", str(kept / "elsewhere"))
+    assert _same(first, trained(TINY, 0)) and not _same(first, trained(TINY, 1))
+
+
+def test_one_descent_gives_the_network_of_equal_epochs_and_that_of_equal_loss():
+    constant = replace(TINY, schedule="constant", lr=0.02)
+    whole = trained(replace(constant, epochs=3), 0)
+    found = descended(constant, 0, until=whole.losses[2], most=5)
+    assert (len(found["epochs"].losses), len(found["loss"].losses)) == (2, 3)
+    assert _same(found["loss"], whole) and found["epochs"].losses == whole.losses[:2]
+    assert _same(found["loss"], descended(constant, 0, until=0.0, most=9)["loss"]), "what is kept is not made again"
+    never = descended(replace(constant, lr=0.03), 0, until=0.0, most=3)
+    assert set(never) == {"epochs"}
+    assert descended(replace(constant, lr=1e30), 0, until=0.0, most=3) == {}
+
+
+def _rows(scores, clean=0.8, setting="weights", **about):
+    """Made-up rows: scores (E, draws) at η = 0.1, 0.2 …"""
+    first = {"setting": "clean", "score": clean, "images": 100, "chance": 0.1, "learned": clean > 0.2, **about}
+    return [first, *({"setting": setting, "eta": 0.1 * (i + 1), "scores": list(row), "not_finite": 0}
+                     for i, row in enumerate(scores))]  # fmt: skip
+
+
+def _measured(name, *runs):
+    return Measured(Outcome(Arm(name, name), dict(enumerate(runs))))
+
+
+def test_tables_of_draws_and_seeds():
+    a = _measured("a", _rows([[0.8, 0.8], [0.4, 0.6]]), _rows([[0.9, 0.9], [0.9, 0.9]], clean=0.9))
+    b = _measured("b", _rows([[0.4, 0.6], [0.4, 0.4]]), _rows([], clean=0.1))
+    np.testing.assert_allclose(a.averages("weights"), [[0.75, 1.0], [0.875, 1.0]])
+    np.testing.assert_allclose(a.kept("weights")[0], [(1 + 0.3 / 0.7) / 2, 1.0])
+    assert a.seeds == [0, 1] and b.seeds == [0] and b.failed == [1]
+    assert difference(a, b, "weights").value == pytest.approx(0.8125 - 0.5625), "seed 0 alone is in both"
+    assert a.shares("weights")[1][1].value == pytest.approx((0.5 + 0.75 + 1 + 1) / 4)
+    with pytest.raises(NotStored, match="not measured under 'max'"):
+        a.averages("max")
+    with pytest.raises(NotStored, match="no network of arm 'c' learned"):
+        _measured("c", _rows([[0.1]], clean=0.1)).averages("weights")
+
+
+def test_a_planted_robust_and_a_planted_fragile_network_are_ranked_right():
+    """The same function twice: half of the fragile one's answer is the difference of large weights."""
+    torch.manual_seed(0)
+    robust, fragile = nn.Sequential(nn.Linear(8, 2)), nn.Sequential(nn.Linear(16, 2))
+    with torch.no_grad():
+        fragile[0].weight[:, :8] = robust[0].weight + 3
+        fragile[0].weight[:, 8:] = -3
+        fragile[0].bias.copy_(robust[0].bias)
+    x = torch.randn(300, 8, generator=torch.Generator().manual_seed(1))
+    y = robust(x).argmax(1)
+    data = {1: mho.data.Dataset("x", x, y, ("a", "b")), 2: mho.data.Dataset("xx", torch.cat([x, x], 1), y, ("a", "b"))}
+    arms = [
+        _measured(f"{i}", list(measured(net, data[i], ["weights", "max"], "cpu")))
+        for i, net in ((1, robust), (2, fragile))
+    ]
+    for setting in ("weights", "max"):
+        tables = [arm.averages(setting) for arm in arms]
+        assert interval(tables[0] - tables[1]).low > 0.02
+        assert [place.value for place in places(tables)] == [1, 2]
+    assert arms[0].clean.value == arms[1].clean.value == 1.0
+
+
+def test_scopes_that_are_the_same_by_construction_give_the_same_rows():
+    """Without running statistics every stored tensor is a parameter."""
+    net = trained(Recipe("plain_cnn?depth=3&width=2&channels=1&norm=none", TINY.data, 1, batch=50), 0).net
+    rows = list(measured(net, load("digits?n=200"), ["parameters", "all"], "smoke"))
+    assert rows[0]["score"] == mho.accuracy(net, load("digits?n=200"))
+    parts = [[(row["eta"], row["scores"]) for row in rows if row["setting"] == name] for name in ("parameters", "all")]
+    assert parts[0] == parts[1] and len(parts[0]) == 2
+
+
+def test_rank_correlations_are_those_of_scipy():
+    x, y = np.array([1.0, 2, 3, 4, 5, 5, 7]), np.array([2.0, 1, 4, 4, 3, 7, 6])
+    found = spearman(x, y)
+    assert found.value == pytest.approx(spearmanr(x, y).statistic) and found.low < found.value < found.high
+    assert kendall(x[:5], y[[0, 1, 2, 4, 5]]) == pytest.approx(kendalltau(x[:5], y[[0, 1, 2, 4, 5]]).statistic)
+    assert stronger(y, x, y).value == pytest.approx(1 - found.value) and stronger(x, x, y).high == 0
+    many = np.random.default_rng(0).normal(size=(2, 400))
+    wide = spearman(many[0], many[0] + many[1])
+    assert wide.low > 0.5 and wide.high < 0.85
+    with pytest.raises(NotStored, match="3 networks"):
+        spearman(x[:3], y[:3])
+
+
+def test_sharpness_is_the_largest_eigenvalue():
+    torch.manual_seed(0)
+    net, x, y = nn.Sequential(nn.Linear(3, 2)), torch.randn(40, 3), torch.randint(0, 2, (40,))
+    w, size = net[0].weight, net[0].weight.detach().std(correction=0)
+
+    def loss(flat):
+        return nn.functional.cross_entropy(nn.functional.linear(x, flat.view(2, 3), net[0].bias), y)
+
+    exact = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, w.detach().flatten()))[-1] * size**2
+    assert sharpness(net, x, y) == pytest.approx(float(exact), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(-0.01, 0.01, "holds"), (0.03, 0.04, "fails"), (-0.01, 0.03, "depends")]
+)
+def test_within(low, high, verdict):
+    assert within("a", Interval((low + high) / 2, low, high), 0.02).verdict == verdict
+
+
+def _store(out, study, score):
+    """Rows of every arm at smoke scale; `score` says what an arm keeps under a setting, in share."""
+    arms = STUDIES.find(study)().arms("smoke")
+    for arm in arms:
+        for seed in range(arm.seeds):
+            rows = _rows([], clean=0.9, parameters=1000)
+            for name in arm.settings:
+                rows += _rows([[0.9 * score(arm.name, name) + 0.001 * (d + seed) for d in range(3)]] * 2, setting=name)[
+                    1:
+                ]
+            (out / arm.folder(seed)).mkdir(parents=True)
+            (out / arm.folder(seed) / "rows.json").write_text(json.dumps(rows))
+    (out / "study.json").write_text(json.dumps({"study": study, "scale": "smoke"}))
+    study = STUDIES.find(study)()
+    return {claim.sentence: claim.judge(results(study, out)).verdict for claim in study.claims}
+
+
+def test_claims_of_batch_norm_follow_what_is_planted(tmp_path):
+    worth = {"none": 0.9, "some": 0.7, "batch": 0.5, "group": 0.6, "layer": 0.4}
+
+    def closed(arm, setting):
+        kind = arm.rpartition("-")[2]
+        return 0.9 if setting == "channel" else worth[kind] + 0.1 * (setting == "recalibrated")
+
+    found = list(_store(tmp_path / "a", "noise-batchnorm", closed).values())
+    assert found == ["holds", "holds", "holds", "holds", "holds", "holds", "depends"]
+    found = list(_store(tmp_path / "b", "noise-batchnorm", lambda arm, _: 1.4 - worth[arm.rpartition("-")[2]]).values())
+    assert found == ["fails", "fails", "holds", "fails", "fails", "fails", "depends"]
+
+
+def test_claims_of_norm_types_follow_what_is_planted(tmp_path):
+    def statistic_alone(arm, setting):
+        return 0.5 + 0.2 * (setting == "statistics" and not arm.endswith("batch"))
+
+    found = list(_store(tmp_path / "a", "noise-norm-type", statistic_alone).values())
+    assert found[0] == "holds" and found[4] == "holds" and found[5:] == ["holds", "holds"]
+    assert found[1] == "fails", "no difference is no gain"
+    found = list(
+        _store(tmp_path / "b", "noise-norm-type", lambda arm, _: 0.8 if arm.endswith("topk") else 0.5).values()
+    )
+    assert found[0] == "depends" and found[1:5] == ["depends"] * 4
+
+
+@pytest.mark.slow
+def test_arms_are_measured_side_by_side_to_the_same_rows(tmp_path, monkeypatch):
+    out = [tmp_path / "one", tmp_path / "two"]
+    for folder, workers in zip(out, (1, 2), strict=True):
+        monkeypatch.setenv("MHO_TRAINED", str(folder / "trained"))
+        run(STUDIES.find("noise-architectures")(), folder, "smoke", only="lenet", workers=workers)
+    for seed in range(2):
+        rows = [(folder / f"digits-lenet-seed{seed}" / "rows.json").read_text() for folder in out]
+        assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES.names() if name.startswith("noise")])
+def test_every_scale_has_its_arms(name):
+    """Networks can be made, arms have names of their own, what two studies share has one recipe."""
+    study = STUDIES.find(name)()
+    for scale in ("smoke", "cpu", "full"):
+        arms = study.arms(scale)
+        assert len({arm.name for arm in arms}) == len(arms) > 2
+        assert all(set(arm.settings) <= set(SETTINGS) for arm in arms)
+        for arm in arms if scale != "full" else ():
+            if arm.recipe.network and not getattr(arm, "published", ""):
+                assert isinstance(arm.recipe.begun(0), nn.Module)
+    assert DATA["cpu"][1].network("lenet?norm=l1") == "lenet?norm=l1&channels=1&size=28"
+
+
+def test_studies_share_their_trainings():
+    def recipes(name):
+        return {arm.recipe.place(0).name for arm in STUDIES.find(name)().arms("cpu") if arm.seeds}
+
+    assert len(recipes("noise-and-hardware") & recipes("noise-architectures")) == 13
+    assert len(recipes("noise-and-hardware") & recipes("noise-batchnorm")) == 3
+    assert len(recipes("noise-norm-type") & recipes("noise-batchnorm")) == 1
