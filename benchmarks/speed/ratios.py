@@ -25,6 +25,9 @@ from mho.nn.matrix import digitally, watched
 
 KINDS = ("evaluation", "unfused", "training")
 
+_LEAST_S = 0.5
+"""Seconds for which digital and analog run in turn, at least."""
+
 
 def rows(names: list[str], threads: int, rounds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """One row a case and kind, in JSON's types."""
@@ -32,6 +35,8 @@ def rows(names: list[str], threads: int, rounds: int, say: Callable[[str], None]
     found = []
     for name in names:
         for kind in KINDS:
+            if kind == "training" and not cases()[name]().trained:
+                continue
             say(f"{name}, {kind}, {threads} thread{'s' if threads > 1 else ''}")
             with context.Pool(1) as pool:
                 row = pool.apply(_times, (name, kind, threads, rounds))
@@ -58,7 +63,10 @@ def _times(name: str, kind: str, threads: int, rounds: int) -> dict[str, Any]:
     with torch.set_grad_enabled(kind == "training"):
         for run in (*runs.values(), *runs.values()):
             run()
-        for _ in range(rounds):
+        began = time.perf_counter()
+        while (
+            len(seconds["analog"]) < rounds or time.perf_counter() - began < _LEAST_S
+        ):  # small networks are run more often
             for who, run in runs.items():
                 start = time.perf_counter()
                 run()
@@ -66,7 +74,7 @@ def _times(name: str, kind: str, threads: int, rounds: int) -> dict[str, Any]:
     inputs, outputs = _numbers(name) if kind != "training" else (0, 0)
     ratios = [a / d for a, d in zip(seconds["analog"], seconds["digital"], strict=True)]
     return {
-        "case": name, "kind": kind, "threads": threads, "rounds": rounds,
+        "case": name, "kind": kind, "threads": threads, "rounds": len(seconds["analog"]),
         "inputs": inputs, "outputs": outputs,
         "digital_ms": 1e3 * statistics.median(seconds["digital"]),
         "time_ratio": statistics.median(ratios),

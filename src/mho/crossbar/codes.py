@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mho.kernels import Kept, decode
+from mho.kernels.dispatch import per_group
 
 
 class Single(NamedTuple):
@@ -23,11 +24,21 @@ class Single(NamedTuple):
         kept: See `mho.kernels`.
         factor: Output per code, (columns,).
         shift: (columns,).
+        each: Another factor, of every vector and group of columns of images, or None.
     """
 
     kept: Kept
     factor: Tensor
     shift: Tensor
+    each: Tensor | None = None
+
+    def again(self) -> Tensor:
+        """The output."""
+        if self.each is None:
+            return decode(self.kept, self.factor, self.shift)
+        found = decode(self.kept, self.factor, torch.zeros_like(self.shift))
+        found = found.mul_(per_group(self.each, found.shape[-3], -3))
+        return found.add_(self.shift[:, None, None]) if self.shift.any() else found
 
 
 class Codes:
@@ -86,7 +97,7 @@ class Codes:
 
 def _unpack(kept: tuple[Tensor, int] | Single) -> Tensor:
     if isinstance(kept, Single):
-        return decode(kept.kept, kept.factor, kept.shift)
+        return kept.again()
     saved, version = kept
     if saved._version != version:  # with hooks, autograd leaves this check to them
         raise RuntimeError(

@@ -19,6 +19,8 @@ from mho.crossbar.vectors import window_of
 from mho.kernels import Drop, Kept, add_noise, moments, quantise, quantise_vectors, read_out, read_out_kept
 from mho.kernels.cpu import row_strides
 
+_AT_ONCE = 1 << 19
+"""Inputs of a linear layer that are converted at once, about: they are in memory beside the layer's own input and output."""
 _CACHED = 12_000_000
 """Bytes that the inputs and outputs of several products may take, about: a batch is cut so that they stay in the cache."""
 
@@ -31,11 +33,12 @@ def forward(
     if scheme.per_vector and operator.dims:
         return _per_patch(held, operator, x, adc_range, bias)
     reach = full_input(None if scheme.per_vector else input_range, x.dtype)
-    if scheme.passes == 1 or (size := _piece(x, held, operator)) >= len(x):
+    if (size := _piece(x, held, operator)) >= len(x):
         return walk(held, operator, x, reach, adc_range, bias)
     parts = x.split(size)
     first = walk(held, operator, parts[0], reach, adc_range, bias)
-    memory = torch.contiguous_format if first.is_contiguous() else torch.channels_last
+    rows = operator.dims == 2 and not first.is_contiguous()
+    memory = torch.channels_last if rows else torch.contiguous_format
     out = torch.empty((len(x), *first.shape[1:]), memory_format=memory)
     out[:size] = first
     for part, place in zip(parts[1:], out[size:].split(size), strict=True):
@@ -112,12 +115,14 @@ def _per_patch(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | No
 def _piece(x: Tensor, held: Held, operator: Operator) -> int:
     """Images (vectors) of a piece; all of them where cutting does not pay or is not possible.
 
-    One product a layer is faster in one go: every call of the operator costs a fixed time.
+    One convolution a layer is faster in one go: every call of the operator costs a fixed time.
     """
     scheme = held.scheme
     batched = x.dim() == operator.dims + 2 if operator.dims else x.dim() > 1
     if not batched or operator.dims not in (0, 2) or x.dtype != torch.float32 or x.device.type != "cpu":
         return len(x)
+    if scheme.passes == 1:
+        return len(x) if operator.dims or not x.numel() else max(1, _AT_ONCE * len(x) // x.numel())
     largest = max(scheme.plan.columns * scheme.plan.groups, x.shape[operator.axis])
     vectors = math.prod(x.shape[1:]) // x.shape[operator.axis]
     return max(1, _CACHED // (4 * (1 + scheme.passes) * largest * vectors))

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from mho.crossbar import reference, vectors
+from mho.crossbar.codes import Single
 from mho.crossbar.columns import SMALLEST_REACH
 from mho.crossbar.held import Held, Operand
 from mho.crossbar.operator import Operator
+from mho.crossbar.scheme import Conversion
 from mho.crossbar.vectors import (
     Repetition,
     Vectors,
@@ -53,7 +55,10 @@ def suits(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, b
 def forward(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None, bias: Tensor | None) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
     weights = [operand.weight for operand in held.operands]
-    y: Tensor = _Product.apply(x, bias, held, operator, adc_range, *weights)  # type: ignore[no-untyped-call]
+    noted: list[Single] = []
+    y: Tensor = _Product.apply(x, bias, held, operator, adc_range, noted, *weights)  # type: ignore[no-untyped-call]
+    if noted and operator.dims and held.codes is not None and held.codes.inside:
+        held.codes.note(y, noted[0])
     return y
 
 
@@ -66,12 +71,14 @@ class _Product(torch.autograd.Function):
         held: Held,
         operator: Operator,
         adc_range: Tensor | None,
+        noted: list[Single],
         *weights: Tensor,
     ) -> Tensor:
         scheme = held.scheme
         planar = not held.channels_last and operator.dims == 2 and x.is_contiguous() and not scheme.repeats
         images, last = patches.in_rows(as_images(operator, x)), scheme.conversions[-1]
         ctx.ranges, ctx.kept, parts, total = [], [], [], None
+        coded = scheme.fits_a_byte and not scheme.repeats and ctx.needs_input_grad[0]
         for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
             of = Vectors.of(scheme, operator, images, block)
             ctx.ranges.append(of.reach)
@@ -87,8 +94,7 @@ class _Product(torch.autograd.Function):
                 seen = of.multiply(operand, scheme.hw.ir_drop.scale)
                 part, kept = read_out_kept(
                     seen.y, operand.gain, -3, conversion.range(adc_range, x.dtype), conversion.half_steps,
-                    conversion.noise**2, seen.spread, seen.drop, shift, None, planar,
-                    each=seen.reach,
+                    conversion.noise**2, seen.spread, seen.drop, shift, None, planar, coded, each=seen.reach,
                 )  # fmt: skip
                 ctx.kept.append([kept])
                 parts.append(part)
@@ -97,7 +103,9 @@ class _Product(torch.autograd.Function):
         if scheme.repeats and operator.dims and x.is_contiguous() and not held.channels_last:
             total = patches.planar(total)
         total = from_images(operator, total, x)
-        if not ctx.needs_input_grad[0]:
+        if coded:
+            noted.append(_single(last, held.operands[last.operand].gain, adc_range, kept, seen.reach, bias))
+        if not ctx.needs_input_grad[0] or coded:
             parts = []
         elif len(parts) == 1:  # a copy: what comes behind may write into the answer (ReLU in place, y += x)
             parts = [total.clone()]
@@ -114,7 +122,7 @@ class _Product(torch.autograd.Function):
         weights, parts = saved[: len(ctx.gains)], saved[len(ctx.gains) :]
         if torch.is_grad_enabled():  # somebody differentiates the gradient
             return _again(ctx, g, x, bias, weights)
-        needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[5:])
+        needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[6:])
         images, to_y = patches.in_rows(as_images(operator, x)), as_images(operator, g)
         found: list[Tensor] = []
         gradients: list[Tensor | None] = []
@@ -130,8 +138,13 @@ class _Product(torch.autograd.Function):
                     back = patches.weights_back(of.raw, weight.shape, seen_at, slopes, of.half_steps, of.window)
                     gradients.append(back.reshape(weights[at].shape))
                 if needs_x:
-                    part = patches.in_rows(as_images(operator, parts[at]))
-                    back = _inputs_back(of, weight, g_in_rows, slopes, part, bias if conversion is last else None)
+                    shift = bias if conversion is last and parts else None
+                    if parts:
+                        part = as_images(operator, parts[at])
+                    else:
+                        (kept,), gain = ctx.kept[at], ctx.gains[at]
+                        part = _single(conversion, gain, ctx.adc_range, kept, reach, None).again()
+                    back = _inputs_back(of, weight, g_in_rows, slopes, patches.in_rows(part), shift)
                     to_raw = back if to_raw is None else to_raw.add_(back)
             if to_raw is not None:
                 found.append(to_raw)
@@ -142,7 +155,17 @@ class _Product(torch.autograd.Function):
         to_bias = None
         if bias is not None and ctx.needs_input_grad[1]:
             to_bias = g.sum_to_size(operator.per_column(bias).shape).reshape(bias.shape)
-        return (to_x, to_bias, None, None, None, *(gradients if needs_weights else [None] * len(weights)))
+        return (to_x, to_bias, None, None, None, None, *(gradients if needs_weights else [None] * len(weights)))
+
+
+def _single(
+    conversion: Conversion, gain: Tensor, adc_range: Tensor | None, kept: Kept, reach: Tensor, bias: Tensor | None
+) -> Single:
+    """What makes the output of a product with one conversion again, from the codes that it left."""
+    half = conversion.half_steps
+    assert half is not None
+    shift = torch.zeros_like(gain) if bias is None else bias.detach()
+    return Single(kept, gain * (conversion.range(adc_range, gain.dtype) / half), shift, reach)
 
 
 def _outputs_back(
@@ -181,4 +204,4 @@ def _again(ctx: Any, g: Tensor, x: Tensor, bias: Tensor | None, weights: list[Te
         needed = [t for t in given if t is not None and t.requires_grad]
         found = dict(zip(map(id, needed), torch.autograd.grad(y, needed, g, create_graph=True), strict=True))
     to_x, to_bias, *to_weights = (found.get(id(t)) for t in given)
-    return (to_x, to_bias, None, None, None, *to_weights)
+    return (to_x, to_bias, None, None, None, None, *to_weights)
