@@ -79,7 +79,11 @@ def test_the_error_of_a_device_is_frozen():
     """NeuroSim V1.4 draws anew for each bit of the input: here the same vector gives the same answer, bit by bit or whole."""
     x = torch.randn(4, 60, dtype=torch.float64)
     hw = Hardware.preset(
-        "ideal", encoding=SLICED, variations=[{"sigma": 0.2, "relative_to": "ideal"}], adc={"bits": None}
+        "ideal",
+        encoding=SLICED,
+        variations=[{"sigma": 0.2, "relative_to": "ideal"}],
+        dac={"bits": 8},
+        adc={"bits": None},
     )
     answers = []
     for slice_bits in (None, 1):
