@@ -1,6 +1,7 @@
 """The fused executor for products of many conversions a row block: slices of weights, slices of inputs, polarities.
 
 All of a block's conversions are made in one pass of the kernels over patches that stay in the cache (`mho.kernels.slices`).
+Sums are of single precision: a code may be another than in float64 where a sum lies within 2^-22 of itself from half-way.
 """
 
 from __future__ import annotations
