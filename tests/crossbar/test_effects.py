@@ -32,7 +32,12 @@ ENCODINGS = {
     "slices: pair, analog sum": {**SLICED, "shift_and_add": "analog"},
     "slices: offset": {**SLICED, "sign": "offset"},
     "slices: offset, column": {**SLICED, "sign": "offset", "reference": "column"},
-    "slices: offset, fixed column converted": {**SLICED, "sign": "offset", "reference": "fixed_column", "subtract": "digital"},
+    "slices: offset, fixed column converted": {
+        **SLICED,
+        "sign": "offset",
+        "reference": "fixed_column",
+        "subtract": "digital",
+    },
     "slices: two's complement": {**SLICED, "sign": "twos_complement"},
 }
 LOSSY = {"bits": 12, "range": "maximum"}
@@ -45,7 +50,8 @@ def variation(relative_to: str, redraw: str = "program", sigma: float = 0.1) -> 
 EFFECTS = {
     "programming noise, drift, read noise (cell)": {"cell": {"kind": "pcm", "g_min_us": 0.5, "levels": 4}},
     "stuck-at faults": {"faults": {"stuck_low": 0.05, "stuck_high": 0.05}},
-    **{f"variation of {of}, per program": variation(of) for of in ("ideal", "gmax", "range", "level", "weight_std", "weight_max")},
+    **{f"variation of {of}, per program": variation(of)
+       for of in ("ideal", "gmax", "range", "level", "weight_std", "weight_max")},
     **{f"variation of ideal, per {redraw}": variation("ideal", redraw) for redraw in ("read", "mvm", "conversion")},
     "IR drop, first order": {"ir_drop": {"scale": 1.0, "conductance_ratio": 300.0}},
     "IR drop, columns solved": {"wires": {"column": 200.0}},
@@ -69,10 +75,13 @@ BESIDE = {"drift compensation": "programming noise, drift, read noise (cell)"}
 """What an effect has to be compared with, where it is not the network without any."""
 
 
+BASE = Hardware.preset("ideal").as_dict()
+
+
 def hardware(encoding: dict, changes: dict) -> Hardware:
     cell = {"kind": "ideal", "g_min_us": 1.0, "levels": 4}
     settings = {"cell": cell, "array": {"rows": 8}, "dac": {"bits": 4}, "adc": LOSSY} | changes
-    return Hardware.preset("ideal", encoding=encoding, **settings)
+    return Hardware.parse(BASE | {"encoding": encoding} | settings)
 
 
 def answer(encoding: dict, changes: dict) -> torch.Tensor:

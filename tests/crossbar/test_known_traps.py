@@ -24,10 +24,10 @@ def converted(model, hw, x, dtype=torch.float64):
 def test_channels_that_do_not_fill_an_array_count(layer):
     """NeuroSim V1.4: int(C / rows) arrays, so that the channels of the last one are dropped. And arrays smaller than a kernel."""
     x = torch.randn(3, layer.in_channels, 6, 6, dtype=torch.float64)
-    for rows in (8, 20, 64, 100):
+    for rows in (8, 64, 100):
         hw = Hardware.preset("ideal", encoding=SLICED, array={"rows": rows}, adc={"bits": None})
         net = converted(nn.Sequential(layer), hw, x)
-        for channel in range(layer.in_channels):
+        for channel in (0, layer.in_channels // 2, layer.in_channels - 1):
             only = torch.zeros_like(x)
             only[:, channel] = x[:, channel]
             wanted = layer(only) - layer(torch.zeros_like(x))
@@ -55,7 +55,9 @@ def test_rates_of_faults_are_what_they_say(low, high):
 
 def test_cells_of_one_level_err_each_for_itself():
     """MNSIM: one draw for each level of a tensor. MemIntelli: the same draws in layers of one shape, and on every chip."""
-    hw = Hardware.preset("ideal", encoding=SLICED, variations=[{"sigma": 0.1, "relative_to": "gmax"}], adc={"bits": None})
+    hw = Hardware.preset(
+        "ideal", encoding=SLICED, variations=[{"sigma": 0.1, "relative_to": "gmax"}], adc={"bits": None}
+    )
     net = converted(nn.Sequential(nn.Linear(60, 60), nn.Linear(60, 60)), hw, torch.randn(8, 60, dtype=torch.float64))
 
     def errors(seed):
@@ -76,7 +78,13 @@ def test_cells_of_one_level_err_each_for_itself():
 def test_the_error_of_a_device_is_frozen():
     """NeuroSim V1.4 draws anew for each bit of the input: here the same vector gives the same answer, bit by bit or whole."""
     x = torch.randn(4, 60, dtype=torch.float64)
-    hw = Hardware.preset("ideal", encoding=SLICED, variations=[{"sigma": 0.2, "relative_to": "ideal"}], adc={"bits": None})
+    hw = Hardware.preset(
+        "ideal",
+        encoding=SLICED,
+        variations=[{"sigma": 0.2, "relative_to": "ideal"}],
+        dac={"bits": 8},
+        adc={"bits": None},
+    )
     answers = []
     for slice_bits in (None, 1):
         torch.manual_seed(0)
@@ -97,7 +105,7 @@ def test_variation_reaches_every_network_and_every_setting_changes_it():
     changes = [
         {}, {"variations": [{"sigma": 0.1, "relative_to": "ideal"}]}, {"array": {"rows": 9}},
         {"encoding": {**SLICED, "cell_bits": 2}}, {"adc": {"bits": 4}}, {"cell": {"kind": "ideal", "g_min_us": 5.0}},
-        {"encoding": {**SLICED, "quantiser": "wage"}}, {"mapping": {"scale": "tensor"}}, {"mapping": {"clip_sigma": 2.0}},
+        {"encoding": {**SLICED, "quantiser": "wage"}}, {"mapping": {"scale": "tensor"}}, {"mapping": {"clip_sigma": 1.0}},
     ]  # fmt: skip
     answers = []
     for change in changes:
@@ -132,7 +140,8 @@ def test_an_error_of_programming_stays_when_the_cell_drifts():
         ({"faults": {"stuck_low": 0.7, "stuck_high": 0.7}}, "at most 1"), ({"faults": {"stuck_low": 1.5}}, "stuck_low"),
         ({"variations": [{"sigma": 0.1}]}, "relative_to"), ({"variations": [{"sigma": -1, "relative_to": "ideal"}]}, "sigma"),
         ({"variations": [{"sigma": 0.1, "relative_to": "level"}]}, "continuous"),
-        ({"dac": {"bits": 8, "slice_bits": 0}}, "slice_bits"), ({"cell": {"kind": "ideal", "g_min_us": 9, "g_max_us": 9}}, "below"),
+        ({"dac": {"bits": 8, "slice_bits": 0}}, "slice_bits"),
+        ({"cell": {"kind": "ideal", "g_min_us": 9, "g_max_us": 9}}, "below"),
     ],
 )  # fmt: skip
 def test_bad_descriptions_are_refused_by_name(changes, named):

@@ -19,7 +19,8 @@ REACH = 2.0
 
 def network(columns, **changes):
     torch.manual_seed(0)
-    hw = Hardware.preset("ideal", array={"rows": 16}, dac={"bits": None}, columns=columns, **({"adc": {"bits": None}} | changes))
+    settings = {"array": {"rows": 16}, "dac": {"bits": None}, "adc": {"bits": None}} | changes
+    hw = Hardware.preset("ideal", columns=columns, **settings)
     net = mho.to_analog(nn.Sequential(nn.Linear(24, 5, bias=False)).double(), hw)
     net[0].matrix.set_range("input_range", torch.tensor(REACH, dtype=torch.float64))
     return net
@@ -69,7 +70,9 @@ def test_draws_have_their_size_and_offsets_are_not_negative():
     assert float(n.mean()) == pytest.approx(0.1, rel=0.01) and float(n.std()) == pytest.approx(0.02, rel=0.05)
 
 
-@pytest.mark.parametrize("columns", [{"reference": 0.5}, {"nonlinearity_std": 0.1}, {"exact_at": 1.0}, {"offset": -0.1}])
+@pytest.mark.parametrize(
+    "columns", [{"reference": 0.5}, {"nonlinearity_std": 0.1}, {"exact_at": 1.0}, {"offset": -0.1}]
+)
 def test_what_means_nothing_is_refused(columns):
     with pytest.raises(WrongSetting):
         Hardware.preset("ideal", columns=columns)

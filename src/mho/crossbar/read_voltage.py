@@ -19,7 +19,7 @@ def draw_columns(columns: Columns, plan: Plan, draw: Stream) -> Tensor:
 
 def mean_columns(columns: Columns, plan: Plan) -> Tensor:
     """The same of columns without differences, for a network that is no chip."""
-    return torch.tensor([[0.0, columns.nonlinearity]]).expand(plan.groups * plan.columns, 2)
+    return torch.tensor([[0.0, columns.nonlinearity]], dtype=torch.float64).expand(plan.groups * plan.columns, 2)
 
 
 def shifted(y: Tensor, inputs: Tensor | None, errors: Tensor, columns: Columns) -> Tensor:

@@ -208,7 +208,7 @@ def _joined(scheme: Scheme) -> Scheme | None:
     linear = all(c.half_steps is None and not c.halvings for c in scheme.conversions) and not (
         hw.ir_drop.scale or hw.columns
     )
-    sliced = scheme.drawn_per_conversion or scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),)
+    sliced = scheme.drawn_per_conversion or (scheme.drawn_per_product and hw.dac.slices() != (InputSlice(),))
     wanted = len(scheme.blocks) if apart else 1
     if not linear or sliced or (hw.noise.input and scheme.readouts.offset) or len(scheme.conversions) == wanted:
         return None

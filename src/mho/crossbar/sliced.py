@@ -1,6 +1,7 @@
 """The fused executor for products of many conversions a row block: slices of weights, slices of inputs, polarities.
 
 All of a block's conversions are made in one pass of the kernels over patches that stay in the cache (`mho.kernels.slices`).
+Sums are of single precision: a code may be another than in float64 where a sum lies within 2^-22 of itself from half-way.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from mho.crossbar.columns import full_input
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
 from mho.crossbar.scheme import Conversion
-from mho.crossbar.vectors import as_images, from_images, image_weight, window_of
+from mho.crossbar.vectors import image_weight, window_of
 from mho.kernels import patches, slices
 
 
@@ -62,11 +63,12 @@ def forward(
     scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
     reach, window = full_input(input_range, x.dtype), window_of(operator)
-    images, total = patches.in_rows(as_images(operator, x)), None
+    images, total = _images(operator, x), None
     assert scheme.input_steps is not None
     on_images = operator if operator.dims else _LINES
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-        raw = patches.in_rows(on_images.take(images, block, scheme.plan))
+        raw = on_images.take(images, block, scheme.plan)
+        raw = raw if operator.groups == 1 else patches.in_rows(raw)
         for part in _together(conversions):
             digits = [_digit(c) for c in part if c.operand == part[0].operand]
             weight, codes, readouts = _stacked(held, part, adc_range)
@@ -75,7 +77,18 @@ def forward(
                 any(c.noise for c in part),
             )  # fmt: skip
     assert total is not None
-    return from_images(operator, patches.planar(total) if planar else total, x)
+    if operator.dims == 0:
+        return total.reshape(*x.shape[:-1], total.shape[1])
+    return patches.planar(total) if planar else total
+
+
+def _images(operator: Operator, x: Tensor) -> Tensor:
+    """Images in rows; the vectors of a linear layer are images of one pixel, which are worked off a few at a time."""
+    if operator.dims:
+        return patches.in_rows(x)
+    vectors = x.reshape(-1, x.shape[-1]).contiguous()
+    count, length = vectors.shape
+    return vectors.as_strided((count, length, 1, 1), (length, 1, length, length))
 
 
 _LINES = Operator(2, (1, 1), (0, 0), (1, 1))

@@ -289,8 +289,8 @@ class Columns(Spec):
     """Standard deviation of the relative offset v of a column's read voltage, drawn once per chip; negative draws are 0:
     y (1 - v) - 2 v `reference` Σu."""
     reference: float = Field(default=0.0, ge=0)
-    """Conductance of the reference cell of each weight, in units of a full weight, through which an offset adds a share of the sum
-    of the inputs."""
+    """Conductance of the reference cell of each weight, in units of a full weight, through which an offset adds a share of the
+    sum of the inputs."""
     nonlinearity: float = Field(default=0.0, ge=0)
     """n of the S-shape f y / (1 + n |y|), over one unit of output."""
     nonlinearity_std: float = Field(default=0.0, ge=0)
