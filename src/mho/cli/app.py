@@ -21,6 +21,7 @@ from mho.cli import (
     hardware,
     info,
     report,
+    smallest,
     study,
     sweep,
     terminal,
@@ -47,6 +48,7 @@ app.command("cost")(cost.cost)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.command("sweep")(sweep.sweep)
+app.command("smallest")(smallest.smallest)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")

@@ -10,10 +10,11 @@ from mho.sweeps.preview import Preview, preview
 from mho.sweeps.proof import Proof
 from mho.sweeps.result import SweepResult
 from mho.sweeps.run import sweep
+from mho.sweeps.smallest import Smallest, smallest
 from mho.sweeps.summary import LevelMean, level_means
 from mho.sweeps.trial import Trial, trials
 
 __all__ = [
-    "DESIGNS", "Config", "Design", "Factor", "Findings", "LevelMean", "Plan", "Preview", "Proof", "SweepResult", "Trial",
-    "export", "findings", "level_means", "preview", "sweep", "trials",
+    "DESIGNS", "Config", "Design", "Factor", "Findings", "LevelMean", "Plan", "Preview", "Proof", "Smallest", "SweepResult",
+    "Trial", "export", "findings", "level_means", "preview", "smallest", "sweep", "trials",
 ]  # fmt: skip

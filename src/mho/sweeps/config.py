@@ -54,7 +54,7 @@ class Settings(Spec):
     ages: Ages = read_ages(TIMES)
     """Ages at which every chip is measured."""
     costs: Annotated[tuple[str, ...], BeforeValidator(_costs)] = ()
-    """What is noted of each trial besides its scores: cells, arrays (`mho.sweeps.costs`)."""
+    """What is noted of each trial besides its scores: cells, arrays, energy_pj, latency_ns, area_um2 (`mho.sweeps.costs`)."""
     chips: int = Field(default=3, ge=1)
     """Chips of each trial, the same ones in all: chip i of a seed is always the same chip."""
     chip_seed: int = Field(default=0, ge=0)
