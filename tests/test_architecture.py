@@ -19,8 +19,8 @@ from mho.errors import MhoError, MissingExtra, NotYet
 ROOT = Path(mho.__file__).parent
 ORDER = [
     "units errors arguments progress rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert",
-    "chip", "statistics", "tasks", "store", "fitting", "exchange", "calibration", "recalibration", "training", "measure", "perturbation", "advice",
-    "models", "data",
+    "chip", "statistics", "tasks", "store", "fitting", "exchange", "calibration", "recalibration", "training", "measure",
+    "perturbation", "advice", "models", "data",
     "sweeps", "studies", "reports", "cli", "testing",
 ]  # fmt: skip
 FOLDERS = ORDER[1:]
