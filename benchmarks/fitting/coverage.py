@@ -1,6 +1,6 @@
 """How often the 95 % intervals of `mho.fit_device` hold what was planted: small synthetic data sets of every kind of cell.
 
-    python benchmarks/fitting/coverage.py [--sets 40] [--cells 12] [pcm power_law reram_milo reram_wan]
+python benchmarks/fitting/coverage.py [--sets 40] [--cells 12] [pcm power_law reram_milo reram_wan]
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from mho.statistics import Interval
 AGES_S = (0.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 
 
-def planted(cell: Cell, targets_us: Sequence[float], each: int, ages_s: Sequence[float], seed: int, reads: int = 1) -> dict:
+def planted(
+    cell: Cell, targets_us: Sequence[float], each: int, ages_s: Sequence[float], seed: int, reads: int = 1
+) -> dict:
     """Readings of simulated cells, as columns."""
     target = torch.tensor(np.repeat(targets_us, each), dtype=torch.float64)
     draw, first = Stream((seed, "planted")), getattr(cell, "t0_s", 1.0)
@@ -53,7 +55,12 @@ def truth(cell: Cell) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
             "nu_std": of(lambda r: cell.nu_statistics(r)[1]), "reading_q": of(cell.reading),
         }  # fmt: skip
     if cell.kind == "power_law":
-        constant = {"programming_us": cell.programming_us, "nu": cell.nu, "nu_std": cell.nu_std, "reading_q": cell.read_us / cell.g_max_us}
+        constant = {
+            "programming_us": cell.programming_us,
+            "nu": cell.nu,
+            "nu_std": cell.nu_std,
+            "reading_q": cell.read_us / cell.g_max_us,
+        }
         return {name: of(lambda r, v=v: torch.full_like(r, v)) for name, v in constant.items()}
     if cell.kind == "reram_milo":
         return {"programming_us": of(lambda r: polynomial(r * cell.g_max_us, SIGMA_US))}
@@ -97,7 +104,9 @@ def main() -> None:
         for name, inside in tally.items():
             flat = [b for one in inside for b in one]
             shapes = sorted({f: families[name].count(f) for f in families[name]}.items(), key=lambda kv: -kv[1])
-            print(f"  {name:15} {100 * np.mean(flat):5.1f} % of {len(flat)}; {', '.join(f'{n} {f}' for f, n in shapes)}")
+            print(
+                f"  {name:15} {100 * np.mean(flat):5.1f} % of {len(flat)}; {', '.join(f'{n} {f}' for f, n in shapes)}"
+            )
 
 
 if __name__ == "__main__":

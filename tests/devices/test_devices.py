@@ -11,6 +11,7 @@ import torch
 from scipy.stats import norm
 
 from mho.devices.faults import draw_faults, lay_over
+from mho.devices.fitted import Fitted
 from mho.devices.hermes import Hermes
 from mho.devices.ideal import IdealCell
 from mho.devices.levels import round_to_levels
@@ -33,7 +34,9 @@ CELL_LIST = [
     IdealCell(), PCM(), PCM(nu=0.05), PCM(g_max_us=160.0, programming_noise=0, read_noise=0), Hermes(), Hermes(devices=1),
     ReRAMWan(), ReRAMWan(g_max_us=20.0), ReRAMMilo(), ReRAMCMO(), ReRAMCMO(acceptance="0.2%"), Retention(),
     Retention(toward="random", exponent=0.05), PowerLaw(), PowerLaw(nu_std=0, programming_us=0, read_us=0),
-    PCM(programming_noise=0, drift=0, read_noise=0),
+    PCM(programming_noise=0, drift=0, read_noise=0), Fitted(),
+    Fitted(programming_us={"coefficients": (0.3, 2.0)}, nu={"form": "log", "coefficients": (0.02, -0.01)}, reading_form="white",
+           nu_std={"coefficients": (0.01,)}, reading_q={"form": "power", "coefficients": (0.01, -0.5), "high": 0.2}),
 ]  # fmt: skip
 
 

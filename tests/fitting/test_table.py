@@ -29,25 +29,40 @@ def long(head_: str = LONG, cells: int = 6, times=(20, 100), scale: float = 1.0,
 @pytest.mark.parametrize(
     ("text", "role", "unit"),
     [
-        ("G_target [uS]", "target", "uS"), ("target_us", "target", "us"), ("Target conductance (µS)", "target", "µS"),
-        ("conductance in nS", "conductance", "ns"), ("g / uS", "conductance", "uS"), ("time (h)", "time", "h"), ("t_s", "time", "s"),
-        ("Device ID", "cell", None), ("read number", "read", None), ("temperature [°C]", "temperature", "°C"), ("comment", "", None),
+        ("G_target [uS]", "target", "uS"),
+        ("target_us", "target", "us"),
+        ("Target conductance (µS)", "target", "µS"),
+        ("conductance in nS", "conductance", "ns"),
+        ("g / uS", "conductance", "uS"),
+        ("time (h)", "time", "h"),
+        ("t_s", "time", "s"),
+        ("Device ID", "cell", None),
+        ("read number", "read", None),
+        ("temperature [°C]", "temperature", "°C"),
+        ("comment", "", None),
     ],
-)  # fmt: skip
+)
 def test_heads_of_columns(text, role, unit):
     found = head(text)
     assert (found.role, found.unit) == (role, unit)
 
 
-@pytest.mark.parametrize(("text", "t_s"), [("20 s", 20.0), ("t=20s", 20.0), ("g(1 h) [nS]", 3600.0), ("G @ 1 day", 86400.0), ("g_5min", 300.0)])
+@pytest.mark.parametrize(
+    ("text", "t_s"),
+    [("20 s", 20.0), ("t=20s", 20.0), ("g(1 h) [nS]", 3600.0), ("G @ 1 day", 86400.0), ("g_5min", 300.0)],
+)
 def test_heads_of_wide_columns(text, t_s):
     assert (head(text).role, head(text).time_s) == ("wide", t_s)
 
 
 def test_units_in_heads_values_and_options_give_the_same(tmp_path):
     first = read_measurements(write(tmp_path, long()))
-    nano = read_measurements(write(tmp_path, long("device;G_target (nS);time (min);conductance (nS)".replace(";", ","), scale=1e3,
-                                                  time_scale=1 / 60)))  # fmt: skip
+    nano = read_measurements(
+        write(
+            tmp_path,
+            long("device;G_target (nS);time (min);conductance (nS)".replace(";", ","), scale=1e3, time_scale=1 / 60),
+        )
+    )
     bare = read_measurements(write(tmp_path, long("cell,target,time,g")), conductance_unit="uS", time_unit="s")
     semicolons = read_measurements(write(tmp_path, "# by hand\n" + long().replace(",", ";")))
     lines = [LONG.replace(" [uS]", "").replace(" [s]", "")]
@@ -61,7 +76,9 @@ def test_units_in_heads_values_and_options_give_the_same(tmp_path):
 
 
 def test_a_reading_that_is_missing_in_wide_form_is_not_there(tmp_path):
-    text = "cell,target [uS],20 s [uS],1 h [uS]\n" + "".join(f"{c},{c + 1},{c + 1},{'' if c == 2 else c + 1}\n" for c in range(6))
+    text = "cell,target [uS],20 s [uS],1 h [uS]\n" + "".join(
+        f"{c},{c + 1},{c + 1},{'' if c == 2 else c + 1}\n" for c in range(6)
+    )
     found = read_measurements(write(tmp_path, text))
     assert found.readings == 11 and np.isnan(found.g_us[2, 1])
 
@@ -90,9 +107,12 @@ def test_a_reading_that_is_missing_in_wide_form_is_not_there(tmp_path):
         (long(cells=1), "1 cell: how cells differ cannot be known from one"),
         (long(cells=4), "4 cells: how cells differ cannot be known from so few"),
         (LONG + ",conductance [uS]\n1,2,3,4,5\n", "several columns are the conductance"),
-        (LONG + ",temperature [°C]\n" + "".join(f"{c},5,20,5,{25 + 60 * (c > 2)}\n" for c in range(6)), "readings at 2 temperatures: 25, 85 °C"),
+        (
+            LONG + ",temperature [°C]\n" + "".join(f"{c},5,20,5,{25 + 60 * (c > 2)}\n" for c in range(6)),
+            "readings at 2 temperatures: 25, 85 °C",
+        ),
     ],
-)  # fmt: skip
+)
 def test_tables_that_are_refused(tmp_path, text, said):
     with pytest.raises(BadInput) as error:
         read_measurements(write(tmp_path, text))
@@ -103,7 +123,10 @@ def test_invalid_readings_can_be_left_out_and_are_counted(tmp_path):
     text = long().replace("5,10,20,9.5", "5,10,20,nan").replace("4,9,20,8.64", "4,9,20,-1")
     found = read_measurements(write(tmp_path, text), skip_invalid=True)
     assert found.readings == 10
-    assert found.notes == ("1 reading left out: no conductance", "1 reading left out: negative conductances") or len(found.notes) == 2
+    assert (
+        found.notes == ("1 reading left out: no conductance", "1 reading left out: negative conductances")
+        or len(found.notes) == 2
+    )
 
 
 def test_one_temperature_of_several_is_taken_by_name(tmp_path):
@@ -117,9 +140,14 @@ def test_one_temperature_of_several_is_taken_by_name(tmp_path):
 def test_options_that_are_refused(tmp_path):
     path = write(tmp_path, long())
     for settings, said in (
-        ({"conductance_unit": "ohm"}, "unit"), ({"g_max": 5.0}, "lie outside"), ({"t_read": "soon"}, "soon"), ({"levels": 1}, "levels"),
-        ({"confidence": 2}, "confidence"), ({"resamples": 3}, "resamples"), ({"temperature": 25.0}, "no column of temperatures"),
-    ):  # fmt: skip
+        ({"conductance_unit": "ohm"}, "unit"),
+        ({"g_max": 5.0}, "lie outside"),
+        ({"t_read": "soon"}, "soon"),
+        ({"levels": 1}, "levels"),
+        ({"confidence": 2}, "confidence"),
+        ({"resamples": 3}, "resamples"),
+        ({"temperature": 25.0}, "no column of temperatures"),
+    ):
         with pytest.raises(WrongSetting, match=said):
             fit_device(path, **settings)
     with pytest.raises(MhoError, match="cannot read it"):

@@ -26,6 +26,7 @@ from mho.cli import (
     sweep,
     terminal,
     train,
+    weights,
 )
 from mho.cli.interruption import message
 from mho.errors import MhoError
@@ -55,6 +56,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(device.app, name="device")
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(study.app, name="study")
+app.command("weights")(weights.weights)
 app.command("info")(info.info)
 
 

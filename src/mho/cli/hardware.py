@@ -1,12 +1,16 @@
-"""`mho hardware`: list, show, check."""
+"""`mho hardware`: list, show, check, import."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Descriptions of chips: list the presets, show one, check a file.", no_args_is_help=True)
+app = typer.Typer(
+    help="Descriptions of chips: list the presets, show one, check a file, import one from another tool.",
+    no_args_is_help=True,
+)
 
 
 @app.command("list")
@@ -56,3 +60,34 @@ def check(file: Annotated[str, typer.Argument(help="A YAML file.")]) -> None:
     typer.echo(f"{file}: describes '{hw.label}' ({hw.digest()})")
     for definition in hw.definitions():
         typer.echo(f"  {definition}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CrossSim's parameters, AIHWKit's InferenceRPUConfig (JSON); NeuroSim's arguments (JSON, command line, log)."
+        ),
+    ],
+    tool: Annotated[str, typer.Option("--from", help="crosssim, neurosim or aihwkit.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="YAML file for --hardware; default: NAME.yaml here.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the hardware; default: the file's.")] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="A setting (* as a wildcard) to leave out where it has no meaning here."),
+    ] = None,
+) -> None:
+    """Another tool's settings as a hardware; says what became of every one, and refuses by name what has no meaning here."""
+    from rich.console import Console
+
+    from mho.exchange import import_hardware
+    from mho.store.files import writable_file
+
+    found = import_hardware(file, tool, name=name, without=without or [])
+    path = writable_file(out or Path(f"{found.hardware.name}.yaml"), "--out")
+    found.hardware.to_yaml(path)
+    console = Console()
+    console.print(f"{found}\n\nhardware: {path}", markup=False, highlight=False, soft_wrap=True)

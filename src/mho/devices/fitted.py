@@ -30,6 +30,8 @@ class Fitted(PhaseChangeCell):
     """
 
     kind: Literal["fitted"] = "fitted"
+    g_max_us: float = Field(default=25.0, gt=0)
+    """Conductance of the highest state, µS."""
     programming_us: Law | None = None
     """σ_p, µS."""
     programming_bias_us: Law | None = None

@@ -117,7 +117,9 @@ def contenders(choice: Choice) -> list[Rival]:
     return [choice.chosen, *others[: _CROSSED - 1]]
 
 
-def preferred(rivals: Sequence[Rival], fits: Sequence[Regression], points: Points, weights: Floats) -> NDArray[np.int64]:
+def preferred(
+    rivals: Sequence[Rival], fits: Sequence[Regression], points: Points, weights: Floats
+) -> NDArray[np.int64]:
     """Which of some rivals `choose` would take under each weighting, (B,)."""
     n = (weights * points.count).sum(axis=1)
     k = np.array([r.mean.size + r.spread.size for r in rivals])[:, None]

@@ -12,7 +12,7 @@ from mho.arguments import whole
 from mho.devices.fitted import Fitted
 from mho.errors import BadInput, WrongSetting
 from mho.fitting.goodness import goodness, over_time
-from mho.fitting.measurements import Measurements
+from mho.fitting.measurements import Floats, Measurements
 from mho.fitting.read_table import read_measurements
 from mho.fitting.resampled import resampled, standardised
 from mho.fitting.result import DeviceFit
@@ -126,16 +126,30 @@ def _fitted_t0(
     """The t₀ that leaves the least squares, s, with its interval by drawing the cells anew."""
     if len(measured.times_s) < 4:
         raise BadInput(
-            f"{len(measured.times_s)} times cannot tell t₀", "say it: first_read='20 s' (--first-read '20 s')", path=measured.source
+            f"{len(measured.times_s)} times cannot tell t₀",
+            "say it: first_read='20 s' (--first-read '20 s')",
+            path=measured.source,
         )
     grid, squares = squares_by_t0(measured, g_max_us=g_max_us, t_read_s=t_read_s, seed=seed)
     if not squares.any():
-        raise BadInput("the readings cannot tell t₀", "say it: first_read='20 s' (--first-read '20 s')", path=measured.source)
+        raise BadInput(
+            "the readings cannot tell t₀", "say it: first_read='20 s' (--first-read '20 s')", path=measured.source
+        )
     c = squares.shape[1]
     counts = np.random.default_rng(seed).multinomial(c, np.full(c, 1 / c), size=resamples)
-    best, drawn = grid[squares.sum(axis=1).argmin()], grid[(squares @ counts.T).argmin(axis=0)]
+    best = float(_least(grid, squares.sum(axis=1)[:, None])[0])
+    drawn = _least(grid, squares @ counts.T)
     low, high = expanded(drawn, c, confidence)
-    return Interval(float(best), min(low, float(best)), max(high, float(best)))
+    return Interval(best, min(low, best), max(high, best))
+
+
+def _least(grid: Floats, sums: Floats) -> Floats:
+    """Where each column of sums over a geometric grid is least, by a parabola through the least and its neighbours."""
+    i = np.clip(sums.argmin(axis=0), 1, len(grid) - 2)
+    before, at, after = (sums[i + k, np.arange(sums.shape[1])] for k in (-1, 0, 1))
+    bend = before - 2 * at + after
+    shift = np.clip(np.where(bend > 0, 0.5 * (before - after) / np.where(bend > 0, bend, 1.0), 0.0), -1, 1)
+    return np.asarray(grid[i] * (grid[1] / grid[0]) ** shift)
 
 
 def _stuck(

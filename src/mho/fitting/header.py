@@ -44,7 +44,7 @@ class Head:
 
 
 def head(text: str) -> Head:
-    """What a head says: ``G_target [uS]``, ``time (h)``, ``conductance_us``, ``cell``; ``20 s`` or ``g(1 day) [uS]`` of wide form."""
+    """What a head says: ``G_target [uS]``, ``time (h)``, ``g_us``, ``cell``; of wide form ``20 s``, ``g(1 day) [uS]``."""
     match = _BRACKETS.match(text.strip())
     name, unit = text.strip(), None
     if match:
@@ -69,7 +69,9 @@ def _wide(text: str) -> Head:
     match = _BRACKETS.match(rest)
     if match and _is_unit((match["a"] or match["b"] or "").strip(), "conductance") and match["name"].strip():
         unit, rest = (match["a"] or match["b"]).strip(), match["name"].strip()
-    rest = re.sub(r"^\s*(?:g|conductance|t|time)?\s*[@=_(:]\s*(?:t\s*=\s*)?", "", rest, flags=re.IGNORECASE).rstrip(" )")
+    rest = re.sub(r"^\s*(?:g|conductance|t|time)?\s*[@=_(:]\s*(?:t\s*=\s*)?", "", rest, flags=re.IGNORECASE).rstrip(
+        " )"
+    )
     if re.match(r"[-+.0-9]", rest) and re.search(r"[A-Za-zµμ]$", rest):
         try:
             return Head(text, "wide", unit, seconds(rest))

@@ -98,9 +98,11 @@ def gathered(
         )  # fmt: skip
     if len(names) < _FEWEST_CELLS:
         raise BadInput(
-            f"{len(names)} cell{'s' * (len(names) > 1)}: how cells differ cannot be known from {'so few' if len(names) > 1 else 'one'}",
-            f"measure {_FEWEST_CELLS} cells at least, better 100; several cells are told apart by a column 'cell'", path=source,
-        )  # fmt: skip
+            f"{len(names)} cell{'s' * (len(names) > 1)}: how cells differ cannot be known from "
+            f"{'so few' if len(names) > 1 else 'one'}",
+            f"measure {_FEWEST_CELLS} cells at least, better 100; several cells are told apart by a column 'cell'",
+            path=source,
+        )
     order = np.lexsort((time_s, index))
     index, time_s, g_us = index[order], time_s[order], g_us[order]
     place = np.arange(len(index)) - np.searchsorted(index, index)

@@ -87,7 +87,9 @@ def odd_cells(
     for cell in np.flatnonzero(np.abs(z) >= threshold(len(z))):
         stuck_low = z[cell] < 0 and g_us[cell] <= low + _RAIL * (high - low)
         stuck_high = z[cell] > 0 and g_us[cell] >= high - _RAIL * (high - low)
-        odd.append(Odd(int(cell), "stuck low" if stuck_low else "stuck high" if stuck_high else "programming", float(z[cell])))
+        odd.append(
+            Odd(int(cell), "stuck low" if stuck_low else "stuck high" if stuck_high else "programming", float(z[cell]))
+        )
     kept = np.ones(len(z), dtype=bool)
     kept[[o.cell for o in odd]] = False
     return odd, kept

@@ -112,5 +112,10 @@ def reading_likelihood(fits: PerCell, q: NDArray[np.float64]) -> Floats:
     """Restricted log likelihood of each cell's readings about its own power law, for noise Q, (C,); 0 without freedom."""
     free = fits.freedom > 0
     safe = np.where(free, q, 1.0)
-    found = fits.logs - fits.freedom * np.log(safe) - fits.squares / (2 * safe**2) - fits.freedom / 2 * math.log(2 * math.pi)
+    found = (
+        fits.logs
+        - fits.freedom * np.log(safe)
+        - fits.squares / (2 * safe**2)
+        - fits.freedom / 2 * math.log(2 * math.pi)
+    )
     return np.where(free, found, 0.0)

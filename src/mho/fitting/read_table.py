@@ -101,7 +101,9 @@ class _Table:
         for role in roles:
             if roles.count(role) > 1:
                 named = [h.text for h in self.heads if h.role == role]
-                raise BadInput(f"several columns are the {role}: {', '.join(named)}", "rename or drop all but one", path=self.path)
+                raise BadInput(
+                    f"several columns are the {role}: {', '.join(named)}", "rename or drop all but one", path=self.path
+                )
         wide = [h for h in self.heads if h.role == "wide"]
         needed = ["target"] if wide else ["target", "conductance", "time"]
         missing = [name for name in needed if name not in roles]
@@ -124,7 +126,9 @@ class _Table:
         named = "cell" in [h.role for h in self.heads] or {"row", "column"} <= {h.role for h in self.heads}
         units = {self.heads[i].unit for i in wide}
         if len(units) > 1:
-            raise BadInput(f"readings in several units: {', '.join(sorted(map(str, units)))}", "give all the same", path=self.path)
+            raise BadInput(
+                f"readings in several units: {', '.join(sorted(map(str, units)))}", "give all the same", path=self.path
+            )
         heads = [self.heads[i] for i in kept] + [Head("time", "time", "s"), Head("reading", "conductance", units.pop())]
         rows = []
         if not named:
@@ -133,7 +137,9 @@ class _Table:
             for i in wide:
                 if cells[i].lower() in ("", "-"):
                     continue  # not read at that time
-                rows.append((n, [*(cells[k] for k in kept), str(self.heads[i].time_s), cells[i]] + ([] if named else [str(n)])))
+                rows.append(
+                    (n, [*(cells[k] for k in kept), str(self.heads[i].time_s), cells[i]] + ([] if named else [str(n)]))
+                )
         if not rows:
             raise BadInput("has no readings", _FORMS, path=self.path)
         return _Table(self.path, heads, rows, self.skip)
@@ -161,7 +167,7 @@ class _Table:
         names = ["cell"] if "cell" in at else ["row", "column"]
         cells = ["-".join(cells[at[name]] for name in names) for _, cells in self.rows]
         return gathered(
-            [c for c, ok in zip(cells, good, strict=True) if ok], *(numbers[k][good] for k in ("target",)), time[good],
+            [c for c, ok in zip(cells, good, strict=True) if ok], numbers["target"][good], time[good],
             numbers["conductance"][good], source=self.path, notes=tuple(notes), temperature_c=degrees, repeats="read" in at,
         )  # fmt: skip
 
@@ -193,20 +199,28 @@ class _Table:
                 self._refuse(n, f"negative {role}s")
                 found[i] = np.nan
         if bare and own:
-            raise BadInput(f"the {role} has a unit in {own} lines and none in {bare}", "give all a unit, or the column", path=self.path)
+            raise BadInput(
+                f"the {role} has a unit in {own} lines and none in {bare}",
+                "give all a unit, or the column",
+                path=self.path,
+            )
         if own and title.unit:
             raise BadInput(f"'{title.text}' has a unit in its head and with its values", "give it once", path=self.path)
         if bare and scale is None:
             example = "'time [s]', or time_unit='s' (--time-unit s)" if quantity == "time" else (
                 f"'{title.text} [uS]', or conductance_unit='uS' (--conductance-unit uS)"
             )  # fmt: skip
-            raise BadInput(f"the column '{title.text}' has no unit", f"write it in its head, as in {example}", path=self.path)
+            raise BadInput(
+                f"the column '{title.text}' has no unit", f"write it in its head, as in {example}", path=self.path
+            )
         return found
 
     def _refuse(self, line: int, what: str) -> None:
         if not self.skip:
             raise BadInput(
-                f"line {line}: {what}", "leave the reading out, or all such: skip_invalid=True (--skip-invalid)", path=self.path
+                f"line {line}: {what}",
+                "leave the reading out, or all such: skip_invalid=True (--skip-invalid)",
+                path=self.path,
             )
         kind = what.split(" '")[0].split(" (")[0]
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
@@ -241,5 +255,7 @@ class _Table:
         if wanted is None:
             return good, float(there[0]) if len(there) else None
         if not len(there) or np.abs(there - wanted).min() > 0.01:
-            raise BadInput(f"no reading at {wanted:g} °C", f"there are {', '.join(f'{t:g}' for t in there)} °C", path=self.path)
+            raise BadInput(
+                f"no reading at {wanted:g} °C", f"there are {', '.join(f'{t:g}' for t in there)} °C", path=self.path
+            )
         return good & (np.abs(values - wanted) < 0.01), wanted

@@ -84,7 +84,9 @@ def resampled(
              [np.ones((1, c)), *(counts[start : start + rows] for start in range(0, resamples, rows))]]  # fmt: skip
     found, curves = {}, {}
     for name, shape, choice, mask in _laws(stages):
-        coefficients, curve = (np.concatenate([getattr(p, of)[name] for p in parts]) for of in ("coefficients", "curves"))
+        coefficients, curve = (
+            np.concatenate([getattr(p, of)[name] for p in parts]) for of in ("coefficients", "curves")
+        )
         curves[name] = grids[name], curve
         if shape.size == 0 and name != "nu":
             continue
@@ -166,7 +168,11 @@ def _intervals(values: Floats, drawn: Floats, n: int, confidence: float) -> tupl
 
 
 def _levels(
-    stages: Stages, curves: dict[str, tuple[Floats, Floats]], span_us: tuple[float, float], t_read_s: float, confidence: float
+    stages: Stages,
+    curves: dict[str, tuple[Floats, Floats]],
+    span_us: tuple[float, float],
+    t_read_s: float,
+    confidence: float,
 ) -> Interval:
     """1 + ∫ dg / 2kσ(g) from g_min to g_max, with k that leaves 1 % of a level's cells nearer to a neighbour."""
     from scipy.special import ndtri
@@ -181,12 +187,12 @@ def _levels(
         reading = np.stack([np.interp(grid, at, row) for row in q]) * s * grid * span_us[1]
         variance = variance + reading**2
     step = np.maximum(np.sqrt(variance), 1e-9 * span_us[1]) * 2 * -float(ndtri(_OVERLAP))
-    counts = 1 + np.trapezoid(1 / step, grid * span_us[1], axis=1)
+    counts = np.atleast_1d(1 + np.trapezoid(1 / step, grid * span_us[1], axis=1))
     return _intervals(counts[:1], counts[1:, None], int(stages.kept.sum()), confidence)[0]
 
 
 def standardised(stages: Stages) -> dict[str, Floats]:
-    """Deviations of the cells from the laws in standard deviations, by `programming_us` and `nu`; censored cells are not in it."""
+    """Deviations of the cells from the laws in standard deviations, by `programming_us` and `nu`, without censored cells."""
     one, found = np.ones((1, len(stages.r))), {}
 
     def of(name: str, choice: Choice, points: Points, mask: Mask) -> None:
@@ -198,8 +204,12 @@ def standardised(stages: Stages) -> dict[str, Floats]:
         good = ~points.censored & (v > 0)
         found[name] = ((points.y - mean) / np.sqrt(np.where(v > 0, v, 1.0)))[good]
 
-    of("programming_us", stages.programming,
-       programming_points(stages.fits, stages.error_us, stages.q, stages.kept), stages.kept)  # fmt: skip
+    of(
+        "programming_us",
+        stages.programming,
+        programming_points(stages.fits, stages.error_us, stages.q, stages.kept),
+        stages.kept,
+    )
     if stages.drift is not None:
         of("nu", stages.drift, drift_points(stages.fits, stages.q, stages.drifting), stages.drifting)
     return found

@@ -76,14 +76,23 @@ class DeviceFit:
     def numbers(self) -> dict[str, Any]:
         """All of it as plain values: laws, intervals, what was tried, odd cells."""
         return {
-            "source": self.measured.source, "data": self.measured.shown(), "notes": list(self.measured.notes),
-            "confidence": self.confidence, "resamples": self.resamples, "temperature_c": self.measured.temperature_c,
-            "cell": self.cell.as_dict(), "laws": {name: self._law(name) for name in self.quantities},
-            "levels_told_apart": _plain(self.levels_told_apart), "t0_s": _plain(self.t0) if self.t0 else self.cell.t0_s,
+            "source": self.measured.source,
+            "data": self.measured.shown(),
+            "notes": list(self.measured.notes),
+            "confidence": self.confidence,
+            "resamples": self.resamples,
+            "temperature_c": self.measured.temperature_c,
+            "cell": self.cell.as_dict(),
+            "laws": {name: self._law(name) for name in self.quantities},
+            "levels_told_apart": _plain(self.levels_told_apart),
+            "t0_s": _plain(self.t0) if self.t0 else self.cell.t0_s,
             "stuck": {why: _plain(share) for why, share in self.stuck.items()},
-            "odd_cells": [{"cell": self.measured.cells[o.cell], "why": o.why, "deviations": o.deviations} for o in self.stages.odd],
-            "trend_of_residuals_p": self.over_time.p if self.over_time else None, "unknown": list(self.unknown),
-        }  # fmt: skip
+            "odd_cells": [
+                {"cell": self.measured.cells[o.cell], "why": o.why, "deviations": o.deviations} for o in self.stages.odd
+            ],
+            "trend_of_residuals_p": self.over_time.p if self.over_time else None,
+            "unknown": list(self.unknown),
+        }
 
     def write(self, directory: str | Path, base: Hardware | str = "pcm") -> dict[str, Path]:
         """Write ``device.yaml`` (a hardware, for ``--hardware``), ``cell.yaml`` (the cell alone) and ``fit.json``.
@@ -103,7 +112,9 @@ class DeviceFit:
             write_text(paths["cell.yaml"], f"# {self._origin()}\n{self.cell.to_yaml()}")
             write_text(paths["fit.json"], json.dumps(self.numbers(), indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
-            raise BadInput(f"cannot be written: {error.strerror}", "give another directory", path=str(directory)) from error
+            raise BadInput(
+                f"cannot be written: {error.strerror}", "give another directory", path=str(directory)
+            ) from error
         return paths
 
     def lines(self) -> list[tuple[str, str, str]]:
@@ -126,7 +137,9 @@ class DeviceFit:
         text += [f"{why}: {100 * share.value:.2g} % [{100 * share.low:.2g}, {100 * share.high:.2g}]"
                  for why, share in self.stuck.items()]  # fmt: skip
         if self.stages.odd:
-            shown = [f"{self.measured.cells[o.cell]} ({o.why}, {o.deviations:+.0f} σ)" for o in self.stages.odd[:_SHOWN_ODD]]
+            shown = [
+                f"{self.measured.cells[o.cell]} ({o.why}, {o.deviations:+.0f} σ)" for o in self.stages.odd[:_SHOWN_ODD]
+            ]
             more = f" and {len(self.stages.odd) - _SHOWN_ODD} more" if len(self.stages.odd) > _SHOWN_ODD else ""
             text.append(f"left out of the laws: {', '.join(shown)}{more}")
         text += [f"{LABELS[name][0]}: deviations {good}" for name, good in self.goodness.items()]

@@ -67,7 +67,9 @@ def logarithm() -> Shape:
         ends = sorted(c[0] + c[1] * np.log(np.maximum(span, SMALLEST)))
         return Law(form="log", coefficients=(float(c[0]), float(c[1])), low=float(ends[0]), high=float(ends[1]))
 
-    return Shape("logarithmic in G", lambda r: np.stack([np.ones_like(r), np.log(np.maximum(r, SMALLEST))], axis=1), 2, law)
+    return Shape(
+        "logarithmic in G", lambda r: np.stack([np.ones_like(r), np.log(np.maximum(r, SMALLEST))], axis=1), 2, law
+    )
 
 
 def power() -> Shape:
@@ -75,7 +77,9 @@ def power() -> Shape:
 
     def law(c: Sequence[float], span: tuple[float, float]) -> Law:
         ends = sorted(np.exp(c[0] + c[1] * np.log(np.maximum(span, SMALLEST))))
-        return Law(form="power", coefficients=(float(np.exp(c[0])), float(c[1])), low=float(ends[0]), high=float(ends[1]))
+        return Law(
+            form="power", coefficients=(float(np.exp(c[0])), float(c[1])), low=float(ends[0]), high=float(ends[1])
+        )
 
     return Shape(
         "power of G", lambda r: np.stack([np.ones_like(r), np.log(np.maximum(r, SMALLEST))], axis=1), 2, law, "log"
@@ -104,7 +108,11 @@ def scaled(name: str, law: Law) -> Shape:
 
     def times(c: Sequence[float], span: tuple[float, float]) -> Law:
         k = float(c[0])
-        first = (k * law.coefficients[0], law.coefficients[1]) if law.form == "power" else tuple(k * v for v in law.coefficients)
+        first = (
+            (k * law.coefficients[0], law.coefficients[1])
+            if law.form == "power"
+            else tuple(k * v for v in law.coefficients)
+        )
         low, high = (None if v is None else k * v for v in (law.low, law.high))
         return law.replace(coefficients=first, low=low, high=high)
 

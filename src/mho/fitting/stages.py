@@ -95,14 +95,31 @@ def fit_stages(
         if folded := _folds(fits, q, drifting, drift, r):
             drift = choose(drift_points(fits, q, drifting, folded=True), r[drifting], *laws, seed=seed)
     odd.sort(key=lambda o: o.cell)
-    return Stages(fits, r, error, reading, white if reading else 0.0, q, tuple(odd), fluctuating, kept, drifting, programming, drift, folded)
+    return Stages(
+        fits,
+        r,
+        error,
+        reading,
+        white if reading else 0.0,
+        q,
+        tuple(odd),
+        fluctuating,
+        kept,
+        drifting,
+        programming,
+        drift,
+        folded,
+    )
 
 
 def reading_points(fits: PerCell, mask: Mask) -> Points:
     """Mean squares of the readings about the cells' own laws, as roots."""
     freedom = fits.freedom[mask]
     return Points(
-        np.sqrt(fits.squares[mask] / np.maximum(freedom, 1)), np.zeros(mask.sum()), freedom, np.zeros(mask.sum(), dtype=bool)
+        np.sqrt(fits.squares[mask] / np.maximum(freedom, 1)),
+        np.zeros(mask.sum()),
+        freedom,
+        np.zeros(mask.sum(), dtype=bool),
     )
 
 
@@ -171,7 +188,9 @@ def _folds(fits: PerCell, q: Floats, mask: Mask, choice: Choice, r: Floats) -> b
     from scipy.special import bdtr, ndtr
 
     points = drift_points(fits, q, mask)
-    found = regress(points, choice.mean.basis(r[mask]), choice.spread.basis(r[mask]), choice.spread.link, np.ones((1, mask.sum())))
+    found = regress(
+        points, choice.mean.basis(r[mask]), choice.spread.basis(r[mask]), choice.spread.link, np.ones((1, mask.sum()))
+    )
     mean = choice.mean.values(found.beta, r[mask])[0] if choice.mean.size else np.zeros(mask.sum())
     spread = choice.spread.values(found.gamma, r[mask])[0] if choice.spread.size else np.zeros(mask.sum())
     v = spread**2 + points.variance

@@ -37,7 +37,9 @@ def unknowns(
     if len(times) == 1:
         found.append(f"one time only ({show_time(times[0])}): drift cannot be known, and the cell has none")
     if stages.reading is None and len(times) == 1:
-        found.append("no repeated readings: the programming error holds the read noise, and the cell has none of its own")
+        found.append(
+            "no repeated readings: the programming error holds the read noise, and the cell has none of its own"
+        )
     elif stages.reading is None:
         found.append(
             f"{len(times)} times and no repeated readings: ν cannot be told from read noise; its spread holds both, and the cell "
@@ -47,11 +49,13 @@ def unknowns(
         found.append("two times only: whether drift follows a power law cannot be known")
     if stages.reading is not None and abs(stages.white) < _TOLD:
         found.append(
-            f"whether read noise is white or 1/f cannot be told (log likelihoods differ by {abs(stages.white):.1f}); {cell.reading_form} "
-            "was taken"
+            f"whether read noise is white or 1/f cannot be told (log likelihoods differ by {abs(stages.white):.1f}); "
+            f"{cell.reading_form} was taken"
         )
     if cell.reading_form == "1/f" and stages.reading is not None:
-        found.append(f"the size of 1/f noise rests on the duration of a reading, {cell.t_read_s:.3g} s, which was not fitted")
+        found.append(
+            f"the size of 1/f noise rests on the duration of a reading, {cell.t_read_s:.3g} s, which was not fitted"
+        )
     if stages.drift is not None and cell.nu is None and cell.nu_std is None:
         found.append("no drift can be seen: the cell has none")
     if over is not None and over.p < 0.01:
@@ -79,7 +83,7 @@ def _of_targets(measured: Measurements, cell: Fitted) -> list[str]:
     targets = np.unique(measured.target_us)
     if len(targets) == 1:
         return ["one target only: how anything depends on the conductance cannot be known"]
-    ends = f"the range of the cell is that of the targets, {targets[0]:.3g} to {targets[-1]:.3g} µS, unless g_min and g_max say otherwise"
+    ends = f"the cell's range is that of the targets, {targets[0]:.3g} to {targets[-1]:.3g} µS; g_min and g_max say otherwise"
     if (cell.g_min_us, cell.g_max_us) != (float(targets[0]), float(targets[-1])):
         ends = ""
     steps = np.diff(targets)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from mho.fitting import DeviceFit
 from mho.fitting.per_cell import spread
 from mho.fitting.regression import Floats
 from mho.fitting.resampled import show
+from mho.fitting.stages import Mask
 from mho.reports.age_axis import age_axis
 from mho.reports.colours import BLUE, COLOURS, INK, MUTED, RUST
 from mho.reports.plot import Line, Plot
@@ -32,7 +34,7 @@ class _Layer:
 
     x: Floats
     y: Floats
-    odd: Floats
+    odd: Mask
     at: Floats
     curve: Sequence[Interval]
     around: Floats | None = None
@@ -56,11 +58,19 @@ def _programming(fit: DeviceFit) -> Plot:
     at = np.array(sigma.at_r) * fit.cell.g_max_us
     bias = fit.quantities.get("programming_bias_us")
     curve = [bias.at(r) for r in sigma.at_r] if bias else [Interval(0.0, 0.0, 0.0)] * len(at)
-    layer = _Layer(measured.target_us, stages.error_us, ~stages.kept, at, curve, np.array([i.value for i in sigma.curve]))
+    layer = _Layer(
+        measured.target_us, stages.error_us, ~stages.kept, at, curve, np.array([i.value for i in sigma.curve])
+    )
     return _scatter(
-        "programming", "Programming error of every cell", layer, "target (µS)", "conductance at t₀ less target (µS)",
-        f"Conductance at {show_time(fit.cell.t0_s)} less the target. Shaded: mean ± σ of the fitted law.", "systematic error", "µS",
-    )  # fmt: skip
+        "programming",
+        "Programming error of every cell",
+        layer,
+        "target (µS)",
+        "conductance at t₀ less target (µS)",
+        f"Conductance at {show_time(fit.cell.t0_s)} less the target. Shaded: mean ± σ of the fitted law.",
+        "systematic error",
+        "µS",
+    )
 
 
 def _spread_of_programming(fit: DeviceFit) -> Plot:
@@ -70,12 +80,24 @@ def _spread_of_programming(fit: DeviceFit) -> Plot:
     for group in _groups(measured.target_us, stages.kept & (stages.fits.g_us > 0)):
         x.append(float(measured.target_us[group].mean()))
         y.append(float(np.sqrt(max(stages.error_us[group].var(ddof=1) - variance[group].mean(), 0.0))))
-    layer = _Layer(np.array(x), np.array(y), np.zeros(len(x), dtype=bool), np.array(quantity.at_r) * fit.cell.g_max_us, quantity.curve)
+    layer = _Layer(
+        np.array(x),
+        np.array(y),
+        np.zeros(len(x), dtype=bool),
+        np.array(quantity.at_r) * fit.cell.g_max_us,
+        quantity.curve,
+    )
     return _scatter(
-        "sigma", "σ of programming over the conductance", layer, "target (µS)", "σ_p (µS)",
-        f"Law: {quantity.shape.name}, with its interval. Dots: deviation within groups of cells, less what reading adds.", "σ_p", "µS",
+        "sigma",
+        "σ of programming over the conductance",
+        layer,
+        "target (µS)",
+        "σ_p (µS)",
+        f"Law: {quantity.shape.name}, with its interval. Dots: deviation within groups of cells, less what reading adds.",
+        "σ_p",
+        "µS",
         dots="cells of like targets",
-    )  # fmt: skip
+    )
 
 
 def _drift(fit: DeviceFit) -> Plot:
@@ -84,12 +106,23 @@ def _drift(fit: DeviceFit) -> Plot:
     std = fit.quantities.get("nu_std")
     around = np.array([std.at(r).value for r in nu.at_r]) if std else None
     layer = _Layer(
-        fit.measured.target_us[there], stages.fits.nu[there], ~stages.drifting[there], np.array(nu.at_r) * fit.cell.g_max_us, nu.curve, around
+        fit.measured.target_us[there],
+        stages.fits.nu[there],
+        ~stages.drifting[there],
+        np.array(nu.at_r) * fit.cell.g_max_us,
+        nu.curve,
+        around,
     )
     return _scatter(
-        "drift", "Drift exponent of every cell", layer, "target (µS)", "ν",
-        "Law of the mean with its interval; wide: ± the spread over cells. Dots also hold the error of their own readings.", "mean ν", "",
-    )  # fmt: skip
+        "drift",
+        "Drift exponent of every cell",
+        layer,
+        "target (µS)",
+        "ν",
+        "Law of the mean with its interval; wide: ± the spread over cells. Dots also hold the error of their own readings.",
+        "mean ν",
+        "",
+    )
 
 
 def _reading(fit: DeviceFit) -> Plot:
@@ -100,7 +133,11 @@ def _reading(fit: DeviceFit) -> Plot:
     s = float(spread(np.array([at]), stages.fits.form, fit.cell.t_read_s)[0])
     curve = [Interval(100 * s * i.value, 100 * s * i.low, 100 * s * i.high) for i in quantity.curve]
     layer = _Layer(
-        stages.fits.g_us[mask], 100 * s * rms, np.zeros(int(mask.sum()), dtype=bool), np.array(quantity.at_r) * fit.cell.g_max_us, curve
+        stages.fits.g_us[mask],
+        100 * s * rms,
+        np.zeros(int(mask.sum()), dtype=bool),
+        np.array(quantity.at_r) * fit.cell.g_max_us,
+        curve,
     )
     return _scatter(
         "reading", f"Read noise at {show_time(float(at))}", layer, "conductance (µS)", "σ of a reading (% of it)",
@@ -115,10 +152,18 @@ def _over_time(fit: DeviceFit) -> Plot:
     shift = fit.cell.t0_s if fit.t0 else 0.0
     good = np.flatnonzero(fit.stages.drifting)
     order = good[np.argsort(measured.target_us[good], kind="stable")]
-    shown = [int(order[i]) for i in np.unique(np.linspace(len(order) * 0.08, len(order) - 1, _CELLS).astype(int))] if len(order) else []
+    shown = (
+        [int(order[i]) for i in np.unique(np.linspace(len(order) * 0.08, len(order) - 1, _CELLS).astype(int))]
+        if len(order)
+        else []
+    )
     times = [float(t) for t in measured.times_s]
     lines = [
-        Line(f"cell {measured.cells[c]}: {measured.target_us[c]:.3g} µS, ν = {fits.nu[c]:.3g}", COLOURS[i % len(COLOURS)], marker="o")
+        Line(
+            f"cell {measured.cells[c]}: {measured.target_us[c]:.3g} µS, ν = {fits.nu[c]:.3g}",
+            COLOURS[i % len(COLOURS)],
+            marker="o",
+        )
         for i, c in enumerate(shown)
     ]
 
@@ -138,9 +183,13 @@ def _over_time(fit: DeviceFit) -> Plot:
 
     svg, panes = compose("cells", paint, height=3.4, lines=lines)
     over = fit.over_time
-    trend = "" if over is None else (
-        f" What all cells' power laws leave over {'has a trend in' if over.p < 0.01 else 'shows no trend in'} time (p = {over.p:.2g})."
-    )  # fmt: skip
+    trend = (
+        ""
+        if over is None
+        else (
+            f" What all cells' power laws leave over {'has a' if over.p < 0.01 else 'shows no'} trend in time (p = {over.p:.2g})."
+        )
+    )
     return Plot(
         "cells", "Some cells over time", f"Conductance of {len(shown)} cells over time, with their power laws.",
         f"Dots: readings. Lines: each cell's own power law.{trend}", ("cell", "target (µS)", "conductance at t₀ (µS)", "ν"),
@@ -150,7 +199,15 @@ def _over_time(fit: DeviceFit) -> Plot:
 
 
 def _scatter(
-    name: str, title: str, layer: _Layer, x_label: str, y_label: str, caption: str, quantity: str, unit: str, dots: str = "cells"
+    name: str,
+    title: str,
+    layer: _Layer,
+    x_label: str,
+    y_label: str,
+    caption: str,
+    quantity: str,
+    unit: str,
+    dots: str = "cells",
 ) -> Plot:
     values = np.array([(i.value, i.low, i.high) for i in layer.curve])
     lines = [Line(dots, MUTED, "dots", "o"), Line(quantity, BLUE, band=True)]
@@ -159,10 +216,20 @@ def _scatter(
     kept = kept[np.unique(np.linspace(0, len(kept) - 1, min(len(kept), _DOTS)).astype(int))] if len(kept) else kept
 
     def paint(ax: Axes, wide: bool) -> Sequence[float]:
-        ax.plot(layer.x[kept], layer.y[kept], "o", color=MUTED, markersize=3, alpha=0.6, markeredgewidth=0, **of_line(0))
+        ax.plot(
+            layer.x[kept], layer.y[kept], "o", color=MUTED, markersize=3, alpha=0.6, markeredgewidth=0, **of_line(0)
+        )
         low, high = values[:, 1], values[:, 2]
         if layer.around is not None:
-            band(ax, layer.at, values[:, 0] - layer.around, values[:, 0] + layer.around, alpha=0.12, color=BLUE, **of_line(1))
+            band(
+                ax,
+                layer.at,
+                values[:, 0] - layer.around,
+                values[:, 0] + layer.around,
+                alpha=0.12,
+                color=BLUE,
+                **of_line(1),
+            )
         band(ax, layer.at, low, high, alpha=0.25, color=BLUE, **of_line(1))
         if len(layer.at) > 1:
             ax.plot(layer.at, values[:, 0], color=BLUE, **of_line(1))
@@ -176,11 +243,12 @@ def _scatter(
     svg, panes = compose(name, paint, height=3.4, lines=lines)
     places = range(0, len(layer.at), max(1, (len(layer.at) - 1) // (_ROWS - 1)))
     rows = [(f"{layer.at[i]:.3g} µS", show(layer.curve[i], unit)) for i in places]
-    alt = f"Scatter of {len(layer.x)} {dots} with the fitted law: {'; '.join(f'{a}: {b}' for a, b in rows[:: max(1, len(rows) - 1)])}"
+    ends = "; ".join(f"{at}: {value}" for at, value in rows[:: max(1, len(rows) - 1)])
+    alt = f"Scatter of {len(layer.x)} {dots} with the fitted law: {ends}"
     return Plot(name, title, alt, caption, (x_label, f"{quantity}, with its interval"), rows, svg, panes, tuple(lines))
 
 
-def _groups(target: Floats, kept: Floats) -> list[Floats]:
+def _groups(target: Floats, kept: Mask) -> list[NDArray[np.int64]]:
     """Cells of the same target; of like targets where there are many, or few cells of each."""
     cells = np.flatnonzero(kept)
     order = cells[np.argsort(target[cells], kind="stable")]

@@ -138,7 +138,7 @@ def _handle(line: Line) -> Artist:
     return Line2D([], [], color=line.colour, linestyle=style, linewidth=width, **mark)
 
 
-def band(ax: Axes, x: Any, low: Sequence[float], high: Sequence[float], *, alpha: float, **style: Any) -> None:
+def band(ax: Axes, x: Any, low: Any, high: Any, *, alpha: float, **style: Any) -> None:
     """An interval along a line; a bar where there is one place alone."""
     if len(x) > 1:
         ax.fill_between(x, low, high, alpha=alpha, linewidth=0, **style)
