@@ -72,6 +72,20 @@ def draw(name: _NAME, out: Annotated[Path | None, _OUT] = None) -> None:
     _draw(STUDIES.find(name)(), out or Path("studies") / name)
 
 
+@app.command("index")
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder with a folder for each study, and a README.md.")] = Path(
+        "studies"
+    ),
+) -> None:
+    """Write the claims of every study into one table of the folder's README.md."""
+    from rich.console import Console
+
+    from mho.reports.study_index import write_index
+
+    Console().print(str(write_index(folder)), markup=False, highlight=False, soft_wrap=True)
+
+
 def _draw(study: object, folder: Path) -> None:
     from rich.console import Console
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from mho.errors import BadInput
 from mho.measure import DriftResult
 from mho.reports.lines import draw
 from mho.store.files import write_text
-from mho.studies import Claim, Results, Study
+from mho.studies import Claim, Finding, Results, Study
 from mho.studies.outcome import NotStored
 from mho.studies.runner import results
 
@@ -20,7 +21,7 @@ _SMOKE = "**Smoke scale**: another network, hardly any chips. It shows that ever
 
 
 def write_study(study: Study, out: Path) -> Iterator[Path]:
-    """Draw ``figures/*.svg``, ``table.md`` and ``summary.md`` in the study's folder.
+    """Draw ``figures/*.svg``, ``table.md``, ``claims.json`` and ``summary.md`` in the study's folder.
 
     Figures and tables that need an arm which is not stored yet are left out.
 
@@ -34,11 +35,13 @@ def write_study(study: Study, out: Path) -> Iterator[Path]:
     stored = results(study, out)
     figures, tables = _drawable(study.figures, stored), _drawable(study.tables, stored)
     texts = {f"figures/{figure.name}.svg": draw(figure) for figure in figures}
+    judged = [(claim, claim.judge(stored)) for claim in study.claims]
+    texts["claims.json"] = json.dumps([_plain(*each) for each in judged], indent=1, ensure_ascii=False) + "\n"
     texts["table.md"] = "\n".join(table.markdown() for table in tables)
     texts["summary.md"] = "\n\n".join([
         f"# {study.title}", f"**Question.** {study.question}", f"**Protocol.** {study.protocol}",
         *([f"**After** {'; '.join(study.sources)}."] if study.sources else []),
-        *([_SMOKE] if stored.scale == "smoke" else []), *_unfinished(study, stored), *_verdicts(study, stored),
+        *([_SMOKE] if stored.scale == "smoke" else []), *_unfinished(study, stored), *_verdicts(judged, stored),
         *(f"![{figure.title}](figures/{figure.name}.svg)" for figure in figures), "All numbers: [table.md](table.md).",
     ]) + "\n"  # fmt: skip
     try:
@@ -68,11 +71,22 @@ def _unfinished(study: Study, stored: Results[Any, Any]) -> list[str]:
     ]
 
 
-def _verdicts(study: Study, stored: Results[Any, Any]) -> list[str]:
+Judged = tuple[Claim, Finding]
+
+
+def _plain(claim: Claim, found: Finding) -> dict[str, str]:
+    """A claim with its finding, for indexes."""
+    return {
+        "sentence": claim.sentence, "source": claim.source, "published": claim.published, "verdict": found.verdict,
+        "evidence": found.evidence,
+    }  # fmt: skip
+
+
+def _verdicts(judged: list[Judged], stored: Results[Any, Any]) -> list[str]:
     """The claims, each with its verdict."""
-    if not study.claims:
+    if not judged:
         return []
-    told = "\n".join(f"{i}. {_told(claim, stored)}" for i, claim in enumerate(study.claims, 1))
+    told = "\n".join(f"{i}. {_told(*each)}" for i, each in enumerate(judged, 1))
     return [
         "## Claims, and what the rows say",
         f"Gains are in percentage points{_unless(stored)}, intervals those of the protocol.",
@@ -87,8 +101,7 @@ def _unless(stored: Results[Any, Any]) -> str:
     return f" where they do not say {' or '.join(units)}" if units else ""
 
 
-def _told(claim: Claim, stored: Results[Any, Any]) -> str:
-    found = claim.judge(stored)
+def _told(claim: Claim, found: Finding) -> str:
     published = f"; published: {claim.published}" if claim.published else ""
     source = f" ({claim.source}{published})" if claim.source else ""
     return f"{claim.sentence}{source}. **{found.verdict.capitalize()}**: {found.evidence}."

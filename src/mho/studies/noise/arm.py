@@ -58,7 +58,7 @@ def _images(name: str, label: str, prep: str, train: int | None, test: int | Non
     )  # fmt: skip
 
 
-_DIGITS = Data("digits", "digits?split=train", "digits?n=300", "digits?split=train&n=300", 1, 8, augment=False)
+_DIGITS = Data("digits", "digits?split=train&n=640", "digits?n=200", "digits?split=train&n=300", 1, 8, augment=False)
 _GREY = {"channels": 1, "size": 28, "augment": False}
 DATA: Mapping[Scale, tuple[Data, ...]] = {
     "smoke": (_DIGITS,),

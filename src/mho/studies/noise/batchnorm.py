@@ -101,7 +101,7 @@ class BatchNorms(NoiseStudy[NoiseArm]):
     protocol = (
         f"{PROTOCOL}{CPU} ResNet-8; `full`: ResNet-44 and VGG16 on CIFAR-10 and CIFAR-100. A network without norms has biases, "
         "and its residual blocks begin as their shortcuts. Norms are recalibrated with 1,000 training images under the frozen "
-        "noise. About an hour and a half on two cores at `cpu` scale."
+        "noise. About three quarters of an hour on two cores at `cpu` scale."
     )
     sources = ("Fagbohungbe & Qian 2022, arXiv:2205.07372 (the claims)", "Joshi et al. 2020 (recalibrated norms)")
     claims = (

@@ -155,7 +155,7 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         "ranks over networks, intervals a bootstrap over networks, differences of correlations over the same networks. The error "
         "of the outputs is the root mean square of their change by one draw at η = 0.1, by their deviation; the margin is the "
         "lead of the largest output, by their deviation. At `cpu` scale 5 chips and 500 test images; beyond the trainings of the "
-        "two other studies about half an hour on two cores, with them two hours."
+        "two other studies about half an hour on two cores, with them an hour and a half."
     )
     sources = ("Fagbohungbe & Qian 2020 to 2022 (A_avg as the measure of resistance)",)
     claims = (

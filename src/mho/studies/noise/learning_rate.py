@@ -125,7 +125,7 @@ class LearningRate(NoiseStudy[RateArm]):
         f"{PROTOCOL} Nine constant rates from 1e-4 to 1, SGD with momentum 0.9, weight decay 5e-4, no augmentation. At equal "
         "epochs every network is trained as long; at equal loss each as long as it takes until an epoch's mean training loss "
         "is at the level, if it gets there in twice the epochs. At `cpu` scale: plain CNN of four convolutions, the first 10,000 "
-        "training images of CIFAR-10, 10 epochs, loss 1.1, the first 1,000 test images, 3 seeds, 10 draws; about 45 minutes on "
+        "training images of CIFAR-10, 10 epochs, loss 1.1, the first 1,000 test images, 3 seeds, 10 draws; about 40 minutes on "
         "two cores. Sharpness is the largest eigenvalue of the Hessian in steps relative to each tensor's deviation. The "
         "best rate is chosen on the same networks that it is compared on."
     )

@@ -70,7 +70,7 @@ class NormType(NoiseStudy[NoiseArm]):
         "scale and shift a channel, so that a difference can only come from the weights that were learned, or from noise on "
         "the statistic that is stored: a variance, or a spread."
     )
-    protocol = f"{PROTOCOL}{CPU} ResNet-8; `full`: ResNet-44 and VGG16. About 50 minutes on two cores at `cpu` scale."
+    protocol = f"{PROTOCOL}{CPU} ResNet-8; `full`: ResNet-44 and VGG16. About half an hour on two cores at `cpu` scale."
     sources = (
         "Fagbohungbe & Qian 2022, arXiv:2205.04886 (the claims)", "Hoffer et al. 2018, arXiv:1803.01814 (L1 and TopK norms)",
     )  # fmt: skip
