@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+sys.path.append(str(Path(__file__).parent))
+from commands import Commands
 
 settings.register_profile("the same examples every time", derandomize=True, database=None)
 settings.load_profile("the same examples every time")
@@ -28,6 +33,14 @@ def _seed(seed: int) -> None:
 def _alone_as_in_the_suite():
     torch.set_num_threads(1)
     _seed(0)
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Runs `mho` as it is typed."""
+    made = Commands()
+    yield made
+    made.close()
 
 
 @pytest.hookimpl(tryfirst=True)

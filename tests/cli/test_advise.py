@@ -96,11 +96,12 @@ def images():
 
 
 @pytest.mark.parametrize("remedy", RECOMMENDED)
-def test_what_is_printed_measures_what_was_confirmed(remedy, weights, tmp_path, tmp_path_factory, monkeypatch):
+def test_what_is_printed_measures_what_was_confirmed(
+    commands, remedy, weights, tmp_path, tmp_path_factory, monkeypatch
+):
     """``apply.py``, called from another folder, and the command beside it: the same samples, chips and scores."""
     import shlex
     import shutil
-    import subprocess
     import sys
 
     import numpy as np
@@ -142,7 +143,7 @@ def test_what_is_printed_measures_what_was_confirmed(remedy, weights, tmp_path, 
 
     words = shlex.split(command) if named == "python" else ["python", str(file)]
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    ran = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, cwd=elsewhere, check=False)
+    ran = commands.run(*words[2:], script=words[1], cwd=elsewhere)
     assert ran.returncode == 0, ran.stderr
     assert len([line for line in ran.stdout.splitlines() if line.startswith(("1 day", "1 year"))]) == 2
     assert not list(elsewhere.iterdir())

@@ -17,8 +17,9 @@ RUN = [sys.executable, "-c", "from mho.cli import main; main()"]
 QUICK = ["--data", "digits?n=200", "--times", "1h,1y", "--chips", "2"]
 
 
-def call(*arguments, **options):
-    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=300, check=False, **options)
+@pytest.fixture
+def call(commands):
+    return commands.run
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +36,12 @@ def weights(tmp_path_factory):
     return str(path)
 
 
-def test_help_lists_the_commands():
+def test_help_lists_the_commands(call):
     text = call("--help").stdout
     assert all(command in text for command in ("advise", "calibrate", "demo", "drift", "hardware", "info", "train"))
 
 
-def test_hardware_list_show_check(tmp_path):
+def test_hardware_list_show_check(call, tmp_path):
     assert "hwa-standard" in call("hardware", "list").stdout
     shown = call("hardware", "show", "pcm", "--keys").stdout
     assert "g_max_us: 25.0" in shown and "array.rows: Input lines" in shown and "drift exponent" in shown
@@ -51,12 +52,12 @@ def test_hardware_list_show_check(tmp_path):
     assert bad.returncode == 2 and "bitz" in bad.stderr and "way out" in bad.stderr and "Traceback" not in bad.stderr
 
 
-def test_info_says_what_runs():
+def test_info_says_what_runs(call):
     shown = call("info").stdout
     assert "kernels" in shown and ("compiled C++" in shown or "reference (plain torch)" in shown)
 
 
-def test_drift_writes_a_report_and_resumes(weights, tmp_path):
+def test_drift_writes_a_report_and_resumes(call, weights, tmp_path):
     out = tmp_path / "run"
     first = call("drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(out), "--set", "adc.bits=7")
     assert first.returncode == 0, first.stderr
@@ -72,21 +73,21 @@ def test_drift_writes_a_report_and_resumes(weights, tmp_path):
     assert (out / "rows.jsonl").read_bytes().startswith(rows)
 
 
-def test_a_reader_that_is_gone_costs_no_report(weights, tmp_path):
+def test_a_reader_that_is_gone_costs_no_report(call, weights, tmp_path):
     out, (reader, writer) = tmp_path / "run", os.pipe()
     os.close(reader)
-    command = [*RUN, "drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(out)]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    done = call("drift", "digits_cnn", "--weights", weights, *QUICK, "--out", out, stdout=writer)
     os.close(writer)
     assert done.returncode == 1 and "Traceback" not in done.stderr  # as any command whose answer nobody reads
     assert (out / "report.html").exists() and (out / "rows.csv").exists()
 
 
-def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
+def test_an_interpreter_of_its_own_and_the_library_measure_the_same(weights, tmp_path):
     from mho.data import load
     from mho.models import resolve
 
-    done = call("drift", "mho.models:digits_cnn", "--weights", weights, *QUICK, "--out", str(tmp_path / "run"))
+    command = [*RUN, "drift", "mho.models:digits_cnn", "--weights", weights, *QUICK, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     test = load("digits?n=200")
     net = mho.calibrate(mho.to_analog(resolve("digits_cnn", weights).eval(), "pcm"), test)
@@ -95,7 +96,7 @@ def test_the_command_line_and_the_library_measure_the_same(weights, tmp_path):
     assert [m.accuracy for m in stored.measurements] == [m.accuracy for m in result.measurements]
 
 
-def test_drift_with_recalibration_and_refresh(weights, tmp_path):
+def test_drift_with_recalibration_and_refresh(call, weights, tmp_path):
     done = call(
         "drift", "digits_cnn", "--weights", weights, *QUICK, "--out", str(tmp_path / "run"), "--recalibrate", "affine",
         "--recalibrate", "output", "--refresh", "1mo",
@@ -136,7 +137,7 @@ def test_drift_with_recalibration_and_refresh(weights, tmp_path):
         (["hardware", "show", "pcn"], "pcn"),
     ],
 )  # fmt: skip
-def test_mistakes_end_in_one_message(arguments, named, weights, tmp_path):
+def test_mistakes_end_in_one_message(call, arguments, named, weights, tmp_path):
     trained = ["--weights", weights] if "digits_cnn" in arguments and "--weights" not in arguments else []
     (tmp_path / "broken.yaml").write_text("preset: pcm\nadc: {bits: 6\n")
     done = call(*arguments, *trained, cwd=tmp_path)
@@ -144,7 +145,7 @@ def test_mistakes_end_in_one_message(arguments, named, weights, tmp_path):
     assert "way out" in done.stderr and [path.name for path in Path(tmp_path).iterdir()] == ["broken.yaml"]
 
 
-def test_the_ranges_that_calibrate_writes_are_what_drift_takes(weights, tmp_path):
+def test_the_ranges_that_calibrate_writes_are_what_drift_takes(call, weights, tmp_path):
     file, out = tmp_path / "r.safetensors", tmp_path / "run"
     common = ["digits_cnn", "--weights", weights]
     done = call("calibrate", *common, "--data", "digits?split=train&n=200", "--set", "adc.bits=7", "--out", str(file))
@@ -164,7 +165,7 @@ def test_the_ranges_that_calibrate_writes_are_what_drift_takes(weights, tmp_path
     assert other.returncode == 2 and "adc.bits is 8 here" in other.stderr and not (tmp_path / "other").exists()
 
 
-def test_piped_commands_say_in_lines_how_far_they_are(weights, tmp_path):
+def test_piped_commands_say_in_lines_how_far_they_are(call, weights, tmp_path):
     done = call(
         "drift", "digits_cnn", "--weights", weights, "--data", "digits", "--chips", "100000", "--max-seconds", "6 s", "--times",
         "1h", "--budget", "2%", "--out", str(tmp_path / "run"),
@@ -176,17 +177,15 @@ def test_piped_commands_say_in_lines_how_far_they_are(weights, tmp_path):
     assert " its 2 % budget" in " ".join(done.stdout.split())
 
 
-def test_control_c_keeps_the_finished_chips(weights, tmp_path):
+def test_control_c_keeps_the_finished_chips(commands, weights, tmp_path):
     out = tmp_path / "run"
     arguments = ["drift", "digits_cnn", "--weights", weights, "--data", "digits", "--times", "1h", "--chips", "100000"]
-    process = subprocess.Popen(
-        [*RUN, *arguments, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+    process = commands.start(*arguments, "--out", out)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not ((out / "rows.jsonl").exists() and (out / "rows.jsonl").stat().st_size):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, text = process.communicate(timeout=60)
+    text = process.stderr if process.wait(60) else ""
     assert process.returncode == 130 and "Traceback" not in text
     assert (
         "goes on from there" in text and "stopped during drift: " in text and f"kept: finished chips in {out} (" in text

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,12 @@ def _of_bits(bits):
 RUNS = [_of_bits(8), _of_bits(6)]
 
 
-def call(*words, **options):
-    command = [sys.executable, "-c", "from mho.cli import main; main()", "compare", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+@pytest.fixture
+def call(commands):
+    return partial(commands.run, "compare")
 
 
-def test_stored_runs_of_a_study(tmp_path):
+def test_stored_runs_of_a_study(call, tmp_path):
     done = call(*RUNS, "--name", "8 bits", "--name", "6 bits", "--budget", "2%", "--out", "new/page", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
@@ -52,7 +51,7 @@ def test_stored_runs_of_a_study(tmp_path):
     ],
     ids=str,
 )  # fmt: skip
-def test_mistakes_end_in_one_message(words, named, tmp_path):
+def test_mistakes_end_in_one_message(call, words, named, tmp_path):
     done = call(*words, cwd=tmp_path)
     assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())

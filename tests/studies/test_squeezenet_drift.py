@@ -12,8 +12,8 @@ import torch
 import mho
 from mho.studies import Outcome, Results
 from mho.studies.outcome import NotStored
+from mho.studies.squeezenet import cost_of_training
 from mho.studies.squeezenet.claims import CLAIMS, threshold
-from mho.studies.squeezenet.cost_of_training import cost_of
 from mho.studies.squeezenet.detector import AGES, METRICS, Detector
 from mho.studies.squeezenet.noise_grid import Grid, interval
 from mho.studies.squeezenet.person import SETTINGS, Trained, hardware
@@ -185,9 +185,10 @@ def test_arms_at_every_scale():
     assert {arm.seeds for arm in study.arms("cpu") if arm.work == "matched"} == {3}
 
 
-@pytest.mark.slow
-def test_time_and_memory_of_a_pass_and_a_step():
-    rows = cost_of(size=64, batch=4, repeats=1)
+def test_time_and_memory_of_a_pass_and_a_step(monkeypatch):
+    """In this process: that each stands in one of its own is seen where the other study of costs runs (`test_smoke`)."""
+    monkeypatch.setattr(cost_of_training, "in_fresh_process", lambda work, *arguments: work(*arguments))
+    rows = cost_of_training.cost_of(size=64, batch=4, repeats=1)
     assert [row["hardware"] for row in rows] == ["digital", "squeezenet-2022", "pcm-cells"]
     assert all(row["step_ms"] > 0 and row["pass_ms"] > 0 for row in rows)
     shown = tables(Results({"cost": Outcome(SqueezeArm("cost", "cost", work="cost"), {0: rows})}))

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-import tiny_sweep
 import yaml
-from test_engine import COMMAND, done, here
+from test_engine import HERE, done, here
 
 from mho.errors import MissingExtra, WrongSetting
 from mho.sweeps import Plan, SweepResult, findings, preview
@@ -103,14 +99,14 @@ def test_an_uninterrupted_sweep_is_the_same_twice_and_takes_the_levels_of_its_fa
     assert "8 points (bayesian: 4 drawn, 4 chosen by what is measured)" in text and "8 trials: 32 evaluations" in text
 
 
-def test_kill_9_of_all_and_the_same_command_have_the_trials_of_a_sweep_that_was_never_killed(optuna, base, tmp_path):
+def test_kill_9_of_all_and_the_same_command_have_the_trials_of_a_sweep_that_was_never_killed(
+    commands, optuna, base, tmp_path
+):
     file, out = tmp_path / "slow.yaml", tmp_path / "out"
     slow = {**base, "network": "tiny_sweep:net?slow=0.05", "chips": 1, "factors": FACTORS, "design": BAYESIAN}
     file.write_text(yaml.safe_dump(slow))
-    path = os.pathsep.join([str(Path(tiny_sweep.__file__).parent), *sys.path])
-    command = [*COMMAND, str(file), "--out", str(out)]
-    how = {"env": {**os.environ, "PYTHONPATH": path}, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    one = subprocess.Popen(command, **how)
+    command = ["sweep", file, "--out", out, "--no-report"]
+    one = commands.start(*command, env=HERE)
     end = time.monotonic() + 180
     while done(out) < 5:  # in the middle of what is chosen
         assert one.poll() is None and time.monotonic() < end
@@ -122,29 +118,25 @@ def test_kill_9_of_all_and_the_same_command_have_the_trials_of_a_sweep_that_was_
         [path.unlink() for path in (out / "owners").iterdir() if not Ledger(out).counts()["running"]]
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert subprocess.run(command, **how, timeout=180, check=False).returncode == 0
+    assert commands.run(*command, env=HERE).returncode == 0
     again, straight = SweepResult(out), here(slow, tmp_path / "straight")
     assert again.counts() == {"open": 0, "running": 0, "done": 8, "failed": 0}
     assert [t["factors"] for t in again.trials] == [t["factors"] for t in straight.trials]
     assert again.rows == straight.rows
 
 
-def test_two_processes_choose_together(optuna, base, tmp_path):
+def test_two_processes_choose_together(commands, optuna, base, tmp_path):
     file, out = tmp_path / "slow.yaml", tmp_path / "out"
     slow = {**base, "network": "tiny_sweep:net?slow=0.05", "chips": 1, "factors": FACTORS}
     slow["design"] = {**BAYESIAN, "trials": 10}
     file.write_text(yaml.safe_dump(slow))
-    path = os.pathsep.join([str(Path(tiny_sweep.__file__).parent), *sys.path])
-    command = [*COMMAND, str(file), "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": path}
-    two = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    two = commands.start("sweep", file, "--out", out, "--no-report", env=HERE)
     end = time.monotonic() + 180
     while not done(out):
         assert two.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     work(out, "here")
-    printed, said = two.communicate(timeout=180)
-    assert two.returncode == 0 and "10 of 10 trials are done" in printed, said
+    assert two.wait(180) == 0 and "10 of 10 trials are done" in two.stdout, two.stderr
     result = SweepResult(out)
     assert len({str(t["factors"]) for t in result.trials}) == 10
     assert len({row["owner"] for row in Ledger(out).rows("SELECT owner FROM jobs")}) == 2

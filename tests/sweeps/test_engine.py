@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -28,7 +27,8 @@ from mho.sweeps.run import _begin
 from mho.sweeps.worker import work
 from mho.training import HWA, Gaussian
 
-COMMAND = [sys.executable, "-c", "from mho.cli import main; main()", "sweep"]
+HERE = {"PYTHONPATH": os.pathsep.join([str(Path(tiny_sweep.__file__).parent), *sys.path])}
+"""Where commands find the network of these tests."""
 
 
 def begun(base, folder, **more):
@@ -173,11 +173,10 @@ def done(folder):
         return 0
 
 
-def test_kill_9_loses_the_trials_in_flight_and_two_processes_end_it_together(base, tmp_path):
+def test_kill_9_loses_the_trials_in_flight_and_two_processes_end_it_together(commands, base, tmp_path):
     file, out = slow_file(base, tmp_path), tmp_path / "out"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(tiny_sweep.__file__).parent), *sys.path])}
-    command = [*COMMAND, str(file), "--out", str(out)]
-    one = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ["sweep", file, "--out", out, "--no-report"]
+    one = commands.start(*command, env=HERE)
     end = time.monotonic() + 120
     while done(out) < 2:
         assert one.poll() is None and time.monotonic() < end
@@ -192,13 +191,12 @@ def test_kill_9_loses_the_trials_in_flight_and_two_processes_end_it_together(bas
     before = {row["job"]: row["begun"] for row in ledger.rows("SELECT * FROM jobs WHERE state = 'done'")}
     assert 2 <= len(before) < 8
 
-    two = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    two = commands.start(*command, env=HERE)
     while not ledger.counts()["running"]:
         assert two.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     work(out, "here")
-    printed, said = two.communicate(timeout=120)
-    assert two.returncode == 0 and "8 of 8 trials are done" in printed, said
+    assert two.wait(120) == 0 and "8 of 8 trials are done" in two.stdout, two.stderr
     result = SweepResult(out)
     assert result.counts() == {"open": 0, "running": 0, "done": 8, "failed": 0}
     jobs = ledger.rows("SELECT * FROM jobs")

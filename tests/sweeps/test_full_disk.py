@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
 import tiny_sweep
 import yaml
-from test_engine import COMMAND, here
+from test_engine import here
 
 from mho.sweeps import SweepResult
 
 
-def test_what_is_measured_stays_nothing_counts_as_failed_and_the_same_command_ends_the_sweep(base, tmp_path):
+def test_what_is_measured_stays_nothing_counts_as_failed_and_the_same_command_ends_the_sweep(commands, base, tmp_path):
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
     given = {**base, "ages": [f"{n} h" for n in range(1, 31)], "factors": {"hardware.adc.bits": [2, 3, 4, 5, 6, 8]}}
     file.write_text(yaml.safe_dump(given))
-    path = os.pathsep.join([str(Path(tiny_sweep.__file__).parent), *sys.path])
-    how = {
-        "env": {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}, "capture_output": True, "text": True,
-        "timeout": 300,
-    }  # fmt: skip
-    command = [*COMMAND, str(file), "--out", str(out)]
-    limit = 150_000  # bytes of a file: a stand-in for a disk
-    full = subprocess.run(
-        command, check=False, **how, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    )
+    path = str(Path(tiny_sweep.__file__).parent)
+    how = {"env": {"PYTHONPATH": os.pathsep.join([path, *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"}}
+    command = ["sweep", file, "--out", out, "--no-report"]
+    full = commands.run(*command, **how, file_limit=150_000)  # bytes: a stand-in for a disk
     assert full.returncode == 2 and "sweep.sqlite" in full.stderr and "make room" in full.stderr, full.stderr
     assert "Traceback" not in full.stderr
     counts = SweepResult(out).counts()
     assert counts["done"] and counts["open"] + counts["running"] and not counts["failed"], counts
     before = SweepResult(out).rows
-    assert subprocess.run(command, check=False, **how).returncode == 0
+    assert commands.run(*command, **how).returncode == 0
     result = SweepResult(out)
     assert result.counts() == {"open": 0, "running": 0, "done": 6, "failed": 0}
     assert all(row in result.rows for row in before) and result.rows == here(given, tmp_path / "roomy").rows

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import tiny_sweep
 import yaml
-from test_engine import COMMAND, here
+from test_engine import here
 
 from mho.errors import MissingExtra, WrongSetting
 from mho.sweeps import SweepResult, sweep
 from mho.sweeps.ledger import Ledger
 
 FACTORS = {"training.lr": [0.05, 0.1], "hardware.dac.bits": [3, 8]}
+COMMAND = [sys.executable, "-c", "from mho.cli import main; main()", "sweep"]
 TOLD = {"data": "tiny_sweep:data?n=90", "epochs": 2, "batch": 30, "lr": 0.1}
 
 
