@@ -143,13 +143,15 @@ def cases(batch: int = 100) -> dict[str, Callable[[], Case]]:
         **{
             f"SqueezeNet 1.0, 224², {layout}": lambda layout=layout: _random(
                 squeezenet10(num_classes=1000), (8, 3, 224, 224), 1000,
-                {"time": 0.75 if layout == "contiguous" else 1.15, "step time": 1.4, "step memory": 1.0}, rows=layout == "channels_last",
+                {"time": 0.75 if layout == "contiguous" else 1.15, "step time": 1.4, "step memory": 1.0},
+                rows=layout == "channels_last",
             )
             for layout in ("contiguous", "channels_last")
         },
         **{
             f"MobileNetV1 0.25, 96², {layout}": lambda layout=layout: _random(
-                MobileNetV1(alpha=0.25, num_classes=2), (32, 3, 96, 96), 2, {"time": 1.35 if layout == "contiguous" else 1.5}, rows=layout == "channels_last"
+                MobileNetV1(alpha=0.25, num_classes=2), (32, 3, 96, 96), 2,
+                {"time": 1.35 if layout == "contiguous" else 1.5}, rows=layout == "channels_last",
             )
             for layout in ("contiguous", "channels_last")
         },

@@ -23,7 +23,9 @@ from mho.sweeps.result import SweepResult
 _WRITERS: dict[type, Callable[[Any, str | Path, float | str], Path]] = {
     Advice: lambda result, directory, _: write_advice(result, directory),
     DriftResult: lambda result, directory, budget: write_drift(result, directory, result.score.check_budget(budget)),
-    Comparison: lambda result, directory, budget: write_comparison(result, directory, result.score.check_budget(budget)),
+    Comparison: lambda result, directory, budget: write_comparison(
+        result, directory, result.score.check_budget(budget)
+    ),
     Cost: lambda result, directory, _: write_cost(result, directory),
     SweepResult: lambda result, directory, budget: write_sweep(findings(result, budget=budget), directory),
     Findings: lambda result, directory, _: write_sweep(result, directory),
