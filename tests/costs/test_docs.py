@@ -38,7 +38,8 @@ def test_the_layer_by_hand():
 def test_the_same_layer_on_lower_arrays():
     """Four row blocks: 40 conversions, 3 · 10 more additions, 3 · 10 · 16 bits of partial sums."""
     before, after = (
-        {entry.component: entry.count for entry in cost(_net(rows), example=torch.zeros(1, 64)).entries} for rows in (512, 20)
+        {entry.component: entry.count for entry in cost(_net(rows), example=torch.zeros(1, 64)).entries}
+        for rows in (512, 20)
     )
     assert after["adc"] == 40 and after["adder"] - before["adder"] == 30
     assert after["interconnect"] - before["interconnect"] == 480
