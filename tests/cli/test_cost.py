@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -23,11 +24,15 @@ def test_it_prints_the_table_and_writes_the_page(tmp_path):
     assert "isaac, array.rows=64" in done.output and "not counted:" in done.output and "cost.html" in done.output
     stored = json.loads((tmp_path / "out" / "cost.json").read_text())
     assert stored["technology"] == "isaac" and stored["node_nm"] == 22 and stored["schedule"] == "pipelined"
-    assert (tmp_path / "out" / "cost.html").exists() and (tmp_path / "out" / "figures" / "energy.svg").exists()
+    text = (tmp_path / "out" / "cost.html").read_text()
+    assert "digits_cnn" in text and "Where the energy goes" in text and "<svg" in text and "not counted" in text
+    assert (tmp_path / "out" / "cost.csv").exists() and (tmp_path / "out" / "figures" / "energy.svg").exists()
 
 
-def test_data_are_measured():
-    done = call("digits_cnn", "--data", "digits?n=40", "--technology", "generic", "--batches", 1)
+def test_data_are_measured(tmp_path):
+    file = tmp_path / "some.npz"
+    np.savez(file, x=np.random.default_rng(0).random((40, 1, 8, 8), np.float32), y=np.arange(40) % 10)
+    done = call("digits_cnn", "--data", file, "--technology", "generic", "--batches", 1)
     assert done.exit_code == 0 and "as measured on 40 inputs" in done.output
 
 

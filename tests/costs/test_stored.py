@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -51,14 +53,14 @@ def test_what_was_not_counted_is_refused_by_name(hardware):
 
 
 def test_a_drift_report_says_what_an_inference_costs(tmp_path):
-    data = [(X, torch.tensor([0, 1, 2]))]
-    for hw, words in ((Hardware.preset("pcm"), "Energy of an inference"), (Hardware.preset("ideal"), "Not known: ")):
-        net = mho.calibrate(_net(hw), [X])
-        result = mho.drift(net, data, ["1 h"], chips=1)
-        found, why = known_cost(result.header)
-        assert (found is None) == bool(why)
-        text = mho.report(result, tmp_path / hw.name).read_text()
-        assert "What an inference costs" in text and words in text
+    net = mho.calibrate(_net(Hardware.preset("pcm")), [X])
+    result = mho.drift(net, [(X, torch.tensor([0, 1, 2]))], ["1 h"], chips=1)
+    found, why = known_cost(result.header)
+    assert found is not None and not why and found.energy_pj > 0
+    text = mho.report(result, tmp_path).read_text()
+    assert "What an inference costs" in text and "Energy of an inference" in text
+    found, why = known_cost(replace(result.header, placement=()))
+    assert found is None and "no weight stands on arrays" in why
 
 
 def test_a_sweep_notes_costs(hardware):

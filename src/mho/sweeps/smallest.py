@@ -118,9 +118,12 @@ class Smallest:
     def __str__(self) -> str:
         lines = [self.sentence()]
         for each in self.candidates[:10]:
-            state = "kept" if each.kept else "not tried" if each.fresh is None else "not confirmed"
+            state = "not tried"
+            if each.fresh is not None:
+                bracket = self.score.bracket(each.fresh.value, each.fresh.low, each.fresh.high)
+                state = f"{'kept' if each.kept else 'not confirmed'}: {bracket}"
             words = ", ".join(f"{path.partition('.')[2] or path}={show(level)}" for path, level in each.levels.items())
-            lines.append(f"  {self.cost} {each.cost:>10.4g}  {self.score.show(each.score):>8}  {state:<13}  {words}")
+            lines.append(f"  {self.cost} {each.cost:>10.4g}  {self.score.show(each.score):>8}  {state}  {words}")
         return "\n".join(lines)
 
 
