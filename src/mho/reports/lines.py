@@ -22,6 +22,8 @@ _LEVELS: dict[str, tuple[str, Look]] = {"reference": (INK, "dashed"), "limit": (
 _LOOKS: dict[str, Look] = {"dashed": "dashed", "points": "dots"}
 _ASIDE = 0.14
 """Between points of different series at one named place, whose distance is 1."""
+_UPRIGHT = 8
+"""Named places, at most, whose names stand side by side; more are slanted."""
 _BESIDE = 3.0
 """Inches that names at the ends of lines take, and the numbers of the other axis."""
 
@@ -166,7 +168,8 @@ def _axes(ax: Axes, figure: Figure, width: float) -> None:
     if figure.x == "age":
         age_axis(ax, _everywhere(figure), width=width)
     elif not isinstance(figure.x, str):
-        ax.set_xticks(range(len(figure.x)), [label(name) for name in figure.x])
+        slanted: dict[str, Any] = {"rotation": 35, "ha": "right"} if len(figure.x) > _UPRIGHT else {}
+        ax.set_xticks(range(len(figure.x)), [label(name) for name in figure.x], **slanted)
     else:
         ax.set_xscale(figure.x)
     ax.set_xlabel(figure.x_label)

@@ -192,16 +192,15 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         return [table for table in shown if table.rows]
 
     def figures(self, results: Found) -> list[Figure]:
-        """Survival over A_avg, a point a network."""
+        """Survival over A_avg, a point a network; the table names them."""
         drawn = []
         for where in _wheres(results):
-            arms = _learned(results)
-            series = [
-                Series(
-                    arm.label, [_percent(survival(arm, where))], [100 * float(arm.averages("weights").mean())], "points"
-                )
-                for arm in arms
-            ]
+            series = []
+            for label, published in (("trained here", False), ("published", True)):
+                arms = [arm for arm in _learned(results) if arm.name.startswith("published") == published]
+                if arms:
+                    x = [100 * float(arm.averages("weights").mean()) for arm in arms]
+                    series.append(Series(label, [_percent(survival(arm, where)) for arm in arms], x, "points"))
             name = where.replace(", ", "-").replace(" ", "-")
             title = f"What is left on '{where}' and what resists noise"
             drawn.append(Figure(name, title, series, "left above chance (%)", "linear", "A_avg, noise of the deviation (%)",
