@@ -102,6 +102,7 @@ def cases(batch: int = 100) -> dict[str, Callable[[], Case]]:
     preset = mho.Hardware.of("hwa-standard")
     own_ranges = {"abs_max": per_vector(), "aihwkit-default": mho.Hardware.of("aihwkit-default")}
     layouts = {"contiguous": planar, "channels_last": rows}
+    squeeze, mobile = {"contiguous": 0.75, "channels_last": 1.15}, {"contiguous": 1.35, "channels_last": 1.5}
     return {
         "ResNet-20, contiguous": lambda: _resnet20(
             batch=batch, layout=planar, hardware=standard(), goals=resnet | {"time": 1.15}
@@ -143,15 +144,14 @@ def cases(batch: int = 100) -> dict[str, Callable[[], Case]]:
         **{
             f"SqueezeNet 1.0, 224², {layout}": lambda layout=layout: _random(
                 squeezenet10(num_classes=1000), (8, 3, 224, 224), 1000,
-                {"time": 0.75 if layout == "contiguous" else 1.15, "step time": 1.4, "step memory": 1.0},
-                rows=layout == "channels_last",
+                {"time": squeeze[layout], "step time": 1.4, "step memory": 1.0}, rows=layout == "channels_last",
             )
             for layout in ("contiguous", "channels_last")
         },
         **{
             f"MobileNetV1 0.25, 96², {layout}": lambda layout=layout: _random(
-                MobileNetV1(alpha=0.25, num_classes=2), (32, 3, 96, 96), 2,
-                {"time": 1.35 if layout == "contiguous" else 1.5}, rows=layout == "channels_last",
+                MobileNetV1(alpha=0.25, num_classes=2), (32, 3, 96, 96), 2, {"time": mobile[layout]},
+                rows=layout == "channels_last",
             )
             for layout in ("contiguous", "channels_last")
         },
