@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 import mho
 from mho.crossbar import Held, Operator, Scheme, hold, ideal_cells, product, reference, vectors, vectors_step
+from mho.crossbar.codes import Codes
 from mho.hardware import Hardware
 from mho.kernels.cpu_library import library
+from mho.training import HWA, Gaussian
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no C++ compiler here: the reference computes it")
 
@@ -380,3 +382,28 @@ def test_axes_of_length_one_with_odd_strides(training):
     with torch.set_grad_enabled(training):
         for x in (images[:, :, :1, :1], images[:, :, ::6, ::6], images[:, :, :1]):
             torch.testing.assert_close(net(x), net(x.contiguous()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(library() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("planar", [False, True])
+def test_norms_behind_read_the_codes_and_find_the_answer_as_it_was(planar, monkeypatch):
+    def gradients():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, bias=True), torch.nn.BatchNorm2d(8))
+        net = mho.to_analog(
+            model, mho.Hardware.of("pcm").replace(dac__range="abs_max", adc__range="fixed", adc__bound=4.0)
+        )
+        HWA(weights=Gaussian(sigma=0.05)).attach(net.train(), steps=1)
+        x = torch.randn(4, 3, 9, 9)
+        x = x if planar else x.contiguous(memory_format=torch.channels_last)
+        net(x.requires_grad_()).pow(3).sum().backward()
+        return [p.grad for p in net.parameters()] + [x.grad]
+
+    noted = []
+    note = Codes.note
+    monkeypatch.setattr(Codes, "note", lambda self, y, single: (noted.append(single), note(self, y, single)))
+    with_codes = gradients()
+    assert noted and noted[0].each is not None and noted[0].kept.codes.dtype == torch.int8
+    monkeypatch.setattr(Codes, "note", lambda self, y, single: None)
+    for found, expected in zip(with_codes, gradients(), strict=True):
+        assert torch.equal(found, expected)
