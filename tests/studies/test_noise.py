@@ -228,3 +228,8 @@ def test_studies_share_their_trainings():
     assert len(recipes("noise-and-hardware") & recipes("noise-architectures")) == 13
     assert len(recipes("noise-and-hardware") & recipes("noise-batchnorm")) == 3
     assert len(recipes("noise-norm-type") & recipes("noise-batchnorm")) == 1
+
+
+def test_sharpness_of_attention_is_found():
+    net = mho.models.vit_cifar(dim=8, layers=1, channels=1, size=8).eval()
+    assert sharpness(net, torch.randn(6, 1, 8, 8), torch.arange(6)) > 0

@@ -151,11 +151,12 @@ class HardwareStudy(NoiseStudy[ChipArm]):
     protocol = (
         f"{PROTOCOL} The networks of `noise-architectures` on its first data set with the same weights, ResNet-8 without norms, "
         "with group and with layer norms (`noise-batchnorm`), and published networks. Survival is (accuracy on chips - chance)/"
-        "(accuracy without noise - chance), mean over chips; ranges of converters by 1,000 training images. Correlations are of "
-        "ranks over networks, intervals a bootstrap over networks, differences of correlations over the same networks. The error "
-        "of the outputs is the root mean square of their change by one draw at η = 0.1, by their deviation; the margin is the "
-        "lead of the largest output, by their deviation. At `cpu` scale 5 chips and 500 test images; beyond the trainings of the "
-        "two other studies about half an hour on two cores, with them an hour and a half."
+        "(accuracy without noise - chance), mean over chips; ranges of converters by 1,000 training images (of the keywords, "
+        "which have none, by test inputs). Correlations are of ranks over networks, intervals a bootstrap over networks, "
+        "differences of correlations over the same networks. The error of the outputs is the root mean square of their change by "
+        "one draw at η = 0.1, by their deviation; the margin is the lead of the largest output, by their deviation. At `cpu` "
+        "scale 5 chips and 500 test images; beyond the trainings of the two other studies about half an hour on two cores, with "
+        "them an hour and a half."
     )
     sources = ("Fagbohungbe & Qian 2020 to 2022 (A_avg as the measure of resistance)",)
     claims = (
