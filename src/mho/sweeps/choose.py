@@ -9,7 +9,6 @@ from mho.sweeps.designs.adaptive import Adaptive, Tried
 from mho.sweeps.designs.base import Point, active
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.owner import present
 from mho.sweeps.plan import Plan
 from mho.sweeps.trial import trial
 from mho.tasks import Task
@@ -30,7 +29,7 @@ def choose(ledger: Ledger, workers: int | None = None) -> bool:
     plan = Plan.parse(ledger.meta("plan"))
     before = ledger.rows("SELECT COUNT(*) AS n FROM trials")[0]["n"]
     tried = points_of(ledger, plan)
-    if sum(each.state == "running" for each in tried) >= (present(ledger.folder) if workers is None else workers):
+    if sum(each.state == "running" for each in tried) >= (ledger.base.present() if workers is None else workers):
         return False
     point = plan.design.choose(plan.factors, tried)
     if point is None:
@@ -58,7 +57,7 @@ def points_of(ledger: Ledger, plan: Plan) -> list[Tried]:
     for row in ledger.rows(
         "SELECT t.point, t.factors, j.state, j.costs, AVG(r.score) AS score, AVG(r.loss) AS loss FROM trials t "
         "JOIN jobs j ON j.job = CAST(t.trial AS TEXT) LEFT JOIN rows r ON r.trial = t.trial AND r.chip >= 0 AND r.age_s = ? "
-        "GROUP BY t.trial ORDER BY t.trial", age,
+        "GROUP BY t.trial, j.job ORDER BY t.trial", age,
     ):  # fmt: skip
         found.setdefault(row["point"], []).append(dict(row))
     tried = []
