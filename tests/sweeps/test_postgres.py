@@ -142,7 +142,7 @@ def test_results_are_those_of_a_folder_to_the_digit_and_the_url_is_all_that_a_re
         "factors": factors,
         "costs": "cells",
     }
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(given))
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
     url, command = server.url("digits"), ["sweep", tmp_path / "sweep.yaml", "--no-report", "--ledger"]
     one = commands.start(*command, url, "--out", "a", cwd=tmp_path, env=HERE)
     two = commands.start(*command, url, "--out", "b", cwd=tmp_path, env=HERE)  # as on another machine: no common folder
@@ -167,7 +167,7 @@ def test_results_are_those_of_a_folder_to_the_digit_and_the_url_is_all_that_a_re
 def test_kill_9_and_a_server_that_goes_lose_the_trials_in_flight(commands, server, base, tmp_path):
     factors = {"hardware.dac.bits": [2, 3, 4, 5], "hardware.noise.output": [0.0, 0.1]}
     given = {**base, "network": "tiny_sweep:net?slow=0.05", "chips": 1, "factors": factors}
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(given))
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
     url = server.url("killed")
     command = ["sweep", tmp_path / "sweep.yaml", "--no-report", "--ledger", url, "--out", tmp_path / "out"]
 
@@ -238,12 +238,40 @@ def test_what_goes_wrong_is_told_and_no_password_with_it(server, tmp_path):
         ("mysql://user:geheim@host/db", "unknown ledger 'mysql://' -> give postgresql://"),
         ("postgresql://user:ge#heim@host/db", "cannot be read"), ("postgresql://host", "cannot be read"),
         ("postgresql://user:geheim@host:port/db", "cannot be read"), ("postgresql://host/db#My Sweep", "cannot be read"),
+        ("postgresql://user:12/geheim@host/db", "cannot be read"), ("postgresql://user:g@heim@host/db", "cannot be read"),
+        ("postgresql://user:%geheim@host/db", "cannot be read"),
     ],
 )  # fmt: skip
 def test_urls_that_are_none_are_refused_before_any_work(base, tmp_path, url, told):
     with pytest.raises(WrongSetting, match=told) as error:
         sweep({**base, "factors": {"hardware.dac.bits": [2, 4]}}, tmp_path / "out", ledger=url)
     assert "heim" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+def test_who_stops_a_sweep_is_told_where_it_is_kept_and_no_password(monkeypatch):
+    from mho.cli import interruption
+
+    for url in (
+        "postgresql://u:geheim@127.0.0.1:1/d?passw%6Frd=geheim&sslmode=disable#mine",
+        "postgresql://u:g@heim@h/d",
+    ):
+        monkeypatch.setattr(sys, "argv", ["mho", "sweep", "a b.yaml", "--ledger", url, f"--ledger={url}"])
+        monkeypatch.setattr(interruption, "_kept", [])
+        interruption.keeps("finished trials", url)
+        monkeypatch.setattr(Ledger, "exists", lambda *_: True)
+        monkeypatch.setattr(Ledger, "__init__", lambda *_: None)
+        monkeypatch.setattr(Ledger, "counts", lambda _: {"done": 3})
+        said = interruption.message()
+        assert (
+            "kept: finished trials in " in said
+            and "(3 trials)\nthe same command goes on from there: mho sweep 'a b.yaml'" in said
+        )
+        assert "heim" not in said
+    assert interruption.command().endswith("--ledger … --ledger=…")
+    monkeypatch.setattr(
+        sys, "argv", ["mho", "--ledger=postgresql://u:geheim@127.0.0.1:1/d?passw%6Frd=geheim&sslmode=disable#mine"]
+    )
+    assert interruption.command() == "mho '--ledger=postgresql://u@127.0.0.1:1/d?sslmode=disable#mine'"
 
 
 def test_workers_are_told_the_url_where_nobody_sees_it(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def sweep(
         if path is not None:
             writable_file(path, name)
     Task.of(Plan.read(file).task).headline.check_budget(budget)
-    keeps("finished trials", out)
+    keeps("finished trials", ledger or out)
     result = run(
         file,
         out,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from mho.errors import BadInput, BadResults, MhoError
 from mho.sweeps import owner
@@ -65,7 +65,7 @@ class FileBase:
         BadResults: The file is damaged.
     """
 
-    far: ClassVar[bool] = False
+    far: bool = False
     another = "give another out, or remove this folder"
 
     def __init__(self, folder: Path) -> None:

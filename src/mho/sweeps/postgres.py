@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mho._optional import require
 from mho.errors import BadInput, BadResults, WrongSetting
@@ -53,17 +53,18 @@ class Address:
         self.name = name if "#" in url else "sweep"
         try:
             parts = urlsplit(server)
-            port = parts.port
-        except ValueError:
-            port = -1
-        if port == -1 or not parts.path.strip("/") or not _NAME.fullmatch(self.name):
+            readable = parts.port != -1 and parts.path.strip("/") and _NAME.fullmatch(self.name)
+        except ValueError:  # no number of a port
+            readable = False
+        # An @ or % that is not written as %XX is of a password that nothing here would know from the host and the database.
+        if not readable or server.count("@") > ("@" in parts.netloc) or re.search("%(?![0-9A-Fa-f]{2})", server):
             raise WrongSetting(
                 "the URL cannot be read",
                 f"give {_FORM}: the sweep's name of small letters, digits and _; other characters of a password as %XX",
                 path="ledger",
             )
         user, at, host = parts.netloc.rpartition("@")
-        query = "&".join(part for part in parts.query.split("&") if not part.startswith(("password=", "sslpassword=")))
+        query = "&".join(part for part in parts.query.split("&") if "password" not in unquote(part.partition("=")[0]))
         netloc = f"{user.partition(':')[0]}{at}{host}"
         self.server, self.schema = server, f"mho_{self.name}"
         self.shown = urlunsplit(parts._replace(netloc=netloc, query=query)) + f"#{self.name}"
@@ -82,7 +83,7 @@ class PostgresBase:
         WrongSetting: The URL cannot be read.
     """
 
-    far: ClassVar[bool] = True
+    far: bool = True
     another = "name another sweep: #NAME at the end of the URL"
 
     def __init__(self, url: str) -> None:

@@ -17,7 +17,7 @@ from mho.statistics.intervals import Interval, check_confidence, mean_interval
 from mho.sweeps.config import Config
 from mho.sweeps.costs import COSTS
 from mho.sweeps.designs.base import active
-from mho.sweeps.effects import measured
+from mho.sweeps.effects.measured import measured
 from mho.sweeps.evaluate import evaluate
 from mho.sweeps.plan import Plan
 from mho.sweeps.preview import read_contents
