@@ -20,10 +20,13 @@ import yaml
 from test_engine import HERE, here
 
 from mho.errors import BadInput, BadResults, MissingExtra, WrongSetting
-from mho.sweeps import SweepResult, sweep
+from mho.sweeps import SweepResult, preview, sweep
 from mho.sweeps.engine import Worker
+from mho.sweeps.front import front
 from mho.sweeps.ledger import Job, Ledger
 from mho.sweeps.postgres import Address
+from mho.sweeps.run import _begin
+from mho.sweeps.worker import work
 
 ROW = {"chip": 0, "age_s": 1.0, "samples": 4, "score": 0.1 + 0.2, "loss": float("nan"), "scores": {"f1": 0.25}}
 TOLD = {"data": "tiny_sweep:data?n=90", "epochs": 2, "batch": 30, "lr": 0.1}
@@ -75,9 +78,11 @@ def _programs():
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("psycopg", reason="pip install 'mho[postgres]'")
+    pytest.importorskip("psycopg", reason="pip install 'mho[postgres]'", exc_type=ImportError)
     if _programs() is None:
         pytest.skip("apt-get install postgresql")
+    if os.geteuid() == 0 and "postgres" not in {user.pw_name for user in pwd.getpwall()}:
+        pytest.skip("a server does not run as root, and there is no user postgres")
     with tempfile.TemporaryDirectory(prefix="mho-pg-", dir="/tmp") as folder:  # a socket's path has to be short
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", pwd.getpwnam("postgres").pw_gid)
@@ -164,6 +169,19 @@ def test_results_are_those_of_a_folder_to_the_digit_and_the_url_is_all_that_a_re
 
 
 @pytest.mark.cluster
+def test_points_that_are_chosen_are_those_of_a_folder(server, base, tmp_path):
+    pytest.importorskip("optuna", reason="pip install 'mho[sweep]'")
+    design = {"kind": "multi_objective", "objectives": ["score", "loss"], "trials": 6, "start": 3}
+    given = {**base, "chips": 3, "design": design,
+             "factors": {"hardware.dac.bits": [2, 3, 4, 8], "hardware.noise.output": {"log": [0.01, 0.5]}}}  # fmt: skip
+    alone, url = here(given, tmp_path / "here"), server.url("chosen")
+    _begin(tmp_path, preview(given), url).close()
+    work(tmp_path, "here", url)
+    assert SweepResult(url).rows == alone.rows and len(alone.rows) == 6 * 7
+    assert front(SweepResult(url).ledger, alone.plan) == front(alone.ledger, alone.plan)
+
+
+@pytest.mark.cluster
 def test_kill_9_and_a_server_that_goes_lose_the_trials_in_flight(commands, server, base, tmp_path):
     factors = {"hardware.dac.bits": [2, 3, 4, 5], "hardware.noise.output": [0.0, 0.1]}
     given = {**base, "network": "tiny_sweep:net?slow=0.05", "chips": 1, "factors": factors}
@@ -239,7 +257,8 @@ def test_what_goes_wrong_is_told_and_no_password_with_it(server, tmp_path):
         ("postgresql://user:ge#heim@host/db", "cannot be read"), ("postgresql://host", "cannot be read"),
         ("postgresql://user:geheim@host:port/db", "cannot be read"), ("postgresql://host/db#My Sweep", "cannot be read"),
         ("postgresql://user:12/geheim@host/db", "cannot be read"), ("postgresql://user:g@heim@host/db", "cannot be read"),
-        ("postgresql://user:%geheim@host/db", "cannot be read"),
+        ("postgresql://user:%geheim@host/db", "cannot be read"), ("postgresql://user:ge heim@host/db", "cannot be read"),
+        ("postgresql://user:%00geheim@host/db", "cannot be read"), ("postgresql://user:[geheim@host/db", "cannot be read"),
     ],
 )  # fmt: skip
 def test_urls_that_are_none_are_refused_before_any_work(base, tmp_path, url, told):

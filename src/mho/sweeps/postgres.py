@@ -56,8 +56,12 @@ class Address:
             readable = parts.port != -1 and parts.path.strip("/") and _NAME.fullmatch(self.name)
         except ValueError:  # no number of a port
             readable = False
-        # An @ or % that is not written as %XX is of a password that nothing here would know from the host and the database.
-        if not readable or server.count("@") > ("@" in parts.netloc) or re.search("%(?![0-9A-Fa-f]{2})", server):
+        # A second @, and what libpq refuses with a message that repeats it, may be of a password.
+        if (
+            not readable
+            or server.count("@") > ("@" in parts.netloc)
+            or re.search(r"%(?![0-9A-Fa-f]{2})|%00|\s", server)
+        ):
             raise WrongSetting(
                 "the URL cannot be read",
                 f"give {_FORM}: the sweep's name of small letters, digits and _; other characters of a password as %XX",
