@@ -118,7 +118,7 @@ def test_a_damaged_ledger_is_refused_with_its_path(ledger, tmp_path):
     (other / FILE).write_bytes(b"this is no database, but it is long enough to be read as one" * 20)
     with pytest.raises(BadResults, match=r"sweep.sqlite: it is damaged \(file is not a database\)"):
         Ledger(other)
-    shutil.copy(ledger.path, other / FILE)
+    shutil.copy(ledger.base.path, other / FILE)
     content = bytearray((other / FILE).read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     (other / FILE).write_bytes(content)
@@ -147,7 +147,7 @@ def test_pandas_reads_the_ledger_in_one_line_and_parquet_is_the_same(base, tmp_p
     ledger = Ledger.create(tmp_path, {"plan": plan.as_dict()}, jobs, trials, list(plan.factors))
     for _ in jobs:
         ledger.finish(ledger.claim("one"), "one", seconds=1.0, versions="", rows=[ROW])
-    read = pandas.read_sql("SELECT * FROM results", sqlite3.connect(ledger.path))
+    read = pandas.read_sql("SELECT * FROM results", sqlite3.connect(ledger.base.path))
     assert read["hardware.dac.bits"].tolist() == [2, 4] and read["score"].tolist() == [0.5, 0.5]
     again = pandas.read_parquet(SweepResult(tmp_path).to_parquet(tmp_path / "rows.parquet"))
     assert again["hardware.dac.bits"].tolist() == [2, 4] and again["scores.f1"].tolist() == [0.25, 0.25]

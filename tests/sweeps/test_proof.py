@@ -1,10 +1,15 @@
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import tiny_sweep
+
+from mho.data import Dataset
 from mho.errors import BadInput, WrongSetting
 from mho.sweeps import Plan, preview
 from mho.sweeps.fingerprint import Fingerprints
+from mho.sweeps.overlap import overlaps
 from mho.sweeps.proof import prove
 
 TRAINING = {"data": "tiny_sweep:data", "batch": 20, "hwa": {"weights": {"kind": "gaussian", "sigma": 0.1}}}
@@ -99,10 +104,25 @@ def test_the_network_acts_by_its_answers_or_where_it_is_trained_by_its_make_up(b
     assert not proofs(base, training=TRAINING, factors=dropout)["network.dropout"].same
 
 
-def test_validation_on_the_test_data_is_refused_by_content(base):
-    training = {"data": "tiny_sweep:data?first=1", "batch": 20, "validation": "tiny_sweep:data?n=60"}
-    with pytest.raises(WrongSetting, match=r"training.validation: 'tiny_sweep:data\?n=60' holds the test data"):
+@pytest.mark.parametrize(
+    ("validation", "told"),
+    [("data?n=60", "holds the test data"), ("part?n=90", "holds the test data"), ("part?n=20", "holds 20 of the 60 samples"),
+     ("part?n=1&more=90", "holds 1 of the 60 samples")],
+)  # fmt: skip
+def test_validation_on_test_data_is_refused_by_content(base, validation, told):
+    training = {"data": "tiny_sweep:data?first=1", "batch": 20, "validation": f"tiny_sweep:{validation}"}
+    with pytest.raises(WrongSetting, match=rf"training.validation: 'tiny_sweep:{re.escape(validation)}' {told}"):
         preview({**base, "training": training, "factors": {"training.lr": [0.1, 0.2]}})
+
+
+def test_a_sample_in_hundreds_that_comes_again_by_itself_is_no_overlap(base):
+    test, others = tiny_sweep.data(n=200), tiny_sweep.data(n=200, first=7)
+    training = {"data": "tiny_sweep:data?first=1", "validation": "mine"}
+    plan = Plan.read({**base, "training": training, "factors": {"training.lr": [0.1, 0.2]}})
+    for many, refused in ((2, 0), (3, 1)):
+        mine = [(test[0][0][-many:], test[0][1][-many:]), *others]
+        found = overlaps(plan, lambda name, mine=mine: Dataset.of(mine if name == "mine" else test))
+        assert len(found) == refused
 
 
 def test_a_level_that_cannot_be_built_is_named(base):

@@ -144,4 +144,24 @@ def test_points_with_a_failed_trial_are_left_out_and_it_is_said(base, tmp_path):
     assert (found[BITS, "2"].points, found[NOISE, "0.1"].points) == (1, 1)
     assert found[BITS, "4"].gain == near(Interval(0.2, 0.2, 0.2))  # of the pair that is whole
     assert found[NOISE, "0.1"].gain == near(Interval(0, 0, 0))
+    left = "left out, so that all levels have the same others: 1 of 2 combinations of the other factors"
+    assert f"{BITS}: {left}" in str(result) and f"{NOISE}: {left}" in str(result)
     assert "3 of 4 trials are done, 1 failed" in str(result) and "failed (1): planted" in str(result)
+
+
+def test_levels_of_an_incomplete_grid_are_compared_among_the_same_others(base, tmp_path):
+    """Where the noise alone matters, and the few bits lack the worst of it, they are no better for that."""
+    result = made(
+        base,
+        tmp_path,
+        lambda levels, seed, c, i: 0.9 - levels[NOISE],
+        fail=[2],
+        factors={BITS: [2, 4], NOISE: [0.0, 0.1, 0.4]},
+    )
+    found = table(result)
+    assert [(found[BITS, bits].at[0].value, found[BITS, bits].points) for bits in "24"] == [
+        (pytest.approx(0.85), 2)
+    ] * 2
+    assert found[BITS, "4"].gain.value == pytest.approx(0)
+    nothing = made(base, tmp_path / "none", lambda *_: 0.5, fail=[1, 2], factors={BITS: [2, 4], NOISE: [0.0, 0.1]})
+    assert level_means(nothing) == [] and f"{BITS}: no two levels are measured with the same others yet" in str(nothing)

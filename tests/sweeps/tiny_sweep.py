@@ -52,3 +52,11 @@ def data(*, n=ITEMS, first=0):
     draw = torch.Generator().manual_seed(first)
     x = torch.randn(n, 1, 4, 4, generator=draw)
     return [(x, (x.flatten(1)[:, :3] + 0.3 * torch.randn(n, 3, generator=draw)).argmax(1))]
+
+
+def part(*, n, more=0):
+    """The first samples of `data`, last first, and others behind them."""
+    x, y = data()[0]
+    x, y = x[:n].flip(0), y[:n].flip(0)
+    others = data(n=more, first=7) if more else []
+    return [(x, y), *others]

@@ -9,7 +9,7 @@ import typer
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Of 'mho sweep --out', finished or not.")],
+    place: Annotated[str, typer.Argument(help="Of 'mho sweep --out', finished or not; or the URL of its --ledger.")],
     to: Annotated[
         str, typer.Option("--to", help="csv, parquet, wandb (offline unless WANDB_MODE says otherwise) or mlflow.")
     ],
@@ -20,4 +20,4 @@ def export(
 
     from mho.sweeps.export import export as write
 
-    Console().print(write(folder, to, out, progress=True), markup=False, highlight=False, soft_wrap=True)
+    Console().print(write(place, to, out, progress=True), markup=False, highlight=False, soft_wrap=True)

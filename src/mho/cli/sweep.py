@@ -15,6 +15,10 @@ def sweep(
         Path, typer.Argument(help="YAML with network, data, hardware, factors and a design: docs/sweep.md.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Where the ledger goes; the same command resumes.")] = Path("out"),
+    ledger: Annotated[
+        str | None,
+        typer.Option("--ledger", help="Keep it in PostgreSQL instead: postgresql://USER@HOST/DATABASE#SWEEP."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each; at most one a core.")] = 1,
     engine: Annotated[str, typer.Option("--engine", help="local, or ray: a cluster.")] = "local",
     address: Annotated[str | None, typer.Option("--address", help="Of the Ray cluster: HOST:PORT.")] = None,
@@ -66,7 +70,7 @@ def sweep(
         if path is not None:
             writable_file(path, name)
     Task.of(Plan.read(file).task).headline.check_budget(budget)
-    keeps("finished trials", out)
+    keeps("finished trials", ledger or out)
     result = run(
         file,
         out,
@@ -76,6 +80,7 @@ def sweep(
         time_limit=time_limit,
         memory_limit=memory_limit,
         retry=retry,
+        ledger=ledger,
         show=lambda t: show(f"{t}\n"),
         progress=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 
 import yaml
@@ -119,7 +120,7 @@ def _page(findings: Findings, plots: dict[str, list[Plot]]) -> str:
         level=level,
         many=len(measured.points),
         listed=sweep_tables.POINTS,
-        again=f"mho report {result.folder}",
+        again=f"mho report {shlex.quote(result.place)}",
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
+from typing import Any
 
 from mho.errors import MhoError
 from mho.sweeps.designs.adaptive import Adaptive, Tried
 from mho.sweeps.designs.base import Point, active
 from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.owner import present
 from mho.sweeps.plan import Plan
 from mho.sweeps.trial import trial
 from mho.tasks import Task
@@ -30,7 +32,7 @@ def choose(ledger: Ledger, workers: int | None = None) -> bool:
     plan = Plan.parse(ledger.meta("plan"))
     before = ledger.rows("SELECT COUNT(*) AS n FROM trials")[0]["n"]
     tried = points_of(ledger, plan)
-    if sum(each.state == "running" for each in tried) >= (present(ledger.folder) if workers is None else workers):
+    if sum(each.state == "running" for each in tried) >= (ledger.base.present() if workers is None else workers):
         return False
     point = plan.design.choose(plan.factors, tried)
     if point is None:
@@ -54,13 +56,19 @@ def points_of(ledger: Ledger, plan: Plan) -> list[Tried]:
     assert isinstance(design, Adaptive)
     worth = Task.of(plan.task).headline.worth
     age = plan.ages[-1] if design.age is None else design.age
-    found: dict[int, list[dict[str, object]]] = {}
-    for row in ledger.rows(
-        "SELECT t.point, t.factors, j.state, j.costs, AVG(r.score) AS score, AVG(r.loss) AS loss FROM trials t "
-        "JOIN jobs j ON j.job = CAST(t.trial AS TEXT) LEFT JOIN rows r ON r.trial = t.trial AND r.chip >= 0 AND r.age_s = ? "
-        "GROUP BY t.trial ORDER BY t.trial", age,
-    ):  # fmt: skip
-        found.setdefault(row["point"], []).append(dict(row))
+    trials = ledger.rows(
+        "SELECT t.trial, t.point, t.factors, j.state, j.costs FROM trials t JOIN jobs j ON j.job = CAST(t.trial AS TEXT) "
+        "ORDER BY t.trial"
+    )
+    measured: dict[int, list[tuple[float, float | None]]] = {}  # read after the states: of what is done, all is there
+    query = "SELECT trial, score, loss FROM rows WHERE chip >= 0 AND age_s = ? ORDER BY trial, chip"
+    for row in ledger.rows(query, age):
+        measured.setdefault(row["trial"], []).append((row["score"], row["loss"]))
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in trials:
+        scores, losses = zip(*measured[row["trial"]], strict=True) if row["trial"] in measured else ((), ())
+        means = {"score": _mean(scores), "loss": _mean(losses)}
+        found.setdefault(row["point"], []).append({**dict(row), **means})
     tried = []
     for rows in (found[number] for number in sorted(found)):
         levels = json.loads(str(rows[0]["factors"]))
@@ -75,10 +83,16 @@ def points_of(ledger: Ledger, plan: Plan) -> list[Tried]:
                 [objective.value(score, levels, cost) for score, cost in zip(scores, costs, strict=True)]  # type: ignore[arg-type]
                 for objective in design.wanted
             ]
-            if all(value is not None for trials in each for value in trials):
-                values = tuple(sum(trials) / len(trials) for trials in each)  # type: ignore[arg-type]
+            if all(value is not None for of_seeds in each for value in of_seeds):
+                values = tuple(sum(of_seeds) / len(of_seeds) for of_seeds in each)  # type: ignore[arg-type]
         tried.append(Tried(active(levels, plan.factors), state, values))  # type: ignore[arg-type]
     return tried
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of the values that are there; here and not in the database, whose means differ in the last digit from another's."""
+    there = [value for value in values if value is not None]
+    return math.fsum(there) / len(there) if there else None
 
 
 def _fail(ledger: Ledger, plan: Plan, point: Point, number: int, before: int, error: str) -> bool:

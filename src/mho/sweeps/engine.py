@@ -20,6 +20,8 @@ from mho.sweeps.ledger import Ledger
 from mho.sweeps.owner import FOLDER, new_name
 from mho.units import show_time
 
+LEDGER = "MHO_LEDGER"
+"""In a worker's environment, where not everybody sees it: the URL of a ledger that is not in the sweep's folder."""
 STUCK = 75
 """Status of a worker that cannot go on, for a reason that is not in the job that it has."""
 _PAUSE_S = 0.05
@@ -52,11 +54,14 @@ class Worker:
 
     folder: Path
     memory: int | None = None
+    url: str | None = None
     name: str = field(default_factory=new_name)
 
     def __post_init__(self) -> None:
         # Not multiprocessing: its children import the user's script again, which then would need a guard.
         environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+        environment.pop(LEDGER, None)
+        environment |= {LEDGER: self.url} if self.url else {}
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
         command = [sys.executable, "-m", "mho.sweeps.worker", str(self.folder), self.name, str(os.getpid())]
@@ -120,7 +125,7 @@ def run(
             for worker in [w for w in pool if w.process.poll() is not None]:
                 worker.end()
                 pool.remove(worker)
-            pool += [Worker(ledger.folder, memory) for _ in range(min(workers, left) - len(pool))]
+            pool += [Worker(ledger.folder, memory, ledger.url) for _ in range(min(workers, left) - len(pool))]
             time.sleep(max(_PAUSE_S, looked / _SHARE))
             begun = time.process_time()
             for worker in pool:
@@ -131,7 +136,7 @@ def run(
                     ledger.release(worker.name)
                 elif worker.process.poll() == STUCK:
                     remedy = "make room, or see who holds it; the same command goes on"
-                    raise BadInput(f"a worker cannot go on: {worker.last_words()}", remedy, path=str(ledger.path))
+                    raise BadInput(f"a worker cannot go on: {worker.last_words()}", remedy, path=ledger.base.where)
                 elif worker.process.poll() is not None and worker.process.returncode:
                     idle = 0 if held else idle + 1
                     ledger.fail(worker.name, worker.cause())

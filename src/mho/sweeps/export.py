@@ -145,11 +145,11 @@ EXPORTS: dict[str, Callable[[SweepResult, Path | None, Progress], str]] = {
 }  # fmt: skip
 
 
-def export(folder: str | Path, to: str, path: str | Path | None = None, *, progress: Progress = None) -> str:
+def export(place: str | Path, to: str, path: str | Path | None = None, *, progress: Progress = None) -> str:
     """Write what is stored of a sweep for another program.
 
     Args:
-        folder: The sweep's, finished or not.
+        place: The sweep's folder, finished or not, or the URL of its ledger.
         to: csv, parquet, wandb or mlflow.
         path: The file, or for wandb and mlflow the folder; by default in the sweep's.
         progress: True for a bar, or told of the trials (`mho.progress.Step`).
@@ -165,14 +165,14 @@ def export(folder: str | Path, to: str, path: str | Path | None = None, *, progr
     if to not in EXPORTS:
         raise WrongSetting(f"unknown export {to!r}", f"one of {', '.join(EXPORTS)}", path="to")
     check_progress(progress)
-    result = SweepResult(folder)
+    result = SweepResult(place)
     if not result.rows:
-        raise BadInput("no trial is measured yet", "run the sweep", path=str(folder))
+        raise BadInput("no trial is measured yet", "run the sweep", path=result.place)
     try:
         return EXPORTS[to](result, None if path is None else Path(path), progress)
     except OSError as error:
         raise BadInput(
-            f"cannot be written: {error.strerror or error}", "give another path", path=str(path or folder)
+            f"cannot be written: {error.strerror or error}", "give another path", path=str(path or result.folder)
         ) from error
 
 

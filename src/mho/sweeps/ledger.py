@@ -1,26 +1,23 @@
-"""`Ledger`: the truth about a sweep, a SQLite file that several processes write; each change is whole or not there."""
+"""`Ledger`: the truth about a sweep, a database that several processes write; each change is whole or not there."""
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mho.errors import BadInput, BadResults, MhoError
+from mho.errors import BadResults
+from mho.sweeps.base import FILE, Base, FileBase
 from mho.sweeps.evaluate import Row
-from mho.sweeps.owner import alive
-from mho.sweeps.schema import TABLES, VERSION, view
+from mho.sweeps.postgres import PostgresBase
+from mho.sweeps.schema import VERSION
 
-FILE = "sweep.sqlite"
+__all__ = ["FILE", "Job", "Ledger"]
 _CLAIMS = 3
 """A job whose processes were lost so often is given up: it may be the cause."""
-_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,32 +40,34 @@ class Job:
 
 
 class Ledger:
-    """The ledger in a folder.
+    """The ledger of a sweep.
 
     Args:
-        folder: The sweep's.
+        folder: The sweep's, on this machine: the ledger itself, unless there is a `url`; trained weights.
+        url: Of a PostgreSQL database (`mho.sweeps.postgres.Address`).
 
     Raises:
-        BadInput: There is no sweep.
-        BadResults: The file is damaged, or of another version.
+        BadInput: There is no sweep, or no server that answers.
+        BadResults: It is damaged, or of another version.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / FILE
-        if not self.path.is_file():
-            raise BadInput("there is no sweep here", f"give the folder that holds {FILE}", path=str(folder))
-        if not self.path.stat().st_size:
-            raise BadResults("it is empty", "remove it, and the same command begins the sweep", path=str(self.path))
-        with self._told():
-            self.base = _open(self.path)
-            version = self.meta("version")
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        self.folder, self.url = folder, url
+        self.base: Base = FileBase(folder) if url is None else PostgresBase(url)
+        version = self.meta("version")
         if version != VERSION:
-            raise BadResults(f"its format is version {version}, not {VERSION}", "give another out", path=str(self.path))
+            what = f"its format is version {version}, not {VERSION}"
+            raise BadResults(what, self.base.another, path=self.base.where)
+
+    @staticmethod
+    def exists(folder: Path, url: str | None = None) -> bool:
+        """Whether there is one."""
+        return FileBase.exists(folder) if url is None else PostgresBase.exists(url)
 
     @classmethod
     def create(
         cls, folder: Path, meta: dict[str, Any], jobs: Sequence[Job], trials: Sequence[dict[str, Any]],
-        factors: Sequence[str], costs: Sequence[str] = (),
+        factors: Sequence[str], costs: Sequence[str] = (), url: str | None = None,
     ) -> Ledger:  # fmt: skip
         """Write the ledger of a new sweep, as a whole.
 
@@ -79,42 +78,35 @@ class Ledger:
             trials: Their columns.
             factors: Paths.
             costs: Names of what is noted of each trial.
+            url: As for the ledger itself.
 
         Raises:
             BadInput: It cannot be written.
         """
-        part = folder / f".{FILE}.{time.time_ns()}.part"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            base = sqlite3.connect(part)
-            try:
-                base.executescript(f"{TABLES}{view(factors, costs)};")
-                noted = {"trials": len(trials), **meta, "version": VERSION}.items()
-                base.executemany("INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in noted])
-                _insert(base, jobs, trials)
-                base.commit()
-            finally:
-                base.close()
-            with suppress(FileExistsError):  # another process has begun the same sweep a moment ago
-                os.link(part, folder / FILE)
-        except (OSError, sqlite3.Error) as error:
-            raise BadInput(f"cannot be written: {error}", "make room, or give another out", path=str(folder)) from error
-        finally:
-            part.unlink(missing_ok=True)
-        return cls(folder)
+
+        def fill(base: Any) -> None:
+            noted = {"trials": len(trials), **meta, "version": VERSION}.items()
+            base.executemany("INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in noted])
+            _insert(base, jobs, trials)
+
+        if url is None:
+            FileBase.create(folder, factors, costs, fill).close()
+        else:
+            PostgresBase.create(url, factors, costs, fill).close()
+        return cls(folder, url)
 
     def meta(self, key: str) -> Any:
         """A value that was noted; None where it was not."""
         found = self.rows("SELECT value FROM meta WHERE key = ?", key)
         return json.loads(found[0]["value"]) if found else None
 
-    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+    def rows(self, query: str, *values: Any) -> list[Any]:
         """What a query finds.
 
         Raises:
             BadResults: The file is damaged.
         """
-        with self._told():
+        with self.base.told():
             return self.base.execute(query, values).fetchall()
 
     def counts(self, kind: str = "trial") -> dict[str, int]:
@@ -141,7 +133,7 @@ class Ledger:
 
         With an error they have failed with it; one whose training has failed already fails with that.
         """
-        with self._writing():
+        with self.base.writing():
             if self.base.execute("SELECT COUNT(*) AS n FROM trials").fetchone()["n"] != before:
                 return True
             _insert(self.base, jobs, trials)
@@ -155,8 +147,10 @@ class Ledger:
 
     def end_choosing(self) -> None:
         """Note that there will be no trials but those that there are."""
-        with self._writing():
-            self.base.execute("UPDATE meta SET value = (SELECT COUNT(*) FROM trials) WHERE key = 'trials'")
+        with self.base.writing():
+            self.base.execute(
+                "UPDATE meta SET value = (SELECT CAST(COUNT(*) AS TEXT) FROM trials) WHERE key = 'trials'"
+            )
 
     def claim(self, owner: str, team: int | None = None) -> Job | None:
         """A job for a worker: a trial that is ready, else a training; None where there is none now.
@@ -174,7 +168,7 @@ class Ledger:
         busy = "SELECT team FROM jobs WHERE state = 'running' AND kind = 'trial'"
         wanted = ("= 'trial' AND j.team = :team", f"= 'trial' AND j.team NOT IN ({busy})", "= 'trial'",
                   "IN ('pretraining', 'training')")  # fmt: skip
-        with self._writing():
+        with self.base.writing():
             found = None
             for which in wanted:  # one after the other: each goes along an index
                 found = found or self.base.execute(ready.format(which), {"team": team}).fetchone()
@@ -191,7 +185,7 @@ class Ledger:
         shared: dict[str, int] | None = None, costs: dict[str, float] | None = None,
     ) -> None:  # fmt: skip
         """Note that a job is done, with a trial's rows; nothing where another worker has it by now."""
-        with self._writing():
+        with self.base.writing():
             changed = self.base.execute(
                 "UPDATE jobs SET state = 'done', error = NULL, seconds = ?, versions = ?, shared = ?, costs = ? "
                 "WHERE job = ? AND state = 'running' AND owner = ?",
@@ -205,7 +199,7 @@ class Ledger:
 
     def fail(self, owner: str, error: str, *, name: str | None = None) -> None:
         """Note that what a worker had did not work out (or one job of it), and with it what needs that."""
-        with self._writing():
+        with self.base.writing():
             which = "state = 'running' AND owner = ?" + (" AND job = ?" if name else "")
             lost = self.base.execute(f"SELECT job FROM jobs WHERE {which}", (owner, name)[: 1 + bool(name)]).fetchall()
             for row in lost:
@@ -213,30 +207,33 @@ class Ledger:
 
     def prune(self, name: str, reason: str) -> None:
         """Note that a training is given up as hopeless, and with it what needs it: no failure, and no result."""
-        with self._writing():
+        with self.base.writing():
             self._give_up(name, reason, "pruned")
 
     def note_epoch(self, job: Job, epoch: int, value: float) -> tuple[float, list[float]]:
         """Note how well a training does after an epoch; its best so far, and that of each other of its kind as far on."""
-        with self._writing():
-            self.base.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?)", (job.name, epoch, value))
+        with self.base.writing():
+            self.base.execute(
+                "INSERT INTO epochs VALUES (?, ?, ?) ON CONFLICT (job, epoch) DO UPDATE SET value = excluded.value",
+                (job.name, epoch, value),
+            )
         found = self.rows(
             "SELECT e.job, MAX(e.value) AS best, MAX(e.epoch) AS last FROM epochs e JOIN jobs j ON j.job = e.job "
-            "WHERE j.kind = ? AND e.epoch <= ? GROUP BY e.job ORDER BY j.place", job.kind, epoch,
+            "WHERE j.kind = ? AND e.epoch <= ? GROUP BY e.job, j.place ORDER BY j.place", job.kind, epoch,
         )  # fmt: skip
         mine = next(float(row["best"]) for row in found if row["job"] == job.name)
         return mine, [float(row["best"]) for row in found if row["job"] != job.name and row["last"] == epoch]
 
     def recover(self) -> int:
         """Open again what workers had that are no more; how many jobs."""
-        with self._told():
+        with self.base.told():
             owners = self.base.execute("SELECT DISTINCT owner FROM jobs WHERE state = 'running'").fetchall()
-        gone = [row["owner"] for row in owners if not alive(self.folder, row["owner"])]
+        gone = [row["owner"] for row in owners if not self.base.alive(row["owner"])]
         return sum(self.release(owner) for owner in gone)
 
     def release(self, owner: str) -> int:
         """Open again what a worker had; a job that has lost several processes is given up."""
-        with self._writing():
+        with self.base.writing():
             had = "state = 'running' AND owner = ?"
             for row in self.base.execute(
                 f"SELECT job FROM jobs WHERE {had} AND claims >= {_CLAIMS}", (owner,)
@@ -246,7 +243,7 @@ class Ledger:
 
     def retry(self) -> int:
         """Open what failed, but for points that have no configuration: those can never be measured; how many jobs."""
-        with self._writing():
+        with self.base.writing():
             return self.base.execute(
                 "UPDATE jobs SET state = 'open', error = NULL, claims = 0 WHERE state = 'failed' AND config <> '{}'"
             ).rowcount
@@ -260,6 +257,24 @@ class Ledger:
         """How many jobs a worker has begun, those that it has done among them."""
         return int(self.rows("SELECT COUNT(*) AS n FROM jobs WHERE owner = ?", owner)[0]["n"])
 
+    def piece(self, key: str) -> bytes | None:
+        """The file of trained weights that the database holds."""
+        found = self.rows("SELECT content FROM pieces WHERE key = ?", key)
+        return bytes(found[0]["content"]) if found else None
+
+    def keep_piece(self, key: str, content: bytes) -> None:
+        """Let the database hold a file of trained weights."""
+        with self.base.writing():
+            self.base.execute("INSERT INTO pieces VALUES (?, ?) ON CONFLICT DO NOTHING", (key, content))
+
+    def needs(self, job: Job) -> list[str]:
+        """Trainings whose weights a job reads: that which it needs, and what that needs."""
+        found, needs = [], job.needs
+        while needs is not None:
+            found.append(needs)
+            needs = self.rows("SELECT needs FROM jobs WHERE job = ?", needs)[0]["needs"]
+        return found
+
     def close(self) -> None:
         """Let go of the file."""
         self.base.close()
@@ -269,36 +284,6 @@ class Ledger:
         self.base.execute(ended, (state, error, job))
         for row in self.base.execute("SELECT job FROM jobs WHERE needs = ? AND state = 'open'", (job,)).fetchall():
             self._give_up(row["job"], _passed_on(error, state), state)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._told():
-            self.base.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                with suppress(sqlite3.Error):  # a full disk has ended the transaction already
-                    self.base.execute("ROLLBACK")
-                raise
-            self.base.execute("COMMIT")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:  # rows that contradict each other: no damage of the file
-            raise
-        except sqlite3.OperationalError as error:
-            raise BadInput(
-                f"the ledger cannot be used: {error}", "make room, or see who holds it; the same command goes on",
-                path=str(self.path),
-            ) from error  # fmt: skip
-        except (sqlite3.DatabaseError, ValueError) as error:
-            if isinstance(error, MhoError):
-                raise
-            raise BadResults(
-                f"it is damaged ({error})", "restore it, or begin anew: give another out", path=str(self.path)
-            ) from error
 
 
 def _passed_on(error: str, state: str) -> str:
@@ -310,19 +295,11 @@ def _passed_on(error: str, state: str) -> str:
     )
 
 
-def _insert(base: sqlite3.Connection, jobs: Sequence[Job], trials: Sequence[dict[str, Any]]) -> None:
+def _insert(base: Any, jobs: Sequence[Job], trials: Sequence[dict[str, Any]]) -> None:
     """Add jobs behind those that there are, each once, and trials."""
-    place = base.execute("SELECT COALESCE(MAX(place) + 1, 0) FROM jobs").fetchone()[0]
+    place = base.execute("SELECT COALESCE(MAX(place) + 1, 0) AS n FROM jobs").fetchone()["n"]
     base.executemany(
-        "INSERT OR IGNORE INTO jobs (job, kind, place, needs, team, config) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs (job, kind, place, needs, team, config) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [(j.name, j.kind, place + i, j.needs, j.team, json.dumps(j.config)) for i, j in enumerate(jobs)],
     )
     base.executemany("INSERT INTO trials VALUES (:trial, :point, :seed, :digest, :factors)", trials)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-    base.row_factory = sqlite3.Row
-    base.execute("PRAGMA journal_mode = WAL")
-    base.execute("PRAGMA synchronous = NORMAL")
-    return base

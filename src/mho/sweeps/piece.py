@@ -53,3 +53,17 @@ def read_piece(folder: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Ten
         raise BadResults(f"cannot be read: {error}", "remove the sweep, and begin it anew", path=str(path)) from error
     ranges = {name.removeprefix(_RANGE): value for name, value in found.items() if name.startswith(_RANGE)}
     return {name: value for name, value in found.items() if not name.startswith(_RANGE)}, ranges
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file of weights, whole or not at all.
+
+    Raises:
+        BadInput: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error}", "make room, or give another out", path=str(path)) from error

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from mho.errors import MhoError, WrongSetting
 from mho.measure.aligned import aligned
 from mho.progress import Progress, check_progress, telling
 from mho.sweeps.balance import NOTED, SHOWN, associations, counts
 from mho.sweeps.estimate import Estimate, estimate
 from mho.sweeps.fingerprint import Fingerprints
+from mho.sweeps.overlap import overlaps
 from mho.sweeps.plan import Plan, refuse
 from mho.sweeps.proof import Proof, prove, show
 from mho.sweeps.trial import Trial, trials
@@ -99,7 +99,7 @@ def preview(source: Plan | Mapping[str, Any] | str | Path, *, progress: Progress
     plan = Plan.read(source)
     made = Fingerprints()  # what it reads and makes serves the contents, the proofs and the estimate
     contents = read_contents(plan, made.workshop)
-    refuse(_chosen_on_test_data(plan, contents))
+    refuse(overlaps(plan, lambda name: made.workshop.data(name, contents)))
     found = trials(plan, contents)
     first_network(found[0].config)  # what is wrong with the network itself is no factor's fault
     threads = torch.get_num_threads()
@@ -121,24 +121,6 @@ def read_contents(plan: Plan, workshop: Workshop) -> dict[str, str]:
         sources |= config.sources()
     read = {"data": lambda name: workshop.data(name, {}).digest(), "weights": file_digest}
     return {name: read[kind](name) for name, kind in sources.items()}
-
-
-def _chosen_on_test_data(plan: Plan, contents: Mapping[str, str]) -> list[MhoError]:
-    """Validation data that are the test data, under whatever name: the best epoch on them is no measurement any more."""
-    found: dict[str, MhoError] = {}
-    for config in plan.every_level():
-        for name in ("pretraining", "training"):
-            stage = getattr(config, name)
-            if (
-                stage is not None
-                and stage.validation is not None
-                and contents[stage.validation] == contents[config.data]
-            ):
-                found[name] = WrongSetting(
-                    f"'{stage.validation}' holds the test data: the weights would be those that do best on what is measured",
-                    "give a part of the training data, which is not trained on", path=f"{name}.validation",
-                )  # fmt: skip
-    return [*found.values()]
 
 
 def _points(plan: Plan) -> str:

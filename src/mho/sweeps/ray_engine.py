@@ -15,12 +15,12 @@ from typing import Any
 
 from mho._optional import require
 from mho.errors import BadInput, WrongSetting
-from mho.store.files import replaced
 from mho.sweeps.choose import choose
 from mho.sweeps.engine import THREADS
 from mho.sweeps.ledger import Job, Ledger
-from mho.sweeps.owner import new_name, owner
-from mho.sweeps.piece import path_of
+from mho.sweeps.owner import new_name
+from mho.sweeps.piece import path_of, write_file
+from mho.sweeps.share import bring, share
 from mho.units import show_time
 
 _PAUSE_S = 0.2
@@ -57,7 +57,7 @@ class Remote:
         for key, content in pieces.items():
             path = path_of(self.workshop.folder, key)
             if not path.exists():
-                _write(path, ray.get(content))
+                write_file(path, ray.get(content))
         done, file = perform(job, self.workshop), path_of(self.workshop.folder, job.name)
         trained = job.kind != "trial" and file.exists()
         return done, file.read_bytes() if trained else None
@@ -89,7 +89,7 @@ def run(
         MissingExtra: Ray is not installed.
         WrongSetting: It has fewer cores.
     """
-    with _cluster(address, workers) as ray, owner(ledger.folder, name := new_name()):
+    with _cluster(address, workers) as ray, ledger.base.owning(name := new_name()):
         ledger.recover()
         make = ray.remote(num_cpus=1, max_restarts=0)(Remote).remote
         actors: list[_Actor] = []
@@ -103,7 +103,8 @@ def run(
                     actor = idle.pop()
                     actor.job, actor.begun = job, time.monotonic()
                     actor.team = job.team if job.kind == "trial" else actor.team
-                    pieces = {key: _put(ray, ledger.folder, key, stored) for key in _needs(ledger, job)}
+                    bring(job, ledger)
+                    pieces = {key: _put(ray, ledger.folder, key, stored) for key in ledger.needs(job)}
                     under_way[actor.handle.perform.remote(job, pieces)] = actor
                 tell()
                 if idle and choose(ledger, workers):
@@ -139,7 +140,8 @@ def _take(ray: Any, ledger: Ledger, name: str, reference: Any, actor: _Actor, ac
         _lose(ray, ledger, name, actor, actors, f"its process is gone: {words[0] if words else type(error).__name__}")
         return
     if piece is not None:
-        _write(path_of(ledger.folder, job.name), piece)
+        write_file(path_of(ledger.folder, job.name), piece)
+        share(job, ledger)
     actor.job = None
     done.note(job, name, ledger)
 
@@ -151,25 +153,11 @@ def _lose(ray: Any, ledger: Ledger, name: str, actor: _Actor, actors: list[_Acto
     ledger.fail(name, error, name=actor.job.name)
 
 
-def _needs(ledger: Ledger, job: Job) -> Iterator[str]:
-    """Trainings whose weights a job reads: that which it needs, and what that needs."""
-    needs = job.needs
-    while needs is not None:
-        yield needs
-        needs = ledger.rows("SELECT needs FROM jobs WHERE job = ?", needs)[0]["needs"]
-
-
 def _put(ray: Any, folder: Path, key: str, stored: dict[str, Any]) -> Any:
     """Weights in Ray's store, put there once."""
     if key not in stored:
         stored[key] = ray.put(path_of(folder, key).read_bytes())
     return stored[key]
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as part:
-        part.write_bytes(content)
 
 
 def _reach(address: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from mho._optional import require
 from mho.errors import BadInput
 from mho.store.csv_file import write_csv
-from mho.sweeps.ledger import FILE, Ledger
+from mho.sweeps.ledger import Ledger
 from mho.sweeps.plan import Plan
+from mho.sweeps.postgres import Address, is_url
 from mho.tasks import Score, Task
 
 
@@ -21,21 +22,28 @@ class SweepResult:
     In pandas without `mho`: ``pd.read_sql("SELECT * FROM results", sqlite3.connect("out/sweep.sqlite"))``.
 
     Args:
-        folder: The sweep's, finished or not.
+        place: The sweep's folder, finished or not, or the URL of its ledger.
 
     Attributes:
         plan: What is swept.
         ledger: Where it is stored.
+        folder: Where exports go: the sweep's; of a URL, one of the sweep's name, here.
 
     Raises:
         BadInput: There is no sweep.
         BadResults: It is damaged.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.ledger = Ledger(self.folder)
-        self.plan = Plan.parse(self.ledger.meta("plan"), where=str(self.folder / FILE))
+    def __init__(self, place: str | Path) -> None:
+        url = str(place) if is_url(place) else None
+        self.folder = Path(place if url is None else Address(url).name)
+        self.ledger = Ledger(self.folder, url)
+        self.plan = Plan.parse(self.ledger.meta("plan"), where=self.ledger.base.where)
+
+    @property
+    def place(self) -> str:
+        """Where it is stored, for people: no password."""
+        return str(self.folder) if self.ledger.url is None else self.ledger.base.where
 
     @property
     def score(self) -> Score:
@@ -98,7 +106,7 @@ class SweepResult:
 
     def _some(self) -> list[dict[str, Any]]:
         if not self.rows:
-            raise BadInput("no trial is measured yet", "run the sweep", path=str(self.folder))
+            raise BadInput("no trial is measured yet", "run the sweep", path=self.place)
         return self.rows
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from mho.sweeps.jobs import jobs_of
 from mho.sweeps.ledger import FILE, Ledger
 from mho.sweeps.memory import check_memory
 from mho.sweeps.plan import Plan
+from mho.sweeps.postgres import Address
 from mho.sweeps.preview import Preview, preview, read_contents
 from mho.sweeps.result import SweepResult
 from mho.sweeps.workshop import Workshop
@@ -39,6 +40,7 @@ def sweep(
     time_limit: str | float | None = None,
     memory_limit: str | float | None = None,
     retry: bool = False,
+    ledger: str | None = None,
     show: Callable[[str], object] = lambda _: None,
     progress: Progress = None,
 ) -> SweepResult:
@@ -53,6 +55,8 @@ def sweep(
     Args:
         source: A YAML file, or a mapping of its keys (docs/sweep.md).
         out: Folder with the ledger (`sweep.sqlite`) and trained weights.
+        ledger: URL of a PostgreSQL database that is to hold the ledger instead, and the weights, too, so that workers on other
+            machines (each with an `out` of its own) share the trials: ``postgresql://USER@HOST/DATABASE#SWEEP``.
         workers: Processes, at most one a core. Results do not depend on it.
         engine: "local": processes of this machine; "ray": of a Ray cluster, which needs no common file system.
         address: Of the cluster, HOST:PORT; None: RAY_ADDRESS, or the one that runs here.
@@ -66,42 +70,46 @@ def sweep(
         BadInput: Files that cannot be read, a folder that cannot be written.
         BadResults: `out` holds another sweep, or a damaged one; data or weights have changed since it began.
         WrongSetting: What is wrong with the file, or a factor that does not act: all of it at once.
-        MissingExtra: The engine, or the design, needs a package that is not installed.
+        MissingExtra: The engine, the ledger or the design needs a package that is not installed.
     """
     plan = Plan.read(source)
     limit_s, memory = duration(time_limit, "time_limit"), check_memory(memory_limit)
     work = _engine(plan, engine, workers, address, limit_s, memory)
     check_progress(progress)
+    if ledger is not None:
+        Address(ledger)
     folder = writable(out)
     if folder is None or not callable(show):
         name, value = ("out", out) if folder is None else ("show", show)
         raise WrongSetting(f"{name} = {value!r}", "give a folder, and a callable of a text or nothing", path=name)
     if (folder / RUN).exists():
         raise BadResults("it holds a run of mho drift", "give another out", path=str(folder))
-    if (folder / FILE).exists():
-        ledger = Ledger(folder)
-        _refuse_another(ledger, plan)
-        show(str(ledger.meta("preview")))
+    if ledger is not None and (folder / FILE).exists():
+        raise BadResults("it holds the ledger of a sweep itself", "give another out, or no ledger", path=str(folder))
+    if Ledger.exists(folder, ledger):
+        kept = Ledger(folder, ledger)
+        _refuse_another(kept, plan)
+        show(str(kept.meta("preview")))
     else:
         looked = preview(plan, progress=progress)
         show(looked.text(workers))
-        ledger = _begin(folder, looked)
-        _refuse_another(ledger, plan)
+        kept = _begin(folder, looked, ledger)
+        _refuse_another(kept, plan)
     if retry:
-        ledger.retry()
+        kept.retry()
     with telling(progress, "sweep", "trials") as told:
 
         def tell() -> None:
-            counts = ledger.counts()
+            counts = kept.counts()
             lost = "".join(f"{counts[state]} {state}, " for state in ("failed", "pruned") if counts.get(state))
-            now = f"{lost}{ledger.counts('%')['running']} under way"
+            now = f"{lost}{kept.counts('%')['running']} under way"
             told(sum(counts.values()) - counts["open"] - counts["running"], sum(counts.values()), known=now)
 
         tell()
-        work(ledger, tell=tell)
+        work(kept, tell=tell)
         tell()
-    ledger.close()
-    return SweepResult(folder)
+    kept.close()
+    return SweepResult(ledger or folder)
 
 
 def _engine(
@@ -126,13 +134,13 @@ def _engine(
     return partial(ray_engine.run, workers=whole(workers, "workers"), address=address, limit_s=limit_s)
 
 
-def _begin(folder: Path, looked: Preview) -> Ledger:
+def _begin(folder: Path, looked: Preview, url: str | None = None) -> Ledger:
     plan, contents = looked.plan, looked.trials[0].config.contents
     meta = {
         "plan": plan.as_dict(), "contents": contents, "preview": looked.text(), "trials": plan.total * len(plan.seeds),
     }  # fmt: skip
     trials = [trial.columns() for trial in looked.trials]
-    return Ledger.create(folder, meta, jobs_of(looked.trials), trials, list(plan.factors), plan.costs)
+    return Ledger.create(folder, meta, jobs_of(looked.trials), trials, list(plan.factors), plan.costs, url)
 
 
 def _refuse_another(ledger: Ledger, plan: Plan) -> None:
@@ -141,10 +149,10 @@ def _refuse_another(ledger: Ledger, plan: Plan) -> None:
     Raises:
         BadResults: It is so.
     """
-    here = str(ledger.folder)
+    here = str(ledger.folder) if ledger.url is None else ledger.base.where
     if other := differences(plan.as_dict(), ledger.meta("plan"), without=_RESULT):
         found = "; ".join(f"{key} is {value!r} there" for key, value in other[:6])
-        raise BadResults(f"it holds another sweep: {found}", "give another out, or remove this folder", path=here)
+        raise BadResults(f"it holds another sweep: {found}", ledger.base.another, path=here)
     before, now = ledger.meta("contents"), read_contents(plan, Workshop(ledger.folder))
     if changed := [name for name, digest in now.items() if before.get(name) != digest]:
         raise BadResults(

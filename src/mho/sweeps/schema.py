@@ -39,12 +39,26 @@ CREATE TABLE rows (
 """
 
 
-def view(factors: Iterable[str], costs: Iterable[str] = ()) -> str:
-    """The view `results`: a row for each trial, chip (-1: the digital network) and age; factors and costs have columns."""
-    columns = "".join(f', json_extract(t.factors, \'$."{path}"\') AS "{path}"' for path in factors)
-    costly = [f', json_extract(j.costs, \'$."{name}"\') AS "{name}"' for name in costs]
+def view(
+    factors: Iterable[str], costs: Iterable[str] = (), read: str = "json_extract({column}, '$.\"{name}\"')"
+) -> str:
+    """The view `results`: a row for each trial, chip (-1: the digital network) and age; factors and costs have columns.
+
+    Args:
+        factors: Paths.
+        costs: Names.
+        read: How the database reads a value of JSON by its name.
+    """
+
+    def quoted(name: str) -> str:
+        return name.replace("'", "''")
+
+    def columns(column: str, names: Iterable[str]) -> str:
+        return "".join(f', {read.format(column=column, name=quoted(name))} AS "{name}"' for name in names)
+
+    costly = columns("j.costs", costs)
     more = " JOIN jobs j ON j.job = CAST(t.trial AS TEXT)" if costly else ""
     return (
-        f"CREATE VIEW results AS SELECT r.trial, t.point, t.seed{columns}, r.chip, r.age_s, r.samples, r.score, r.loss"
-        f"{''.join(costly)}, r.scores FROM rows r JOIN trials t ON t.trial = r.trial{more}"
+        f"CREATE VIEW results AS SELECT r.trial, t.point, t.seed{columns('t.factors', factors)}, r.chip, r.age_s, r.samples, "
+        f"r.score, r.loss{costly}, r.scores FROM rows r JOIN trials t ON t.trial = r.trial{more}"
     )

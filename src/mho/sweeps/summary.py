@@ -15,10 +15,10 @@ from mho.measure.aligned import aligned
 from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval
 from mho.sweeps.balance import PARTS, counts
+from mho.sweeps.effects.balanced import balanced
 from mho.sweeps.effects.measured import Measured, measured
 from mho.sweeps.factor import text_of
 from mho.sweeps.front import front
-from mho.sweeps.plan import Plan
 from mho.sweeps.proof import show
 from mho.sweeps.result import SweepResult
 from mho.units import show_time
@@ -71,44 +71,34 @@ def cells(table: Measured) -> list[Cell]:
 def level_means(result: SweepResult) -> list[LevelMean]:
     """The mean at every level of every factor.
 
-    In a grid, and around a base, the interval is over training seeds and chips, the rest of the design as it stands. Where points
+    In a grid, and around a base, the interval is over training seeds and chips, the rest of the design as it stands, and only
+    complete blocks count, as in the report: combinations of the other factors that are measured with every level. Where points
     are drawn, the rest is drawn, too: the interval is over points.
     """
-    return _level_means(result, cells(measured(result)))
+    table = measured(result)
+    return [mean for path in result.plan.factors for mean in _level_means(table, path)[0]]
 
 
-def _level_means(result: SweepResult, whole: Sequence[Cell]) -> list[LevelMean]:
-    found: list[LevelMean] = []
-    confidence, drawn = result.plan.confidence, result.plan.design.drawn
-    for path in result.plan.factors:
-        around = whole
-        if result.plan.design.around_base:  # others stay at the base
-            base = next((cell.levels for cell in whole if cell.point == 0), {})
-            others = [p for p in result.plan.factors if p != path]
-            around = [c for c in whole if all(c.levels[p] == base.get(p) for p in others)]
-        first: list[Cell] = []
-        for words, group in _by_level(around, path, result.plan.factors[path].listed is None):
+def _level_means(table: Measured, path: str) -> tuple[list[LevelMean], str]:
+    """Of one factor, and what is missing in them, in words; often nothing."""
+    confidence = table.plan.confidence
+    if table.plan.design.drawn:
+        groups = _by_level(cells(table), path, table.plan.factors[path].listed is None)
+        found = []
+        for words, group in groups:
             tables = np.stack([cell.worths for cell in group])
-            at = tuple(interval(tables[..., i], confidence, drawn) for i in range(tables.shape[-1]))
-            pairs = [] if drawn else _pairs(first, group, path, result.plan)
-            gain = interval(np.mean(pairs, axis=0, keepdims=True), confidence, drawn) if pairs else None
-            first = first or group
-            found.append(LevelMean(path, words, len(group), at, gain))
-    return found
-
-
-def _pairs(first: Sequence[Cell], other: Sequence[Cell], path: str, plan: Plan) -> list[NDArray[np.float64]]:
-    """What one level has over another at the last age, (seeds, chips), wherever both are measured with the rest alike.
-
-    Factors that count only at some level of this one are no part of the rest.
-    """
-    rest = [p for p, factor in plan.factors.items() if p != path and path not in factor.when]
-    sides: list[dict[str, list[NDArray[np.float64]]]] = [{}, {}]
-    for side, group in zip(sides, (first, other), strict=True):
-        for cell in group:
-            side.setdefault(text_of([cell.levels[p] for p in rest]), []).append(cell.worths[..., -1])
-    one, two = sides
-    return [np.mean(two[where], axis=0) - np.mean(one[where], axis=0) for where in one if where in two]
+            at = tuple(interval(tables[..., i], confidence, drawn=True) for i in range(tables.shape[-1]))
+            found.append(LevelMean(path, words, len(group), at))
+        return found, ""
+    block = balanced(table, path)
+    if block is None:
+        return [], "no two levels are measured with the same others yet"
+    found = []
+    for level, worths, points in zip(block.levels[0], block.worths, block.points, strict=True):
+        at = tuple(over_units(worths[..., i], confidence) for i in range(worths.shape[-1]))
+        gain = over_units(worths[..., -1] - block.worths[0, ..., -1], confidence) if found else None
+        found.append(LevelMean(path, show(level), int(points), at, gain))
+    return found, block.left_out
 
 
 def interval(tables: NDArray[np.float64], confidence: float, drawn: bool) -> Interval:
@@ -131,8 +121,9 @@ def summary(result: SweepResult) -> str:
     if plan.design.adaptive and whole:  # where points are chosen for being good, means over them are no effects
         several = plan.design.kind == "multi_objective"
         lines += ["", *(front(result.ledger, plan) if several else _best(result, whole))]
-    means = [] if plan.design.adaptive else _level_means(result, whole)
-    if means:
+    by_factor = {} if plan.design.adaptive or not whole else {path: _level_means(table, path) for path in plan.factors}
+    means = [mean for found, _ in by_factor.values() for mean in found]
+    if by_factor:
         # First and last age, and some between.
         most = min(_AGES, len(plan.ages))
         ages = sorted({round(i * (len(plan.ages) - 1) / max(1, most - 1)) for i in range(most)})
@@ -147,7 +138,11 @@ def summary(result: SweepResult) -> str:
                 shown.append("" if mean.gain is None else score.show_gain(*_ends(mean.gain)))
             body.append([mean.path if first else "", mean.level, str(mean.points), *shown])
         title = f"mean {score.label} at each level, with its {100 * plan.confidence:g} % interval over {table.over or 'chips'}:"
-        lines += ["", title, *aligned([head, *body]), "", *_best(result, whole)]
+        gaps = [
+            f"  {path}: left out, so that all levels have the same others: {words}" if found else f"  {path}: {words}"
+            for path, (found, words) in by_factor.items() if words
+        ]  # fmt: skip
+        lines += ["", title, *aligned([head, *body]), *gaps, "", *_best(result, whole)]
     return "\n".join([*lines, *_shared(result)])
 
 

@@ -14,34 +14,38 @@ import torch
 from mho.errors import MhoError
 from mho.sweeps.choose import choose
 from mho.sweeps.config import Config
-from mho.sweeps.engine import STUCK
+from mho.sweeps.engine import LEDGER, STUCK
 from mho.sweeps.ledger import Job, Ledger
 from mho.sweeps.memory import watch
-from mho.sweeps.owner import owner
 from mho.sweeps.perform import perform
 from mho.sweeps.plan import Plan
 from mho.sweeps.pruning import Watch
+from mho.sweeps.share import bring, share
 from mho.sweeps.workshop import Workshop
 from mho.tasks import Task
 
 _PAUSE_S = 0.2
 
 
-def work(folder: Path, name: str) -> None:
+def work(folder: Path, name: str, url: str | None = None) -> None:
     """Do jobs until there is none left that could become ready.
 
     Args:
         folder: The sweep's.
         name: Of this worker.
+        url: Of a ledger that is not in the folder.
     """
-    with owner(folder, name):
-        ledger, workshop = Ledger(folder), Workshop(folder)
+    ledger, workshop = Ledger(folder, url), Workshop(folder)
+    with ledger.base.owning(name):
         team = None
         while True:
             job = ledger.claim(name, team)
             if job is not None:
                 team = job.team if job.kind == "trial" else team
-                perform(job, workshop, watches(job, ledger)).note(job, name, ledger)
+                bring(job, ledger)
+                done = perform(job, workshop, watches(job, ledger))
+                share(job, ledger)
+                done.note(job, name, ledger)
             elif not ledger.recover() and not choose(ledger):
                 left = ledger.counts("%")
                 if not left["open"] and not left["running"]:
@@ -66,9 +70,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _exceeded(folder: Path, name: str, reason: str) -> None:
+def _exceeded(folder: Path, url: str | None, name: str, reason: str) -> None:
     """End this process, which holds too much: what it is at has failed, unless something before it may be the cause."""
-    ledger = Ledger(folder)  # of this thread's own
+    ledger = Ledger(folder, url)  # of this thread's own
     if ledger.begun(name) > 1:
         ledger.release(name)  # another process tries it anew
     else:
@@ -79,11 +83,12 @@ def _exceeded(folder: Path, name: str, reason: str) -> None:
 def main(folder: str, name: str, parent: str, memory: str = "") -> None:
     """What ``python -m`` runs."""
     torch.set_num_threads(1)
+    url = os.environ.get(LEDGER)
     if memory:
-        watch(int(memory), partial(_exceeded, Path(folder), name))
+        watch(int(memory), partial(_exceeded, Path(folder), url, name))
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     try:
-        work(Path(folder), name)
+        work(Path(folder), name, url)
     except MhoError as error:  # of the ledger itself, as on a full disk: no fault of what it was at
         print(f"{error.problem}", file=sys.stderr)  # noqa: T201
         sys.exit(STUCK)

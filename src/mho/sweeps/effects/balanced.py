@@ -24,6 +24,7 @@ class Balanced:
         levels: Of each, in order.
         worths: (levels of the first, …, S, C, A): the mean over the rest, which is the same in every cell.
         rest: At how many combinations of the other factors each cell was measured.
+        points: Of the design, in each cell.
         share: Of all points of the design, those at which the factors count.
         left_out: What is missing in these cells though the design has it, in words; often nothing.
     """
@@ -32,6 +33,7 @@ class Balanced:
     levels: tuple[tuple[Any, ...], ...]
     worths: NDArray[np.float64]
     rest: int
+    points: NDArray[np.int64]
     share: float
     left_out: str = ""
 
@@ -74,11 +76,12 @@ def balanced(measured: Measured, *paths: str) -> Balanced | None:
     kept = _complete(there)
     if any(len(axis) < 2 for axis in kept[:-1]) or not kept[-1]:
         return None
-    cells = total[np.ix_(*kept)] / count[np.ix_(*kept)].reshape(*map(len, kept), 1, 1, 1)
+    many = count[np.ix_(*kept)]
+    cells = total[np.ix_(*kept)] / many.reshape(*map(len, kept), 1, 1, 1)
     left = tuple(tuple(order[n] for n in axis) for order, axis in zip(orders, kept, strict=False))
     return Balanced(
-        paths, left, cells.mean(axis=len(paths)), len(kept[-1]), len(within) / len(measured.planned),
-        _words(paths, orders, kept, there.shape[-1]),
+        paths, left, cells.mean(axis=len(paths)), len(kept[-1]), many.sum(axis=-1).astype(np.int64),
+        len(within) / len(measured.planned), _words(paths, orders, kept, there.shape[-1]),
     )  # fmt: skip
 
 
