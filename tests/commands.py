@@ -150,20 +150,31 @@ def _fork(channel):
         return told
 
 
+def _as_started(word):
+    """A word as an interpreter of this locale is handed it."""
+    return os.fsdecode(word.encode("utf-8", "surrogateescape"))
+
+
+def _anew(stream, number):
+    """A standard stream on what its descriptor is now: the one that was imported with may think that it can seek."""
+    return open(number, "w", encoding=stream.encoding, errors=stream.errors, buffering=1, closefd=False)
+
+
 def _main():
     for name in IMPORTED:
         importlib.import_module(name)
     told = _fork(socket.socket(fileno=int(sys.argv[1])))
+    sys.stdout, sys.stderr = (_anew(stream, number) for number, stream in enumerate((sys.stdout, sys.stderr), 1))
     os.environ.clear()
-    os.environ.update(told["environment"])
-    os.chdir(told["folder"])
+    os.environ.update({name: _as_started(value) for name, value in told["environment"].items()})
+    os.chdir(told["folder"].encode())
     if told["file_limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (told["file_limit"],) * 2)
-    sys.argv = [told["script"] or "mho", *told["words"]]
+    sys.argv = [_as_started(word) for word in (told["script"] or "mho", *told["words"])]
     sys.path[:1] = ["", *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     if told["script"]:
-        sys.path[0] = str(Path(told["script"]).parent)
-        runpy.run_path(told["script"], run_name="__main__")
+        sys.path[0] = str(Path(sys.argv[0]).parent)
+        runpy.run_path(sys.argv[0], run_name="__main__")
     else:
         importlib.import_module("mho.cli").main()
 

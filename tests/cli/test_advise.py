@@ -108,7 +108,7 @@ def test_what_is_printed_measures_what_was_confirmed(
 
     from mho.advice.result import Advice
     from mho.advice.trials import Trials
-    from mho.cli.app import app as commands
+    from mho.cli.app import app
     from mho.measure import DriftResult
 
     told, (named, options) = {}, RECOMMENDED[remedy]
@@ -149,6 +149,6 @@ def test_what_is_printed_measures_what_was_confirmed(
     assert not list(elsewhere.iterdir())
     check(tmp_path / "adv" / "applied")
     if named == "mho drift":
-        drifted = CliRunner().invoke(commands, shlex.split(command)[1:], catch_exceptions=False)
+        drifted = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
         assert drifted.exit_code == 0
         check(tmp_path / "applied")

@@ -27,7 +27,7 @@ def test_it_is_drawn_from_what_is_stored(out, store):
         store(out / f"pcm-cells-sigma-0.08-seed{seed}", 0.01, seed + 1)
         store(out / f"pcm-cells-long-seed{seed}", 0.02, seed + 5)
     names = [path.name for path in write_study(FineTuning(), out)]
-    assert names == ["sizes.svg", "ages-resnet-20-pcm-cells.svg", "table.md", "summary.md"]
+    assert names == ["sizes.svg", "ages-resnet-20-pcm-cells.svg", "claims.json", "table.md", "summary.md"]
     table, summary = (out / "table.md").read_text(), (out / "summary.md").read_text()
     assert table.count("\n") == 5 and table.count("3 × 8") == 2 and "–" in table
     assert summary.count("**Holds**") == 1 and summary.count("**Open**") == 4

@@ -77,14 +77,14 @@ def points_of(ledger: Ledger, plan: Plan) -> list[Tried]:
         state = "running" if state == "open" else state
         values = None
         if state == "done":
-            scores = [(worth(row["score"]), row["loss"]) for row in rows]
+            of_seeds = [(worth(row["score"]), row["loss"]) for row in rows]
             costs = [json.loads(str(row["costs"] or "{}")) for row in rows]
             each = [
-                [objective.value(score, levels, cost) for score, cost in zip(scores, costs, strict=True)]  # type: ignore[arg-type]
+                [objective.value(score, levels, cost) for score, cost in zip(of_seeds, costs, strict=True)]  # type: ignore[arg-type]
                 for objective in design.wanted
             ]
-            if all(value is not None for of_seeds in each for value in of_seeds):
-                values = tuple(sum(of_seeds) / len(of_seeds) for of_seeds in each)  # type: ignore[arg-type]
+            if all(value is not None for one in each for value in one):
+                values = tuple(sum(one) / len(one) for one in each)  # type: ignore[arg-type]
         tried.append(Tried(active(levels, plan.factors), state, values))  # type: ignore[arg-type]
     return tried
 

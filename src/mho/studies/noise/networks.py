@@ -39,7 +39,7 @@ _PUBLISHED = {
     "cifar10_resnet44": "ResNet-44, published", "cifar10_resnet56": "ResNet-56, published",
     "cifar10_resnet8_mlperf": "ResNet-8, published", "kws_dscnn_mlperf": "DS-CNN keywords, published",
 }  # fmt: skip
-_EPOCHS: Mapping[Scale, tuple[int, int]] = {"smoke": (2, 2), "cpu": (8, 4), "full": (160, 30)}
+_EPOCHS: Mapping[Scale, tuple[int, int]] = {"smoke": (2, 8), "cpu": (8, 4), "full": (160, 30)}
 """On colour and on grey images."""
 SETTINGS = ("weights", "max")
 IMAGES = 500

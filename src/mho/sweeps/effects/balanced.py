@@ -71,8 +71,8 @@ def balanced(measured: Measured, *paths: str) -> Balanced | None:
             count[at[point]] += 1
             total[at[point]] += measured.worths[row]
     there = np.zeros(shape, dtype=bool)
-    for place, many in wanted.items():
-        there[place] = count[place] == many
+    for cell, asked in wanted.items():
+        there[cell] = count[cell] == asked
     kept = _complete(there)
     if any(len(axis) < 2 for axis in kept[:-1]) or not kept[-1]:
         return None
