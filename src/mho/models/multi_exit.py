@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,13 +68,14 @@ class MultiExit(nn.Module):
             raise BadInput("the pass did not come by here", "put exits where every pass comes by", path=missed[0])
         return {**found, self.names[-1]: last}
 
-    def early(self, inputs: Any, leaves: Leaves) -> tuple[Tensor, Tensor]:
+    def early(self, inputs: Tensor, leaves: Leaves, *, asked: Container[int] | None = None) -> tuple[Tensor, Tensor]:
         """Compute each sample as far as it is needed: those that leave at an exit are not computed any further.
 
         Args:
             inputs: Of N samples, a tensor.
             leaves: Who leaves at an exit, from its number (0, 1, …) and the scores of those who came so far. Not asked at
                 the last one.
+            asked: Numbers of exits whose side classifiers are computed; None: all.
 
         Returns:
             Scores (N, C) of each sample's exit, and the number of that exit (N,).
@@ -84,6 +85,8 @@ class MultiExit(nn.Module):
 
         def at_exit(number: int, features: Tensor) -> Tensor | None:
             nonlocal rows
+            if asked is not None and number not in asked:
+                return None
             scores = self.exits[self.names[number]](features)
             gone = leaves(number, scores)
             given.append((rows[gone], scores[gone], number))
