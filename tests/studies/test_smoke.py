@@ -24,6 +24,7 @@ from mho.studies.runner import results, run
         ("noise-learning-rate", "rate-0.1-seed0"),
         ("noise-architectures", "digits-lenet-seed0"),
         ("noise-and-hardware", "digits-plain4-seed0"),
+        pytest.param("early-exits", "digits-equal", marks=pytest.mark.slow),
         pytest.param("cost", "", marks=pytest.mark.slow),
     ],
 )
@@ -58,6 +59,10 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
             name == "noise-and-hardware"
         )
         assert outcome.arm.recipe.place(0).with_name(f"{outcome.arm.recipe.place(0).name}.json").exists()
+    if name == "early-exits":
+        digital, *rows = outcome.first
+        assert digital["accuracy"][2] > 0.85 and len(rows) == 2 * (2 + 1)
+        assert all(row["clean_macs"] > 0 and 1 <= row["static_exit"] <= 3 for row in rows)
     if name == "ranges":
         assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
     if name == "families":

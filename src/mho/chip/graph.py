@@ -52,7 +52,13 @@ def blind_to_layout(net: nn.Module, graph: fx.Graph) -> bool:
             return False
         if node.op == "call_method" and node.target not in _BLIND_METHODS:
             return False
-    last = next(node for node in graph.nodes if node.op == "output").args[0]
+    given = next(node for node in graph.nodes if node.op == "output").args[0]
+    answers = given.values() if isinstance(given, dict) else given if isinstance(given, (tuple, list)) else [given]
+    return all(_is_flat(net, last) for last in answers)
+
+
+def _is_flat(net: nn.Module, last: Any) -> bool:
+    """True when an answer of the graph is no image."""
     while isinstance(last, fx.Node):
         module = net.get_submodule(str(last.target)) if last.op == "call_module" else None
         if last.target in _FLAT or isinstance(module, (nn.Linear, nn.Flatten)):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mho.models.digits import digits_cnn
 from mho.models.dscnn import dscnn
+from mho.models.early_exits import b_lenet, resnet20_exits, resnet32_exits, resnet56_exits
 from mho.models.exported import load_exported, with_layers
 from mho.models.lenet import lenet
 from mho.models.llama import stories260k
 from mho.models.loading import FACTORIES, resolve
 from mho.models.mobilenet import mobilenet_v1, mobilenet_v1_vww
 from mho.models.mobilenet_cifar import mobilenet_cifar
+from mho.models.multi_exit import MultiExit, multi_exit
 from mho.models.norms import Norms
 from mho.models.plain_cnn import plain_cnn
 from mho.models.published import PublishedInfo, published
@@ -25,9 +27,11 @@ from mho.models.weights import load_weights, read_weights
 
 __all__ = [
     "FACTORIES",
+    "MultiExit",
     "Norms",
     "PublishedInfo",
     "SameConv2d",
+    "b_lenet",
     "cifar_resnet",
     "digits_cnn",
     "dscnn",
@@ -37,6 +41,7 @@ __all__ = [
     "mobilenet_cifar",
     "mobilenet_v1",
     "mobilenet_v1_vww",
+    "multi_exit",
     "plain_cnn",
     "published",
     "published_names",
@@ -45,10 +50,13 @@ __all__ = [
     "resnet8_large",
     "resnet14b",
     "resnet20",
+    "resnet20_exits",
     "resnet20b",
     "resnet32",
+    "resnet32_exits",
     "resnet44",
     "resnet56",
+    "resnet56_exits",
     "resolve",
     "squeezenet10",
     "squeezenet_cifar",

@@ -10,6 +10,7 @@ from torch import nn
 from mho.errors import BadInput, WrongSetting
 from mho.models.digits import digits_cnn
 from mho.models.dscnn import dscnn
+from mho.models.early_exits import b_lenet, resnet20_exits, resnet32_exits, resnet56_exits
 from mho.models.exported import load_exported
 from mho.models.lenet import lenet
 from mho.models.llama import stories260k
@@ -29,8 +30,9 @@ from mho.models.weights import load_weights, read_weights
 FACTORIES: dict[str, Callable[..., nn.Module]] = {
     factory.__name__: factory
     for factory in (
-        cifar_resnet, digits_cnn, dscnn, lenet, mobilenet_cifar, mobilenet_v1, mobilenet_v1_vww, plain_cnn, resnet8,
-        resnet8_large, resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56, squeezenet10, squeezenet_cifar,
+        b_lenet, cifar_resnet, digits_cnn, dscnn, lenet, mobilenet_cifar, mobilenet_v1, mobilenet_v1_vww, plain_cnn, resnet8,
+        resnet8_large, resnet14b, resnet20, resnet20_exits, resnet20b, resnet32, resnet32_exits,
+        resnet44, resnet56, resnet56_exits, squeezenet10, squeezenet_cifar,
         squeezenet_vww, stories260k, vgg16, vgg_mini, vit_cifar,
     )
 }  # fmt: skip

@@ -158,6 +158,7 @@ TASKS: Registry[Task | Callable[[], Task]] = Registry(
         "tokens": "mho.tasks.tokens:Tokens",
         "choices": "mho.tasks.choices:Choices",
         "regression": "mho.tasks.regression:Regression",
+        "exits": "mho.tasks.exits:Exits",
     },
 )
 

@@ -1,0 +1,154 @@
+"""What is chosen on some samples and reported on others: thresholds for a budget, and the best exit of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from mho.arguments import number
+from mho.errors import BadInput, WrongSetting
+from mho.exits.answers import Answers
+from mho.exits.decided import Decided, decide
+from mho.exits.rules import Entropy, Fixed, Rule, Sure
+
+_TRIES = 4000
+"""Combinations of thresholds that are tried."""
+_LEVELS = 33
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """A rule, and the samples on which it was chosen.
+
+    Attributes:
+        rule: What was chosen.
+        seen: What it gives on those samples: too good, for it was chosen there.
+        of_class: The class that counts; empty: all.
+    """
+
+    rule: Rule
+    seen: Decided
+    answers: Answers
+    of_class: str = ""
+
+    def report(self, answers: Answers) -> Decided:
+        """What the rule gives on other samples, such as those of the test.
+
+        Args:
+            answers: Of any network with as many exits: of the same chip, or of one that has aged.
+
+        Raises:
+            BadInput: Some of the samples are those that it was chosen on.
+        """
+        if shared := self.answers.samples & answers.samples:
+            raise BadInput(
+                f"{len(shared)} of {len(answers)} samples are among those on which the rule was chosen",
+                "report on samples that took no part in the choice", path="answers",
+            )  # fmt: skip
+        return decide(_only(answers, self.of_class), self.rule)
+
+
+def best_exit(answers: Answers, *, of_class: str = "") -> Chosen:
+    """The exit that is right most often if every sample leaves there; of equals the first.
+
+    Args:
+        answers: Of the chip at its age, on calibration images.
+        of_class: Only samples of this class count.
+
+    Raises:
+        WrongSetting: There is no such class.
+        BadInput: It has no samples.
+    """
+    counted = _only(answers, of_class)
+    best = int(counted.right.sum(0).argmax())
+    return Chosen(Fixed(best), decide(counted, Fixed(best)), answers, of_class)
+
+
+def tune(
+    answers: Answers, rule: type[Sure] = Entropy, *, accuracy: float | None = None, macs: float | None = None
+) -> Chosen:
+    """Thresholds, one for each exit but the last, for an accuracy or for a budget of multiply-accumulates.
+
+    Thresholds are tried at quantiles of each exit's doubt, all combinations of them, from nobody leaves to everybody leaves.
+
+    Args:
+        answers: On validation data, of the chip at its age.
+        rule: `Entropy`, `Probability` or `Margin`.
+        accuracy: Share of right answers, in (0, 1], that is to be kept on these samples, with the fewest multiply-accumulates.
+        macs: Share of the backbone's multiply-accumulates, above 0, that may be spent, for the highest accuracy.
+
+    Raises:
+        WrongSetting: Not one of the two budgets, or one outside its range.
+        BadInput: No thresholds keep the budget; the message has the best there are.
+    """
+    if (accuracy is None) == (macs is None):
+        raise WrongSetting("give one budget", "accuracy=0.9, or macs=0.5", path="accuracy, macs")
+    if not isinstance(rule, type) or not issubclass(rule, Sure):
+        raise WrongSetting(f"rule = {rule!r}", "give the class: Entropy, Probability or Margin", path="rule")
+    budget = number(macs if accuracy is None else accuracy, "budget", "give a share above 0", above=0)
+    if accuracy is not None and budget > 1:
+        raise WrongSetting(f"accuracy = {accuracy}", "give a share in (0, 1]", path="accuracy")
+    tried = _tried(answers, rule)
+    if accuracy is not None:
+        kept = [each for each in tried if each[1] >= budget - 1e-12]
+        best = min(kept, key=lambda each: (each[2], -each[1]), default=None)
+        highest = max(each[1] for each in tried)
+        remedy = f"the best thresholds reach {100 * highest:.2f} % on these samples"
+    else:
+        kept = [each for each in tried if each[2] <= budget * (1 + 1e-12)]
+        best = max(kept, key=lambda each: (each[1], -each[2]), default=None)
+        remedy = f"leaving at the first exit takes {100 * min(each[2] for each in tried):.1f} %"
+    if best is None:
+        what = f"accuracy {budget:g}" if macs is None else f"{100 * budget:.4g} % of the multiply-accumulates"
+        raise BadInput(f"no thresholds keep {what}", remedy, path="budget")
+    found = rule.at(best[0])
+    return Chosen(found, decide(answers, found), answers)
+
+
+def _tried(answers: Answers, rule: type[Sure]) -> list[tuple[tuple[float, ...], float, float]]:
+    """Bars, accuracy and share of multiply-accumulates of every combination."""
+    early = len(answers.names) - 1
+    levels = max(2, min(_LEVELS, int(_TRIES ** (1 / max(1, early)))))
+    doubts = [rule.doubt(answers.scores[:, k].double()) for k in range(early)]
+    places = [_bars(doubt, levels) for doubt in doubts]
+    gone = [
+        doubt[None] < torch.tensor(bars, dtype=torch.float64)[:, None]
+        for doubt, bars in zip(doubts, places, strict=True)
+    ]
+    right, costs = answers.right.double(), torch.tensor(answers.macs.deciding, dtype=torch.float64)
+    found = []
+    for which in product(*(range(len(bars)) for bars in places)):
+        left, score, spent = torch.ones(len(answers), dtype=torch.bool), 0.0, 0.0
+        for k, level in enumerate(which):
+            leaving = left & gone[k][level]
+            score += float(right[leaving, k].sum())
+            spent += float(leaving.sum()) * float(costs[k])
+            left = left & ~leaving
+        score += float(right[left, -1].sum())
+        spent += float(left.sum()) * float(costs[-1])
+        bars = tuple(places[k][level] for k, level in enumerate(which))
+        found.append((bars, score / len(answers), spent / len(answers) / answers.macs.alone[-1]))
+    return found
+
+
+def _bars(doubt: Tensor, levels: int) -> list[float]:
+    """Bars from 0 (nobody leaves) to above the largest doubt (everybody), between quantiles."""
+    finite = doubt[doubt.isfinite()]
+    if not len(finite):
+        return [0.0]
+    inner = finite.quantile(torch.linspace(0, 1, levels, dtype=torch.float64)[1:-1]) if levels > 2 else finite[:0]
+    return sorted({0.0, *inner.tolist(), float(finite.max()) * 1.001 + 1e-9})
+
+
+def _only(answers: Answers, of_class: str) -> Answers:
+    if not of_class:
+        return answers
+    if of_class not in answers.classes:
+        raise WrongSetting(f"no class '{of_class}'", f"classes are {', '.join(answers.classes)}", path="of_class")
+    rows = answers.labels == answers.classes.index(of_class)
+    if not bool(rows.any()):
+        raise BadInput(f"no sample of class '{of_class}'", "give samples of it", path="answers")
+    return replace(answers, scores=answers.scores[rows], labels=answers.labels[rows])

@@ -1,0 +1,265 @@
+"""`multi_exit`: side classifiers on any network, which then answers at several depths."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mho.arguments import network
+from mho.errors import BadInput, NotYet, WrongSetting
+from mho.models.exit_head import make_head
+from mho.nn.modes import evaluating
+from mho.tasks.parts import answer
+
+EXITS = "exits"
+"""Under which name the side classifiers stand in the network."""
+AtExit = Callable[[int, Tensor], Tensor | None]
+"""From the number of an exit and the features there to the features that go on; None: as they are."""
+Leaves = Callable[[int, Tensor], Tensor]
+"""From the number of an exit and its scores (n, C) to who leaves there, bool (n,)."""
+
+
+class MultiExit(nn.Module):
+    """A network with exits; it answers with the scores of all of them, by name, the last those of the network itself.
+
+    Its parameters, buffers and modules are called as in the backbone, so that the backbone's weights load
+    (``strict=False``: they lack the exits'); the side classifiers stand below ``exits``. Made by `multi_exit`.
+
+    Args:
+        backbone: The network; its modules become this one's.
+        heads: Path of a module to what reads its output, in the order in which they are computed.
+
+    Attributes:
+        after: Paths of the modules behind which the exits stand.
+        names: ``exit1``, ``exit2``, … of all exits; the last is the backbone's own output.
+        frozen: See `freeze`.
+    """
+
+    def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._buffers.update(backbone._buffers)
+        self._parameters.update(backbone._parameters)
+        self._modules.update(backbone._modules)
+        self._non_persistent_buffers_set |= backbone._non_persistent_buffers_set
+        shell = copy.copy(backbone)
+        shell.__dict__.update(_modules={}, _parameters={}, _buffers={})
+        # The backbone's class and plain attributes; what it holds is found here, also after layers were replaced.
+        object.__setattr__(self, "_shell", shell)
+        self.after = tuple(heads)
+        self.names = tuple(f"exit{i + 1}" for i in range(len(heads) + 1))
+        self.exits = nn.ModuleDict(dict(zip(self.names, heads.values(), strict=False)))
+        self.frozen = False
+
+    def forward(self, inputs: Any) -> dict[str, Tensor]:
+        """Inputs of the backbone to the scores (N, C) of every exit, by name."""
+        found: dict[str, Tensor] = {}
+
+        def at_exit(number: int, features: Tensor) -> None:
+            name = self.names[number]
+            found[name] = self.exits[name](features)
+
+        last = self.walk(inputs, at_exit)
+        if missed := [path for name, path in zip(self.names, self.after, strict=False) if name not in found]:
+            raise BadInput("the pass did not come by here", "put exits where every pass comes by", path=missed[0])
+        return {**found, self.names[-1]: last}
+
+    def early(self, inputs: Tensor, leaves: Leaves, *, asked: Container[int] | None = None) -> tuple[Tensor, Tensor]:
+        """Compute each sample as far as it is needed: those that leave at an exit are not computed any further.
+
+        Args:
+            inputs: Of N samples, a tensor.
+            leaves: Who leaves at an exit, from its number (0, 1, …) and the scores of those who came so far. Not asked at
+                the last one.
+            asked: Numbers of exits whose side classifiers are computed; None: all.
+
+        Returns:
+            Scores (N, C) of each sample's exit, and the number of that exit (N,).
+        """
+        rows = torch.arange(len(inputs), device=inputs.device)
+        given: list[tuple[Tensor, Tensor, int]] = []
+
+        def at_exit(number: int, features: Tensor) -> Tensor | None:
+            nonlocal rows
+            if asked is not None and number not in asked:
+                return None
+            scores = self.exits[self.names[number]](features)
+            gone = leaves(number, scores)
+            given.append((rows[gone], scores[gone], number))
+            rows = rows[~gone]
+            if not len(rows):
+                raise _AllLeft
+            return None if len(rows) == len(features) else features[~gone]
+
+        try:
+            last = answer(self.walk(inputs, at_exit))
+            given.append((rows, last, len(self.after)))
+        except _AllLeft:
+            pass
+        scores = torch.empty((len(inputs), given[0][1].shape[1]), dtype=given[0][1].dtype, device=inputs.device)
+        exits = torch.empty(len(inputs), dtype=torch.long, device=inputs.device)
+        for who, part, number in given:
+            scores[who], exits[who] = part.to(scores), number
+        return scores, exits
+
+    def freeze(self, on: bool = True) -> MultiExit:
+        """Train the side classifiers alone: the backbone's parameters want no gradient, and its norms keep their statistics."""
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(f"{EXITS}.") or not on)
+        self.frozen = on
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> MultiExit:
+        """As torch's; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            for name, child in self.named_children():
+                child.train(mode and name == EXITS)
+        return self
+
+    def backbone(self) -> nn.Module:
+        """The network without its exits, with the same modules and parameters (none is copied)."""
+        view: nn.Module = copy.copy(self.__dict__["_shell"])
+        inner = {name: child for name, child in self._modules.items() if name != EXITS}
+        view.__dict__.update(
+            _modules=inner, _parameters=self._parameters, _buffers=self._buffers,
+            training=self.training and not self.frozen,
+        )  # fmt: skip
+        return view
+
+    def walk(self, inputs: Any, at_exit: AtExit) -> Any:
+        """The backbone's answer; on the way `at_exit` is told the number of each exit and the features there."""
+        with _told(self, self.after, at_exit):
+            # Not called as a module: a trace finds only modules that are installed somewhere.
+            return self.backbone().forward(inputs)
+
+
+class _AllLeft(Exception):
+    """Nobody is left to compute."""
+
+
+@contextmanager
+def _told(net: nn.Module, paths: Sequence[str], at_exit: AtExit) -> Iterator[None]:
+    """Inside the block `at_exit` is told of the outputs of modules, and may change them."""
+    hooks = []
+    try:
+        for number, path in enumerate(paths):
+            hook = _Hook(number, at_exit)
+            hooks.append(net.get_submodule(path).register_forward_hook(hook))
+        yield
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+class _Hook:
+    def __init__(self, number: int, at_exit: AtExit) -> None:
+        self.number, self.at_exit = number, at_exit
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        return self.at_exit(self.number, output)
+
+
+def multi_exit(
+    backbone: nn.Module, exits: Sequence[str | int] | Mapping[str, Any], *, example: Tensor, head: Any = "linear"
+) -> MultiExit:
+    """Put side classifiers on a copy of a network.
+
+    Args:
+        backbone: Takes one tensor, answers class scores (N, C).
+        exits: Names of the modules behind which exits stand, in the order in which they are computed; or each with its head.
+        example: Inputs of a batch; two samples are computed to learn the shapes.
+        head: Of exits that have none of their own: ``"linear"`` (the mean over positions and a linear layer), ``"conv"`` (a
+            3 × 3 convolution before it), a module, or a callable from the features to a module.
+
+    Returns:
+        The network with exits, in the mode of `backbone`; the last exit is its own output.
+
+    Raises:
+        WrongSetting: No exits, an exit that does not exist or is named twice, exits out of order, or a head that does not fit.
+        NotYet: What follows an exit depends on more than its features: a shortcut around it.
+        BadInput: The backbone does not answer with class scores, or a head with as many.
+
+    Example:
+        >>> net = multi_exit(mho.models.resnet20(), ["layer1", "layer2"], example=x)   # doctest: +SKIP
+        >>> net(x)["exit1"].shape                                                      # doctest: +SKIP
+        torch.Size([2, 10])
+    """
+    network(backbone, "backbone")
+    wanted = dict(exits) if isinstance(exits, Mapping) else _named(exits, head)
+    net = copy.deepcopy(backbone)
+    if EXITS in (*net._modules, *net._parameters, *net._buffers):
+        raise WrongSetting(f"the network has a module '{EXITS}' already", "call that one otherwise", path=EXITS)
+    modules = dict(net.named_modules())
+    if unknown := [path for path in wanted if not path or path not in modules]:
+        few = ", ".join(list(modules)[1:13])
+        raise WrongSetting(f"there is no module '{unknown[0]}'", f"modules are {few}, …", path="exits")
+    if not isinstance(example, Tensor) or not len(example):
+        raise BadInput(
+            "the example is no batch", "give a tensor (N, …) with which backbone(example) runs", path="example"
+        )
+    pair = torch.cat([example[:1], example[-1:]])
+    with evaluating(net), torch.no_grad():
+        features, last = _features(net, list(wanted), pair)
+        heads = {path: make_head(made, features[path], last.shape[1], path) for path, made in wanted.items()}
+        for path, made in heads.items():
+            with evaluating(made):
+                scores = made(features[path])
+            if not isinstance(scores, Tensor) or scores.shape != last.shape:
+                shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+                found = f"its head answers {shape}, the network {tuple(last.shape)}"
+                raise BadInput(found, "all exits score the same classes", path=path)
+            _check_cut(net, path, pair, last)
+    return MultiExit(net, heads).train(backbone.training)
+
+
+def _named(exits: Sequence[str | int], head: Any) -> dict[str, Any]:
+    if isinstance(exits, str) or not isinstance(exits, Sequence) or not len(exits):
+        raise WrongSetting(f"exits = {exits!r}", "give a list of names of modules", path="exits")
+    paths = [str(path) for path in exits]
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise WrongSetting(f"'{twice[0]}' is named twice", "name each exit once", path="exits")
+    # A module that is given for several exits is not shared between them.
+    return {path: copy.deepcopy(head) if isinstance(head, nn.Module) else head for path in paths}
+
+
+def _features(net: nn.Module, paths: list[str], inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Outputs of modules by path, and the network's own, once the order is as given."""
+    seen: list[tuple[str, Any]] = []
+    with _told(net, paths, lambda number, output: seen.append((paths[number], copy.copy(output)))):
+        last = answer(net(inputs))
+    if not isinstance(last, Tensor) or last.dim() != 2 or last.shape[1] < 2:
+        shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+        raise BadInput(f"the network answers {shape}", "exits need class scores (N, C)", path="backbone")
+    order = [path for path, _ in seen]
+    if missed := [path for path in paths if path not in order]:
+        raise WrongSetting("it is not computed on the example", "name modules that every pass calls", path=missed[0])
+    if len(order) != len(set(order)):
+        twice = next(path for path in order if order.count(path) > 1)
+        raise WrongSetting("it is computed several times in a pass", "name a module that is called once", path=twice)
+    if order != paths:
+        raise WrongSetting(
+            f"exits {', '.join(paths)} are out of order", f"they are computed as {', '.join(order)}", path="exits"
+        )
+    for path, output in seen:
+        if not isinstance(output, Tensor) or len(output) != len(inputs):
+            raise WrongSetting("its output is no tensor with a row a sample", "name another module", path=path)
+    return dict(seen), last
+
+
+def _check_cut(net: nn.Module, path: str, pair: Tensor, expected: Tensor) -> None:
+    """Let one of two samples go on alone from an exit: the network's answer to it has to be the same."""
+    try:
+        with _told(net, [path], lambda _, features: features[1:]):
+            alone = answer(net(pair))
+    except RuntimeError:  # shapes that do not go together
+        alone = None
+    if alone is None or len(alone) != 1 or not torch.allclose(alone, expected[1:], rtol=1e-3, atol=1e-4):
+        raise NotYet(
+            "what follows does not depend on its output alone",
+            "put the exit where nothing runs around it: behind a block, not within", path=path,
+        )  # fmt: skip

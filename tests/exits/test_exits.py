@@ -1,0 +1,180 @@
+"""Deciding at exits: rules and their limits, skipping against computing all, costs, and choices that are reported elsewhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import mho
+from mho.convert.counting import MacCounter
+from mho.errors import BadInput, WrongSetting
+from mho.exits import (
+    Early,
+    Entropy,
+    Fixed,
+    Margin,
+    Probability,
+    best_exit,
+    decide,
+    exit_macs,
+    observe,
+    tune,
+)
+from mho.models import cifar_resnet, multi_exit
+
+DRAWN = torch.Generator().manual_seed(1)
+X = (
+    torch.randn(60, 3, 8, 8, generator=DRAWN)
+    * torch.linspace(0.1, 4, 60)[torch.randperm(60, generator=DRAWN), None, None, None]
+)
+Y = torch.arange(60) % 4
+TEST, VAL = [(X[:30], Y[:30])], [(X[30:], Y[30:])]
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    made = multi_exit(cifar_resnet(depth=8, width=4, num_classes=4), ["layer1", "layer2"], example=X)
+    for head in made.exits.values():
+        nn.init.normal_(head.linear.weight, std=0.5)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def answers(net):
+    return observe(net, TEST)
+
+
+@pytest.fixture(scope="module")
+def chip(net):
+    analog = mho.to_analog(net, mho.Hardware.preset("pcm-cells"), example=X)
+    mho.calibrate(analog, TEST)
+    return mho.program(analog, seed=0).at("1 day")
+
+
+def test_limits_of_thresholds_and_macs_that_fall_with_them(answers):
+    for rule, nobody, everybody in (
+        (Entropy, 0.0, math.log(4) * 1.001), (Probability, 1.0, 0.0), (Margin, 1.0, 0.0),
+    ):  # fmt: skip
+        last, first = decide(answers, rule(nobody)), decide(answers, rule(everybody))
+        assert bool((last.exits == 2).all()) and torch.equal(last.right, answers.right[:, 2])
+        assert bool((first.exits == 0).all()) and torch.equal(first.right, answers.right[:, 0])
+        between = [decide(answers, rule(nobody + s * (everybody - nobody) / 20)).mean_macs for s in range(21)]
+        assert between == sorted(between, reverse=True) and len(set(between)) > 5
+
+
+def test_a_rule_is_its_formula(answers):
+    p = answers.scores[:, 0].double().softmax(-1)
+    entropy = -(p * p.log()).sum(-1)
+    assert torch.equal(decide(answers, Entropy((0.9, 0.0))).exits == 0, entropy < 0.9)
+    top = p.sort(-1, descending=True).values
+    assert torch.equal(decide(answers, Probability((0.6, 1.0))).exits == 0, top[:, 0] > 0.6)
+    assert torch.equal(decide(answers, Margin((0.3, 1.0))).exits == 0, top[:, 0] - top[:, 1] > 0.3)
+
+
+@pytest.mark.parametrize("rule", [Entropy(0.9), Probability((0.5, 0.9)), Margin(0.2), Fixed(0), Fixed(1), Fixed(2)])
+@pytest.mark.parametrize("where", ["digital", "chip"])
+def test_skipping_decides_as_computing_everything_does(net, chip, rule, where):
+    used = net if where == "digital" else chip
+    found = decide(observe(used, TEST), rule)
+    with torch.no_grad():
+        scores, exits = Early(used, rule).decided(X[:30])
+        whole = torch.stack(list(used(X[:30]).values()), 1)
+    assert torch.equal(exits, found.exits)
+    torch.testing.assert_close(scores, whole[torch.arange(30), exits], rtol=1e-4, atol=1e-4)
+    assert mho.accuracy(Early(used, rule), TEST) == pytest.approx(found.accuracy.value)
+
+
+def test_macs_are_those_that_skipping_computes(net, chip, answers):
+    for rule in (Entropy(0.9), Entropy(0.0), Entropy(9.0), Fixed(0), Fixed(1), Fixed(2)):
+        with torch.no_grad(), MacCounter() as counter:
+            Early(net, rule)(X[:30])
+        assert decide(answers, rule).mean_macs * 30 == pytest.approx(counter.macs)
+    assert exit_macs(chip, X[:1]) == exit_macs(net, X[:7]) == answers.macs
+    with torch.no_grad(), MacCounter() as counter:
+        net.backbone()(X[:1])
+    assert answers.macs.alone[-1] == counter.macs
+
+
+def test_thresholds_for_a_budget_are_the_best_there_are(net):
+    answers = observe(net, VAL)
+    asked = float(answers.right.double().mean(0).max())
+    found = tune(answers, accuracy=asked)
+    assert found.seen.accuracy.value >= asked
+    tried = [
+        d
+        for a in range(40)
+        for b in range(40)
+        if (d := decide(answers, Entropy((a / 28, b / 28)))).accuracy.value >= asked
+    ]
+    assert not tried or found.seen.mean_macs <= min(d.mean_macs for d in tried) * 1.03
+    for share in (0.5, 0.8, 1.2):
+        for rule in (Entropy, Probability, Margin):
+            assert tune(answers, rule, macs=share).seen.macs_share <= share + 1e-9
+    better = [tune(answers, macs=share).seen.accuracy.value for share in (0.5, 0.8, 1.2)]
+    assert better == sorted(better)
+
+
+def test_what_is_chosen_is_reported_on_other_samples_only(net, chip):
+    val, test, leaked = observe(net, VAL), observe(net, TEST), observe(net, [(X[25:40], Y[25:40])])
+    for chosen in (tune(val, macs=0.8), best_exit(val), best_exit(val, of_class="2")):
+        chosen.report(test)
+        with pytest.raises(BadInput, match="10 of 15 samples are among those"):
+            chosen.report(leaked)
+        with pytest.raises(BadInput, match="30 of 30"):
+            chosen.report(observe(chip, VAL))
+    assert torch.equal(tune(val, macs=0.8).report(test).exits, decide(test, tune(val, macs=0.8).rule).exits)
+
+
+def test_the_best_exit_of_all_and_of_a_class(net):
+    answers = observe(net, VAL)
+    planted = answers.scores.clone()
+    planted[:, 1] = 10 * nn.functional.one_hot(answers.labels, 4)
+    of_two = answers.labels == 2
+    planted[of_two] = 0
+    planted[of_two, 2, 2] = 5
+    planted[of_two, :2, 1] = 5
+    answers = replace(answers, scores=planted)
+    assert best_exit(answers).rule == Fixed(1)
+    assert best_exit(answers, of_class="2").rule == Fixed(2)
+    assert best_exit(answers).seen.per_class()["2"][0].value == 0
+    assert answers.per_class()["2"] == (0, 0, 1) and answers.accuracy("exit2") > answers.accuracy()
+    depth = best_exit(answers).seen.per_class()["0"][1]
+    assert depth == 2 and "left at exit1 0.0 %, exit2 100.0 %" in str(best_exit(answers).seen)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Entropy(-0.1), lambda: Entropy(math.nan), lambda: Entropy(math.inf), lambda: Probability(1.1),
+        lambda: Margin((0.5, 2)), lambda: Entropy("low"), lambda: Fixed(-1), lambda: Fixed(1.5),
+    ],
+)  # fmt: skip
+def test_thresholds_outside_their_range_are_refused(make):
+    with pytest.raises(WrongSetting, match=r"threshold|exit ="):
+        make()
+
+
+def test_what_does_not_fit_is_refused(net, answers):
+    with pytest.raises(WrongSetting, match="3 thresholds for 3 exits"):
+        Early(net, Entropy((1, 1, 1)))
+    with pytest.raises(WrongSetting, match="no exit 3"):
+        decide(answers, Fixed(3))
+    with pytest.raises(WrongSetting, match="has no exits"):
+        observe(nn.Linear(2, 2), TEST)
+    with pytest.raises(WrongSetting, match="give one budget"):
+        tune(answers)
+    with pytest.raises(WrongSetting, match="share in"):
+        tune(answers, accuracy=90)
+    with pytest.raises(BadInput, match="the best thresholds reach"):
+        tune(answers, accuracy=1.0)
+    with pytest.raises(BadInput, match="leaving at the first exit takes"):
+        tune(answers, macs=0.01)
+    with pytest.raises(WrongSetting, match="no class 'bird'"):
+        best_exit(answers, of_class="bird")
+    with pytest.raises(BadInput, match="label"):
+        observe(net, [(X[:3], torch.tensor([0, 1, 9]))])
