@@ -286,7 +286,7 @@ def test_who_stops_a_sweep_is_told_where_it_is_kept_and_no_password(monkeypatch)
             and "(3 trials)\nthe same command goes on from there: mho sweep 'a b.yaml'" in said
         )
         assert "heim" not in said
-    assert interruption.command().endswith("--ledger … --ledger=…")
+    assert interruption.command().endswith("--ledger '…' '--ledger=…'")
     monkeypatch.setattr(
         sys, "argv", ["mho", "--ledger=postgresql://u:geheim@127.0.0.1:1/d?passw%6Frd=geheim&sslmode=disable#mine"]
     )

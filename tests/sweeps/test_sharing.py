@@ -16,10 +16,12 @@ from mho.sweeps.designs import Grid
 NORMAL = {"sigma": 0.1, "relative_to": "gmax"}
 CHANGES = {
     "version": [], "layers": [{"layers": {"body.1": {"adc.bits": 4}}}], "name": [{"name": "other"}],
-    "sources": [{"sources": ("a",)}], "dac": [{"dac.bits": 3}, {"dac.range": "abs_max"}],
+    "sources": [{"sources": ("a",)}], "beyond": [{"beyond": ("a",)}], "dac": [{"dac.bits": 3}, {"dac.range": "abs_max"}],
     "adc": [{"adc.bits": 3}, {"adc.range": "fixed", "adc.bound": 3.0}],
     "noise": [{"noise.output": 0.1}, {"noise.weight": 0.1}, {"noise.input": 0.1}],
-    "ir_drop": [{"ir_drop.scale": 1.0}], "compensation": [{"compensation": {"kind": "none"}}],
+    "ir_drop": [{"ir_drop.scale": 1.0}],
+    "wires": [{"wires.column": 1e4, "ir_drop.scale": 0.0}], "columns": [{"columns.offset": 0.1}],
+    "compensation": [{"compensation": {"kind": "none"}}],
     "cell": [{"cell.programming_noise": 2.0}, {"cell.drift": 2.0}, {"cell.read_noise": 0.0}],
     "encoding": [{"encoding.subtract": "digital"}, {"encoding": {"kind": "offset"}}],
     "array": [{"array.rows": 8}, {"array.cols": 4}], "mapping": [{"mapping.scale": "tensor"}],
@@ -32,7 +34,7 @@ CHANGES = {
     ],
     "digital": [{"digital": ("body.1",)}],
 }  # fmt: skip
-READ = {"name", "sources", "dac", "adc", "noise", "ir_drop", "compensation"}
+READ = {"name", "sources", "beyond", "dac", "adc", "noise", "ir_drop", "compensation"}
 
 
 def states(hw):

@@ -66,8 +66,8 @@ def points_of(ledger: Ledger, plan: Plan) -> list[Tried]:
         measured.setdefault(row["trial"], []).append((row["score"], row["loss"]))
     found: dict[int, list[dict[str, Any]]] = {}
     for row in trials:
-        scores, losses = zip(*measured[row["trial"]], strict=True) if row["trial"] in measured else ((), ())
-        means = {"score": _mean(scores), "loss": _mean(losses)}
+        mine = measured.get(row["trial"], [])
+        means = {"score": _mean([score for score, _ in mine]), "loss": _mean([loss for _, loss in mine])}
         found.setdefault(row["point"], []).append({**dict(row), **means})
     tried = []
     for rows in (found[number] for number in sorted(found)):

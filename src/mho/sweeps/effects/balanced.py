@@ -76,11 +76,11 @@ def balanced(measured: Measured, *paths: str) -> Balanced | None:
     kept = _complete(there)
     if any(len(axis) < 2 for axis in kept[:-1]) or not kept[-1]:
         return None
-    many = count[np.ix_(*kept)]
-    cells = total[np.ix_(*kept)] / many.reshape(*map(len, kept), 1, 1, 1)
+    held = count[np.ix_(*kept)]
+    cells = total[np.ix_(*kept)] / held.reshape(*map(len, kept), 1, 1, 1)
     left = tuple(tuple(order[n] for n in axis) for order, axis in zip(orders, kept, strict=False))
     return Balanced(
-        paths, left, cells.mean(axis=len(paths)), len(kept[-1]), many.sum(axis=-1).astype(np.int64),
+        paths, left, cells.mean(axis=len(paths)), len(kept[-1]), held.sum(axis=-1).astype(np.int64),
         len(within) / len(measured.planned), _words(paths, orders, kept, there.shape[-1]),
     )  # fmt: skip
 
