@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,9 +148,7 @@ def look(
     for matrix in matrices(twin):
         matrix._forward_hooks.clear()  # a watcher of `net` is not told of this run
     items = 0
-    compiles = "torch._dynamo" in sys.modules  # else nothing was compiled, and seconds of importing it are saved
-    eager = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
-    with evaluating(twin), digitally(twin), watched(twin, watch), eager:
+    with evaluating(twin), digitally(twin), watched(twin, watch), torch.compiler.set_stance("force_eager"):
         if data is None:
             items = length(example)
             with work:

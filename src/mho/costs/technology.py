@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -205,8 +206,7 @@ class Technology(_Own):
             raise WrongSetting(
                 f"unknown technology '{name}'", f"one of {', '.join(cls.presets())}, or a YAML file", path="technology"
             )
-        found = cls.parse(load_yaml(Path(str(_FOLDER / f"{name}.yaml"))), where=name)
-        return found.replace(**changes) if changes else found
+        return _shipped(name).replace(**changes) if changes else _shipped(name)
 
     @classmethod
     def of(cls, source: Technology | str | Path | None, hw: Hardware | None = None) -> Technology:
@@ -248,3 +248,8 @@ class Technology(_Own):
         parts: dict[str, Any] = {**self.components, "cells": self.cells, "adc": self.adc}
         part = (parts | {each.name: each for each in self.standing}).get(name)
         return "" if part is None else f"{'our estimate: ' if part.ours else ''}{part.source}"
+
+
+@cache  # a third of the time of `cost` of a small network is reading them
+def _shipped(name: str) -> Technology:
+    return Technology.parse(load_yaml(Path(str(_FOLDER / f"{name}.yaml"))), where=name)
