@@ -25,12 +25,12 @@ ROUND = {
 }  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def round_numbers() -> Technology:
     return Technology.parse(ROUND)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hardware() -> Hardware:
     """One pair a weight in a unit cell, arrays of 20 × 4, 8-bit inputs, 6-bit conversions."""
     return Hardware.parse({

@@ -46,7 +46,7 @@ def pieces(path: str, scheme: Scheme, work: Product, arrays: int, technology: Te
     yield Piece(path, "cells", cells, area, technology.rests_on("cells") if area is not None else "")
     converters = converters_per_array(scheme, technology) * arrays
     bits = max(work.conversions)
-    each = technology.adc.area_um2(bits, technology.node_nm, rate_hz(technology, bits, work.units))
+    each = technology.adc.area_um2(bits, technology.node_nm, rate_hz(technology, bits, work))
     yield Piece(path, "adc", converters, None if each is None else each * converters, technology.rests_on("adc"))
     numbers = {
         "row_driver": array.rows * arrays, "sample_hold": array.cols * arrays, "integrator": array.cols * arrays,

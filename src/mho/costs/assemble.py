@@ -166,12 +166,11 @@ def _unknown(rows: list[Entry], covered: tuple[Piece, ...], seen: Seen, technolo
         name for name in (*COMPONENTS, "writing")
         if name not in here and any(e.component == name and e.count for e in rows)
     ]  # fmt: skip
-    repeats = any(matrix.scheme.repeats for matrix in seen.matrices.values())
     calls = [f"{name} ({number} calls)" for name, number in seen.not_counted.items()]
     return (
         *missing, *areas,
         *([f"area of {', '.join(flat)}"] if flat else []),
-        *(["repetitions of vectors that clip (on_clip: halve_input)"] if repeats else []),
+        *_settings(seen),
         *(["reading the operands of digital products from memory"] if seen.digital_macs else []),
         *([f"operators that may multiply: {', '.join(calls)}"] if calls else []),
         *(["time of the digital part"] if technology.timing.digital_per_ns is None else []),
@@ -179,6 +178,26 @@ def _unknown(rows: list[Entry], covered: tuple[Piece, ...], seen: Seen, technolo
         *seen.unseen,
         *technology.left_out,
     )  # fmt: skip
+
+
+def _settings(seen: Seen) -> list[str]:
+    """Settings of the hardware that take time or energy of which nothing is known."""
+    found: dict[str, None] = {}
+    for scheme in (matrix.scheme for matrix in seen.matrices.values()):
+        hw = scheme.hw
+        said = {
+            "repetitions of vectors that clip (on_clip: halve_input)": scheme.repeats,
+            "adding slices of the input as charge (dac.shift_and_add: analog)": hw.dac.shift_and_add == "analog",
+            "adding slices of weights as charge (encoding.shift_and_add: analog)":
+                getattr(hw.encoding, "shift_and_add", "") == "analog",
+            "finding the largest output of a batch (adc.range: batch)": hw.adc.range == "batch",
+            "parts of the converters' circuit (adc.circuit): the technology's converter stands for any":
+                hw.adc.circuit is not None,
+            "what the resistance of wires takes (wires, ir_drop)": bool(hw.wires or hw.ir_drop.scale),
+            f"what compensation '{hw.compensation.kind}' reads and corrects": hw.compensation.reads(),
+        }  # fmt: skip
+        found |= {words: None for words, true in said.items() if true}
+    return list(found)
 
 
 def _count(rows: list[Entry], component: str) -> float:

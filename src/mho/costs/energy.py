@@ -49,13 +49,15 @@ def entries(
     yield _cells(path, scheme, work, products, load, technology)
     for bits, number in sorted(work.conversions.items()):
         count = number * products
-        energy = technology.adc.energy_pj(bits, technology.node_nm, rate_hz(technology, bits, work.units))
+        energy = technology.adc.energy_pj(bits, technology.node_nm, rate_hz(technology, bits, work))
         yield Entry(path, "adc", f"conversion to {bits:g} bits", count, count * energy, technology.rests_on("adc"))
     conversions = sum(work.conversions.values()) * products
     counts = {
         "row_driver": work.rows_driven * products,
         "sample_hold": conversions,
-        "integrator": conversions * work.units if technology.timing.input == "duration" else 0,
+        "integrator": conversions * work.slices_a_conversion * work.units
+        if technology.timing.input == "duration"
+        else 0,
         "shift_add": work.shift_adds * products,
         "adder": work.additions * products,
         "multiplier": work.multiplications * products,
@@ -82,6 +84,7 @@ def _cells(path: str, scheme: Scheme, work: Product, products: float, load: Load
     if cells.kind == "current":
         assert cells.voltage_v is not None
         pulse = cells.pulse_ns or technology.timing.read_ns
+        pulse += cells.pulse_ns_per_bit * max(work.conversions)
         time = pulse * (work.units if duration else 1)
         charge = load.charge_us / load.vectors * products  # µS
         return Entry(
@@ -99,7 +102,7 @@ def _cells(path: str, scheme: Scheme, work: Product, products: float, load: Load
         each = cells.capacitance_ff * cells.voltage_v**2 * scheme.hw.array.cols * 1e-3
         return Entry(path, "cells", "line pulsed", lines, lines * each, source)
     assert cells.energy_pj is not None
-    number = {"array": work.reads, "column": work.columns_read, "cell": work.rows_driven * scheme.plan.columns}
+    number = {"array": work.reads, "column": work.columns_read, "cell": work.cells_read}
     action = {"array": "array read", "column": "column read", "cell": "cell read"}[cells.each]
     count = number[cells.each] * products
     return Entry(path, "cells", action, count, count * cells.energy_pj, source)

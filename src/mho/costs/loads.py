@@ -80,18 +80,21 @@ def measured(
 def assumed(scheme: Scheme, conductance_us: Tensor, duration: bool) -> Load:
     """One vector whose codes are all equally likely."""
     assert scheme.input_steps is not None
-    parts, width = slices(scheme), scheme.hw.dac.slice_bits
-    whole = len(parts) == 1 and parts[0].take is None
-    codes = int(scheme.input_steps) + 1 if whole or width is None else 2**width
-    level, square = 0.5, (2 * codes - 1) / (6 * (codes - 1))
-    rows = scheme.plan.groups * scheme.plan.rows * len(parts)
-    charge = float(conductance_us.double().sum()) * len(parts) * (level if duration else square)
-    return Load(1, charge, rows, rows * (1 - 1 / codes), rows * level)
+    steps, rows = int(scheme.input_steps), scheme.plan.groups * scheme.plan.rows
+    total, found = float(conductance_us.double().sum()), Load(1)
+    for part in slices(scheme):
+        place, width = part.digit or (0, None)
+        full = steps if width is None else 2**width - 1
+        top = min(steps >> place, full)  # the largest code of this slice; the highest slice may lack bits
+        level, square = top / full / 2, top * (2 * top + 1) / 6 / full**2
+        found += Load(0, total * (level if duration else square), rows, rows * (1 - 1 / (top + 1)), rows * level)
+    return found
 
 
-def slices(scheme: Scheme) -> list[InputSlice]:
-    """The parts in which an input comes."""
-    return list(dict.fromkeys(c.slice for c in scheme.blocks[0] if c.slice is not None))
+def slices(scheme: Scheme) -> tuple[InputSlice, ...]:
+    """The parts in which an input comes, however many of them are converted together."""
+    dac = scheme.hw.dac
+    return (dac if dac.slice_bits is None else dac.replace(shift_and_add="digital")).slices()
 
 
 def _taps(x: Tensor, matrix: AnalogMatrix, scheme: Scheme, operator: Operator) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -64,6 +65,8 @@ class Reading(_Own):
     """V at a row for a full input."""
     pulse_ns: float | None = Field(default=None, gt=0)
     """ns for which a row is driven, or a unit of it, of `current`; None: for the whole read."""
+    pulse_ns_per_bit: float = Field(default=0.0, ge=0)
+    """ns besides, for each bit of the conversion that the pulse lasts for, of `current`."""
     capacitance_ff: float | None = Field(default=None, gt=0)
     """fF for each cell on a line, of `lines`."""
     energy_pj: float | None = Field(default=None, gt=0)
@@ -104,8 +107,8 @@ class Timing(_Own):
     """ns besides, for each read."""
     phases: int = Field(default=1, ge=1)
     """Reads that a signed product takes, one polarity after the other."""
-    columns_per_adc: int = Field(default=1, ge=1)
-    """Columns that share a converter."""
+    columns_per_adc: int | None = Field(default=None, ge=1)
+    """Columns that share a converter; None: as many as the hardware says (`adc.columns`)."""
     conversion_ns: float = Field(default=0.0, ge=0)
     """ns of a conversion; 0 where it happens during the read."""
     conversion_ns_per_bit: float = Field(default=0.0, ge=0)
@@ -116,6 +119,8 @@ class Timing(_Own):
     """Digital operations a ns; None: the time of the digital part is not counted."""
     source: str = Field(min_length=1)
     """Where these come from."""
+    ours: bool = False
+    """True: an estimate of this project, before which `adc.columns` of the hardware goes."""
 
 
 class Standing(_Own):
@@ -201,8 +206,7 @@ class Technology(_Own):
             raise WrongSetting(
                 f"unknown technology '{name}'", f"one of {', '.join(cls.presets())}, or a YAML file", path="technology"
             )
-        found = cls.parse(load_yaml(Path(str(_FOLDER / f"{name}.yaml"))), where=name)
-        return found.replace(**changes) if changes else found
+        return _shipped(name).replace(**changes) if changes else _shipped(name)
 
     @classmethod
     def of(cls, source: Technology | str | Path | None, hw: Hardware | None = None) -> Technology:
@@ -244,3 +248,8 @@ class Technology(_Own):
         parts: dict[str, Any] = {**self.components, "cells": self.cells, "adc": self.adc}
         part = (parts | {each.name: each for each in self.standing}).get(name)
         return "" if part is None else f"{'our estimate: ' if part.ours else ''}{part.source}"
+
+
+@cache  # a third of the time of `cost` of a small network is reading them
+def _shipped(name: str) -> Technology:
+    return Technology.parse(load_yaml(Path(str(_FOLDER / f"{name}.yaml"))), where=name)

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+import torch
+
 from mho.costs.technology import Technology
 from mho.crossbar import Scheme
 from mho.errors import WrongSetting
@@ -18,11 +20,13 @@ class Product:
     Attributes:
         macs: Multiply-accumulates that it stands for.
         slices: Slices of the input, one after the other.
+        slices_a_conversion: How many of these are added as charge and converted once.
         units: Units of the largest magnitude of a slice: 1 for bit by bit, 127 for 8 bits at once.
         input_bits: Bits of an input, its sign among them.
         reads: Reads of arrays.
         rows_driven: Rows that receive an input, over all reads.
-        columns_read: Physical columns of those reads that hold a weight.
+        columns_read: Physical columns of those reads that hold a weight, or the reference of a group's weights.
+        cells_read: Unit cells where these columns cross the rows.
         conversions: Their number by resolution in bits.
         shift_adds: Conversions that are weighted and added to others of their row block.
         additions: Of partial sums, offsets and biases.
@@ -35,11 +39,13 @@ class Product:
 
     macs: int
     slices: int
+    slices_a_conversion: int
     units: int
     input_bits: int
     reads: int
     rows_driven: int
     columns_read: int
+    cells_read: int
     conversions: dict[float, int]
     shift_adds: int
     additions: int
@@ -60,32 +66,37 @@ def product(scheme: Scheme, technology: Technology, *, bias: bool = False, path:
         path: Of the matrix, for messages.
 
     Raises:
-        WrongSetting: A converter of infinite resolution, which nothing costs.
+        WrongSetting: A converter of infinite resolution, which nothing costs; columns that share a converter otherwise than the
+            technology says.
     """
     hw, plan, timing = scheme.hw, scheme.plan, technology.timing
     if scheme.input_steps is None:
         raise WrongSetting("inputs of infinite resolution cost nothing that is known", "set dac.bits", path=path)
     converted = [[c for c in block if c.readout >= 0] for block in scheme.blocks]
-    readouts = len(scheme.readouts.columns)
-    slices, phases = len(converted[0]) // readouts, timing.phases
+    readouts, shared = len(scheme.readouts.columns), shared_planes(scheme)
+    separate, slices, phases = len(converted[0]) // readouts, hw.dac.cycles(), timing.phases
     wide = math.ceil(plan.columns / plan.columns_per_array)
     columns, offset = plan.groups * plan.columns, bool(scheme.readouts.offset)
+    once = [all(p in shared for p, c in enumerate(r.coefficients) if c) for r in scheme.readouts.columns]
     conversions: Counter[float] = Counter()
     for conversion in (c for block in converted for c in block):
         if conversion.half_steps is None:
             raise WrongSetting("outputs of infinite resolution cost nothing that is known", "set adc.bits", path=path)
-        conversions[resolution(conversion.half_steps, conversion.unipolar)] += columns * phases
-    several = slices * readouts * phases > 1
+        number = plan.groups if once[conversion.readout] else columns
+        conversions[resolution(conversion.half_steps, conversion.unipolar)] += number * phases
+    several = separate * readouts * phases > 1
     blocks = len(plan.blocks)
     scaled = blocks if hw.mapping.scale in ("array", "column_of_array") else 1
     input_bits = math.ceil(resolution(scheme.input_steps, False))
     units = int(scheme.input_steps) if slices == 1 or hw.dac.slice_bits is None else 2**hw.dac.slice_bits - 1
+    physical = columns * hw.encoding.columns_per_weight() + plan.groups * len(shared)
     return Product(
         macs=columns * plan.rows,
-        slices=slices, units=units, input_bits=input_bits,
+        slices=slices, slices_a_conversion=slices // separate, units=units, input_bits=input_bits,
         reads=plan.arrays * slices * phases,
         rows_driven=plan.groups * plan.rows * wide * slices * phases,
-        columns_read=columns * hw.encoding.columns_per_weight() * blocks * slices * phases,
+        columns_read=physical * blocks * slices * phases,
+        cells_read=physical * plan.rows * slices * phases,
         conversions=dict(conversions),
         shift_adds=sum(conversions.values()) if several else 0,
         additions=(blocks - 1 + offset + bias) * columns + offset * plan.groups * plan.rows,
@@ -93,7 +104,7 @@ def product(scheme: Scheme, technology: Technology, *, bias: bool = False, path:
         comparisons=plan.groups * plan.rows if scheme.per_vector else 0,
         bits_buffered=(plan.groups * plan.rows + columns) * input_bits,
         bits_between=(blocks - 1) * columns * technology.partial_sum_bits,
-        time_ns=_time_ns(scheme, technology, units, slices, readouts, max(conversions)),
+        time_ns=_time_ns(scheme, technology, units, separate, once, max(conversions), path),
     )  # fmt: skip
 
 
@@ -102,9 +113,28 @@ def resolution(half_steps: float, unipolar: bool) -> float:
     return math.log2(half_steps + 1) if unipolar else math.log2(2 * half_steps + 2)
 
 
-def converters_per_array(scheme: Scheme, technology: Technology) -> int:
-    """Converters that an array has."""
-    return math.ceil(scheme.hw.array.cols / technology.timing.columns_per_adc)
+def shared_planes(scheme: Scheme) -> frozenset[int]:
+    """Planes of cells that are one column for all columns of a group: references."""
+    planes = scheme.hw.encoding.encode(torch.zeros(1, 2, 1), scheme.hw.cell)
+    return frozenset(p for p, plane in enumerate(planes) if plane.shape[1] == 1)
+
+
+def converters_per_array(scheme: Scheme, technology: Technology, path: str = "") -> int:
+    """Converters that an array has.
+
+    Raises:
+        WrongSetting: The hardware and the technology differ in how many columns share one.
+    """
+    timing, described = technology.timing, scheme.hw.adc.columns
+    stated = timing.columns_per_adc
+    if stated is None or (described > 1 and timing.ours):
+        stated = described
+    if described not in (1, stated):
+        raise WrongSetting(
+            f"{described} columns share a converter (adc.columns), and {stated} in technology '{technology.name}'",
+            f"set adc.columns to {stated}, or timing.columns_per_adc of the technology to {described}", path=path,
+        )  # fmt: skip
+    return math.ceil(scheme.hw.array.cols / stated)
 
 
 def read_ns(technology: Technology, units: int) -> float:
@@ -118,17 +148,21 @@ def conversion_ns(technology: Technology, bits: float) -> float:
     return technology.timing.conversion_ns + technology.timing.conversion_ns_per_bit * bits
 
 
-def rate_hz(technology: Technology, bits: float, units: int) -> float:
+def rate_hz(technology: Technology, bits: float, work: Product) -> float:
     """Conversions a second of one converter; one a read where they happen during it."""
-    return 1e9 / (conversion_ns(technology, bits) or read_ns(technology, units))
+    return 1e9 / (conversion_ns(technology, bits) or read_ns(technology, work.units) * work.slices_a_conversion)
 
 
-def _time_ns(scheme: Scheme, technology: Technology, units: int, slices: int, readouts: int, bits: float) -> float:
-    """Slice by slice: reading, and converting the fullest array; at the same time where that overlaps."""
+def _time_ns(
+    scheme: Scheme, technology: Technology, units: int, slices: int, once: list[bool], bits: float, path: str
+) -> float:
+    """Reading and converting the fullest array, for each of `slices` that are converted on their own, one after the other; both
+    at the same time where that overlaps."""
     plan, timing = scheme.plan, technology.timing
-    together = max(plan.groups_per_array(block) for block in plan.blocks)
-    fullest = min(together, plan.groups) * min(plan.columns, plan.columns_per_array) * readouts
-    reading = read_ns(technology, units)
-    converting = math.ceil(fullest / converters_per_array(scheme, technology)) * conversion_ns(technology, bits)
+    groups = min(max(plan.groups_per_array(block) for block in plan.blocks), plan.groups)
+    columns = min(plan.columns, plan.columns_per_array)
+    fullest = groups * sum(1 if shared else columns for shared in once)
+    reading = read_ns(technology, units) * (scheme.hw.dac.cycles() // slices)
+    converting = math.ceil(fullest / converters_per_array(scheme, technology, path)) * conversion_ns(technology, bits)
     each = max(reading, converting) if timing.overlap else reading + converting
     return slices * timing.phases * each
