@@ -9,12 +9,14 @@ from mho.hardware import Variation
 from mho.store.digest import digest_of_plain
 from mho.sweeps.config import Config
 
-NOT_OF_RANGES = ("name", "sources", "version", "compensation", "faults", "write_verify")
+NOT_OF_RANGES = ("name", "sources", "beyond", "version", "compensation", "faults", "write_verify")
 """Settings of the hardware that ranges do not rest on: they follow from ideal cells and the noise of products."""
 
 OF_TARGETS = ("g_min_us", "g_max_us", "levels")
 """Settings of a cell that say which conductance stands for a weight."""
-ONLY_READ = ("name", "sources", "version", "dac", "adc", "noise", "ir_drop", "compensation")
+ONLY_READ = (
+    "name", "sources", "beyond", "version", "dac", "adc", "noise", "ir_drop", "wires", "columns", "compensation",
+)  # fmt: skip
 """Settings of the hardware that programming does not rest on: they say how cells are read."""
 
 
