@@ -142,7 +142,8 @@ Made and checked by `tests/crossbar/test_effects.py`: *yes*, the effect changes 
   batch (DNN+NeuroSim's redraw per input bit). A column of the array that all columns share has one draw of what is frozen, and
   noise of products of its own for each column that it serves.
 - Noise of the inputs is refused where inputs come in slices.
-- A granular ADC range needs cells of a known number of states and coded inputs.
+- A granular ADC range needs cells of a known number of states and coded inputs. Its codes hold every output exactly
+  only where the currents of the lowest states cancel in front of the converter, or are 0.
 - Rows with resistance are refused for grouped convolutions.
 - Effects of one description add up in the order of the signal: inputs, cells (programming, drift, read, faults), wires, offset of
   the column, noise of weights, curve of the column, noise of the output, converter. `test_all_of_them_at_once` tries them
