@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import mho
+from mho.chip.arrays import numbered
 from mho.errors import WrongSetting
 from mho.hardware import CIRCUITS, Hardware
 from mho.nn.linear import LINEAR
@@ -142,6 +143,12 @@ def test_errors_are_drawn_once_per_chip(kind):
         y = a.at(0.0)(X)
         assert torch.equal(y, a.at("1 year")(X)) and torch.equal(y, again.at(0.0)(X))
         assert not torch.equal(y, plain(X)) and not torch.equal(y, b.at(0.0)(X))
+
+
+def test_arrays_do_not_share_a_converter():
+    array = torch.tensor([0] * 5 + [1] * 5 + [2])
+    assert numbered(array, 2).tolist() == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 6]
+    assert numbered(array, 8).tolist() == array.tolist() and numbered(array, 1).tolist() == list(range(11))
 
 
 def test_columns_share_a_converter():

@@ -56,7 +56,8 @@ EFFECTS = {
     "IR drop, first order": {"ir_drop": {"scale": 1.0, "conductance_ratio": 300.0}},
     "IR drop, columns solved": {"wires": {"column": 200.0}},
     "IR drop, rows and columns solved": {"wires": {"column": 200.0, "row": 200.0}},
-    "offsets of columns": {"columns": {"offset": 0.1, "reference": 0.5}},
+    "offsets of columns": {"columns": {"offset": 0.1}},
+    "reference cells that columns' offsets add": {"columns": {"offset": 0.1, "reference": 0.5}},
     "nonlinear columns": {"columns": {"nonlinearity": 0.1, "nonlinearity_std": 0.1}},
     "output noise": {"noise": {"output": 0.2}},
     "weight noise per product": {"noise": {"weight": 0.1}},
@@ -71,8 +72,16 @@ EFFECTS = {
        for kind in ("uniform", "sar", "ramp", "pipeline", "cyclic")},
     "drift compensation": {"cell": {"kind": "pcm", "g_min_us": 0.5, "levels": 4}, "compensation": {"kind": "global"}},
 }  # fmt: skip
-BESIDE = {"drift compensation": "programming noise, drift, read noise (cell)"}
-"""What an effect has to be compared with, where it is not the network without any."""
+BESIDE = {
+    "drift compensation": EFFECTS["programming noise, drift, read noise (cell)"],
+    "reference cells that columns' offsets add": {"columns": {"offset": 0.1}},
+    "input noise, bit-serial inputs": {"dac": {"bits": 4, "slice_bits": 1}},
+    "bit-serial inputs, lossy ADC": {"adc": {"bits": 4, "range": "maximum"}},
+    "ADC range of the batch": {"adc": {"bits": 5, "range": "maximum"}},
+    "ADC range granular": {"adc": {"bits": 3, "range": "maximum"}},
+    "repeated vectors that clip": {"adc": {"bits": 5, "range": "fixed", "bound": 0.5}},
+}
+"""What an effect is compared with, where it is not the network without any: all of its settings but the one it is named for."""
 
 
 BASE = Hardware.preset("ideal").as_dict()
@@ -102,7 +111,7 @@ def _answer(of: str, on: str) -> torch.Tensor:
 
 def outcome(encoding: dict, name: str) -> str:
     """What becomes of an effect: computed, or refused; an assertion where it is ignored."""
-    before = EFFECTS[BESIDE[name]] if name in BESIDE else {}
+    before = BESIDE.get(name, {})
     try:
         found = answer(encoding, EFFECTS[name])
     except MhoError as error:
@@ -133,7 +142,8 @@ Made and checked by `tests/crossbar/test_effects.py`: *yes*, the effect changes 
   batch (DNN+NeuroSim's redraw per input bit). A column of the array that all columns share has one draw of what is frozen, and
   noise of products of its own for each column that it serves.
 - Noise of the inputs is refused where inputs come in slices.
-- A granular ADC range needs cells of a known number of states and coded inputs.
+- A granular ADC range needs cells of a known number of states and coded inputs. Its codes hold every output exactly
+  only where the currents of the lowest states cancel in front of the converter, or are 0.
 - Rows with resistance are refused for grouped convolutions.
 - Effects of one description add up in the order of the signal: inputs, cells (programming, drift, read, faults), wires, offset of
   the column, noise of weights, curve of the column, noise of the output, converter. `test_all_of_them_at_once` tries them

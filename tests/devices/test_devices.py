@@ -57,6 +57,13 @@ def programmed(cell, target, seed=0):
     return cell.program(torch.full((N,), target, dtype=torch.float64), Stream(("test", seed)))
 
 
+@pytest.mark.parametrize("spread", [{}, {"programming_us": {"coefficients": (1.0,)}, "programming_noise": 0.0}])
+def test_a_systematic_error_of_programming_needs_no_noise(spread):
+    cell, target = Fitted(programming_bias_us={"coefficients": (-3.0, 5.0)}, **spread), torch.tensor([10.0, 5.0, 0.0])
+    assert torch.allclose(cell.program(target, Stream("test"))["g"], torch.tensor([9.0, 3.0, 0.0]))
+    assert cell.programming_noise == 0.0
+
+
 @pytest.mark.parametrize("cell", CELL_LIST, ids=lambda c: f"{c.kind}-{c.digest()[:4]}")
 def test_every_cell_keeps_the_laws(cell):
     check_cell(cell)

@@ -87,3 +87,24 @@ def test_what_does_not_fit_is_left_to_torch():
     assert not moments.suits(u.contiguous(), 127.0, Window(), weight)
     assert not moments.suits(u.double(), 127.0, Window(), weight)
     assert not moments.suits(u, 127.0, Window(groups=16), torch.rand(16, 1, 3, 3))  # one column a group
+
+
+@fast
+@pytest.mark.parametrize("half", [181.0, 127.0, 7.0])
+@pytest.mark.parametrize("depth", [512, 4608, 9217])
+def test_small_variances_of_deep_sums_are_not_lost(depth, half):
+    """Squares of normal weights: most are far below the largest, and the noise of all would be too small without them."""
+    generator = torch.Generator().manual_seed(2)
+    codes = torch.randint(-int(half), int(half) + 1, (4, depth, 1, 2), generator=generator)
+    u = (codes / half).contiguous(memory_format=torch.channels_last)
+    normal = torch.randn(16, depth, 1, 1, generator=generator)
+    for sums, x, weight in zip(
+        moments.moments(u, half, Window(), normal.abs(), normal, normal.square()),
+        (u.abs(), u, u.square()), (normal.abs(), normal, normal.square()), strict=True,
+    ):  # fmt: skip
+        exact = F.conv2d(x.double(), weight.double())
+        if weight is normal:
+            assert ((sums - exact).abs() < 1e-4 * F.conv2d(x.double().abs(), weight.double().abs())).all()
+        else:
+            assert (sums / exact - 1).abs().mean().item() < 2e-3
+            assert (sums / exact).mean().item() == pytest.approx(1.0, abs=1e-3)

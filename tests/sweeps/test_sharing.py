@@ -14,17 +14,27 @@ from mho.sweeps import Plan, keys, workshop
 from mho.sweeps.designs import Grid
 
 NORMAL = {"sigma": 0.1, "relative_to": "gmax"}
+SLICED = {"kind": "bit_sliced", "sign": "offset"}
 CHANGES = {
     "version": [], "layers": [{"layers": {"body.1": {"adc.bits": 4}}}], "name": [{"name": "other"}],
-    "sources": [{"sources": ("a",)}], "beyond": [{"beyond": ("a",)}], "dac": [{"dac.bits": 3}, {"dac.range": "abs_max"}],
-    "adc": [{"adc.bits": 3}, {"adc.range": "fixed", "adc.bound": 3.0}],
+    "sources": [{"sources": ("a",)}], "beyond": [{"beyond": ("sneak paths",)}],
+    "dac": [{"dac.bits": 3}, {"dac.range": "abs_max"}, {"dac.slice_bits": 2, "dac.shift_and_add": "analog"}],
+    "adc": [
+        {"adc.bits": 3}, {"adc.range": "fixed", "adc.bound": 3.0}, {"adc.unipolar": True}, {"adc.range": "batch"},
+        {"adc.circuit": {"kind": "sar", "mismatch": 0.1}}, {"adc.circuit": {"kind": "uniform", "gain": 0.1}, "adc.columns": 2},
+    ],
+    "wires": [{"wires.column": 100.0}, {"wires.row": 100.0}],
+    "columns": [{"columns.offset": 0.1, "columns.reference": 0.5}, {"columns.nonlinearity": 0.1}],
     "noise": [{"noise.output": 0.1}, {"noise.weight": 0.1}, {"noise.input": 0.1}],
     "ir_drop": [{"ir_drop.scale": 1.0}],
-    "wires": [{"wires.column": 1e4, "ir_drop.scale": 0.0}], "columns": [{"columns.offset": 0.1}],
     "compensation": [{"compensation": {"kind": "none"}}],
     "cell": [{"cell.programming_noise": 2.0}, {"cell.drift": 2.0}, {"cell.read_noise": 0.0}],
-    "encoding": [{"encoding.subtract": "digital"}, {"encoding": {"kind": "offset"}}],
-    "array": [{"array.rows": 8}, {"array.cols": 4}], "mapping": [{"mapping.scale": "tensor"}],
+    "encoding": [
+        {"encoding.subtract": "digital"}, {"encoding": {"kind": "offset"}}, {"encoding": SLICED},
+        {"encoding": {**SLICED, "quantiser": "wage"}}, {"encoding": {**SLICED, "reference": "fixed_column"}},
+    ],
+    "array": [{"array.rows": 8}, {"array.cols": 4}],
+    "mapping": [{"mapping.scale": "tensor"}, {"mapping.scale": "unit"}, {"mapping.scale": "none"}],
     "write_verify": [{"write_verify.rounds": 3}], "faults": [{"faults.stuck_low": 0.2}],
     "variations": [
         {"variations": [NORMAL]}, {"variations": [{**NORMAL, "redraw": "read"}]},
@@ -34,7 +44,7 @@ CHANGES = {
     ],
     "digital": [{"digital": ("body.1",)}],
 }  # fmt: skip
-READ = {"name", "sources", "beyond", "dac", "adc", "noise", "ir_drop", "compensation"}
+READ = {"name", "sources", "beyond", "dac", "adc", "noise", "ir_drop", "wires", "columns", "compensation"}
 
 
 def states(hw):
@@ -89,6 +99,21 @@ def test_rows_with_shared_chips_are_those_without_to_the_digit(base, tmp_path, m
     asked = sum(t["shared"]["chips asked"] for t in kept.trials)
     assert total["anew"] == 0 and asked - total["kept"] == 2 * 2 * 2  # drifts, chips, and each refreshed once
     assert "programmed chips" in str(kept) and isinstance(kept.plan.design, Grid)
+
+
+def test_chips_are_shared_by_wires_columns_and_converters_with_errors(base, tmp_path, monkeypatch):
+    factors = {
+        "hardware.wires": [{}, {"column": 50.0}], "hardware.columns.offset": [0.0, 0.3],
+        "hardware.adc.circuit": [None, {"kind": "sar", "offset": 0.5}],
+    }  # fmt: skip
+    given = {**base, "ages": "1 year", "chips": 1, "factors": factors}
+    kept = here(given, tmp_path / "kept")
+    asked, found = (sum(t["shared"].get(f"chips {what}", 0) for t in kept.trials) for what in ("asked", "found"))
+    assert asked - found == 1
+    monkeypatch.setattr(workshop, "CHIPS_BYTES", 0)
+    monkeypatch.setitem(workshop._KEPT, "ranges", 0)
+    assert here(given, tmp_path / "anew").rows == kept.rows
+    assert len({row["loss"] for row in kept.rows if row["chip"] == 0}) == 8
 
 
 def test_a_chip_is_not_read_by_a_network_on_other_arrays():

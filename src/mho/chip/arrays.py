@@ -72,7 +72,7 @@ class Arrays:
             if c.circuit is None or (c.readout, c.block) in found:
                 continue
             array = plan.array_index(plan.blocks[c.block]).flatten()
-            converter = torch.arange(len(array)) // self.scheme.hw.adc.columns
+            converter = numbered(array, self.scheme.hw.adc.columns)
             half = c.half_steps or 0.0
             bits = int(half if c.unipolar else 2 * half).bit_length()
             draw = self.draw / ("converters", c.readout, c.block)
@@ -216,6 +216,17 @@ def program_arrays(
             )  # fmt: skip
         verified = operator.to_matrix(rank) >= 1 - hw.write_verify.share
     return program_matrix(unit, scale, scheme, draw, adc_range, verified, first)
+
+
+def numbered(array: Tensor, shared: int) -> Tensor:
+    """Number of each column's converter, (columns,): `shared` neighbouring columns of an array have one, and no arrays do.
+
+    Args:
+        array: Number of the array of each column, (columns,), rising.
+        shared: Columns that share a converter.
+    """
+    place = torch.arange(len(array)) - torch.searchsorted(array, array)
+    return (place % shared == 0).cumsum(0) - 1
 
 
 def program_matrix(

@@ -74,7 +74,7 @@ class Chip:
         return net.eval()
 
     def under(self, net: nn.Module) -> Chip:
-        """The same cells, read as another network says: what only reads them (converters, noise of products, IR drop,
+        """The same cells, read as another network says: what only reads them (converters, noise of products, wires, columns,
         compensation) is that network's.
 
         Args:

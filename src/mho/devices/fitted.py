@@ -23,7 +23,8 @@ _SWITCHES = {"programming_us": "programming_noise", "nu": "drift", "reading_q": 
 class Fitted(PhaseChangeCell):
     """The laws of `PhaseChangeCell` with coefficients of one's own, each a `Law` of r = g_target / g_max.
 
-    Programming: g = max(0, g_target + b(r) + σ_p(r) ξ), with a systematic error b.
+    Programming: g = max(0, g_target + b(r) + f σ_p(r) ξ), f = `programming_noise`, with a systematic error b that f does not
+    scale.
     Drift: g(t) = g ((t + t₀)/t₀)^-ν, ν = μ(r) + σ(r) ξ once a cell; folded: its magnitude.
     Reading: g (1 + Q(r) s(t) ξ), with s = sqrt(ln((t + t₀ + t_r)/2t_r)) for 1/f noise and 1 for white noise, r of the
     programmed conductance. A law that is missing is off.
@@ -35,7 +36,7 @@ class Fitted(PhaseChangeCell):
     programming_us: Law | None = None
     """σ_p, µS."""
     programming_bias_us: Law | None = None
-    """b, µS: by how much programming misses its target on average."""
+    """b, µS: by how much programming misses its target on average, with or without noise."""
     nu: Law | None = None
     """μ, mean drift exponent."""
     nu_std: Law | None = None
@@ -91,10 +92,12 @@ class Fitted(PhaseChangeCell):
     def program(self, target: Tensor, draw: Stream) -> State:
         """State "g", "nu", "q"."""
         r, g = target / self.g_max_us, target
+        if self.programming_bias_us is not None:
+            g = g + self.programming_bias_us(r)
         if self.programming_noise:
-            bias = 0.0 if self.programming_bias_us is None else self.programming_bias_us(r)
             noise = self.sigma_programming_us(r) * draw.normal("programming", target.shape, like=target)
-            g = (target + bias + self.programming_noise * noise).clamp(min=0)
+            g = g + self.programming_noise * noise
+        g = g.clamp(min=0)
         mean, std = self.nu_statistics(r)
         nu = mean + std * draw.normal("nu", target.shape, like=target)
         nu = nu.abs() if self.nu_folded else nu

@@ -38,8 +38,8 @@ def moments(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Σ_j a_ij |u_j|, Σ_j b_ij u_j and Σ_j c_ij u_j² of each patch, in rows, each where it is asked for.
 
-    They lie in memory that the thread keeps, and are gone at its next call. The weights are rounded, for the sums to fit: the
-    first two to less than 2⁻¹⁵ of a column's largest, c to 2⁻⁹ or less for 512 rows.
+    They lie in memory that the thread keeps, and are gone at its next call. The weights are rounded, for the sums to fit: a and
+    b by 2⁻¹⁶ of a column's largest at most, c by 2⁻⁹, however deep the sums are.
 
     Args:
         u: Images in dense rows, codes / half_steps.

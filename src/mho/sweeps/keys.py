@@ -14,7 +14,9 @@ NOT_OF_RANGES = ("name", "sources", "beyond", "version", "compensation", "faults
 
 OF_TARGETS = ("g_min_us", "g_max_us", "levels")
 """Settings of a cell that say which conductance stands for a weight."""
-ONLY_READ = ("name", "sources", "beyond", "version", "dac", "adc", "noise", "ir_drop", "compensation")
+ONLY_READ = (
+    "name", "sources", "beyond", "version", "dac", "adc", "noise", "ir_drop", "wires", "columns", "compensation",
+)  # fmt: skip
 """Settings of the hardware that programming does not rest on: they say how cells are read."""
 
 

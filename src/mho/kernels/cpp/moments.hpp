@@ -1,10 +1,12 @@
 // Sums beside the product itself, for IR drop and for the noise of weights: Σ a |u|, Σ b u, Σ c u² over each patch.
 //
 // Inputs are codes, whole numbers. With weights as whole numbers of 16 bits these sums are whole, too: exact, and the
-// processor's instructions for them take two products at a time where numbers of 32 bits take one.
+// processor's instructions for them take two products at a time where numbers of 32 bits take one. A sum has 32 bits, so that
+// the deeper it is, the fewer levels are left to the weights: deep ones are cut into parts, which are added as real numbers.
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -25,11 +27,26 @@ int16_t* whole(int64_t n) {  // kept by the thread from call to call
     return kept.data();
 }
 
+constexpr double LEVELS = 32767, LEVELS_OF_SQUARES = 256;  // of a column's largest weight at least; inputs' squares have 16 bits
+
+// How the sum of products with codes of up to `most` is cut, so that each part has room for `levels` of the weights.
+struct Parts {
+    int64_t pairs, count;
+    double limit;  // what a column's largest weight becomes
+
+    Parts(int64_t depth, double most, double levels) {
+        const int64_t all = (depth + 1) / 2, fit = (int64_t)(2147483647.0 / (most * levels)) / 2;
+        count = (all + fit - 1) / fit;
+        pairs = (all + count - 1) / count;
+        const double room = std::floor(2147483647.0 / (most * 2 * pairs));
+        limit = room < 32767.0 ? room : 32767.0;
+    }
+};
+
 // Weights of a group as panels of T columns, pairs along the depth beside each other, taps before inputs; a column's largest
-// is as large as the sum of `depth` products with codes of up to `most` allows. factor: what makes real sums of theirs.
-void pack_whole(const float* weight, const Patches& at, float most, int16_t* packed, float* factor) {
+// becomes `limit`. factor: what makes real sums of theirs.
+void pack_whole(const float* weight, const Patches& at, double most, double limit, int16_t* packed, float* factor) {
     const int64_t depth = at.depth(), pairs = (depth + 1) / 2, taps = at.taps();
-    const double room = std::floor(2147483647.0 / ((double)most * depth)), limit = room < 32767.0 ? room : 32767.0;
     std::memset(packed, 0, sizeof(int16_t) * ((at.columns + T - 1) / T) * pairs * 2 * T);
     for (int64_t j = 0; j < at.columns; j++) {
         const float *from = weight + j * depth, highest = largest(from, depth, 0.0f);
@@ -38,20 +55,21 @@ void pack_whole(const float* weight, const Patches& at, float most, int16_t* pac
         for (int64_t k = 0, d = 0; k < taps; k++)
             for (int64_t i = 0; i < at.inputs; i++, d++)
                 to[d / 2 * 2 * T + d % 2] = (int16_t)__builtin_rintf(from[i * taps + k] * scale);
-        factor[j] = (float)((double)highest / (limit * most));
+        factor[j] = (float)(highest / (limit * most));
     }
 }
 
-// y = factor × the sums over pairs of HIGH rows of u times T V columns of w; only `high` × `wide` of them are stored.
+// y = factor × the sums over pairs first … last - 1 of HIGH rows of u times T V columns of w, added to y where first > 0; only
+// `high` × `wide` of them are stored.
 template <int V>
-void multiply_whole(const int16_t* u, int64_t row, const int16_t* w, int64_t pairs, const float* factor, float* y,
-                    int64_t columns, int64_t high, int64_t wide) {
+void multiply_whole(const int16_t* u, int64_t row, const int16_t* w, int64_t pairs, int64_t first, int64_t last,
+                    const float* factor, float* y, int64_t columns, int64_t high, int64_t wide) {
     __m512i sum[HIGH][V];
 #pragma GCC unroll 16
     for (int m = 0; m < HIGH; m++)
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++) sum[m][v] = _mm512_setzero_si512();
-    for (int64_t k = 0; k < pairs; k++) {
+    for (int64_t k = first; k < last; k++) {
         __m512i b[V];
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++) b[v] = _mm512_loadu_si512(w + (v * pairs + k) * 2 * T);
@@ -71,8 +89,11 @@ void multiply_whole(const int16_t* u, int64_t row, const int16_t* w, int64_t pai
         const __m512 f = _mm512_maskz_loadu_ps(some, factor + v * T);
 #pragma GCC unroll 16
         for (int m = 0; m < HIGH; m++)
-            if (m < high)
-                _mm512_mask_storeu_ps(y + m * columns + v * T, some, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[m][v]), f));
+            if (m < high) {
+                float* to = y + m * columns + v * T;
+                const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[m][v]), f);
+                _mm512_mask_storeu_ps(to, some, first > 0 ? _mm512_add_ps(_mm512_maskz_loadu_ps(some, to), part) : part);
+            }
     }
 }
 
@@ -128,15 +149,18 @@ void mho_moments(const float* u, const Patches* given, float half, const float* 
     });
     int16_t* packed = whole<1>(3 * at.groups * size);
     float* factors = scratch<2>(3 * all);
+    const double largest_code[3] = {half, half, (double)half * half};
+    const Parts parts[3] = {
+        {depth, half, LEVELS}, {depth, half, LEVELS}, {depth, largest_code[2], LEVELS_OF_SQUARES}};
     for (int n = 0; n < 3; n++)
         for (int64_t g = 0; weights[n] != nullptr && g < at.groups; g++)
-            pack_whole(weights[n] + g * at.columns * depth, at, n == 2 ? half * half : half,
+            pack_whole(weights[n] + g * at.columns * depth, at, largest_code[n], parts[n].limit,
                        packed + (n * at.groups + g) * size, factors + n * all + g * at.columns);
     int64_t tile = TILE;
     while (tile > HIGH && tile % 2 == 0 && (tile * depth > GATHERED || tile * threads > count)) tile /= 2;
     tile = (tile + HIGH - 1) / HIGH * HIGH;
     const int64_t stride = 2 * pairs + 2 * T, area = tile * stride;
-    split(count, tile, threads, [=, &at](int64_t first, int64_t last) {
+    split(count, tile, threads, [=, &at, &parts](int64_t first, int64_t last) {
         int16_t *gathered = whole<2>(2 * area), *changed = gathered + area;
         for (int64_t start = first; start < last; start += tile) {
             const int64_t here = last - start < tile ? last - start : tile;
@@ -155,10 +179,12 @@ void mho_moments(const float* u, const Patches* given, float half, const float* 
                     for (int64_t j = 0; j < at.columns; j += WIDE) {
                         const int64_t left = at.columns - j, wide = left < WIDE ? left : WIDE, column = g * at.columns + j;
                         const int16_t* panel = packed + (n * at.groups + g) * size + j * pairs * 2;
-                        for (int64_t i = 0; i < here; i += HIGH)
-                            (wide > T ? multiply_whole<2> : multiply_whole<1>)(
-                                tiles + i * stride, stride, panel, pairs, factors + n * all + column,
-                                sums[n] + (start + i) * all + column, all, here - i < HIGH ? here - i : HIGH, wide);
+                        for (int64_t k = 0; k < pairs; k += parts[n].pairs)
+                            for (int64_t i = 0; i < here; i += HIGH)
+                                (wide > T ? multiply_whole<2> : multiply_whole<1>)(
+                                    tiles + i * stride, stride, panel, pairs, k, std::min(k + parts[n].pairs, pairs),
+                                    factors + n * all + column, sums[n] + (start + i) * all + column, all,
+                                    here - i < HIGH ? here - i : HIGH, wide);
                     }
                 }
             }
