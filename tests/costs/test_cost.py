@@ -197,3 +197,10 @@ def test_a_file_may_begin_with_a_shipped_technology(tmp_path):
     mine = Technology.of(file)
     assert mine.name == "mine" and mine.cells == Technology.preset("isaac").cells
     assert peak("isaac", mine).by_component()["adc"] < peak("isaac").by_component()["adc"]
+
+
+def test_inputs_that_are_not_finite_are_refused_by_the_layer(hardware, round_numbers):
+    net = _net(hardware)
+    mho.calibrate(net, [X + 1])
+    with pytest.raises(BadInput, match="inputs of 0 are not finite"):
+        cost(net, [X + float("nan")], technology=round_numbers)

@@ -236,3 +236,10 @@ def test_compensation_reads_through_the_converters_of_the_chip():
     seen = arrays._read(arrays.cells(0.0), "compensation now")
     exact = mho.program(network(hw.replace(adc__circuit=None))).arrays["0"]
     assert not torch.equal(seen, exact._read(exact.cells(0.0), "compensation now"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_number_stays_none(kind):
+    circuit, s = CIRCUITS.find(kind)(offset=0.2), torch.tensor([[1.2, -3.0], [float("nan"), 2.0]])
+    found = circuit.convert(s, errors(circuit, 2, 4), -7, 7)
+    assert found.isnan().tolist() == [[False, False], [True, False]]

@@ -414,3 +414,23 @@ def test_bad_files(tmp_path):
     path.write_text("nothing at all")
     with pytest.raises(WrongSetting, match="no arguments"):
         import_hardware(path, "neurosim")
+
+
+@pytest.mark.parametrize(
+    ("tool", "data", "problem"),
+    [
+        ("crosssim", crosssim(core__rows_max="many"), "core.rows_max = 'many' is no number"),
+        ("crosssim", crosssim(core__weight_bits=7.5), "core.weight_bits = 7.5 is no whole number"),
+        ("crosssim", crosssim(xbar__device__read_noise__enabel=True), "xbar.device.read_noise.enabel = True"),
+        ("crosssim", crosssim(xbar__array__parasitics__Rp_rwo=1.0), "xbar.array.parasitics.Rp_rwo = 1"),
+        ("crosssim", crosssim(xbar__adc__mvm={"bit": 8}), "xbar.adc.mvm.bit = 8"),
+        ("neurosim", {**DEFAULTS, "cellBit": "two"}, "cellBit = 'two' is no number"),
+        ("neurosim", {**DEFAULTS, "vari": float("nan")}, "vari = 'nan' is no number"),
+        ("aihwkit", {"forward": {**IO, "out_noise": "loud"}}, "forward.out_noise = 'loud' is no number"),
+        ("aihwkit", {"mapping": {**MAPPING, "max_input_size": float("inf")}}, "max_input_size = inf is no whole number"),
+    ],
+)  # fmt: skip
+def test_misspelled_switches_and_values_of_another_kind_are_refused_by_name(tool, data, problem):
+    with pytest.raises(WrongSetting) as error:
+        import_hardware(data, tool)
+    assert problem in str(error.value)

@@ -104,13 +104,13 @@ def test_two_times_cannot_tell_drift_from_read_noise_unless_readings_are_repeate
 
 def test_intervals_hold_what_was_planted_as_often_as_they_say():
     inside = []
-    for seed in range(6):
+    for seed in range(12):
         fitted = fit(
             planted(PowerLaw(nu=0.06, nu_std=0.015, read_us=0.3, programming_us=1.0), 6, seed=seed), resamples=50
         )
         planted_values = {"programming_us": 1.0, "nu": 0.06, "nu_std": 0.015}
         inside += [holds(fitted, name, 0.5, value) for name, value in planted_values.items()]
-    assert np.mean(inside) >= 0.8  # of 18; benchmarks/fitting counts many more
+    assert np.mean(inside) >= 0.8  # of 36, of few cells; benchmarks/fitting counts many more
 
 
 def test_stuck_and_odd_cells_are_named_and_do_not_move_the_laws():

@@ -97,7 +97,12 @@ def test_a_reading_that_is_missing_in_wide_form_is_not_there(tmp_path):
         (long().replace("5,10,20,9.5", "5,10,20,nan"), "line 12: no conductance ('nan')"),
         (long().replace("5,10,20,9.5", "5,10,20,inf"), "line 12: conductance 'inf' is not finite"),
         (long().replace("5,10,20,9.5", "5,10,20,abc"), "line 12: conductance 'abc' is no number"),
-        (long().replace("5,10,20,9.5", "5,10,20,-9.5"), "1 negative conductance, the first -9.5 µS"),
+        (long().replace("5,10,20,9.5", "5,10,20,-9.5"), "line 12: negative conductance '-9.5'"),
+        (long().replace("5,10,20,9.5", "5,10,20,1e300"), "1 conductance beyond 1 S, the first 1e+294 S"),
+        (
+            long().replace(",", ";").replace("5;10;20;9.5", "5;10;20;9,5"),
+            "line 12: conductance '9,5' has a decimal comma",
+        ),
         (long().replace("5,10,20,9.5", "5,10,0,9.5"), "lies at programming itself"),
         (long().replace("5,10,20,9.5", "5,10,-3,9.5"), "lies before programming"),
         (long().replace("5,10,20,9.5", "5,10,1790000000,9.5"), "beyond 40 years"),
@@ -124,7 +129,7 @@ def test_invalid_readings_can_be_left_out_and_are_counted(tmp_path):
     found = read_measurements(write(tmp_path, text), skip_invalid=True)
     assert found.readings == 10
     assert (
-        found.notes == ("1 reading left out: no conductance", "1 reading left out: negative conductances")
+        found.notes == ("1 reading left out: no conductance", "1 reading left out: negative conductance")
         or len(found.notes) == 2
     )
 

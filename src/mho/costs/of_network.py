@@ -59,7 +59,7 @@ def cost(
     Raises:
         WrongSetting: No arrays; neither data nor an example; an unknown technology, schedule or layer; converters of infinite
             resolution; never calibrated; a component outside its range.
-        BadInput: No batch.
+        BadInput: No batch; inputs or weights that are not finite.
 
     Example:
         >>> print(mho.cost(net, example=x))             # doctest: +SKIP

@@ -101,7 +101,15 @@ class Watch:
 
     def _note(self, matrix: AnalogMatrix, x: Tensor, weight: Tensor, operator: Operator, y: Tensor) -> None:
         path, scheme = matrix.path, matrix.scheme(weight, operator)
+        if not x.isfinite().all() and self.data:
+            raise BadInput(
+                f"inputs of {path or 'the layer'} are not finite", "give inputs without NaN and infinity", path="data"
+            )
         if path not in self.matrices:
+            if not weight.isfinite().all():
+                raise BadInput(
+                    f"weights of {path or 'the layer'} are not finite", "give trained weights without NaN", path="net"
+                )
             planes = self.conductances(path, scheme, weight, operator)
             self.matrices[path] = Matrix(scheme, sum(plane.numel() for plane in planes))
             self._rows[path] = torch.stack([plane.double().sum(1) for plane in planes]).sum(0)
@@ -137,7 +145,7 @@ def look(
         max_batches: Batches looked at.
 
     Raises:
-        BadInput: No batch; an example without items; no array is read.
+        BadInput: No batch; an example without items; no array is read; inputs or weights that are not finite.
         WrongSetting: Neither data nor an example; no arrays.
     """
     if not matrices(net):

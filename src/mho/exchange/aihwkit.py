@@ -75,7 +75,7 @@ def from_aihwkit(data: Mapping[str, Any], *, name: str = "aihwkit", without: tup
 
 def _mapping(s: Settings) -> dict[str, Any]:
     def take(key: str) -> Any:
-        return s.take(f"mapping.{key}", MAPPING[key])
+        return s.like(f"mapping.{key}", MAPPING[key])
 
     def became(key: str, what: str, note: str = "") -> None:
         s.became(f"mapping.{key}", what, note, default=MAPPING[key])
@@ -107,7 +107,7 @@ def _mapping(s: Settings) -> dict[str, Any]:
 
 def _steps(resolution: float) -> int | None:
     """Number of steps of a converter, as `Converter.steps`; none where nothing is rounded."""
-    if resolution <= 0:
+    if resolution <= 0 or math.isinf(resolution):
         return None
     return round(resolution if resolution >= 1 else 1 / resolution)
 
@@ -121,7 +121,7 @@ def _converter(steps: int | None) -> dict[str, Any]:
 
 def _forward(s: Settings) -> dict[str, Any]:
     def take(key: str) -> Any:
-        return s.take(f"forward.{key}", IO[key])
+        return s.like(f"forward.{key}", IO[key])
 
     def became(key: str, what: str, note: str = "") -> None:
         s.became(f"forward.{key}", what, note, default=IO[key])

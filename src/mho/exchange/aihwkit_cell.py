@@ -67,7 +67,7 @@ def _converter(s: Settings, kind: str) -> tuple[dict[str, Any], float | None, fl
 
 def _factors(s: Settings, cell: dict[str, Any]) -> dict[str, Any]:
     for there, here in _SCALES.items():
-        cell[here] = float(s.take(f"noise_model.{there}", 1.0))
+        cell[here] = s.number(f"noise_model.{there}", 1.0)
         s.became(f"noise_model.{there}", f"cell.{here}: {cell[here]:g}")
     return cell
 
@@ -135,7 +135,7 @@ def _custom(s: Settings, g_max: float | None) -> dict[str, Any]:
 
 
 def _hermes(s: Settings, g_max: float | None) -> dict[str, Any]:
-    devices = int(s.take("noise_model.num_devices", 2))
+    devices = s.whole("noise_model.num_devices", 2)
     if devices not in FITS:
         s.refuse("noise_model.num_devices", "one or two cells were measured")
         devices = 2
@@ -147,9 +147,9 @@ def _hermes(s: Settings, g_max: float | None) -> dict[str, Any]:
 
 def _independent(s: Settings, g_max: float | None) -> dict[str, Any]:
     c = [float(v) for v in (s.take("noise_model.prog_coeff") or [0.2, 0.0, 0.0])]
-    scale, read = (float(s.take(f"noise_model.{key}", 1.0)) for key in ("prog_noise_scale", "read_noise_scale"))
-    drift = float(s.take("noise_model.drift_scale", 1.0))
-    nu, std = float(s.take("noise_model.drift_nu_mean", 0.1)), float(s.take("noise_model.drift_nu_std", 0.05))
+    scale, read = (s.number(f"noise_model.{key}", 1.0) for key in ("prog_noise_scale", "read_noise_scale"))
+    drift = s.number("noise_model.drift_scale", 1.0)
+    nu, std = s.number("noise_model.drift_nu_mean", 0.1), s.number("noise_model.drift_nu_std", 0.05)
     high = g_max or 25.0
     polynomial = any(c[1:])
     cell: dict[str, Any] = {
@@ -172,8 +172,8 @@ def _independent(s: Settings, g_max: float | None) -> dict[str, Any]:
 
 
 def _wan(s: Settings, g_max: float | None) -> dict[str, Any]:
-    scale = float(s.take("noise_model.noise_scale", 1.0))
-    base = float(s.take("noise_model.coeff_g_max_reference", G_REFERENCE_US))
+    scale = s.number("noise_model.noise_scale", 1.0)
+    base = s.number("noise_model.coeff_g_max_reference", G_REFERENCE_US)
     s.became(
         "noise_model.noise_scale",
         f"cell.relaxation: {scale * G_REFERENCE_US / base:g}",
@@ -187,7 +187,7 @@ def _wan(s: Settings, g_max: float | None) -> dict[str, Any]:
 
 
 def _cmo(s: Settings, g_max: float | None) -> dict[str, Any]:
-    accepted = float(s.take("noise_model.acceptance_range", 0.02))
+    accepted = s.number("noise_model.acceptance_range", 0.02)
     acceptance = "2%" if accepted == 2.0 else "0.2%"
     if accepted not in (0.02, 0.2, 2.0):
         s.refuse("noise_model.acceptance_range", "2 (%) and 0.2 (%) were measured")

@@ -25,6 +25,9 @@ _FITS_US: dict[str, tuple[tuple[float, ...], float, str]] = {
 }
 """σ of programming in µS by ascending powers of g in µS, the largest g it holds for, and its source."""
 _ADC = {"IdealADC", "QuantizerADC", "SignMagnitudeADC", "RampADC", "SarADC", "PipelineADC", "CyclicADC"}
+_ERROR = ("enable", "model", "magnitude")
+_WIRES = ("enable", "Rp_row", "Rp_col", "gate_input")
+_CONVERTER = ("model", "bits", "signed", "calibrated_range", "adc_range_option", "adc_per_ibit", "stochastic_rounding")
 _CIRCUIT = ("gain_db", "sigma_capacitor", "sigma_comparator", "sigma_C1", "sigma_C2", "sigma_Cpar")
 
 
@@ -59,7 +62,7 @@ def from_crosssim(data: Mapping[str, Any], *, name: str = "crosssim", without: t
         )
     else:
         s.became("xbar.array.parasitics.enable", OFF)
-    for key in s.under("xbar.array.parasitics"):
+    for key in s.under("xbar.array.parasitics", _WIRES):
         s.became(key, OFF, "parasitics are not enabled")
     s.finish()
     return Imported(Hardware.parse(hw), tuple(_unique(s.rows)), "CrossSim")
@@ -73,7 +76,7 @@ def _style(s: Settings, key: str, names: Mapping[int, str], default: int) -> str
 def _encoding(s: Settings) -> tuple[dict[str, Any], int | None]:
     """The encoding, and the states of a cell."""
     style = _style(s, "core.style", _STYLES, 1)
-    bits, cell_bits = int(s.take("core.weight_bits", 0)), int(s.take("xbar.device.cell_bits", 0))
+    bits, cell_bits = s.whole("core.weight_bits", 0), s.whole("xbar.device.cell_bits", 0)
     levels = 2**cell_bits if cell_bits else None
     unit_column = (
         _style(s, "core.offset.style", {1: "DIGITAL_OFFSET", 2: "UNIT_COLUMN_SUBTRACTION"}, 1)
@@ -118,7 +121,7 @@ def _encoding(s: Settings) -> tuple[dict[str, Any], int | None]:
 
 
 def _sliced(s: Settings, bits: int, cell_bits: int, reference: str, subtract: str) -> tuple[dict[str, Any], int | None]:
-    slices = int(s.take("core.bit_sliced.num_slices", 2))
+    slices = s.whole("core.bit_sliced.num_slices", 2)
     pair = _style(s, "core.bit_sliced.style", {1: "BALANCED", 3: "OFFSET"}, 1) == "BALANCED"
     if bits < 2:
         s.refuse("core.weight_bits", "bit slices need the bits of a weight")
@@ -168,7 +171,7 @@ def _unused(s: Settings, prefixes: tuple[str, ...], style: str) -> None:
 def _array(s: Settings) -> dict[str, int]:
     found = {}
     for key, here in (("core.rows_max", "rows"), ("core.cols_max", "cols")):
-        value = int(s.take(key, 0))
+        value = s.whole(key, 0)
         found[here] = value or _UNLIMITED
         s.became(key, f"array.{here}: {found[here]}", "" if value else "0 there: one array, however large", default=0)
     return found
@@ -205,7 +208,7 @@ _VMM = "layers multiply in one direction only: mvm"
 
 def _cell(s: Settings, levels: int | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     d = "xbar.device"
-    low, high = float(s.take(f"{d}.Rmin", 1000)), float(s.take(f"{d}.Rmax", 10000))
+    low, high = s.number(f"{d}.Rmin", 1000), s.number(f"{d}.Rmax", 10000)
     infinite = bool(s.take(f"{d}.infinite_on_off_ratio", False))
     g_max, g_min = 1e6 / low, 0.0 if infinite else 1e6 / high
     s.became(f"{d}.Rmin", f"cell.g_max_us: {g_max:g}", default=1000)
@@ -218,9 +221,9 @@ def _cell(s: Settings, levels: int | None) -> tuple[dict[str, Any], list[dict[st
     variations: list[dict[str, Any]] = []
     for what, redraw in (("programming_error", "program"), ("read_noise", "mvm")):
         model = str(s.take(f"{d}.{what}.model", "IdealDevice"))
-        magnitude = float(s.take(f"{d}.{what}.magnitude", 0))
+        magnitude = s.number(f"{d}.{what}.magnitude", 0)
         if not s.take(f"{d}.{what}.enable", False) or model == "IdealDevice":
-            for key in s.under(f"{d}.{what}"):
+            for key in s.under(f"{d}.{what}", _ERROR):
                 s.became(key, OFF)
         elif model in _ERRORS:
             _variation(s, f"{d}.{what}", model, magnitude, redraw, clip, variations)
@@ -228,7 +231,7 @@ def _cell(s: Settings, levels: int | None) -> tuple[dict[str, Any], list[dict[st
             cell = _fitted(s, f"{d}.{what}", model, cell)
         else:
             s.refuse(f"{d}.{what}.model", "no cell here has this law; fit one: mho device fit")
-            for key in s.under(f"{d}.{what}"):
+            for key in s.under(f"{d}.{what}", _ERROR):
                 s.became(key, "refused with its model")
     enabled = (
         bool(s.take(f"{d}.drift_error.enable", False))
@@ -236,7 +239,7 @@ def _cell(s: Settings, levels: int | None) -> tuple[dict[str, Any], list[dict[st
     )
     if enabled:
         s.refuse(f"{d}.drift_error.model", "drift there takes the place of the programming error; cells here have both")
-    for key in s.under(f"{d}.drift_error"):
+    for key in s.under(f"{d}.drift_error", _ERROR):
         s.became(key, OFF if not enabled else "refused with its model")
     s.became(
         f"{d}.time", "nothing" if not enabled else "refused with drift_error", "ages are asked for: mho drift --times"
@@ -282,11 +285,11 @@ def _dac(s: Settings) -> dict[str, Any]:
     d = "xbar.dac.mvm"
     model, bits, signed = (
         str(s.take(f"{d}.model", "IdealDAC")),
-        int(s.take(f"{d}.bits", 0)),
+        s.whole(f"{d}.bits", 0),
         bool(s.take(f"{d}.signed", True)),
     )
     slicing, per_slice = bool(s.take(f"{d}.input_bitslicing", False)), bool(s.take("xbar.adc.mvm.adc_per_ibit", False))
-    size = int(s.take(f"{d}.slice_size", 1))
+    size = s.whole(f"{d}.slice_size", 1)
     found: dict[str, Any] = {"bits": None, "range": "calibrated"}
     if model not in ("IdealDAC", "QuantizerDAC", "SignMagnitudeDAC"):
         s.refuse(f"{d}.model", "IdealDAC, QuantizerDAC and SignMagnitudeDAC are known")
@@ -311,7 +314,7 @@ def _adc(s: Settings, hw: Mapping[str, Any]) -> dict[str, Any]:
     d = "xbar.adc.mvm"
     model, bits, signed = (
         str(s.take(f"{d}.model", "IdealADC")),
-        int(s.take(f"{d}.bits", 0)),
+        s.whole(f"{d}.bits", 0),
         bool(s.take(f"{d}.signed", True)),
     )
     for key in _CIRCUIT:
@@ -321,12 +324,12 @@ def _adc(s: Settings, hw: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("symmetric_cdac", "split_cdac", "group_size"):
         s.became(f"{d}.{key}", "nothing", "acts on errors of the circuit, which are off")
     s.off(f"{d}.stochastic_rounding", False, "converters round to the nearest code here")
-    for key in ("xbar.adc._match", *s.under("xbar.adc.vmm")):
+    for key in ("xbar.adc._match", *s.under("xbar.adc.vmm", _CONVERTER)):
         s.became(key, "nothing", _VMM)
     if model not in _ADC:
         s.refuse(f"{d}.model", f"known are {', '.join(sorted(_ADC))}")
     if model == "IdealADC" or not bits or model not in _ADC:
-        for key in s.under(d):
+        for key in s.under(d, _CONVERTER):
             s.became(key, "adc.bits: null")
         return {"bits": None}
     found: dict[str, Any] = {"bits": bits, "range": "calibrated", **({} if signed else {"unipolar": True})}
@@ -341,7 +344,7 @@ def _adc(s: Settings, hw: Mapping[str, Any]) -> dict[str, Any]:
         return found
     encoding = hw["encoding"]
     width = int(encoding.get("cell_bits", 0))
-    sliced, weight_bits = encoding["kind"] == "bit_sliced", int(s.take("core.weight_bits", 0))
+    sliced, weight_bits = encoding["kind"] == "bit_sliced", s.whole("core.weight_bits", 0)
     step = 1 / (2**width - 1) if sliced else 2.0**-weight_bits if weight_bits else 0.0
     if option == "GRANULAR" and not step:
         s.refuse(f"{d}.adc_range_option", "its step is that of a weight: weight_bits is needed")

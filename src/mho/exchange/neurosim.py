@@ -70,7 +70,7 @@ def from_neurosim(data: Mapping[str, Any], *, name: str = "neurosim", without: t
     s = Settings(data, "NeuroSim", without)
 
     def take(key: str) -> Any:
-        return s.take(key, DEFAULTS[key])
+        return s.like(key, DEFAULTS[key])
 
     def became(key: str, what: str, note: str = "") -> None:
         s.became(key, what, note, default=DEFAULTS[key])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -97,13 +99,50 @@ class Settings:
         value = self._values.get(name, default)
         return default if value is None and default is not None and isinstance(default, (bool, int, float)) else value
 
+    def number(self, name: str, default: float = 0.0) -> float:
+        """`take` of a number.
+
+        Raises:
+            WrongSetting: It is no number.
+        """
+        value = self.take(name, default)
+        try:
+            found = float(value)
+        except (TypeError, ValueError):
+            found = math.nan
+        if math.isnan(found):
+            raise WrongSetting(f"{name} = {_short(value)!r} is no number", "give a number", path=self.tool)
+        return found
+
+    def whole(self, name: str, default: int = 0) -> int:
+        """`take` of a whole number.
+
+        Raises:
+            WrongSetting: It is none.
+        """
+        found = self.number(name, default)
+        if not found.is_integer():
+            raise WrongSetting(f"{name} = {found:g} is no whole number", "give a whole number", path=self.tool)
+        return int(found)
+
+    def like(self, name: str, default: Any) -> Any:
+        """`take`; where the default is a number, a number of its kind.
+
+        Raises:
+            WrongSetting: It is none.
+        """
+        if isinstance(default, bool) or not isinstance(default, (int, float)):
+            return self.take(name, default)
+        return self.whole(name, default) if isinstance(default, int) else self.number(name, default)
+
     def given(self, name: str) -> bool:
         """Whether it stands in the file."""
         return name in self._values
 
-    def under(self, prefix: str) -> list[str]:
-        """Names of the settings below a prefix."""
-        return [name for name in self._values if name == prefix or name.startswith(f"{prefix}.")]
+    def under(self, prefix: str, known: Iterable[str] = ()) -> list[str]:
+        """Names of the settings below a prefix, without those that look like one of `known` misspelled: `finish` refuses them."""
+        found = [name for name in self._values if name == prefix or name.startswith(f"{prefix}.")]
+        return [name for name in found if not _misspelled(name.rpartition(".")[2], tuple(known))]
 
     def became(self, name: str, what: str, note: str = "", default: Any = _MISSING) -> None:
         """Note what a setting became; one that is not in the file is noted where its default is told."""
@@ -152,6 +191,11 @@ class Settings:
                 f"{len(self._refused)} setting{'s have' if len(self._refused) > 1 else ' has'} no meaning here: {lines}",
                 f"change them there, or leave them out knowingly: without=[...] ({names})", path=self.tool,
             )  # fmt: skip
+
+
+def _misspelled(key: str, known: tuple[str, ...]) -> bool:
+    near = get_close_matches(key.lower(), [name.lower() for name in known], cutoff=0.8)
+    return key not in known and bool(near)
 
 
 def _flat(data: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:

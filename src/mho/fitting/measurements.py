@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 _LONGEST_S = 40 * 365 * 86400.0
 """Longest age that is believed, s: a clock's time stamp is longer."""
 _FEWEST_CELLS = 5
+_LARGEST_US = 1e6
+"""Largest conductance that is believed, µS: 1 S."""
 _ODD = 30.0
 """Factor between targets and readings from which on a unit must be wrong."""
 
@@ -126,6 +128,11 @@ def _check_values(target: Floats, time: Floats, g: Floats, source: str) -> None:
                 f"{bad.size} negative {what}{'s' * (bad.size > 1)}, the first {values[bad[0]]:.4g} µS",
                 "a conductance is 0 or more: take off the instrument's offset, or leave them out: skip (--skip-invalid)",
                 path=source,
+            )  # fmt: skip
+        if (bad := np.flatnonzero(values > _LARGEST_US)).size:
+            raise BadInput(
+                f"{bad.size} {what}{'s' * (bad.size > 1)} beyond 1 S, the first {values[bad[0]] * 1e-6:.4g} S",
+                "give the right unit, as in 'g [uS]', or take such readings out of the table", path=source,
             )  # fmt: skip
     if (bad := np.flatnonzero(time > _LONGEST_S)).size:
         raise BadInput(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,13 +191,19 @@ class _Table:
                     found[i] = seconds(text) if quantity == "time" else microsiemens(text)
                     own += 1
                 except MhoError:
+                    if re.match(r"[-+]?\d+,\d+\b(?!,)", text):
+                        raise BadInput(
+                            f"line {n}: {role} '{text}' has a decimal comma",
+                            "write decimal points, as in 2.5",
+                            path=self.path,
+                        ) from None
                     self._refuse(n, f"{role} '{text}' is no number")
                     continue
             if not math.isfinite(found[i]):
                 self._refuse(n, f"{role} '{text}' is not finite")
                 found[i] = np.nan
-            elif role == "conductance" and found[i] < 0 and self.skip:
-                self._refuse(n, f"negative {role}s")
+            elif role == "conductance" and found[i] < 0:
+                self._refuse(n, f"negative {role} '{text}'")
                 found[i] = np.nan
         if bare and own:
             raise BadInput(

@@ -63,6 +63,7 @@ class Circuit(Spec, ABC):
         seen = (s * (1 + errors[:, 0]) + errors[:, 1]).clamp(low, high)
         with torch.no_grad():
             found = self.codes(seen.detach(), errors[:, 2:], low, high).clamp(low, high)
+            found = torch.where(seen.isnan(), seen, found)  # no comparison of a search sees them
         return seen + (found - seen.detach()) if seen.requires_grad else found
 
     def definitions(self) -> list[Definition]:
