@@ -18,6 +18,7 @@ from mho.rng import Stream
 
 OFF = {"enable": False, "model": "IdealDevice", "magnitude": 0}
 MILO = {"enable": True, "model": "RRAMMilo", "magnitude": 0}
+QUANTIZER = {"xbar__adc__mvm__model": "QuantizerADC", "xbar__adc__mvm__adc_range_option": 1}
 CONVERTER = {"model": "SignMagnitudeADC", "bits": 9, "signed": True, "stochastic_rounding": False, "adc_per_ibit": True,
              "calibrated_range": None, "adc_range_option": 3}  # fmt: skip
 INPUT = {"model": "SignMagnitudeDAC", "bits": 16, "input_bitslicing": True, "signed": True, "slice_size": 1}
@@ -131,6 +132,9 @@ def test_every_setting_of_crosssim_is_in_the_table():
         ),
         ({"core__mapping__weights": {"percentile": None, "min": -1.0, "max": 1.0}}, "mapping.scale", "unit"),
         ({"core__mapping__weights": {"clipping": True}}, "mapping.scale", "unit"),
+        ({**QUANTIZER, "xbar__adc__mvm__calibrated_range": [[0, 3]] * 8}, "adc.unipolar", True),
+        ({**QUANTIZER, "xbar__adc__mvm__calibrated_range": [[-3, 3]] * 8}, "adc.unipolar", False),
+        ({**QUANTIZER, "xbar__adc__mvm__signed": False, "xbar__adc__mvm__adc_range_option": 3}, "adc.unipolar", False),
         ({"xbar__adc__mvm__adc_per_ibit": False}, "dac.slice_bits", None),
         (
             {"xbar__dac__mvm__signed": False, "xbar__dac__mvm__bits": 8, "xbar__adc__mvm__model": "QuantizerADC"},
@@ -214,6 +218,7 @@ def test_crosssims_fit_of_pcm_is_its_polynomial():
             "adc_range_option = MAX: a difference",
         ),
         ({"core__style": "OFFSET"}, "core.offset.style = 2"),
+        ({"core__style": "OFFSET", "core__offset__style": 1, "xbar__device__cell_bits": 1}, "cell_bits = 1"),
         ({"core__bit_sliced__num_slices": 3}, "core.offset.style = 2"),
         ({"core__mapping__weights": {"min": -2.0, "max": 2.0}}, "weights.max = 2"),
         ({"xbar__dac__mvm__signed": False}, "adc.mvm.model = SignMagnitudeADC"),

@@ -59,8 +59,9 @@ def from_crosssim(data: Mapping[str, Any], *, name: str = "crosssim", without: t
         )
     else:
         s.became("xbar.array.parasitics.enable", OFF)
+    on = bool(s.take("xbar.array.parasitics.enable", False))
     for key in s.under("xbar.array.parasitics"):
-        s.became(key, OFF, "parasitics are not enabled")
+        s.became(key, "left out with them" if on else OFF, "" if on else "parasitics are not enabled")
     s.finish()
     return Imported(Hardware.parse(hw), tuple(_unique(s.rows)), "CrossSim")
 
