@@ -17,6 +17,8 @@ from mho.hardware import Hardware
 from mho.rng import Stream
 
 OFF = {"enable": False, "model": "IdealDevice", "magnitude": 0}
+MILO = {"enable": True, "model": "RRAMMilo", "magnitude": 0}
+QUANTIZER = {"xbar__adc__mvm__model": "QuantizerADC", "xbar__adc__mvm__adc_range_option": 1}
 CONVERTER = {"model": "SignMagnitudeADC", "bits": 9, "signed": True, "stochastic_rounding": False, "adc_per_ibit": True,
              "calibrated_range": None, "adc_range_option": 3}  # fmt: skip
 INPUT = {"model": "SignMagnitudeDAC", "bits": 16, "input_bitslicing": True, "signed": True, "slice_size": 1}
@@ -70,14 +72,20 @@ def test_crosssims_isaac():
     hw = found.hardware
     assert (
         hw.encoding.as_dict()
-        | {"kind": "bit_sliced", "bits": 16, "cell_bits": 2, "sign": "offset", "reference": "column"}
+        | {
+            "kind": "bit_sliced",
+            "bits": 16,
+            "cell_bits": 2,
+            "sign": "offset",
+            "reference": "column",
+            "subtract": "digital",
+        }
         == hw.encoding.as_dict()
     )
     assert (hw.cell.g_min_us, hw.cell.g_max_us, hw.cell.levels) == (0.5, 500.0, 4)
     assert (hw.dac.bits, hw.dac.slice_bits, hw.adc.bits, hw.array.rows) == (16, 1, 9, 128)
-    assert hw.adc.bound == pytest.approx(
-        85.0
-    )  # 255 codes of a third of a full cell: every sum of 2-bit cells is a code
+    # 255 codes of a third of a cell at g_max, which is 1000/999 of its span, and one step of an input more, as there
+    assert hw.adc.bound == pytest.approx(255 / 3 * 1000 / 999 * 2**15 / (2**15 - 1))
     names = {row.setting for row in found.rows}
     assert {"core.style", "xbar.device.Rmin", "simulation.useGPU", "xbar.adc.vmm.bits"} <= names
 
@@ -102,11 +110,16 @@ def test_every_setting_of_crosssim_is_in_the_table():
                 "core__balanced__style": 2,
                 "xbar__device__cell_bits": 7,
                 "xbar__adc__mvm__adc_range_option": "MAX",
+                "xbar__device__infinite_on_off_ratio": True,
             },
             "encoding.sides",
             "two",
         ),
-        ({"core__style": 3, "xbar__adc__mvm__adc_range_option": 1}, "encoding.kind", "offset"),
+        (
+            {"core__style": 3, "core__offset__style": 1, "xbar__adc__mvm__adc_range_option": 1},
+            "encoding.kind",
+            "offset",
+        ),
         (
             {
                 "core__bit_sliced__style": 1,
@@ -117,9 +130,17 @@ def test_every_setting_of_crosssim_is_in_the_table():
             "encoding.sign",
             "pair",
         ),
-        ({"xbar__adc__mvm__adc_range_option": 2}, "adc.bound", 128.0),
+        ({"core__mapping__weights": {"percentile": None, "min": -1.0, "max": 1.0}}, "mapping.scale", "unit"),
+        ({"core__mapping__weights": {"clipping": True}}, "mapping.scale", "unit"),
+        ({**QUANTIZER, "xbar__adc__mvm__calibrated_range": [[0, 3]] * 8}, "adc.unipolar", True),
+        ({**QUANTIZER, "xbar__adc__mvm__calibrated_range": [[-3, 3]] * 8}, "adc.unipolar", False),
+        ({**QUANTIZER, "xbar__adc__mvm__signed": False, "xbar__adc__mvm__adc_range_option": 3}, "adc.unipolar", False),
         ({"xbar__adc__mvm__adc_per_ibit": False}, "dac.slice_bits", None),
-        ({"xbar__dac__mvm__signed": False, "xbar__dac__mvm__bits": 8}, "dac.bits", 9),
+        (
+            {"xbar__dac__mvm__signed": False, "xbar__dac__mvm__bits": 8, "xbar__adc__mvm__model": "QuantizerADC"},
+            "dac.bits",
+            9,
+        ),
         ({"xbar__adc__mvm__model": "IdealADC"}, "adc.bits", None),
         ({"xbar__device__infinite_on_off_ratio": True}, "cell.g_min_us", 0.0),
         (
@@ -191,6 +212,26 @@ def test_crosssims_fit_of_pcm_is_its_polynomial():
         ({"core__complex_matrix": True}, "complex_matrix"),
         ({"xbar__device__speed": 3}, "xbar.device.speed"),
         ({"core__style": "WAVY"}, "core.style"),
+        ({"xbar__adc__mvm__adc_range_option": "MAX"}, "adc_range_option = MAX: the range of slices"),
+        (
+            {"core__style": "BALANCED", "xbar__adc__mvm__adc_range_option": "MAX"},
+            "adc_range_option = MAX: a difference",
+        ),
+        ({"core__style": "OFFSET"}, "core.offset.style = 2"),
+        ({"core__style": "OFFSET", "core__offset__style": 1, "xbar__device__cell_bits": 1}, "cell_bits = 1"),
+        ({"core__bit_sliced__num_slices": 3}, "core.offset.style = 2"),
+        ({"core__mapping__weights": {"min": -2.0, "max": 2.0}}, "weights.max = 2"),
+        ({"xbar__dac__mvm__signed": False}, "adc.mvm.model = SignMagnitudeADC"),
+        ({"xbar__dac__mvm__signed": False, "xbar__adc__mvm__model": "SarADC"}, "adc.mvm.model = SarADC"),
+        ({"xbar__adc__mvm__signed": False}, "adc.mvm.model = SignMagnitudeADC"),
+        (
+            {"xbar__device": {"Rmin": 5000.0, "Rmax": 40_000.0, "clip_conductance": False, "programming_error": MILO}},
+            "model = RRAMMilo: it was measured from 50",
+        ),
+        (
+            {"xbar__device": {"Rmin": 5000.0, "Rmax": 20_000.0, "clip_conductance": True, "programming_error": MILO}},
+            "clip_conductance = True",
+        ),
         ({"xbar__device__nonlinear_IV": {"enable": True}}, "nonlinear_IV"),
     ],
 )
@@ -243,7 +284,8 @@ def test_neurosims_drift_and_what_is_refused():
     told = {row.setting for row in import_hardware({"cellBit": 2}, "neurosim").rows}
     assert told >= {"vari", "ADCprecision", "wl_weight", "t"} and set(DEFAULTS) >= told
     for data, said in (({"inference": 0}, "inference = 0"), ({"cellBit": 3}, "8 bits do not fill"), ({"cellbit": 2}, "cellbit"),
-                       ({"onoffratio": 1}, "onoffratio"), ({"v": 0.1, "t": 5, "detect": 1, "target": 2}, "target")):  # fmt: skip
+                       ({"onoffratio": 1}, "onoffratio"), ({"mode": "FP"}, "mode = FP"),
+                       ({"v": 0.1, "t": 5, "detect": 1, "target": 2}, "target")):  # fmt: skip
         with pytest.raises(WrongSetting, match=said):
             import_hardware(data, "neurosim")
 
@@ -366,6 +408,9 @@ def test_wan_as_aihwkit_draws_it():
         ({"forward": {"out_asymmetry": 0.1}}, "out_asymmetry = 0.1"),
         ({"forward": {"mv_type": "POS_NEG_SEPARATE"}}, "mv_type"),
         ({"forward": {"r_series": 1.0}}, "r_series"),
+        ({"forward": {"w_noise": 0.1, "w_noise_type": "PCM_READ"}}, "w_noise = 0.1: its σ is of weights as they are"),
+        ({"forward": {"ir_drop": 1.0}}, "ir_drop = 1: its currents"),
+        ({"forward": {"v_offset_std": 0.1, "v_offset_w_min": 0.5}}, "v_offset_w_min"),
         ({"forward": {"noise_management": "MAX"}}, "noise_management"),
         ({"forward": {"bound_management": "SHIFT"}}, "bound_management"),
         ({"forward": {"inp_bond": 1.0}}, "inp_bond"),

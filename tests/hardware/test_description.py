@@ -42,6 +42,14 @@ def test_what_is_left_out_follows_the_settings():
     assert "output noise" in cells.leaves_out() and "output noise" not in pcm.leaves_out()
     assert "drift" in cells.replace(cell__drift=0.0).leaves_out() and "drift" not in cells.leaves_out()
     assert "programming noise, drift, read noise" in Hardware.preset("ideal").leaves_out()
+    reads = {"offset": 0.1}, {"nonlinearity": 0.1}, {"offset": 0.1, "nonlinearity": 0.1}
+    said = (
+        "temperature, nonlinearity of converters",
+        "temperature, offsets of converters",
+        "temperature, offsets and nonlinearity of input",
+    )
+    for columns, words in zip(reads, said, strict=True):
+        assert f"; {words}" in str(Hardware.preset("ideal", columns=columns)).splitlines()[0]
 
 
 def test_changed_settings_stand_behind_the_name(tmp_path):

@@ -21,11 +21,14 @@ _TRAINING = "of training: see mho.HWA"
 _OFF = {
     "inp_sto_round": "converters round to the nearest code here", "out_sto_round": "converters round to the nearest code here",
     "inp_asymmetry": "converters are symmetrical here", "out_asymmetry": "converters are symmetrical here",
-    "out_noise_std": "output noise is the same at every column here", "out_nonlinearity": "columns are linear here",
-    "out_nonlinearity_std": "columns are linear here", "slope_calibration": "columns are linear here",
-    "v_offset_std": "columns have no offsets here", "r_series": "columns have no series resistance here",
+    "out_noise_std": "output noise is the same at every column here", "r_series": "columns have no series resistance here",
     "w_read_asymmetry_dtod": "both polarities of an input see the same cells here",
 }  # fmt: skip
+
+_UNSCALED = (
+    "of weights as they are while mapping.weight_scaling_omega is 0; here it is of weights in units of a full conductance: "
+    "set weight_scaling_omega to 1"
+)
 
 
 def from_aihwkit(data: Mapping[str, Any], *, name: str = "aihwkit", without: tuple[str, ...] = ()) -> Imported:
@@ -139,19 +142,25 @@ def _forward(s: Settings) -> dict[str, Any]:
         became("mv_type", "one product")
     for key, why in _OFF.items():
         s.off(f"forward.{key}", (0, False), why, default=IO[key])
-    s.became("forward.v_offset_w_min", OFF, "acts with v_offset_std and r_series alone")
     s.off("forward.out_scale", 1.0, "outputs have the scale of the weights here", default=1.0)
     s.off("forward.inp_bound", 1.0, "a full input is 1 here", default=1.0)
     s.off("forward.bm_test_negative_bound", True, "clipping is seen at both ends here", default=True)
     drop = float(take("ir_drop"))
+    out, inp, weight = float(take("out_noise")), float(take("inp_noise")), float(take("w_noise"))
+    unscaled = float(s.take("mapping.weight_scaling_omega", MAPPING["weight_scaling_omega"])) <= 0
+    if drop and unscaled:
+        s.refuse("forward.ir_drop", f"its currents are {_UNSCALED}")
+        drop = 0.0
+    form = {"ADDITIVE_CONSTANT": "additive", "PCM_READ": "pcm_read", "NONE": None}.get(word(take("w_noise_type")))
+    if form is None and word(take("w_noise_type")) != "NONE":
+        s.refuse("forward.w_noise_type", "ADDITIVE_CONSTANT and PCM_READ are known")
     became("ir_drop", f"ir_drop.scale: {drop:g}" if drop else OFF)
     became(
         "ir_drop_g_ratio", f"ir_drop.conductance_ratio: {float(take('ir_drop_g_ratio')):g}", "" if drop else "no drop"
     )
-    out, inp, weight = float(take("out_noise")), float(take("inp_noise")), float(take("w_noise"))
-    form = {"ADDITIVE_CONSTANT": "additive", "PCM_READ": "pcm_read", "NONE": None}.get(word(take("w_noise_type")))
-    if form is None and word(take("w_noise_type")) != "NONE":
-        s.refuse("forward.w_noise_type", "ADDITIVE_CONSTANT and PCM_READ are known")
+    if form and weight and unscaled:
+        s.refuse("forward.w_noise", f"its σ is {_UNSCALED}")
+        weight = 0.0
     noise: dict[str, Any] = {"output": out, "input": inp}
     if form and weight:
         noise |= {"weight": weight, "weight_form": form}
@@ -162,8 +171,38 @@ def _forward(s: Settings) -> dict[str, Any]:
     dac = {**_converter(_steps(float(take("inp_res")))), **_input_range(s, take, became)}
     became("inp_res", f"dac: {_resolution(dac)}")
     adc = _adc(s, take, became)
-    found = {"dac": dac, "adc": adc, "noise": noise}
+    found = {"dac": dac, "adc": adc, "noise": noise, "columns": _columns(s, take, became)}
     return found | ({"ir_drop": {"scale": drop, "conductance_ratio": float(take("ir_drop_g_ratio"))}} if drop else {})
+
+
+def _columns(s: Settings, take: Any, became: Any) -> dict[str, float]:
+    """Offsets and curves of columns: (1 - v) y - 2 v reference Σu, then f² y / (1 + n |y|)."""
+    found: dict[str, float] = {}
+    offset, reference = float(take("v_offset_std")), -float(take("v_offset_w_min"))
+    became("v_offset_std", f"columns.offset: {offset:g}" if offset else OFF)
+    if offset and reference < 0:
+        s.refuse("forward.v_offset_w_min", "a reference cell has a conductance: it is not above 0")
+    elif offset:
+        found |= {"offset": offset, "reference": reference}
+    became("v_offset_w_min", f"columns.reference: {reference:g}" if offset else OFF, "" if offset else "no offsets")
+    size, slope, bound = (float(take(key)) for key in ("out_nonlinearity", "slope_calibration", "out_bound"))
+    if size:
+        n = size / (bound if 0 < bound < math.inf else 1.0)
+        found |= {"nonlinearity": n, "nonlinearity_std": float(take("out_nonlinearity_std"))}
+        found["exact_at"] = ((1 + size * slope) ** 2 - 1) / n if slope > 0 else 0.0
+    names = {
+        "out_nonlinearity": "nonlinearity",
+        "out_nonlinearity_std": "nonlinearity_std",
+        "slope_calibration": "exact_at",
+    }
+    for key, here in names.items():
+        note = (
+            "of the mean column; there of the mean over those of a tile"
+            if size and slope > 0 and here == "exact_at"
+            else ""
+        )
+        became(key, f"columns.{here}: {found[here]:g}" if size else OFF, note)
+    return found
 
 
 def _resolution(converter: Mapping[str, Any]) -> str:

@@ -85,20 +85,21 @@ def from_neurosim(data: Mapping[str, Any], *, name: str = "neurosim", without: t
         became("model", "nothing", "there, cells, arrays and variation act on VGG8 alone; here on any network")
     else:
         became("model", "nothing", "give any network here; there, the first layer has no converter, here it has")
-    became(
-        "mode",
-        "mapping.scale: tensor",
-        "weights there lie within [-1, 1]; here the largest of a matrix is the full conductance",
-    )
+    if take("mode") != "WAGE":
+        s.refuse("mode", "its layers of other modes have no cells: WAGE")
+    else:
+        became(
+            "mode", "mapping.scale: unit", "a weight of 1 is the full conductance; WAGE's own scales are the network's"
+        )
     bits, cell_bits = int(take("wl_weight")), int(take("cellBit"))
     if bits % max(cell_bits, 1) or cell_bits < 1:
         s.refuse("cellBit", f"{bits} bits do not fill cells of {cell_bits}")
         cell_bits = 1
-    became("wl_weight", f"encoding.bits: {bits}", "digits of w + offset; zero is half a step off there, exact here")
+    became("wl_weight", f"encoding.bits: {bits}", "encoding.quantiser: neurosim: half-way numbers, none of which is 0")
     became(
         "cellBit",
         f"encoding.cell_bits: {cell_bits}, cell.levels: {2**cell_bits}",
-        "its dummy column is exact: encoding.reference: digital",
+        "its dummy column: encoding.reference: fixed_column, converted by itself: encoding.subtract: digital",
     )
     inputs = int(take("wl_activate"))
     became(
@@ -113,7 +114,11 @@ def from_neurosim(data: Mapping[str, Any], *, name: str = "neurosim", without: t
     )
     became("parallelRead", f"array.rows: {rows}", "rows that are read at once, each group with a conversion")
     adc = int(take("ADCprecision"))
-    became("ADCprecision", f"adc.bits: {adc}, unipolar", "its range is that of each batch; here calibrated")
+    became(
+        "ADCprecision",
+        f"adc.bits: {adc}, unipolar, adc.range: batch",
+        "from the smallest output of a batch and rounded down there, from 0 and to the nearest code here",
+    )
     ratio, g_max = float(take("onoffratio")), 1e6 / R_ON_OHM
     if not ratio > 1:
         s.refuse("onoffratio", "give a ratio above 1")
@@ -128,9 +133,10 @@ def from_neurosim(data: Mapping[str, Any], *, name: str = "neurosim", without: t
     s.finish()
     hw = Hardware.parse({
         "name": name, "sources": ["imported from the arguments of DNN+NeuroSim V1.4"], "cell": cell,
-        "encoding": {"kind": "bit_sliced", "bits": bits, "cell_bits": cell_bits, "sign": "offset", "reference": "digital"},
-        "array": {"rows": rows, "cols": size}, "mapping": {"scale": "tensor"},
-        "dac": {"bits": inputs + 1, "slice_bits": 1}, "adc": {"bits": adc, "unipolar": True},
+        "encoding": {"kind": "bit_sliced", "bits": bits, "cell_bits": cell_bits, "sign": "offset", "quantiser": "neurosim",
+                     "reference": "fixed_column", "subtract": "digital"},
+        "array": {"rows": rows, "cols": size}, "mapping": {"scale": "unit"},
+        "dac": {"bits": inputs + 1, "slice_bits": 1}, "adc": {"bits": adc, "range": "batch", "unipolar": True},
         "variations": variations, "compensation": {"kind": "none"},
     })  # fmt: skip
     return Imported(hw, tuple(s.rows), "NeuroSim")
@@ -141,9 +147,12 @@ def _variation(take: Any, became: Any) -> list[dict[str, Any]]:
     if not sigma:
         became("vari", OFF)
         return []
-    became("vari", f"variations.sigma: {sigma:g} of the ideal conductance, redraw: mvm",
-           "drawn anew for every slice, bit and batch, as there; a frozen chip has variations.redraw: program")  # fmt: skip
-    return [{"sigma": sigma, "relative_to": "ideal", "distribution": "normal", "redraw": "mvm", "clip": "none"}]
+    became(
+        "vari",
+        f"variations.sigma: {sigma:g} of the ideal conductance, redraw: conversion",
+        "drawn anew for every slice and bit, shared by a batch; a frozen chip has variations.redraw: program",
+    )
+    return [{"sigma": sigma, "relative_to": "ideal", "distribution": "normal", "redraw": "conversion", "clip": "none"}]
 
 
 def _cell(s: Settings, take: Any, became: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mho.hardware.description import Hardware
 
 NEVER = "temperature, offsets and nonlinearity of converters"
-"""What no description has, but for errors of the output converters (`adc.circuit`)."""
+"""What no description has, but for errors of the output converters (`adc.circuit`) and of what reads them (`columns`)."""
 
 
 def left_out(hw: Hardware) -> list[str]:
@@ -36,5 +36,10 @@ def left_out(hw: Hardware) -> list[str]:
 
 def leaves_out(hw: Hardware) -> str:
     """The first line of a description: ``Leaves out: stuck cells, IR drop; temperature, …``."""
-    never = NEVER if hw.adc.circuit is None else "temperature, offsets and nonlinearity of input converters"
+    has_offset = hw.adc.circuit is not None or hw.columns.offset
+    has_curve = hw.adc.circuit is not None or hw.columns.nonlinearity
+    parts = [] if has_offset else ["offsets"]
+    parts += [] if has_curve else ["nonlinearity"]
+    outputs = f"{' and '.join(parts)} of converters" if parts else "offsets and nonlinearity of input converters"
+    never = NEVER if len(parts) == 2 else f"temperature, {outputs}"
     return f"Leaves out: {'; '.join(filter(None, [', '.join(left_out(hw)), never, *hw.beyond]))}"
