@@ -10,7 +10,7 @@ from torch import nn
 
 import mho
 from mho.chip.compensation import GlobalDrift
-from mho.costs import Cost, Technology, cost
+from mho.costs import Cost, Technology, cost, cost_of_placement
 from mho.crossbar.bit_slices import BitSliced
 from mho.crossbar.encodings import Differential, Offset
 from mho.hardware import Hardware
@@ -30,7 +30,8 @@ HALVED = {"adc": {"range": "fixed", "bits": 6, "on_clip": "halve_input"}}
 CHANGES = {  # the field: what stands beside it, and the change
     "array.rows": ({}, {"array__rows": 10}), "array.cols": ({}, {"array__cols": 8}),
     "cell.g_min_us": ({}, {"cell__g_min_us": 1.0}), "cell.g_max_us": ({}, {"cell__g_max_us": 20.0}),
-    "mapping.scale": ({}, {"mapping__scale": "tensor"}), "mapping.clip_sigma": ({}, {"mapping__clip_sigma": 1.0}),
+    "mapping.scale": ({"mapping__scale": "tensor"}, {"mapping__scale": "array"}),
+    "mapping.clip_sigma": ({"mapping__scale": "tensor"}, {"mapping__clip_sigma": 1.0}),
     "dac.bits": ({}, {"dac__bits": 6}), "dac.steps": ({}, {"dac": {"steps": 100}}),
     "dac.range": ({}, {"dac__range": "abs_max"}), "dac.slice_bits": ({}, {"dac__slice_bits": 2}),
     "dac.shift_and_add": ({"dac__slice_bits": 2}, {"dac__shift_and_add": "analog"}),
@@ -81,13 +82,18 @@ def found(hardware: Hardware, round_numbers: Technology):
         return known[key]
 
     def made(*changes: dict) -> Cost:
-        torch.manual_seed(0)
-        hw, x = hardware, torch.zeros(1, 50)
+        hw = hardware
         for each in changes:
             hw = hw.replace(**each)
-        open_ = round_numbers.replace(timing__columns_per_adc=None)
-        return cost(mho.to_analog(nn.Linear(50, 6).eval(), hw, example=x), example=x, technology=open_, arrays=1)
+        if hw.mapping == hardware.mapping:  # what is known without the weights needs no network
+            return cost_of_placement(rows, hw, technology=open_)
+        return cost(net(hw), example=torch.zeros(1, 50), technology=open_)
 
+    def net(hw: Hardware) -> nn.Module:
+        torch.manual_seed(0)
+        return mho.to_analog(nn.Linear(50, 6).eval(), hw, example=torch.zeros(1, 50))
+
+    rows, open_ = net(hardware).placement.rows(), round_numbers.replace(timing__columns_per_adc=None)
     return of
 
 
