@@ -102,7 +102,9 @@ def test_two_times_cannot_tell_drift_from_read_noise_unless_readings_are_repeate
     assert holds(repeated, "nu_std", 0.5, 0.02)
 
 
-def test_intervals_hold_what_was_planted_as_often_as_they_say():
+def test_intervals_hold_what_was_planted_about_as_often_as_they_say():
+    """54 cells are few: there 83 to 90 % of the intervals of 95 % hold it (benchmarks/fitting has more cells). Of 36 with 83 %,
+    all but 1 in 200 runs find more than 23."""
     inside = []
     for seed in range(12):
         fitted = fit(
@@ -110,7 +112,7 @@ def test_intervals_hold_what_was_planted_as_often_as_they_say():
         )
         planted_values = {"programming_us": 1.0, "nu": 0.06, "nu_std": 0.015}
         inside += [holds(fitted, name, 0.5, value) for name, value in planted_values.items()]
-    assert np.mean(inside) >= 0.8  # of 36, of few cells; benchmarks/fitting counts many more
+    assert sum(inside) > 23, sum(inside)
 
 
 def test_stuck_and_odd_cells_are_named_and_do_not_move_the_laws():

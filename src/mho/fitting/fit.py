@@ -46,8 +46,9 @@ def fit_device(
 
     Every cell has its own power law g(t) = G (t/t₀)^-ν. What G does about its target is the programming error, how ν differs
     over cells the spread of drift, what is left over the read noise. Which law of r = g_target/g_max each of them follows is
-    chosen by AICc; intervals come from drawing whole cells anew (the chosen laws are kept). ``print(fit)`` also says what the
-    data cannot tell.
+    chosen by AICc. Intervals come from drawing whole cells anew: those of the laws' values choose among the laws again, those of
+    the coefficients keep the chosen law. Which cells are odd, whether read noise is 1/f or white, and a fitted t₀ are found once
+    and kept: what is unsure about them is in no other interval. ``print(fit)`` also says what the data cannot tell.
 
     Args:
         source: A CSV file or columns by name, see `read_measurements`, or `Measurements`.

@@ -73,7 +73,8 @@ def resampled(
     """Every law with intervals, and the number of levels that can be told apart when first read.
 
     Cells are drawn with replacement, each with all its readings, and choose among the laws again: the curves' intervals hold
-    that uncertainty, too, those of the coefficients are of the chosen law. Percentiles are the expanded ones (`expanded`).
+    that uncertainty, too, those of the coefficients are of the chosen law. Odd cells, the form of the read noise and t₀ stay as
+    `stages` has them. Percentiles are the expanded ones (`expanded`).
     """
     c = len(stages.r)
     rng = np.random.default_rng(seed)
