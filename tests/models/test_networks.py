@@ -16,6 +16,7 @@ from mho.models.resnet_cifar import CifarResNet
 from mho.nn.norm import L1BatchNorm2d
 
 PARAMETERS = {
+    "b_lenet": 108_192,
     "cifar_resnet": 75_290,
     "digits_cnn": 17_626,
     "dscnn": 22_604,
@@ -29,9 +30,12 @@ PARAMETERS = {
     "resnet14b": 175_258,
     "resnet20": 269_722,
     "resnet20b": 272_474,
+    "resnet20_exits": 270_222,
     "resnet32": 464_154,
+    "resnet32_exits": 464_654,
     "resnet44": 658_586,
     "resnet56": 853_018,
+    "resnet56_exits": 853_518,
     "squeezenet10": 1_248_424,
     "squeezenet_cifar": 62_058,
     "squeezenet_vww": 250_209,
@@ -40,7 +44,9 @@ PARAMETERS = {
     "vgg_mini": 768_298,
     "vit_cifar": 349_402,
 }
+EXITS = {"b_lenet": 2, "resnet20_exits": 3, "resnet32_exits": 3, "resnet56_exits": 3}
 SHAPES = {
+    "b_lenet": ((2, 1, 28, 28), (2, 10)),
     "digits_cnn": ((2, 1, 8, 8), (2, 10)),
     "dscnn": ((2, 1, 49, 10), (2, 12)),
     "mobilenet_v1": ((1, 3, 128, 128), (1, 1001)),
@@ -64,7 +70,9 @@ def test_number_of_parameters(name):
 @torch.no_grad()
 def test_shapes(name):
     given, expected = SHAPES.get(name, IMAGES)
-    assert resolve(name)(torch.rand(given)).shape == expected
+    found = resolve(name)(torch.rand(given))
+    every = found.values() if name in EXITS else [found]
+    assert [one.shape for one in every] == [expected] * EXITS.get(name, 1)
 
 
 def test_the_number_of_classes_can_be_chosen():

@@ -153,7 +153,7 @@ def test_the_mean_of_several_is_weighted():
 
 
 def test_tasks_are_known_by_name():
-    assert TASKS.names() == ["classes", "probability", "logit", "tokens", "choices", "regression"]
+    assert TASKS.names() == ["classes", "probability", "logit", "tokens", "choices", "regression", "exits"]
     assert all(Task.of(name).kind == name for name in TASKS.names())
     assert Task.of(Tokens()) == Tokens()
     with pytest.raises(WrongSetting, match="unknown task 'speech'.*known: classes, probability"):
