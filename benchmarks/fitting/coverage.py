@@ -2,7 +2,7 @@
 
 python benchmarks/fitting/coverage.py [--sets 40] [--cells 15] [pcm power_law reram_milo reram_wan]
 
-`coverage.txt` beside it is what `--sets 100` printed (5 minutes).
+`coverage.txt` beside it is what `--sets 100` printed.
 """
 
 from __future__ import annotations

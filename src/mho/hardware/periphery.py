@@ -161,8 +161,8 @@ class ADC(Converter):
     """fixed: `bound`; calibrated: per row block, from data; learned: a parameter per row block, trained; maximum: the largest
     output that the rows of a block can give; granular: a code is what one step of one cell gives with one step of its input:
     large outputs clip, and nothing is rounded where the currents of the lowest states cancel in front of the converter, or are
-    0 (with `cell.g_min_us` above 0 and what it adds removed digitally, they lie between the codes);
-    batch: the largest output of the batch at hand, so answers depend on what else is in it (as in DNN+NeuroSim V1)."""
+    0 (with `cell.g_min_us` above 0 and what it adds removed digitally, they lie between the codes); batch:
+    the largest output of the batch at hand, so that answers depend on what else is in the batch (as in DNN+NeuroSim V1)."""
     bound: float = Field(default=10.0, gt=0)
     """Largest output for range 'fixed'."""
     on_clip: Literal["clip", "halve_input"] = "clip"
