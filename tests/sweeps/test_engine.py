@@ -116,6 +116,20 @@ def test_a_training_that_diverges_is_told_before_and_recorded(base, tmp_path):
     assert "2 failed" in str(result) and "failed (1): its training failed" in str(result)
 
 
+def test_trainings_that_other_code_or_a_crash_left_unfinished_are_begun_anew(base, tmp_path):
+    more = {"training": {"data": "tiny_sweep:data", "batch": 20}, "factors": {"training.lr": [0.01, 0.1]}}
+    ledger = begun(base, tmp_path / "left", **more)
+    jobs = [row["job"] for row in ledger.rows("SELECT job FROM jobs WHERE kind = 'training'")]
+    ledger.close()
+    for job, left in zip(jobs, ('{"batch": 1}', "{"), strict=True):
+        folder = tmp_path / "left" / "pieces" / f"{job}.fit"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(left)
+    work(tmp_path / "left", "here")
+    found, wanted = SweepResult(tmp_path / "left"), here(base, tmp_path / "new", **more)
+    assert found.counts()["done"] == 2 and [scores(found, n) for n in (0, 1)] == [scores(wanted, n) for n in (0, 1)]
+
+
 def test_learned_ranges_are_those_that_training_left(base, tmp_path):
     hw = {"preset": "pcm", "dac": {"range": "learned"}}
     training = {"data": "tiny_sweep:data", "batch": 20, "lr": 0.5, "epochs": 2}

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from mho import __version__
-from mho.errors import MhoError
+from mho.errors import BadResults, MhoError
+from mho.store.lock import check_free
 from mho.sweeps.config import Config
 from mho.sweeps.costs import costs_of
 from mho.sweeps.evaluate import Row, evaluate
@@ -95,8 +96,14 @@ def run(job: Job, workshop: Workshop, loggers: Sequence[Any] = ()) -> list[Row]:
         return evaluate(config, workshop)
     if not path_of(workshop.folder, job.name).exists():
         unfinished = _unfinished(job, workshop)
-        make = workshop.pretrain if job.kind == "pretraining" else workshop.train
-        store(workshop.folder, job.name, make(config, out=unfinished, loggers=loggers))
+        train = workshop.pretrain if job.kind == "pretraining" else workshop.train
+        try:
+            net = train(config, out=unfinished, loggers=loggers)
+        except BadResults:  # damaged, or left by other code than this: it is of no use to anybody
+            check_free(unfinished)
+            shutil.rmtree(unfinished)
+            net = train(config, out=unfinished, loggers=loggers)
+        store(workshop.folder, job.name, net)
         shutil.rmtree(unfinished, ignore_errors=True)
     return []
 
