@@ -56,8 +56,13 @@ def lengths() -> dict[float, list[dict[float, np.ndarray]]]:
 
 
 def over_seeds(seeds: list[dict[float, np.ndarray]], age: float, less: float | np.ndarray = 0.0) -> Interval:
-    """Mean over chips of each seed, with its interval over seeds; less a level, or each chip's own."""
-    return mean_interval([float((seed[age] - less).mean()) for seed in seeds])
+    """Mean with its interval over seeds, where there is one over its chips; less a level, or each chip's own."""
+    values = [seed[age] - less for seed in seeds]
+    return mean_interval(values[0] if len(values) == 1 else [float(value.mean()) for value in values])
+
+
+def _digital(seeds: list[dict[float, np.ndarray]]) -> str:
+    return f"{100 * float(seeds[0][-1.0][0]):.1f}" if len(seeds) == 1 else show_level(over_seeds(seeds, -1.0))
 
 
 def published() -> dict[float, np.ndarray]:
@@ -70,24 +75,36 @@ def longest() -> tuple[Table, list[Figure]]:
     """Levels and gains by the length of training; the curve over passes, and over age."""
     before, trained = published(), lengths()
     ages, digital = [age for age in before if age >= 0], float(before[-1.0].mean())
-    rows = [("as published", "–", f"{100 * digital:.1f}", *(show_level(mean_interval(before[age])) for age in ages), "–", "–")]
+    rows = [
+        (
+            "as published",
+            "–",
+            f"{100 * digital:.1f}",
+            *(show_level(mean_interval(before[age])) for age in ages),
+            "–",
+            "–",
+        )
+    ]
     rows += [
-        (f"{passes:g} passes", f"{len(seeds)}", show_level(over_seeds(seeds, -1.0)),
+        (f"{passes:g} passes", f"{len(seeds)}", _digital(seeds),
          *(show_level(over_seeds(seeds, age)) for age in ages),
          show_points(over_seeds(seeds, 86400.0, digital)), show_points(over_seeds(seeds, ages[-1], before[ages[-1]])))
         for passes, seeds in trained.items()
     ]  # fmt: skip
     head = ("training", "seeds", "digital", *map(show_age, ages), "against digital, 1 day", "gain at 1 year")
     goal = limit("one point below digital", 100 * digital - 1)
+    names = [f"{passes:g}" for passes in trained]
     lines = [
-        Series(show_age(age), points([over_seeds(seeds, age) for seeds in trained.values()]), list(trained),
-               single=[[100 * float(seed[age].mean()) for seed in seeds] for seeds in trained.values()])
+        Series(show_age(age), points([over_seeds(seeds, age) for seeds in trained.values()]), range(len(names)),
+               single=[[100 * float(seed[age].mean()) for seed in seeds] if len(seeds) > 1 else [] for seeds in trained.values()])
         for age in (60.0, 86400.0, ages[-1])
     ]  # fmt: skip
-    curve = Figure("passes", "Accuracy by the length of fine-tuning", [*lines, goal], "accuracy, %", "log", "passes over 20,000 images")
+    title = "Accuracy by the length of fine-tuning"
+    curve = Figure("passes", title, [*lines, goal], "accuracy, %", names, "passes over 20,000 images")
     over_age = [Series("as published", points([mean_interval(before[age]) for age in ages]), ages, "dashed")]
     over_age += [
-        Series(f"{passes:g} passes", points([over_seeds(seeds, age) for age in ages]), ages) for passes, seeds in trained.items()
+        Series(f"{passes:g} passes", points([over_seeds(seeds, age) for age in ages]), ages)
+        for passes, seeds in trained.items()
     ]
     aged = Figure("ages", "ResNet-20 on pcm", [*over_age, reference("digital", 100 * digital), goal], "accuracy, %")
     return Table(head, rows), [curve, aged]
