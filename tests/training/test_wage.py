@@ -40,7 +40,13 @@ def test_numbers_of_few_bits():
 
 @pytest.mark.parametrize(
     ("bits", "inputs", "bound", "scale"),
-    [(2, 144, 0.75, 4.0), (2, 1152, 0.75, 16.0), (8, 144, 144**-0.5 * 3**0.5, 1.0), (5, 1152, 0.09375, 2.0), (2, 3, 1.0, 1.0)],
+    [
+        (2, 144, 0.75, 4.0),
+        (2, 1152, 0.75, 16.0),
+        (8, 144, 144**-0.5 * 3**0.5, 1.0),
+        (5, 1152, 0.09375, 2.0),
+        (2, 3, 1.0, 1.0),
+    ],
 )
 def test_how_layers_begin(bits, inputs, bound, scale):
     assert Wage(weight_bits=bits).begin(inputs) == pytest.approx((bound, scale))
@@ -90,16 +96,16 @@ def test_arrays_compute_what_is_published():
 
 def test_a_network_learns_digits_through_slices_and_converters():
     """And weights stay whole multiples of σ(k_G), which a programmed chip holds in cells of few states."""
-    wage = Wage(weight_bits=4)
-    training, test = load("digits?split=train"), load("digits?n=200")
+    wage = Wage(weight_bits=8)
+    training, test = load("digits?split=train&n=640"), load("digits?n=200")
     hw = _hardware(wage, dac={"bits": 9}, adc={"bits": 10})
     net = mho.calibrate(mho.to_analog(wage.prepare(_model()), hw, example=training.inputs[:2]), training)
     before = mho.accuracy(net, test)
-    fit(net, training, epochs=4, batch=64, optimizer=wage.optimizer, schedule="constant", task=OneHot(), progress=False)
+    fit(net, training, epochs=4, batch=32, optimizer=wage.optimizer, schedule="constant", task=OneHot(), progress=False)
     weight = next(net.parameters()).detach()
-    assert torch.equal(weight * 128, (weight * 128).round()) and weight.abs().max() <= 1 - step(4)
-    assert before < 0.5 and mho.accuracy(net, test) > 0.85
-    assert mho.accuracy(mho.program(net).at(0.0), test) > 0.85
+    assert torch.equal(weight * 128, (weight * 128).round()) and weight.abs().max() <= 1 - step(8)
+    assert before < 0.3 and mho.accuracy(net, test) > 0.7
+    assert mho.accuracy(mho.program(net).at(0.0), test) > 0.7
 
 
 def test_what_is_refused():

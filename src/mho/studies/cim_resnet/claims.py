@@ -88,7 +88,9 @@ def _closest(results: Found) -> Finding:
     share = float(np.mean(apart.argmin(axis=0) == names.index("ideal")))
     verdict: Verdict = "holds" if share > _SURE else "fails" if share < 1 - _SURE else "depends"
     told = ", ".join(f"{_label(d)} {100 * found[d]:.1f} points" for d in order[:4])
-    return Finding(verdict, f"distance to the slides' relative accuracy: {told}; closest in {100 * share:.0f} % of bootstraps")
+    return Finding(
+        verdict, f"distance to the slides' relative accuracy: {told}; closest in {100 * share:.0f} % of bootstraps"
+    )
 
 
 def _relative(held: Held) -> Table:
@@ -130,7 +132,7 @@ def _kernels(*families: tuple[str, str, str], judge: Callable[[str, Interval], F
 
 def _same(what: str, found: Interval) -> Finding:
     """Whether two keep the same within `_WITHIN`."""
-    inside = -_WITHIN < found.low and found.high < _WITHIN
+    inside = found.low > -_WITHIN and found.high < _WITHIN
     outside = found.low > _WITHIN or found.high < -_WITHIN
     return Finding("holds" if inside else "fails" if outside else "depends", f"{what} {show_points(found)}")
 

@@ -106,7 +106,9 @@ def _by_definition(results: Found) -> Figure:
             y = points([interval(held["resnet20"].accuracy(s)) for s in SIGMAS])
             series.append(Series(definition.label, y, SIGMAS, "dashed" if definition.sign == "pair" else "solid"))
     title = "ResNet-20: what the same σ costs, by what it means"
-    return Figure("definitions", title, series if len(series) > 1 else [], "accuracy (%)", "linear", "σ", low=0, high=100)
+    return Figure(
+        "definitions", title, series if len(series) > 1 else [], "accuracy (%)", "linear", "σ", low=0, high=100
+    )
 
 
 def _slope_figure(results: Found) -> Figure:
@@ -135,4 +137,6 @@ def _bits(results: Found) -> Iterator[Figure]:
             over_energy.append(Series(label, y, energy, "points"))
         title = f"ResNet-20, σ {sigma:g} of the cell's own conductance"
         yield Figure(f"bits-{sigma:g}", title, over_bits, "accuracy (%)", "linear", "bits of the ADC", legend=True)
-        yield Figure(f"energy-{sigma:g}", title, over_energy, "accuracy (%)", "log", "energy of an inference (µJ)", legend=True)
+        yield Figure(
+            f"energy-{sigma:g}", title, over_energy, "accuracy (%)", "log", "energy of an inference (µJ)", legend=True
+        )

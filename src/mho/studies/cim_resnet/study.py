@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mho.studies.cim_resnet.claims import CLAIMS
 from mho.studies.cim_resnet.definitions import DEFINITIONS, MAIN, ONCE, SIGMAS
+from mho.studies.cim_resnet.held import Rows
 from mho.studies.cim_resnet.measured import digital, over_sigma
 from mho.studies.cim_resnet.networks import NETS, SMOKE, Net, made
 from mho.studies.cim_resnet.shown import figures, tables
@@ -42,10 +43,10 @@ class CimArm(Arm):
     rows: int = 128
 
 
-Found = Results[CimArm, list[dict[str, Any]]]
+Found = Results[CimArm, Rows]
 
 
-class CimResNet(Study[CimArm, list[dict[str, Any]]]):
+class CimResNet(Study[CimArm, Rows]):
     """Arms: networks × definitions of σ; rows × bits of the converters."""
 
     name = "cim-resnet"
@@ -55,8 +56,8 @@ class CimResNet(Study[CimArm, list[dict[str, Any]]]):
         "which definition of σ, and what do encodings, array rows and converters change, at what energy?"
     )
     protocol = (
-        "8-bit weights in two cells of 4 bits, inputs of 8 bits and a sign given whole, arrays of 128 rows, converters of 10 bits "
-        "(ideal ones where a definition says no other), σ in {0, 0.05, 0.1, 0.15, 0.2}; ranges from training images without "
+        "8-bit weights in two cells of 4 bits, inputs of 8 bits and a sign given whole, arrays of 128 rows, converters of 10 "
+        "bits (ideal where a definition says no other), σ in {0, 0.05, 0.1, 0.15, 0.2}; ranges from training images without "
         "variation. Chip i of every network, definition and σ has the same address of its draws and the same test images of its "
         "own: at `cpu` scale 10 chips × 100 images of CIFAR-10. Accuracy is raw, normalised by the same images at σ = 0, and "
         "corrected for chance: (a - 0.1)/(a₀ - 0.1); 'kept' is the mean of the latter over σ > 0. Intervals are 95 %, "
@@ -88,9 +89,7 @@ class CimResNet(Study[CimArm, list[dict[str, Any]]]):
         pairs = [(d, name) for d in rest[4:] for name in depths[1:]] + [(d, depths[0]) for d in ONCE]
         found += [_arm(name, NETS[name], d, scale) for d, name in pairs]
         for origin in ("tuned", "trained"):
-            found += [
-                _arm(name, net, d, scale) for name, net in NETS.items() if net.origin == origin for d in MAIN
-            ]
+            found += [_arm(name, net, d, scale) for name, net in NETS.items() if net.origin == origin for d in MAIN]
         return found
 
     def run(self, arm: CimArm, job: Job) -> list[dict[str, Any]]:

@@ -87,10 +87,14 @@ class Wage(Spec):
         for name, parameter in net.named_parameters():
             if id(parameter) not in held:
                 raise WrongSetting(
-                    "WAGE has neither biases nor norms", "make the layers with bias=False, and leave norms out", path=name
+                    "WAGE has neither biases nor norms",
+                    "make the layers with bias=False, and leave norms out",
+                    path=name,
                 )
         if len(layers) > 1 and not relus:
-            raise WrongSetting("there is no nn.ReLU to quantise activations at", "use modules, not F.relu", path="model")
+            raise WrongSetting(
+                "there is no nn.ReLU to quantise activations at", "use modules, not F.relu", path="model"
+            )
         for path in relus:
             _put(net, path, QuantisedActivation(self.activation_bits, self.error_bits))
         for path, layer in layers:
@@ -114,7 +118,9 @@ class Wage(Spec):
         found = Hardware.of(hw)
         if getattr(found.encoding, "kind", "") != "bit_sliced":
             raise WrongSetting(
-                f"the encoding '{found.encoding.kind}' holds no bits", "take an encoding of kind bit_sliced", path="encoding"
+                f"the encoding '{found.encoding.kind}' holds no bits",
+                "take an encoding of kind bit_sliced",
+                path="encoding",
             )
         return found.replace(
             mapping={"scale": "unit"}, **{"encoding.quantiser": "wage", "encoding.bits": self.weight_bits}
@@ -128,7 +134,9 @@ class Wage(Spec):
         """
         several = list(params)
         if any(bool((p.detach().abs() > 1).any()) for p in several):
-            raise BadInput("a parameter lies beyond ±1", "prepare the network first: wage.prepare(model)", path="params")
+            raise BadInput(
+                "a parameter lies beyond ±1", "prepare the network first: wage.prepare(model)", path="params"
+            )
         return WageSGD(several, weight_bits=self.weight_bits, gradient_bits=self.gradient_bits)
 
 
