@@ -11,6 +11,7 @@ from mho.studies.figure import Figure, Series, points
 from mho.studies.outcome import show_level, show_points
 from mho.studies.table import Table
 
+_WHAT = "definition of σ: cells, σ is"
 _LABELS = {"offset": "offset", "pair": "pairs"}
 _SETS = {
     "depth": DEPTHS, "tuned": TUNED, "width": ("width8", "width16", "width32"), "kernel": ("kernel1", "width16", "kernel5"),
@@ -31,7 +32,7 @@ def _accuracies(results: Found) -> Iterator[Table]:
     raw, normed = [], []
     for name, definition in DEFINITIONS.items():
         for held in under(results, name).values():
-            first = [definition.label, held.net.label]
+            first = [f"{name}: {definition.label}", held.net.label]
             cells = [show_level(interval(held.accuracy(s))) for s in SIGMAS]
             energy, latency = held.values("energy_uj")[0], held.values("latency_us")[0]
             raw.append([*first, show_level(interval(held.digital)), *cells, f"{energy:.3g}", f"{latency:.3g}"])
@@ -40,10 +41,23 @@ def _accuracies(results: Found) -> Iterator[Table]:
                       for s in SIGMAS[1:])  # fmt: skip
             normed.append([*first, *shares, show_level(interval(held.kept()))])
     sigmas = [f"σ {s:g}" for s in SIGMAS]
-    head = ("σ is, cells", "network", "digital (%)", *(f"{s} (%)" for s in sigmas), "energy (µJ)", "latency (µs)")
+    head = (
+        _WHAT,
+        "network",
+        "digital (%)",
+        *(f"{s} (%)" for s in sigmas),
+        "energy (µJ)",
+        "latency (µs)",
+    )
     yield Table(head, raw)
     yield Table(
-        ("σ is, cells", "network", *(f"{s}: normalised / above chance (%)" for s in sigmas[1:]), "kept (%)"), normed
+        (
+            _WHAT,
+            "network",
+            *(f"{s}: normalised / above chance (%)" for s in sigmas[1:]),
+            "kept (%)",
+        ),
+        normed,
     )
 
 
@@ -54,8 +68,8 @@ def _slopes(results: Found) -> Table:
             nets = _there(results, name, names)
             if len(nets) == len(names):
                 both = (show_points(slope(nets)), show_points(slope_of_depth(nets)))
-                rows.append([definition.label, label, *both])
-    return Table(("σ is, cells", "weights", "kept, for 12 layers more [chips]", "[networks]"), rows)
+                rows.append([f"{name}: {definition.label}", label, *both])
+    return Table((_WHAT, "weights", "kept, for 12 layers more [chips]", "[networks]"), rows)
 
 
 def _converted(results: Found) -> Table:
@@ -98,17 +112,15 @@ def _over_sigma(results: Found, name: str, definition: str) -> Figure:
 
 
 def _by_definition(results: Found) -> Figure:
-    """ResNet-20 under every definition."""
-    series = []
-    for name, definition in DEFINITIONS.items():
-        held = under(results, name)
-        if "resnet20" in held:
-            y = points([interval(held["resnet20"].accuracy(s)) for s in SIGMAS])
-            series.append(Series(definition.label, y, SIGMAS, "dashed" if definition.sign == "pair" else "solid"))
+    """ResNet-20 under every definition, a place each."""
+    held = {name: nets["resnet20"] for name in DEFINITIONS if "resnet20" in (nets := under(results, name))}
+    series = [
+        Series(f"σ {s:g}", points([interval(net.accuracy(s)) for net in held.values()]), range(len(held)), "points")
+        for s in (SIGMAS[1:] if len(held) > 1 else [])
+    ]
     title = "ResNet-20: what the same σ costs, by what it means"
-    return Figure(
-        "definitions", title, series if len(series) > 1 else [], "accuracy (%)", "linear", "σ", low=0, high=100
-    )
+    where = "definition of σ (the table says what each is)"
+    return Figure("definitions", title, series, "accuracy (%)", list(held), where, low=0, high=100, legend=True)
 
 
 def _slope_figure(results: Found) -> Figure:
@@ -117,10 +129,10 @@ def _slope_figure(results: Found) -> Figure:
     names = [d for d, nets in both.items() if len(nets) == len(DEPTHS)]
     series = [
         Series(label, points([of(both[d]) for d in names]), range(len(names)), "points")
-        for label, of in (("over chips", slope), ("over networks", slope_of_depth)) if names
+        for label, of in (("over chips", slope), ("over networks", slope_of_depth)) if len(names) > 1
     ]  # fmt: skip
     title = "Depth: change of what is kept above chance for 12 layers more"
-    return Figure("slopes", title, series, "points for 12 layers", [DEFINITIONS[d].label for d in names], "σ is, cells",
+    return Figure("slopes", title, series, "points for 12 layers", names, "definition of σ (the table says what each is)",
                   legend=True)  # fmt: skip
 
 
