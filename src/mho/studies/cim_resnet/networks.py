@@ -124,7 +124,8 @@ def made(name: str, job: Job, images: int) -> Made:
     ranges = load(f"{_PREP}&split=train&n=200")
     if net.origin == "tuned":
         model = _tuned(name, model, ranges, job)
-    return Made(model, load(f"{_PREP}&n={images}"), ranges)
+    test = load(_PREP)
+    return Made(model, test.subset(min(images, len(test.labels))), ranges)
 
 
 def _tuned(name: str, model: nn.Module, ranges: Dataset, job: Job) -> nn.Module:
@@ -157,5 +158,6 @@ def _beside(file: Path) -> Path:
 
 def part(data: Dataset, number: int, images: int) -> Dataset:
     """The images of a chip: its own, one after the other, from the first again where there are no more."""
-    first = number * images % (len(data.labels) - images + 1)
+    images = min(images, len(data.labels))
+    first = number % (len(data.labels) // images) * images
     return replace(data, inputs=data.inputs[first : first + images], labels=data.labels[first : first + images])
