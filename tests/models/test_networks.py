@@ -227,3 +227,12 @@ def test_words_that_are_no_norms_are_refused():
             FACTORIES["plain_cnn"](**given)
     with pytest.raises(WrongSetting, match="depth"):
         FACTORIES["plain_cnn"](depth=2)
+
+
+def test_residual_networks_with_filters_of_another_size():
+    for kernel in (1, 5):
+        net = FACTORIES["cifar_resnet"](kernel=kernel)
+        assert net.layer1[0].conv1.kernel_size == net.conv1.kernel_size == (kernel, kernel)
+        assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    with pytest.raises(WrongSetting, match="filters of 2 × 2"):
+        FACTORIES["cifar_resnet"](kernel=2)

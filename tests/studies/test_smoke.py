@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from mho.studies.runner import results, run
         ("noise-learning-rate", "rate-0.1-seed0"),
         ("noise-architectures", "digits-lenet-seed0"),
         ("noise-and-hardware", "digits-plain4-seed0"),
+        ("cim-resnet", "ideal-resnet8-seed0"),
         pytest.param("early-exits", "digits-equal", marks=pytest.mark.slow),
         pytest.param("cost", "", marks=pytest.mark.slow),
     ],
@@ -59,6 +61,11 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
             name == "noise-and-hardware"
         )
         assert outcome.arm.recipe.place(0).with_name(f"{outcome.arm.recipe.place(0).name}.json").exists()
+    if name == "cim-resnet":
+        digital, *rows = outcome.first
+        assert [row["sigma"] for row in rows] == [0.0, 0.05, 0.1, 0.15, 0.2]
+        assert all(len(row["scores"]) == 2 and row["energy_uj"] > 0 for row in rows)
+        assert np.mean(digital["scores"]) > 0.2 and rows[0]["scores"] != rows[-1]["scores"]
     if name == "early-exits":
         digital, *rows = outcome.first
         assert digital["accuracy"][2] > 0.85 and len(rows) == 2 * (2 + 1)

@@ -15,8 +15,8 @@ from mho.studies import STUDIES
 from mho.studies.runner import results, run
 
 FOLDER = Path(__file__).parents[2] / "studies"
-NAMES = ["drift", "hwa", "ranges", "cost", "families", "squeezenet-drift"]
-RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30}
+NAMES = ["drift", "hwa", "ranges", "cost", "families", "squeezenet-drift", "cim-resnet"]
+RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30, "cim-resnet": 12}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mho.arguments import whole
 from mho.errors import WrongSetting
 from mho.models.norms import Norms
 
@@ -26,7 +27,7 @@ class _PadShortcut(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3 × 3 convolutions and a shortcut around them.
+    """Two convolutions and a shortcut around them.
 
     Args:
         c_in: Channels of the input.
@@ -36,12 +37,15 @@ class BasicBlock(nn.Module):
             1 × 1 convolution.
         norms: Of the convolutions. A last one without a norm starts at 0, so that the block begins as its shortcut (after
             Zhang et al. 2019, arXiv:1901.09321).
+        kernel: Height and width of the filters, odd.
     """
 
-    def __init__(self, c_in: int, c_out: int, *, stride: int, shortcut: Shortcut, norms: Norms) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, *, stride: int, shortcut: Shortcut, norms: Norms, kernel: int = 3
+    ) -> None:
         super().__init__()
-        self.conv1, self.bn1 = norms.layer(c_in, c_out, 3, stride)
-        self.conv2, self.bn2 = norms.layer(c_out, c_out, 3, begin=0.0)
+        self.conv1, self.bn1 = norms.layer(c_in, c_out, kernel, stride)
+        self.conv2, self.bn2 = norms.layer(c_out, c_out, kernel, begin=0.0)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 and shortcut == "pad":
             self.downsample = _PadShortcut(c_out - c_in)
@@ -65,6 +69,7 @@ class CifarResNet(nn.Module):
         width: Channels of the first stage.
         channels: Of the images.
         norms: Of the convolutions; None: a batch norm behind each.
+        kernel: Height and width of every filter, odd.
 
     Raises:
         WrongSetting: `depth` is not 6n + 2.
@@ -72,18 +77,18 @@ class CifarResNet(nn.Module):
 
     def __init__(
         self, depth: int, *, num_classes: int = 10, shortcut: Shortcut = "pad", stem_eps: float = 1e-5, width: int = 16,
-        channels: int = 3, norms: Norms | None = None,
+        channels: int = 3, norms: Norms | None = None, kernel: int = 3,
     ) -> None:  # fmt: skip
         super().__init__()
         if depth < 8 or depth % 6 != 2:
             raise WrongSetting(f"a CIFAR ResNet of {depth} layers", "depths are 6n + 2: 8, 14, 20, 26, 32, …")
         blocks, norms = (depth - 2) // 6, norms or Norms()
-        self.conv1, self.bn1 = norms.layer(channels, width, 3)
+        self.conv1, self.bn1 = norms.layer(channels, width, kernel)
         if isinstance(self.bn1, nn.BatchNorm2d):
             self.bn1.eps = stem_eps
-        self.layer1 = _stage(width, width, blocks, 1, shortcut, norms)
-        self.layer2 = _stage(width, 2 * width, blocks, 2, shortcut, norms)
-        self.layer3 = _stage(2 * width, 4 * width, blocks, 2, shortcut, norms)
+        self.layer1 = _stage(width, width, blocks, 1, shortcut, norms, kernel)
+        self.layer2 = _stage(width, 2 * width, blocks, 2, shortcut, norms, kernel)
+        self.layer3 = _stage(2 * width, 4 * width, blocks, 2, shortcut, norms, kernel)
         self.linear = nn.Linear(4 * width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,9 +98,14 @@ class CifarResNet(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
-def _stage(c_in: int, c_out: int, blocks: int, stride: int, shortcut: Shortcut, norms: Norms) -> nn.Sequential:
-    first = BasicBlock(c_in, c_out, stride=stride, shortcut=shortcut, norms=norms)
-    rest = [BasicBlock(c_out, c_out, stride=1, shortcut=shortcut, norms=norms) for _ in range(blocks - 1)]
+def _stage(
+    c_in: int, c_out: int, blocks: int, stride: int, shortcut: Shortcut, norms: Norms, kernel: int
+) -> nn.Sequential:
+    def block(c_in: int, stride: int) -> BasicBlock:
+        return BasicBlock(c_in, c_out, stride=stride, shortcut=shortcut, norms=norms, kernel=kernel)
+
+    first = block(c_in, stride)
+    rest = [block(c_out, 1) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)
 
 
@@ -105,11 +115,20 @@ def cifar_resnet(
     num_classes: int = 10,
     width: int = 16,
     channels: int = 3,
+    kernel: int = 3,
     norm: str = "batch",
     normed: str = "all",
 ) -> CifarResNet:
-    """Any depth, 8 layers and 75,290 parameters by default; `norm` and `normed` as `Norms` takes them."""
-    return CifarResNet(depth, num_classes=num_classes, width=width, channels=channels, norms=Norms(norm, normed))
+    """Any depth, 8 layers and 75,290 parameters by default; `norm` and `normed` as `Norms` takes them.
+
+    Raises:
+        WrongSetting: `depth` is not 6n + 2; an even or negative `kernel`.
+    """
+    if whole(kernel, "kernel") % 2 == 0:
+        raise WrongSetting(f"filters of {kernel} × {kernel}", "give an odd size: 1, 3, 5", path="kernel")
+    return CifarResNet(
+        depth, num_classes=num_classes, width=width, channels=channels, norms=Norms(norm, normed), kernel=kernel
+    )
 
 
 def resnet20(*, num_classes: int = 10) -> CifarResNet:

@@ -27,6 +27,7 @@ STUDIES: Registry[type[Study]] = Registry(
         "noise-architectures": "mho.studies.noise.architectures:Architectures",
         "noise-learning-rate": "mho.studies.noise.learning_rate:LearningRate",
         "noise-norm-type": "mho.studies.noise.norm_type:NormType",
+        "cim-resnet": "mho.studies.cim_resnet.study:CimResNet",
     },
 )
 

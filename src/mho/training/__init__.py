@@ -7,8 +7,9 @@ from mho.training.loop import Distillation, FitResult, fit, shuffled
 from mho.training.plain import train
 from mho.training.ranking import rank_weights
 from mho.training.schedule import Schedule
+from mho.training.wage import Wage
 
 __all__ = [
     "HWA", "Clip", "Discretise", "Distillation", "DropConnect", "FitResult", "Gaussian", "Injection", "Programming",
-    "Schedule", "Session", "fit", "rank_weights", "shuffled", "train",
+    "Schedule", "Session", "Wage", "fit", "rank_weights", "shuffled", "train",
 ]  # fmt: skip
