@@ -35,6 +35,9 @@ KINDS: dict[str, tuple[Operator, tuple[int, ...], tuple[int, ...]]] = {
     "depthwise": (Operator(2, (1, 1), (1, 1), (1, 1), 37), (37, 1, 3, 3), (3, 37, 8, 9)),
     "depthwise, strides": (Operator(2, (2, 2), (2, 2), (2, 1), 16), (16, 1, 5, 3), (2, 16, 8, 9)),
     "depthwise, two a group": (Operator(2, (1, 1), (1, 1), (1, 1), 6), (12, 1, 3, 3), (2, 6, 5, 5)),
+    "signals": (Operator(1, (1,), (2,), (1,)), (20, 17, 5), (3, 17, 31)),
+    "signals, grouped": (Operator(1, (2,), (3,), (2,), 2), (12, 9, 4), (2, 18, 40)),
+    "signals, depthwise": (Operator(1, (1,), "valid", (1,), 18), (18, 1, 7), (2, 18, 33)),
     "linear": (Operator(), (70, 90), (250, 90)),
     "linear, sequences": (Operator(), (17, 40), (3, 5, 40)),
 }
