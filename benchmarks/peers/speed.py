@@ -327,7 +327,10 @@ def main() -> None:
         print(case, file=sys.stderr, flush=True)
         row = answer["cases"].get(case, {"tools": {}})
         if given.only != "memory":
+            before = row["tools"]
             row = times(case, here, given.rounds or ROUNDS[case], given.samples, given.ranges)
+            for tool, held in row["tools"].items():
+                held.update({k: v for k, v in before.get(tool, {}).items() if k == "peak_mb"})
             row["samples"] = given.samples if case == "drift" else None
         for tool in here if given.only != "time" and case in ("forward", "step") else ():
             row["tools"].setdefault(tool, {})["peak_mb"] = _fresh_peak(case, tool, given.ranges)

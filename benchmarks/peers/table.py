@@ -102,14 +102,21 @@ def moments(folder: Path) -> Iterator[str]:
                     *(f"{m}{d:+.4f} ± {h:.4f}{m}" for (d, h), m in zip(pairs, marks, strict=True)),
                 )
             yield ""
-        yield heading("without cells", "tile", *(next(iter(_without(found)))[2]))
+        yield heading("without cells", "tile", *(next(iter(_without(found["without_cells"])))[2]))
+        for layer, tile, row in _without(found["without_cells"]):
+            yield line(layer, tile, *(f"{value:.3g}" for value in row.values()))
+        yield ""
+    for path in sorted(folder.glob("converters-*.json")):
+        found = json.loads(path.read_text())
+        name = path.stem.removeprefix("converters-")
+        yield heading(f"{_RANGES[name]}, {found['rows']} rows", "tile", *(next(iter(_without(found)))[2]))
         for layer, tile, row in _without(found):
             yield line(layer, tile, *(f"{value:.3g}" for value in row.values()))
         yield ""
 
 
 def _without(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, float]]]:
-    for layer, tiles in found["without_cells"]["layers"].items():
+    for layer, tiles in found["layers"].items():
         for tile, row in tiles.items():
             yield layer, tile, row
 

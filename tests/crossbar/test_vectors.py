@@ -182,6 +182,21 @@ def test_without_a_compiler_plain_torch_answers_the_same(kind, converters, monke
         alike(fast, product(held, operator, x, *ranges))
 
 
+@pytest.mark.parametrize("kind", ["conv", "signals", "linear"])
+def test_half_precision_knows_vectors_of_zeros_and_of_small_numbers(kind):
+    """The smallest range is 0 in half precision, and codes per unit of a small one are more than it holds."""
+    held, operator, x, *others = case(kind, dtype=torch.float64, **CONVERTERS["plain"])
+    x = x * 1e-3
+    x[0] = 0
+    expected = reference.compute(held, operator, x, *others)
+    operands = tuple(o._replace(weight=o.weight.half(), gain=o.gain.half()) for o in held.operands)
+    half = (held._replace(operands=operands), operator, *(t.half() for t in (x, *others)))
+    with torch.no_grad():
+        found = product(*half)
+    assert found.dtype == torch.float16
+    assert float((found.double() - expected).norm() / expected.norm()) < 0.01
+
+
 def test_slices_of_tensors_are_not_written_to():
     held, operator, x, *ranges = case("conv", "channels_last", **CONVERTERS["repeated"])
     wide = torch.randn(3, 20, 9, 13).contiguous(memory_format=torch.channels_last)
