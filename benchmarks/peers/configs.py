@@ -15,6 +15,17 @@
 
 (1) Lightning's ADC bound is in units of the layer's largest weight, the others' in units of the column's.
 
+`ranges` says where the range of the DAC comes from, in every function below:
+
+| `ranges`     | mho                          | AIHWKit                                    | Lightning             |
+| ------------ | ---------------------------- | ------------------------------------------ | --------------------- |
+| `calibrated` | the table above              | the same                                   | the same              |
+| `abs_max`    | `dac.range: abs_max`         | `input_range.enable: False`,               | `input_range.dynamic` |
+|              |                              | `noise_management: ABS_MAX`                |                       |
+| `default`    | the preset `aihwkit-default` | `TorchInferenceRPUConfig()` as it is: the  | cannot                |
+|              |                              | same with `bound_management: ITERATIVE`,   |                       |
+|              |                              | 7 and 9 bits, weights not scaled           |                       |
+
 Rows are cut differently: mho cuts between channels, as many as fit (576 rows of a 3 × 3 kernel: 504 + 72), AIHWKit into
 equal parts (288 + 288). `rows=288` makes mho cut as AIHWKit does in ResNet-20; `rows=1024` cuts nothing in either.
 mho gives a column one scale, AIHWKit one scale in every array that holds a part of it.
@@ -41,6 +52,7 @@ BOUND = 10.0
 OUTPUT_NOISE = 0.04
 G_MAX_US = 25.0
 ROWS = 512
+RANGES = ("calibrated", "abs_max", "default")
 WEIGHT_NOISE = 0.05
 """Hardware-aware training: standard deviation of the weight noise, in units of the column's largest weight."""
 
@@ -74,12 +86,14 @@ def images(n: int, *, split: str = "test") -> Dataset:
     return load(f"cifar10?prep=imagenet&split={split}&n={n}&batch=100")
 
 
-def mho_hardware(*, rows: int = ROWS, **changes: Any) -> mho.Hardware:
+def mho_hardware(*, rows: int = ROWS, ranges: str = "calibrated", **changes: Any) -> mho.Hardware:
     """The hardware in mho; `changes` as `Hardware.replace` takes them."""
+    if ranges == "default":
+        return mho.Hardware.preset("aihwkit-default").replace(**{"array.rows": rows, **changes})
     common = {
         "array.rows": rows,  # 512 × 512 arrays
         "dac.bits": 8,  # 254 steps over [-range, range]
-        "dac.range": "calibrated",  # one number a layer
+        "dac.range": ranges,  # one number a layer, or one a vector
         "adc.bits": 8,  # 254 steps over [-10, 10]
         "adc.range": "fixed",
         "adc.bound": BOUND,  # in units of full weight × full input
@@ -89,11 +103,13 @@ def mho_hardware(*, rows: int = ROWS, **changes: Any) -> mho.Hardware:
     return mho.Hardware.of("pcm").replace(**{**common, **changes})  # pcm: the cells and the global compensation
 
 
-def mho_network(model: nn.Module, ranges: Dataset | list[Tensor], *, rows: int = ROWS, **changes: Any) -> nn.Module:
-    """`model` on that hardware, calibrated on `ranges` (inputs only, labels are not looked at)."""
-    first = ranges.inputs if isinstance(ranges, Dataset) else ranges[0]
-    net = mho.to_analog(model, mho_hardware(rows=rows, **changes), example=first[:2])
-    return mho.calibrate(net, ranges)
+def mho_network(
+    model: nn.Module, data: Dataset | list[Tensor], *, rows: int = ROWS, ranges: str = "calibrated", **changes: Any
+) -> nn.Module:
+    """`model` on that hardware, calibrated on `data` (inputs only, labels are not looked at) where it has ranges to calibrate."""
+    first = data.inputs if isinstance(data, Dataset) else data[0]
+    net = mho.to_analog(model, mho_hardware(rows=rows, ranges=ranges, **changes), example=first[:2])
+    return mho.calibrate(net, data) if ranges == "calibrated" else net
 
 
 def input_ranges(net: nn.Module) -> dict[str, float]:
@@ -107,7 +123,7 @@ def input_ranges(net: nn.Module) -> dict[str, float]:
     return found
 
 
-def aihwkit_config(tile: str = "cpp", *, rows: int = ROWS, training: bool = False) -> Any:
+def aihwkit_config(tile: str = "cpp", *, rows: int = ROWS, training: bool = False, ranges: str = "calibrated") -> Any:
     """The hardware in AIHWKit.
 
     Args:
@@ -119,6 +135,15 @@ def aihwkit_config(tile: str = "cpp", *, rows: int = ROWS, training: bool = Fals
     enums = peer("aihwkit.simulator.parameters.enums")
     inference = peer("aihwkit.inference")
     config = {"cpp": configs.InferenceRPUConfig, "torch": configs.TorchInferenceRPUConfig}[tile]()
+    config.noise_model = inference.PCMLikeNoiseModel(g_max=G_MAX_US)
+    config.drift_compensation = inference.GlobalDriftCompensation()
+    config.mapping.max_input_size = config.mapping.max_output_size = rows
+    if training:
+        config.modifier.type = enums.WeightModifierType.ADD_NORMAL
+        config.modifier.std_dev = WEIGHT_NOISE
+        config.modifier.rel_to_actual_wmax = True
+    if ranges == "default":
+        return config
     io = config.forward
     io.is_perfect = False
     io.inp_bound, io.inp_res = 1.0, 1 / STEPS  # the input arrives divided by its range
@@ -126,22 +151,16 @@ def aihwkit_config(tile: str = "cpp", *, rows: int = ROWS, training: bool = Fals
     io.out_noise = OUTPUT_NOISE
     io.inp_noise = io.w_noise = io.ir_drop = 0.0
     io.w_noise_type = enums.WeightNoiseType.NONE
-    io.noise_management = enums.NoiseManagementType.NONE
+    per_vector = ranges == "abs_max"
+    io.noise_management = enums.NoiseManagementType.ABS_MAX if per_vector else enums.NoiseManagementType.NONE
     io.bound_management = enums.BoundManagementType.NONE
     config.mapping.digital_bias = True
     config.mapping.weight_scaling_omega = 1.0  # the largest weight of a column becomes full conductance
     config.mapping.weight_scaling_columnwise = True
     config.mapping.learn_out_scaling = False
-    config.mapping.max_input_size = config.mapping.max_output_size = rows
-    config.pre_post.input_range.enable = True
+    config.pre_post.input_range.enable = not per_vector
     config.pre_post.input_range.learn_input_range = False
     config.pre_post.input_range.init_from_data = 0  # never moved by data
-    config.noise_model = inference.PCMLikeNoiseModel(g_max=G_MAX_US)
-    config.drift_compensation = inference.GlobalDriftCompensation()
-    if training:
-        config.modifier.type = enums.WeightModifierType.ADD_NORMAL
-        config.modifier.std_dev = WEIGHT_NOISE
-        config.modifier.rel_to_actual_wmax = True
     return config
 
 
@@ -158,7 +177,7 @@ def aihwkit_network(model: nn.Module, ranges: dict[str, float], config: Any) -> 
     return net.eval()
 
 
-def lightning_config(*, rows: int = ROWS, training: bool = False) -> Any:
+def lightning_config(*, rows: int = ROWS, training: bool = False, ranges: str = "calibrated") -> Any:
     """The hardware in AIHWKit-Lightning, as far as it goes: in eval it has converters only."""
     peer("aihwkit_lightning")
     config = peer("aihwkit_lightning.simulator.configs").TorchInferenceRPUConfig()
@@ -169,6 +188,7 @@ def lightning_config(*, rows: int = ROWS, training: bool = False) -> Any:
     config.forward.out_noise_per_channel = True
     config.mapping.max_input_size = rows
     config.pre_post.input_range.enable = True
+    config.pre_post.input_range.dynamic = ranges == "abs_max"
     config.pre_post.input_range.learn_input_range = False
     config.pre_post.input_range.init_from_data = 0
     if training:

@@ -30,6 +30,7 @@ import torch
 from accuracy import AGES, RESULTS
 from configs import (
     OUTPUT_NOISE,
+    RANGES,
     aihwkit_config,
     aihwkit_network,
     images,
@@ -109,21 +110,22 @@ def tools(rows: int, chips: int, model: nn.Module) -> Iterator[tuple[str, int, s
                 yield name, index, age, of_aihwkit(analog)
 
 
-def without_cells(rows: int, model: nn.Module) -> dict[str, Any]:
+def without_cells(
+    rows: int, model: nn.Module, tiles: tuple[str, ...] = ("cpp", "torch"), ranges: str = "calibrated"
+) -> dict[str, Any]:
     """Converters alone and output noise alone, through the whole of a layer, on the layer's own inputs."""
     x = images(100).inputs
     train = images(1000, split="train")
-    quiet = mho_network(model, train, rows=rows, **{"noise.output": 0.0})
-    noisy = mho_network(model, train, rows=rows)
-    ranges = input_ranges(noisy)
+    ideal = {"cell": {"kind": "ideal"}, "compensation.kind": "none"} if ranges == "default" else {}
+    quiet = mho_network(model, train, rows=rows, ranges=ranges, **{"noise.output": 0.0, **ideal})
+    noisy = mho_network(model, train, rows=rows, ranges=ranges, **ideal)
+    found = input_ranges(noisy)
     answers: dict[str, dict[str, Any]] = {}
-    for tile in ("cpp", "torch"):
-        config = aihwkit_config(tile, rows=rows)
+    for tile in tiles:
+        config = aihwkit_config(tile, rows=rows, ranges=ranges)
         config.forward.out_noise = 0.0
-        still, loud = (
-            aihwkit_network(model, ranges, config),
-            aihwkit_network(model, ranges, aihwkit_config(tile, rows=rows)),
-        )
+        still = aihwkit_network(model, found, config)
+        loud = aihwkit_network(model, found, aihwkit_config(tile, rows=rows, ranges=ranges))
         torch.manual_seed(0)
         with torch.no_grad():
             for path in ("conv1", "layer2.1.conv1", "layer3.1.conv1", "linear"):
@@ -139,7 +141,7 @@ def without_cells(rows: int, model: nn.Module) -> dict[str, Any]:
                     "share of outputs that differ": float(((a - b).abs() > 1e-4 * exact.abs().max()).float().mean()),
                     "output noise: mho / AIHWKit": float(c.norm() / d.norm()),
                 }
-    return {"noise": OUTPUT_NOISE, "layers": answers}
+    return {"noise": OUTPUT_NOISE if ranges != "default" else 0.06, "layers": answers}
 
 
 def _input_of(model: nn.Module, path: str, x: Tensor) -> Tensor:
@@ -197,9 +199,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=288, help="rows of an array; 288 cuts alike in both")
     parser.add_argument("--chips", type=int, default=32)
+    parser.add_argument(
+        "--ranges", choices=RANGES[1:], help="converters with these ranges alone, in the tile in Python"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    print(run(given.rows, given.chips, given.out))
+    if given.ranges is None:
+        print(run(given.rows, given.chips, given.out))
+        return
+    one_thread()
+    answer = {"rows": given.rows, **without_cells(given.rows, resnet20(), ("torch",), given.ranges)}
+    path = given.out / f"converters-{given.ranges}.json"
+    path.write_text(json.dumps(answer) + "\n")
+    print(path)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Time and memory of mho and of its peers beside the digital network, on one thread.
+"""Time and memory of mho and of its peers beside the digital network.
 
-    python speed.py                      # everything that is installed, to results/speed.json
-    python speed.py --case linear --tools mho
+    python speed.py                      # everything that is installed, to results/speed-calibrated-1.json
+    python speed.py --ranges abs_max     # a range for every input vector; default: AIHWKit's settings as they are
+    python speed.py --threads 2 --case linear --tools mho
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456 python speed.py --out kept.json
 
 All contestants of a case run in turn in one process, so that a busy machine slows each of them; the numbers are medians
@@ -10,7 +11,8 @@ grows during one forward pass (or step) after the network is built, each in a fr
 above make glibc keep memory between passes, which helps the peers, whose intermediate results are large.
 
 Both wall and CPU time are kept. With one thread they agree on a quiet machine; on a busy one the ratios of CPU times
-are the ones to read, as long pieces of work are interrupted more often than short ones.
+are the ones to read, as long pieces of work are interrupted more often than short ones. With more threads only wall time means
+anything, on a quiet machine. mho's chips are fused, as `mho.drift` measures them.
 
 Cases: `forward` ResNet-20, 100 images; `linear` 512 × 512, 256 vectors; `step` a step of hardware-aware training of
 ResNet-20, 128 images; `drift` five ages of one chip with 1,000 images, programming and ageing included (a study of
@@ -37,6 +39,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from configs import (
+    RANGES,
     WEIGHT_NOISE,
     aihwkit_config,
     aihwkit_network,
@@ -45,7 +48,6 @@ from configs import (
     lightning_config,
     lightning_network,
     mho_network,
-    one_thread,
     peer,
     resnet20,
 )
@@ -63,13 +65,14 @@ STUDY = 25
 Work = Callable[[], object]
 
 
-def setup(case: str, tool: str, samples: int, calibration: int = 100) -> dict[str, Work]:
+def setup(case: str, tool: str, samples: int, ranges: str, calibration: int = 100) -> dict[str, Work]:
     """What is timed: one piece of work, or one an age.
 
     Args:
         case: See above.
         tool: One of `TOOLS`.
         samples: Images of the drift study.
+        ranges: Of the DACs, one of `RANGES`.
         calibration: Images that the ranges come from; few where memory is measured, which they would use before.
 
     Raises:
@@ -77,13 +80,13 @@ def setup(case: str, tool: str, samples: int, calibration: int = 100) -> dict[st
     """
     torch.manual_seed(0)
     if case == "step":
-        return {"step": _step(tool, calibration)}
+        return {"step": _step(tool, ranges, calibration)}
     if case == "linear":
         x = torch.randn(256, 512)
         model: nn.Module = nn.Sequential(nn.Linear(512, 512)).eval()
-        return {"forward": _forward(_aged(tool, model, [x])[0], x)}
+        return {"forward": _forward(_aged(tool, model, [x], ranges)[0], x)}
     data = images(100 if case == "forward" else samples)
-    net, at = _aged(tool, resnet20(), [data.inputs[:calibration]])
+    net, at = _aged(tool, resnet20(), [data.inputs[:calibration]], ranges)
     if case == "forward":
         return {"forward": _forward(net, data.inputs)}
     batches = list(data.inputs.split(100))
@@ -113,24 +116,25 @@ def _wake(net: nn.Module, x: Tensor) -> None:
         net(x[:2])
 
 
-def _aged(tool: str, model: nn.Module, ranges: list[Tensor]) -> tuple[nn.Module, Callable[[str], nn.Module]]:
+def _aged(tool: str, model: nn.Module, data: list[Tensor], ranges: str) -> tuple[nn.Module, Callable[[str], nn.Module]]:
     """A tool's network a day after programming, and the network at an age (programmed anew for the first age)."""
     if tool == "digital":
         return model, lambda age: model
-    net = mho_network(model, ranges)
+    net = mho_network(model, data, ranges=ranges)
     if tool == "mho":
         held: list[mho.Chip] = [mho.program(net)]
 
         def at(age: str) -> nn.Module:
             if age == AGES[0]:
                 held[0] = mho.program(net, 1)
-            return held[0].at(age)
+            return mho.fuse(held[0].at(age), inplace=True)
 
-        return held[0].at("1 day"), at
+        return mho.fuse(held[0].at("1 day")), at
     if tool == "lightning":
-        converted = lightning_network(model, input_ranges(net), lightning_config())
+        converted = lightning_network(model, input_ranges(net), lightning_config(ranges=ranges))
         return converted, lambda age: converted
-    analog: Any = aihwkit_network(model, input_ranges(net), aihwkit_config(tool.removeprefix("aihwkit-")))
+    config = aihwkit_config(tool.removeprefix("aihwkit-"), ranges=ranges)
+    analog: Any = aihwkit_network(model, input_ranges(net), config)
     analog.program_analog_weights()
     analog.drift_analog_weights(seconds("1 day"))
 
@@ -143,24 +147,24 @@ def _aged(tool: str, model: nn.Module, ranges: list[Tensor]) -> tuple[nn.Module,
     return analog, drifted
 
 
-def _step(tool: str, calibration: int) -> Work:
+def _step(tool: str, ranges: str, calibration: int) -> Work:
     """One step of hardware-aware training: forward, backward, SGD with momentum."""
     model, data = copy.deepcopy(resnet20()), images(128)
-    ranges = [data.inputs[:calibration]]
+    found = {} if tool == "digital" else input_ranges(mho_network(model, [data.inputs[:calibration]], ranges=ranges))
     options = {"lr": 1e-4, "momentum": 0.9}
     if tool == "digital":
         net: nn.Module = model
         optimizer = torch.optim.SGD(net.parameters(), **options)
     elif tool == "mho":
-        net = mho_network(model, ranges)
+        net = mho_network(model, [data.inputs[:calibration]], ranges=ranges)
         optimizer = torch.optim.SGD(net.parameters(), **options)
     elif tool == "lightning":
-        net = lightning_network(model, input_ranges(mho_network(model, ranges)), lightning_config(training=True))
+        net = lightning_network(model, found, lightning_config(training=True, ranges=ranges))
         analog = peer("aihwkit_lightning.optim").AnalogOptimizer
         optimizer = analog(torch.optim.SGD, net.analog_layers, net.parameters(), **options)
     else:
-        config = aihwkit_config(tool.removeprefix("aihwkit-"), training=True)
-        net = aihwkit_network(model, input_ranges(mho_network(model, ranges)), config)
+        config = aihwkit_config(tool.removeprefix("aihwkit-"), training=True, ranges=ranges)
+        net = aihwkit_network(model, found, config)
         optimizer = peer("aihwkit.optim").AnalogSGD(net.parameters(), **options)
         optimizer.regroup_param_groups(net)
     _wake(net, data.inputs)
@@ -184,9 +188,9 @@ def _step(tool: str, calibration: int) -> Work:
     return work
 
 
-def times(case: str, tools: list[str], rounds: int, samples: int) -> dict[str, Any]:
+def times(case: str, tools: list[str], rounds: int, samples: int, ranges: str) -> dict[str, Any]:
     """Ratios to the digital network, all tools in turn."""
-    work = {tool: setup(case, tool, samples) for tool in tools}
+    work = {tool: setup(case, tool, samples, ranges) for tool in tools}
     if case != "drift":  # its first age would be a fifth of the work
         for tool in tools:
             for piece in work[tool].values():
@@ -222,9 +226,9 @@ def _quartiles(values: list[float]) -> list[float]:
     return statistics.quantiles(values, n=4)[::2] if len(values) > 1 else [values[0], values[0]]
 
 
-def peak(case: str, tool: str) -> float:
+def peak(case: str, tool: str, ranges: str) -> float:
     """MB by which the peak of this process grows during the first piece of work. Linux only."""
-    work = next(iter(setup(case, tool, 1000, calibration=2).values()))
+    work = next(iter(setup(case, tool, 1000, ranges, calibration=2).values()))
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
     before = _status("VmRSS")
     work()
@@ -236,22 +240,25 @@ def _status(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
-def _fresh_peak(case: str, tool: str) -> float:
-    call = [sys.executable, __file__, "--case", case, "--peak", tool]
+def _fresh_peak(case: str, tool: str, ranges: str) -> float:
+    call = [sys.executable, __file__, "--case", case, "--ranges", ranges, "--peak", tool]
     return float(subprocess.run(call, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def installed(tools: list[str]) -> list[str]:
-    """Those that can be imported; the others are named."""
+    """Those that work here; the others are named."""
     found = []
     for tool in tools:
         try:
             if tool.startswith("aihwkit"):
-                peer("aihwkit.simulator.configs")
+                config = aihwkit_config(tool.removeprefix("aihwkit-"))
+                peer("aihwkit.nn").AnalogLinear(
+                    2, 2, rpu_config=config
+                )  # wheels' compiled tile may not suit this torch
             elif tool == "lightning":
                 peer("aihwkit_lightning.nn")
             found.append(tool)
-        except SystemExit as error:
+        except (SystemExit, RuntimeError) as error:
             print(f"left out: {tool} ({error})", file=sys.stderr)
     return found
 
@@ -267,7 +274,7 @@ def tell_openblas() -> None:
 
 def versions() -> dict[str, str]:
     """What was measured, and where."""
-    answer = {"python": platform.python_version(), "processor": _processor(), "threads": "1"}
+    answer = {"python": platform.python_version(), "processor": _processor(), "threads": str(torch.get_num_threads())}
     for name in ("OPENBLAS_CORETYPE", "MALLOC_MMAP_MAX_"):
         if name in os.environ:
             answer[name] = os.environ[name]
@@ -296,28 +303,41 @@ def main() -> None:
     parser.add_argument("--tools", nargs="+", choices=TOOLS[1:], default=list(TOOLS[1:]))
     parser.add_argument("--rounds", type=int, help="instead of each case's own number")
     parser.add_argument("--samples", type=int, default=1000, help="images of the drift study")
-    parser.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    parser.add_argument(
+        "--ranges", choices=RANGES, default="calibrated", help="where the DACs' ranges come from: `configs.py`"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--only", choices=("time", "memory"), help="both unless given; memory does not need a quiet machine"
+    )
+    parser.add_argument("--out", type=Path, help="results/speed-RANGES-THREADS.json unless given")
     parser.add_argument("--peak", choices=TOOLS, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    one_thread()
+    torch.set_num_threads(given.threads)
     tell_openblas()
     if given.peak:
-        print(peak(given.case[0], given.peak))
+        print(peak(given.case[0], given.peak, given.ranges))
         return
-    tools = ["digital", *installed(given.tools)]
-    answer = json.loads(given.out.read_text()) if given.out.exists() else {"cases": {}}
+    out = given.out or RESULTS / f"speed-{given.ranges}-{given.threads}.json"
+    tools = ["digital", *installed([tool for tool in given.tools if given.ranges != "default" or tool != "lightning"])]
+    answer = json.loads(out.read_text()) if out.exists() else {"ranges": given.ranges, "cases": {}}
     answer["versions"] = versions()
     for case in given.case or list(ROUNDS):
         here = [tool for tool in tools if case != "drift" or tool != "lightning"]
         print(case, file=sys.stderr, flush=True)
-        row = times(case, here, given.rounds or ROUNDS[case], given.samples)
-        for tool in here if case in ("forward", "step") else ():
-            row["tools"][tool]["peak_mb"] = _fresh_peak(case, tool)
-        row["samples"] = given.samples if case == "drift" else None
+        row = answer["cases"].get(case, {"tools": {}})
+        if given.only != "memory":
+            before = row["tools"]
+            row = times(case, here, given.rounds or ROUNDS[case], given.samples, given.ranges)
+            for tool, held in row["tools"].items():
+                held.update({k: v for k, v in before.get(tool, {}).items() if k == "peak_mb"})
+            row["samples"] = given.samples if case == "drift" else None
+        for tool in here if given.only != "time" and case in ("forward", "step") else ():
+            row["tools"].setdefault(tool, {})["peak_mb"] = _fresh_peak(case, tool, given.ranges)
         answer["cases"][case] = row
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(answer, indent=1) + "\n")
-    print(given.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(answer, indent=1) + "\n")
+    print(out)
 
 
 if __name__ == "__main__":

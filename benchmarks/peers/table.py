@@ -25,6 +25,13 @@ _CASES = {
 }
 
 
+_RANGES = {
+    "calibrated": "one range a layer",
+    "abs_max": "a range for every vector (`abs_max`)",
+    "default": "AIHWKit's default (`abs_max`, bound management)",
+}
+
+
 def welch(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Difference of the means of two independent samples, and half of its interval (Welch 1947)."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
@@ -95,55 +102,62 @@ def moments(folder: Path) -> Iterator[str]:
                     *(f"{m}{d:+.4f} ± {h:.4f}{m}" for (d, h), m in zip(pairs, marks, strict=True)),
                 )
             yield ""
-        yield heading("without cells", "tile", *(next(iter(_without(found)))[2]))
+        yield heading("without cells", "tile", *(next(iter(_without(found["without_cells"])))[2]))
+        for layer, tile, row in _without(found["without_cells"]):
+            yield line(layer, tile, *(f"{value:.3g}" for value in row.values()))
+        yield ""
+    for path in sorted(folder.glob("converters-*.json")):
+        found = json.loads(path.read_text())
+        name = path.stem.removeprefix("converters-")
+        yield heading(f"{_RANGES[name]}, {found['rows']} rows", "tile", *(next(iter(_without(found)))[2]))
         for layer, tile, row in _without(found):
             yield line(layer, tile, *(f"{value:.3g}" for value in row.values()))
         yield ""
 
 
 def _without(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, float]]]:
-    for layer, tiles in found["without_cells"]["layers"].items():
+    for layer, tiles in found["layers"].items():
         for tile, row in tiles.items():
             yield layer, tile, row
 
 
 def speed(folder: Path) -> Iterator[str]:
     """Times relative to the digital network, and memory."""
-    path = folder / "speed.json"
-    if not path.exists():
+    paths = sorted(folder.glob("speed-*.json"), key=lambda path: path.stem.replace("calibrated", "a"))
+    if not paths:
         yield "No timing yet: `python benchmarks/peers/speed.py`."
-        return
-    found = json.loads(path.read_text())
-    tools = list(dict.fromkeys(tool for row in found["cases"].values() for tool in row["tools"]))
-    yield heading("CPU time, digital = 1", *tools)
-    for case, row in found["cases"].items():
-        yield line(_name(case, row), *(_time(case, tool, row) for tool in tools))
-    yield ""
-    yield heading("growth of the peak memory, MB", *tools)
-    for case, row in found["cases"].items():
-        cells = [row["tools"].get(tool, {}).get("peak_mb") for tool in tools]
-        if any(cells):
-            yield line(_name(case, row), *("-" if mb is None else f"{mb:.0f}" for mb in cells))
-    yield ""
-    yield "Medians of the ratios, [quartiles]; in the digital column the wall time of a pass. " + ", ".join(
-        f"{key} {value}" for key, value in found["versions"].items()
-    )
+    for path in paths:
+        found = json.loads(path.read_text())
+        threads = int(found["versions"]["threads"])
+        tools = list(dict.fromkeys(tool for row in found["cases"].values() for tool in row["tools"]))
+        what = f"{_RANGES[found['ranges']]}, {threads} thread{'s' * (threads > 1)}{found.get('note', '')}"
+        yield heading(what, *tools)
+        for case, row in found["cases"].items():
+            yield line(_name(case, row), *(_time(case, tool, row, threads) for tool in tools))
+        for case, row in found["cases"].items():
+            cells = [row["tools"].get(tool, {}).get("peak_mb") for tool in tools]
+            if any(cells):
+                yield line(f"{_name(case, row)}: memory, MB", *("-" if mb is None else f"{mb:.0f}" for mb in cells))
+        yield ""
+        yield ", ".join(f"{key} {value}" for key, value in found["versions"].items())
+        yield ""
 
 
 def _name(case: str, row: dict[str, Any]) -> str:
     return _CASES[case].format(samples=row.get("samples") or 0)
 
 
-def _time(case: str, tool: str, row: dict[str, Any]) -> str:
+def _time(case: str, tool: str, row: dict[str, Any], threads: int) -> str:
     found = row["tools"].get(tool)
     if found is None:
         return "-"
     total = found.get("study_cpu_seconds")
     if tool == "digital":
-        return f"{1e3 * found['seconds']:.3g} ms" if total is None else f"{total:.0f} s of CPU"
-    low, high = found["cpu_quartiles"]
-    text = f"{found['cpu_ratio']:.2f} [{low:.2f}, {high:.2f}]"
-    return text if total is None else f"{text}, {total:.0f} s of CPU"
+        return f"{1e3 * found['seconds']:.3g} ms" if total is None else f"{total:.0f} s"
+    kind = "cpu_" if threads == 1 else ""
+    low, high = found[f"{kind}quartiles"]
+    text = f"{found[f'{kind}ratio']:.2f} [{low:.2f}, {high:.2f}]"
+    return text if total is None else f"{text}, {total:.0f} s"
 
 
 def write(folder: Path, readme: Path) -> None:

@@ -54,13 +54,16 @@ def _keep(name: str, rows: list[dict[str, Any]]) -> None:
     path = RESULTS / f"{name}.json"
     new = {(row.get("case"), row.get("kind")) for row in rows}
     before = json.loads(path.read_text())["rows"] if path.exists() and name.startswith("ratios") else []
-    kept = [row for row in before if (row["case"], row["kind"]) not in new]
+    rows = [row for row in before if (row["case"], row["kind"]) not in new] + rows
+    if name.startswith("ratios"):
+        order = list(cases())
+        rows.sort(key=lambda row: (row["kind"], order.index(row["case"])))
     machine = {
         "processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version(),
         "torch": torch.__version__, "mho": mho.__version__, "kernels": active(),
     }  # fmt: skip
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": machine, "rows": kept + rows}, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _processor() -> str:

@@ -35,6 +35,9 @@ KINDS: dict[str, tuple[Operator, tuple[int, ...], tuple[int, ...]]] = {
     "depthwise": (Operator(2, (1, 1), (1, 1), (1, 1), 37), (37, 1, 3, 3), (3, 37, 8, 9)),
     "depthwise, strides": (Operator(2, (2, 2), (2, 2), (2, 1), 16), (16, 1, 5, 3), (2, 16, 8, 9)),
     "depthwise, two a group": (Operator(2, (1, 1), (1, 1), (1, 1), 6), (12, 1, 3, 3), (2, 6, 5, 5)),
+    "signals": (Operator(1, (1,), (2,), (1,)), (20, 17, 5), (3, 17, 31)),
+    "signals, grouped": (Operator(1, (2,), (3,), (2,), 2), (12, 9, 4), (2, 18, 40)),
+    "signals, depthwise": (Operator(1, (1,), "valid", (1,), 18), (18, 1, 7), (2, 18, 33)),
     "linear": (Operator(), (70, 90), (250, 90)),
     "linear, sequences": (Operator(), (17, 40), (3, 5, 40)),
 }
@@ -177,6 +180,21 @@ def test_without_a_compiler_plain_torch_answers_the_same(kind, converters, monke
         monkeypatch.setattr(mho.kernels.cpu, "library", lambda: None)
         assert not vectors.suits(held, operator, x)
         alike(fast, product(held, operator, x, *ranges))
+
+
+@pytest.mark.parametrize("kind", ["conv", "signals", "linear"])
+def test_half_precision_knows_vectors_of_zeros_and_of_small_numbers(kind):
+    """The smallest range is 0 in half precision, and codes per unit of a small one are more than it holds."""
+    held, operator, x, *others = case(kind, dtype=torch.float64, **CONVERTERS["plain"])
+    x = x * 1e-3
+    x[0] = 0
+    expected = reference.compute(held, operator, x, *others)
+    operands = tuple(o._replace(weight=o.weight.half(), gain=o.gain.half()) for o in held.operands)
+    half = (held._replace(operands=operands), operator, *(t.half() for t in (x, *others)))
+    with torch.no_grad():
+        found = product(*half)
+    assert found.dtype == torch.float16
+    assert float((found.double() - expected).norm() / expected.norm()) < 0.01
 
 
 def test_slices_of_tensors_are_not_written_to():

@@ -113,7 +113,8 @@ def block_inputs(
     if not scheme.per_vector:
         reach = full_input(input_range, x.dtype)
         return ScaledInputs(raw, reach, half, operator, scheme.hw.noise.input), reach
-    found = operator.patch_max(raw, scheme.kernel, operator.taps_of(block, scheme.plan)).clamp(min=SMALLEST_REACH)
+    smallest = max(SMALLEST_REACH, torch.finfo(raw.dtype).tiny)
+    found = operator.patch_max(raw, scheme.kernel, operator.taps_of(block, scheme.plan)).clamp(min=smallest)
     if operator.dims == 0:
         return ScaledInputs(raw, found, half, operator, scheme.hw.noise.input), found
     patches = PatchInputs(raw, found, half, operator, scheme.kernel, scheme.plan.columns)

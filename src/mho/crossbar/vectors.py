@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mho.crossbar.columns import SMALLEST_REACH, full_input
 from mho.crossbar.held import Held, Operand
-from mho.crossbar.operator import Operator
+from mho.crossbar.operator import Operator, operator_of
 from mho.crossbar.plan import Block
 from mho.crossbar.scheme import Conversion, Scheme
 from mho.hardware import InputSlice
@@ -35,7 +35,7 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
     if operator.dims == 0:
         if x.dim() < 2:
             return False
-    elif operator.dims != 2 or operator.transposed or operator.padding == "same" or x.dim() != 4:
+    elif operator.dims > 2 or operator.transposed or operator.padding == "same" or x.dim() != operator.dims + 2:
         return False
     if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
         return False
@@ -51,7 +51,7 @@ def forward(
     held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
+    scheme, planar = held.scheme, answers_planar(held, operator, x)
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
     images, total = patches.in_rows(as_images(operator, x)), None
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
@@ -95,7 +95,8 @@ class Vectors(NamedTuple):
         operator = _on_images(operator)
         raw, window = patches.in_rows(operator.take(images, block, scheme.plan)), window_of(operator)
         assert scheme.input_steps is not None
-        shape = (scheme.shape[0], raw.shape[1] // operator.groups, *(scheme.kernel or (1, 1)))
+        kernel = (1, 1, *scheme.kernel)[-2:]
+        shape = (scheme.shape[0], raw.shape[1] // operator.groups, *kernel)
         if reach is None and scheme.per_vector:
             reach = patches.ranges(raw, shape, window, SMALLEST_REACH, passing=passing)
         elif reach is None:
@@ -119,7 +120,7 @@ class Vectors(NamedTuple):
 
     def _moment(self, x: Tensor, weight: Tensor, unit: Tensor, positions: Tensor | None) -> Tensor:
         """torch's operator before rounding, over what the range makes of it."""
-        found = self.operator(x, weight).contiguous(memory_format=torch.channels_last)
+        found = self.operator(x, image_weight(weight)).contiguous(memory_format=torch.channels_last)
         if positions is None:
             return found.div_(self.operator.per_group(unit, found.shape[1] // self.window.groups))
         found = by_position(found)[positions]
@@ -226,13 +227,11 @@ def by_position(x: Tensor) -> Tensor:
 
 def image_weight(weight: Tensor) -> Tensor:
     """A weight as that of a convolution of images."""
-    return weight if weight.dim() == 4 else weight[:, :, None, None]
+    return weight if weight.dim() == 4 else weight.reshape(*weight.shape[:2], 1, -1)
 
 
 def window_of(operator: Operator) -> patches.Window:
     """The geometry of a convolution of images."""
-    if operator.dims == 0:
-        return patches.Window()
     stride, dilation = operator.stride, operator.dilation
     vertical, horizontal = (0, 0) if isinstance(operator.padding, str) else operator.padding
     return patches.Window((stride[0], stride[1]), (vertical, horizontal), (dilation[0], dilation[1]), operator.groups)
@@ -242,14 +241,27 @@ _POINTWISE = Operator(2, (1, 1), (0, 0), (1, 1))
 
 
 def _on_images(operator: Operator) -> Operator:
-    return _POINTWISE if operator.dims == 0 else operator
+    """The same map of images: vectors are pixels, signals are lines."""
+    if operator.dims != 1:
+        return operator if operator.dims else _POINTWISE
+    padding = operator.padding if isinstance(operator.padding, str) else (0, *operator.padding)
+    return operator_of(2, (1, *operator.stride), padding, (1, *operator.dilation), operator.groups)
 
 
 def as_images(operator: Operator, x: Tensor) -> Tensor:
-    """Inputs or outputs of a layer as images; the vectors of a linear layer are the pixels of one line."""
-    return x if operator.dims else x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
+    """Inputs or outputs of a layer as images; the vectors of a linear layer are the pixels of one line, signals are lines."""
+    if operator.dims == 0:
+        return x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
+    return x if operator.dims == 2 else x[:, :, None]
 
 
 def from_images(operator: Operator, found: Tensor, like: Tensor) -> Tensor:
     """The way back, for vectors as many as in `like`."""
-    return found if operator.dims else found.permute(0, 2, 3, 1).reshape(*like.shape[:-1], found.shape[1])
+    if operator.dims == 0:
+        return found.permute(0, 2, 3, 1).reshape(*like.shape[:-1], found.shape[1])
+    return found if operator.dims == 2 else found[:, :, 0]
+
+
+def answers_planar(held: Held, operator: Operator, x: Tensor) -> bool:
+    """Whether images are answered as contiguous ones; signals always are."""
+    return operator.dims == 1 or (operator.dims == 2 and not held.channels_last and x.is_contiguous())

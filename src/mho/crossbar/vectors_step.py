@@ -57,7 +57,7 @@ def forward(held: Held, operator: Operator, x: Tensor, adc_range: Tensor | None,
     weights = [operand.weight for operand in held.operands]
     noted: list[Single] = []
     y: Tensor = _Product.apply(x, bias, held, operator, adc_range, noted, *weights)  # type: ignore[no-untyped-call]
-    if noted and operator.dims and held.codes is not None and held.codes.inside:
+    if noted and operator.dims == 2 and held.codes is not None and held.codes.inside:
         held.codes.note(y, noted[0])
     return y
 
@@ -75,7 +75,8 @@ class _Product(torch.autograd.Function):
         *weights: Tensor,
     ) -> Tensor:
         scheme = held.scheme
-        planar = not held.channels_last and operator.dims == 2 and x.is_contiguous() and not scheme.repeats
+        answers_planar = vectors.answers_planar(held, operator, x)
+        planar = answers_planar and not scheme.repeats
         images, last = patches.in_rows(as_images(operator, x)), scheme.conversions[-1]
         ctx.ranges, ctx.kept, parts, total = [], [], [], None
         coded = scheme.fits_a_byte and not scheme.repeats and ctx.needs_input_grad[0]
@@ -100,7 +101,7 @@ class _Product(torch.autograd.Function):
                 parts.append(part)
                 total = part if total is None else total + part
         assert total is not None
-        if scheme.repeats and operator.dims and x.is_contiguous() and not held.channels_last:
+        if scheme.repeats and answers_planar:
             total = patches.planar(total)
         total = from_images(operator, total, x)
         if coded:
@@ -150,8 +151,9 @@ class _Product(torch.autograd.Function):
                 found.append(to_raw)
         to_x = None
         if needs_x:
-            to_x = from_images(operator, of.operator.put(found, scheme.plan.blocks, scheme.plan, images), x)
-            to_x = patches.planar(to_x) if operator.dims and x.is_contiguous() else to_x
+            to_images = of.operator.put(found, scheme.plan.blocks, scheme.plan, images)
+            to_images = patches.planar(to_images) if operator.dims and x.is_contiguous() else to_images
+            to_x = from_images(operator, to_images, x)
         to_bias = None
         if bias is not None and ctx.needs_input_grad[1]:
             to_bias = g.sum_to_size(operator.per_column(bias).shape).reshape(bias.shape)

@@ -56,7 +56,7 @@ def quantise(x: Tensor, reach: Tensor | float, half_steps: float | None, axis: i
     """
     if half_steps is None:
         return x / reach
-    scaled = x * (half_steps / reach)
+    scaled = _codes(x, reach, half_steps)
     rounding = _rounding(scaled)
     if rounding is not None:
         return rounding.apply(scaled, half_steps)[0] * (1 / half_steps)
@@ -74,7 +74,7 @@ def quantise_vectors(x: Tensor, half_steps: float | None, smallest: float) -> tu
     Returns:
         The values, and the ranges, (..., 1).
     """
-    reach = x.abs().amax(-1, keepdim=True).clamp(min=smallest)
+    reach = x.abs().amax(-1, keepdim=True).clamp(min=max(smallest, torch.finfo(x.dtype).tiny))
     return quantise(x, reach, half_steps), reach
 
 
@@ -82,8 +82,14 @@ def quantise_back(g: Tensor, x: Tensor, reach: Tensor | float, half_steps: float
     """The gradient with respect to x of `quantise`, from the one with respect to q."""
     if half_steps is None:
         return g / reach
-    scale = half_steps / reach
-    return torch.where((x * scale).abs() <= half_steps, g * ((1 / half_steps) * scale), 0.0)
+    inside = _codes(x, reach, half_steps).abs() <= half_steps
+    slope = 1 / reach if x.dtype == torch.float16 else (1 / half_steps) * (half_steps / reach)
+    return torch.where(inside, g * slope, 0.0)
+
+
+def _codes(x: Tensor, reach: Tensor | float, half_steps: float) -> Tensor:
+    """h x / r before rounding; h / r is more than half precision holds where the range is small."""
+    return x / reach * half_steps if x.dtype == torch.float16 else x * (half_steps / reach)
 
 
 def _clip_(codes: Tensor, half_steps: float) -> Tensor:
