@@ -149,7 +149,7 @@ def _epoch(steps: list[PolicyStep], free: int) -> Epoch:
 
 def _known(history: list[Epoch]) -> str:
     if not history:
-        return ""
+        return "first epoch"
     last = history[-1]
     return (
         f"reward {last.reward:.3f}, {last.blocks:.1f} blocks in {last.policies} policies, {100 * last.accuracy:.1f} %"

@@ -19,6 +19,7 @@ STUDIES: Registry[type[Study]] = Registry(
         "hwa": "mho.studies.hwa:FineTuning",
         "ranges": "mho.studies.ranges:Ranges",
         "cost": "mho.studies.cost:Cost",
+        "block-drop": "mho.studies.dropping.study:BlockDropStudy",
         "early-exits": "mho.studies.early_exits:EarlyExits",
         "families": "mho.studies.families:Families",
         "squeezenet-drift": "mho.studies.squeezenet.study:SqueezeNetDrift",
