@@ -21,6 +21,7 @@ from mho.exits import (
     Probability,
     best_exit,
     decide,
+    exit_energy,
     exit_macs,
     observe,
     tune,
@@ -218,3 +219,17 @@ def test_a_gate_skips_as_it_decides_and_fits_its_network(net, chip):
         Early(net, Gate(0.5))
     with pytest.raises(WrongSetting, match=r"Gate\.learn\(answers\)"):
         tune(observe(net, VAL), Gate, macs=0.9)
+
+
+def test_energy_until_each_exit_is_that_of_what_is_computed(net, answers):
+    analog = mho.calibrate(mho.to_analog(net, "pcm-cells", example=X), TEST)
+    found = exit_energy(analog, example=X[:1])
+    whole = mho.cost(analog, example=X[:1]).energy_pj
+    assert found.alone[0] < found.alone[1] < found.alone[2] < found.deciding[2] == pytest.approx(whole, rel=0.01)
+    assert found.deciding[0] == found.alone[0] and found.alone[1] < found.deciding[1]
+    assert found.alone[2] == pytest.approx(mho.cost(analog.backbone(), example=X[:1]).energy_pj, rel=0.01)
+    every = decide(answers, Entropy(0.9))
+    shares = every.shares.values()
+    assert found.mean(every) == pytest.approx(sum(p * e for p, e in zip(shares, found.deciding, strict=True)))
+    assert found.share(decide(answers, Fixed(2))) == 1
+    assert exit_energy(analog, VAL).alone[2] != found.alone[2], "inputs as measured"

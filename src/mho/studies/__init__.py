@@ -20,7 +20,7 @@ STUDIES: Registry[type[Study]] = Registry(
         "ranges": "mho.studies.ranges:Ranges",
         "cost": "mho.studies.cost:Cost",
         "block-drop": "mho.studies.dropping.study:BlockDropStudy",
-        "early-exits": "mho.studies.early_exits:EarlyExits",
+        "early-exits": "mho.studies.leaving.study:EarlyExits",
         "families": "mho.studies.families:Families",
         "squeezenet-drift": "mho.studies.squeezenet.study:SqueezeNetDrift",
         "noise-batchnorm": "mho.studies.noise.batchnorm:BatchNorms",
