@@ -21,7 +21,7 @@ from mho.studies.dropping.arm import BlockArm, Effort
 from mho.studies.sliced_cells import sliced_cells
 from mho.studies.study import Job, Scale
 
-TRAINED_AT = 0.1
+TRAINED_AT = 0.05
 """σ under which the noise-aware policy is rewarded."""
 AGES: Mapping[Scale, tuple[str, ...]] = {
     "smoke": ("1 month",), "cpu": ("1 h", "1 year"), "full": ("1 h", "1 day", "1 month", "1 year"),

@@ -15,7 +15,7 @@ from mho.studies.study import Arm, Job, Scale
 from mho.tasks import Exits
 from mho.training import fit
 
-_CHOICE = 1000
+_CHOICE = 500
 """Images at most on which exits and thresholds are chosen: training images that no training saw."""
 
 
@@ -64,7 +64,7 @@ class ExitsArm(Arm):
 
 
 def _digits() -> MultiExit:
-    return multi_exit(digits_cnn(), ["2", "8"], head="conv", example=torch.zeros(2, 1, 8, 8))
+    return multi_exit(digits_cnn(), ["2", "8"], example=torch.zeros(2, 1, 8, 8))
 
 
 NETWORKS: dict[str, Callable[[], MultiExit]] = {

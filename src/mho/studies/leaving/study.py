@@ -95,7 +95,7 @@ class EarlyExits(Study[ExitsArm, Rows]):
 
 
 def _settings(scale: Scale) -> Iterator[tuple[str, Hardware, Sequence[str]]]:
-    for sigma in SIGMAS[::2] if scale == "smoke" else SIGMAS:
+    for sigma in SIGMAS[::3] if scale == "smoke" else SIGMAS:
         yield f"σ {sigma:g}", sliced_cells(sigma), ("0 s",)
     if scale != "smoke":
         yield "σ 0.1, redrawn", sliced_cells(0.1, redraw="conversion"), ("0 s",)
