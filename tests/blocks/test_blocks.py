@@ -183,6 +183,8 @@ def test_a_policy_on_arrays_learns_through_them(net):
     assert not torch.equal(analog.policy[1].weight, before)
     found = drop(mho.program(analog, seed=0).at("1 h"), TEST)
     assert found.keep.shape == (30, 3)
+    sensitivity = mho.sensitivity(analog, TEST, chips=2, time="1 h")
+    assert "policy.1" in str(sensitivity), "what only decides has no gradient, and is measured all the same"
 
 
 def test_what_is_computed_is_what_is_counted(net, analog):
@@ -227,6 +229,12 @@ def test_what_does_not_fit_is_refused(net, analog):
         learn(net, TRAIN, epochs=1, chips=RandomChips())
     with pytest.raises(WrongSetting, match="programmed chip"):
         learn(mho.program(analog).at("1 h"), TRAIN, epochs=1)
+    with pytest.raises(WrongSetting, match=r"give RandomChips"):
+        learn(net, TRAIN, epochs=1, chips="yes")
+    with pytest.raises(BadInput, match="labels from 5 to 8, but 4 scores"):
+        learn(net, [(X, Y + 5)], epochs=1, progress=None)
+    with pytest.raises(BadInput, match="no labels"):
+        learn(net, [X], epochs=1, progress=None)
     with pytest.raises(WrongSetting, match="no age"):
         RandomChips(())
     with pytest.raises(WrongSetting, match="ages"):

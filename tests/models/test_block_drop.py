@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 import mho
 from mho.errors import BadInput, NotYet, WrongSetting
-from mho.models import block_drop, cifar_resnet, resnet8
+from mho.models import block_drop, cifar_resnet, multi_exit, resnet8
 
 DRAWN = torch.Generator().manual_seed(0)
 X = torch.randn(12, 3, 8, 8, generator=DRAWN)
@@ -38,7 +39,7 @@ def net():
 def test_names_are_the_backbones_and_all_blocks_answer_as_it_does(net):
     backbone = _backbone()
     assert [name for name in net.state_dict() if not name.startswith("policy.")] == list(backbone.state_dict())
-    assert net.blocks == ("layer1.0", "layer2.0", "layer3.0")
+    assert net.droppable == ("layer1.0", "layer2.0", "layer3.0")
     assert torch.equal(net.whole(X), backbone(X)) and torch.equal(net.backbone()(X), backbone(X))
     again = pickle.loads(pickle.dumps(net))
     assert torch.equal(again(X), net(X)) and not [m for m in net.modules() if "forward" in m.__dict__]
@@ -53,7 +54,7 @@ def test_a_dropped_block_is_its_shortcut(net):
 
 def test_skipping_is_selecting_and_computes_only_what_is_kept(net):
     net, rows = copy.deepcopy(net), []
-    for path in net.blocks:
+    for path in net.droppable:
         net.get_submodule(path).conv1.register_forward_hook(lambda _m, args, _y: rows.append(len(args[0])))
     skipped = net.under(X, KEEP)
     assert rows == KEEP.sum(0).tolist() and len(set(rows)) > 1
@@ -106,6 +107,13 @@ def test_blocks_of_any_network_by_name():
     assert torch.equal(net(X), net.under(X, net.policy(X) >= 0))
 
 
+def test_a_network_may_call_its_parts_blocks():
+    layers = [("blocks", nn.Sequential(nn.Sequential(nn.ReLU()))), ("flat", nn.Flatten()), ("last", nn.Linear(192, 4))]
+    backbone = nn.Sequential(OrderedDict(layers))
+    net = block_drop(backbone, ["blocks.0"], example=X, policy=_policy(1))
+    assert torch.equal(net.under(X, torch.tensor([False])), backbone.last(backbone.flat(X)))
+
+
 class _Mixing(nn.Module):
     def __init__(self):
         super().__init__()
@@ -148,8 +156,17 @@ def test_more_that_is_refused(net):
         block_drop(_backbone(), example=X, policy=_policy(2))
     with pytest.raises(BadInput, match="class scores"):
         block_drop(nn.Sequential(nn.Sequential(nn.ReLU())), ["0"], example=X)
-    with pytest.raises(WrongSetting, match="has a module 'policy' already"):
+    with pytest.raises(WrongSetting, match="has a 'policy' already"):
         block_drop(net, example=X)
+    with pytest.raises(WrongSetting, match="has a 'walk' already"):
+        block_drop(
+            nn.Sequential(OrderedDict(walk=nn.Sequential(nn.ReLU()), flat=nn.Flatten(), last=nn.Linear(192, 4))),
+            example=X,
+        )
+    with pytest.raises(BadInput, match="keep is a list"):
+        net.under(X, [True, False, True])
+    with pytest.raises(NotYet, match="nothing runs around it"):
+        multi_exit(net, ["layer1"], example=X)
     with pytest.raises(BadInput, match="keep is torch.float32"):
         net.under(X, torch.ones(3))
     with pytest.raises(BadInput, match="give truth values"):

@@ -123,7 +123,7 @@ def drop(net: BlockDrop, data: Iterable[Any], keep: Tensor | None = None, *, see
             chosen.append(mine.cpu().expand(len(x), -1))
             done += len(x)
     macs = block_macs(net, held.batches[0][0][:1])
-    return Dropped(net.blocks, torch.cat(chosen), torch.cat(right), labels, held.info.classes, macs, given is None)
+    return Dropped(net.droppable, torch.cat(chosen), torch.cat(right), labels, held.info.classes, macs, given is None)
 
 
 def check_policy(net: Any) -> None:

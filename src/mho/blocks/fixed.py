@@ -70,7 +70,7 @@ def best_subset(
         WrongSetting: More blocks than there are.
     """
     check_policy(net)
-    count = len(net.blocks)
+    count = len(net.droppable)
     if whole(blocks, "blocks", least=0) > count:
         raise WrongSetting(f"blocks = {blocks}", f"there are {count}", path="blocks")
     held = TestData.of(data)

@@ -79,14 +79,14 @@ def learn(
     Raises:
         WrongSetting: No policy, a setting outside its range, `chips` or `hwa` for a network that is not converted, or a network
             that is a programmed chip.
-        BadInput: No data, or a loss that is not finite.
+        BadInput: No data, no labels or such as the network has no score for, or a loss that is not finite.
     """
     check_policy(net)
     epochs, batch, seed = whole(epochs, "epochs"), whole(batch, "batch"), whole(seed, "seed", least=0)
     reward = reward or Reward(10.0 if joint else 1.0)
     rate = number((1e-4 if joint else 1e-3) if lr is None else lr, "lr", "give a rate above 0", above=0)
     weight = (0.0 if joint else 0.1) if entropy is None else entropy
-    blocks = len(net.blocks)
+    blocks = len(net.droppable)
     ramp = (
         (0 if joint else min(blocks, epochs // 2)) if curriculum is None else whole(curriculum, "curriculum", least=0)
     )
@@ -95,9 +95,13 @@ def learn(
             "this network is a programmed chip", "let the converted one learn, with chips=RandomChips(...)"
         )
     if chips is not None:
+        if not isinstance(chips, RandomChips):
+            raise WrongSetting(f"chips = {chips!r}", "give RandomChips(...)", path="chips")
         chips.check(net)
     check_progress(progress)
     held = hold(data, Classes())
+    if held.targets is None:
+        raise BadInput("there are no labels", "give batches (inputs, labels)", path="data")
     steps = math.ceil(len(held) / batch)
     learning = net if joint else net.policy
     session = None if hwa is None else hwa.attach(learning, steps=epochs * steps, seed=seed)

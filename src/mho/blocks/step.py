@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mho.arguments import number, whole
 from mho.blocks.reward import Reward
-from mho.errors import WrongSetting
+from mho.errors import BadInput, WrongSetting
 from mho.models.block_drop import BlockDrop
 
 
@@ -58,11 +58,12 @@ def policy_step(
 
     Raises:
         WrongSetting: A setting outside its range.
+        BadInput: Labels that the network has no score for.
     """
     if not 0.5 <= number(bound, "bound", "give a share in 0.5 … 1") <= 1:
         raise WrongSetting(f"bound = {bound}", "give a share in 0.5 … 1", path="bound")
     number(entropy, "entropy", "give a weight from 0 on", least=0)
-    count = len(net.blocks)
+    count = len(net.droppable)
     free = count if free is None else min(count, whole(free, "free"))
     reward = reward or Reward()
     fixed = torch.arange(count, device=inputs.device) < count - free
@@ -104,7 +105,14 @@ def surrogate(chance: Tensor, keep: Tensor, advantage: Tensor, fixed: Tensor) ->
 
 
 def right_of(scores: Tensor, labels: Tensor) -> Tensor:
-    """Whether answers are right, bool (N,); scores that are not finite are wrong."""
+    """Whether answers are right, bool (N,); scores that are not finite are wrong.
+
+    Raises:
+        BadInput: Labels that the network has no score for.
+    """
+    if len(labels) and (int(labels.max()) >= scores.shape[-1] or int(labels.min()) < 0):
+        problem = f"labels from {int(labels.min())} to {int(labels.max())}, but {scores.shape[-1]} scores"
+        raise BadInput(problem, f"labels are 0 … {scores.shape[-1] - 1}", path="labels")
     return (scores.argmax(-1) == labels) & ~scores.isnan().any(-1)
 
 

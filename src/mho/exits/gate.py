@@ -84,7 +84,8 @@ def _features(scores: Tensor) -> Tensor:
 
 def _logistic(x: Tensor, right: Tensor) -> Tensor:
     """Coefficients of the features and of 1."""
-    mean, scale = x.mean(0), x.std(0, correction=0).clamp(min=1e-9)
+    mean, scale = x.mean(0), x.std(0, correction=0)
+    scale = scale.where(scale > 1e-6 * (1 + mean.abs()), torch.inf)  # what is the same everywhere says nothing
     z = torch.cat([(x - mean) / scale, torch.ones(len(x), 1, dtype=x.dtype)], 1)
     w = torch.zeros(z.shape[1], dtype=x.dtype)
     ridge = _RIDGE * torch.eye(len(w), dtype=x.dtype)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
-from mho.models.extended import Extended, check_name
+from mho.models.extended import Extended, check_names
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
 from mho.tasks.parts import answer
@@ -40,13 +40,15 @@ class BlockDrop(Extended):
         policy: From inputs to a logit for each block, (N, K).
 
     Attributes:
-        blocks: Paths of the K blocks.
+        droppable: Paths of the K blocks.
         frozen: See `freeze`, which leaves the policy alone to be trained.
     """
 
+    droppable: tuple[str, ...]
+
     def __init__(self, backbone: nn.Module, blocks: Sequence[str], policy: nn.Module) -> None:
         super().__init__(backbone, POLICY)
-        self.blocks = tuple(blocks)
+        self.droppable = tuple(blocks)
         self.policy = policy
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -59,7 +61,7 @@ class BlockDrop(Extended):
 
     def whole(self, inputs: Tensor) -> Tensor:
         """Class scores (N, C) with all blocks; calibration looks at those that the policy never keeps by it."""
-        return self.under(inputs, torch.ones(len(self.blocks), dtype=torch.bool))
+        return self.under(inputs, torch.ones(len(self.droppable), dtype=torch.bool))
 
     def under(self, inputs: Tensor, keep: Tensor) -> Tensor:
         """Class scores (N, C) with given blocks.
@@ -71,10 +73,15 @@ class BlockDrop(Extended):
         Raises:
             BadInput: `keep` has another shape or is no truth value.
         """
-        if isinstance(keep, Tensor):  # and not a symbol, of which a trace asks what is computed
-            if keep.dtype != torch.bool or keep.shape not in ((len(self.blocks),), (len(inputs), len(self.blocks))):
+        if not isinstance(keep, fx.Proxy):  # a symbol, of which a trace asks what is computed
+            if not isinstance(keep, Tensor):
+                raise BadInput(f"keep is a {type(keep).__name__}", "give a tensor of truth values", path="keep")
+            if keep.dtype != torch.bool or keep.shape not in (
+                (len(self.droppable),),
+                (len(inputs), len(self.droppable)),
+            ):
                 found = f"keep is {keep.dtype} {tuple(keep.shape)}"
-                raise BadInput(found, f"give truth values ({len(inputs)}, {len(self.blocks)})", path="keep")
+                raise BadInput(found, f"give truth values ({len(inputs)}, {len(self.droppable)})", path="keep")
             keep = keep.to(inputs.device).expand(len(inputs), -1)
 
         def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
@@ -97,7 +104,7 @@ class BlockDrop(Extended):
 
     def walk(self, inputs: Any, at_block: AtBlock) -> Any:
         """The backbone's answer, where `at_block` computes the blocks."""
-        with _replaced(self, self.blocks, at_block):
+        with _replaced(self, self.droppable, at_block):
             # Not called as a module: a trace finds only modules that are installed somewhere.
             return self.backbone().forward(inputs)
 
@@ -161,7 +168,7 @@ def block_drop(
         >>> net.keeps(x).sum(1)                                  # doctest: +SKIP
     """
     network(backbone, "backbone")
-    check_name(backbone, POLICY)
+    check_names(backbone, BlockDrop, POLICY)
     net = copy.deepcopy(backbone)
     paths = _paths(net, blocks)
     if not isinstance(example, Tensor) or not len(example):

@@ -27,12 +27,15 @@ class Extended(nn.Module):
         frozen: See `freeze`.
 
     Raises:
-        WrongSetting: The backbone holds something of that name.
+        WrongSetting: The backbone holds something of that name, or of one of this class.
     """
+
+    own: str
+    frozen: bool
 
     def __init__(self, backbone: nn.Module, own: str) -> None:
         super().__init__()
-        check_name(backbone, own)
+        check_names(backbone, type(self), own)
         self._buffers.update(backbone._buffers)
         self._parameters.update(backbone._parameters)
         self._modules.update(backbone._modules)
@@ -70,7 +73,13 @@ class Extended(nn.Module):
         return view
 
 
-def check_name(backbone: nn.Module, own: str) -> None:
-    """Raises WrongSetting for a network that holds something of a name."""
-    if own in (*backbone._modules, *backbone._parameters, *backbone._buffers):
-        raise WrongSetting(f"the network has a module '{own}' already", "call that one otherwise", path=own)
+def check_names(backbone: nn.Module, kind: type[Extended], own: str) -> None:
+    """Refuse a network whose parts are called as the added module, or as something of the class that holds it.
+
+    Raises:
+        WrongSetting: It has such a part.
+    """
+    taken = {own, *Extended.__annotations__, *kind.__annotations__}
+    for name in (*backbone._modules, *backbone._parameters, *backbone._buffers):
+        if name in taken or hasattr(kind, name):
+            raise WrongSetting(f"the network has a '{name}' already", "call that one otherwise", path=name)

@@ -52,7 +52,7 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             first = block_drop(backbone, example=x[:2])
-            policy = cifar_resnet(depth=8, width=self.arm.width, num_classes=len(first.blocks), channels=x.shape[1])
+            policy = cifar_resnet(depth=8, width=self.arm.width, num_classes=len(first.droppable), channels=x.shape[1])
             net = block_drop(backbone, example=x[:2], policy=policy)
         self._learn(net, "policy", effort.alone, reward=Reward(1))
         self._learn(net, "policy and network", effort.joint, joint=True, lr=5e-4)
@@ -84,6 +84,6 @@ class Learner:
         self.job.progress("fixed blocks")
         fewer, more = (
             best_subset(net, self.choice, n).keep
-            for n in (math.floor(mean), min(len(net.blocks), math.floor(mean) + 1))
+            for n in (math.floor(mean), min(len(net.droppable), math.floor(mean) + 1))
         )
         return fewer, more

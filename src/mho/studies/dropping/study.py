@@ -73,8 +73,8 @@ class BlockDropStudy(Study[BlockArm, Rows]):
         clean = nets["clean"]
         keeps: dict[str, Tensor] = {name: drop(net, test).keep for name, net in nets.items()}
         fewer, more = learner.fixed(clean, keeps["clean"])
-        keeps |= {"all": torch.ones(len(clean.blocks), dtype=torch.bool), "fewer": fewer, "more": more}
-        keeps["random"] = random_keep(keeps["clean"].sum(1), len(clean.blocks))
+        keeps |= {"all": torch.ones(len(clean.droppable), dtype=torch.bool), "fewer": fewer, "more": more}
+        keeps["random"] = random_keep(keeps["clean"].sum(1), len(clean.droppable))
         reward = Reward(arm.penalty)
         found = {name: drop(clean, test, keep) for name, keep in keeps.items()}
         rows = [digital_row(found, reward)]
