@@ -20,7 +20,7 @@ ROOT = Path(mho.__file__).parent
 ORDER = [
     "units errors arguments progress rng _optional registry", "hardware", "devices", "kernels", "crossbar", "nn", "convert",
     "chip", "statistics", "tasks", "store", "fitting", "exchange", "calibration", "recalibration", "training", "measure",
-    "perturbation", "costs", "advice", "models", "data", "exits",
+    "perturbation", "costs", "advice", "models", "data", "exits", "blocks",
     "sweeps", "studies", "reports", "cli", "testing",
 ]  # fmt: skip
 FOLDERS = ORDER[1:]

@@ -43,7 +43,7 @@ _WHERE = {
 _FOLDERS = (
     "hardware", "devices", "kernels", "crossbar", "nn", "convert", "chip", "statistics", "tasks", "store", "fitting", "exchange",
     "calibration", "recalibration", "training", "measure", "perturbation", "costs", "advice",
-    "models", "data", "exits", "sweeps", "studies", "reports", "cli", "testing",
+    "models", "data", "exits", "blocks", "sweeps", "studies", "reports", "cli", "testing",
 )  # fmt: skip
 __all__ = [*_WHERE]  # noqa: PLE0604
 

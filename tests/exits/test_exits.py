@@ -16,10 +16,12 @@ from mho.exits import (
     Early,
     Entropy,
     Fixed,
+    Gate,
     Margin,
     Probability,
     best_exit,
     decide,
+    exit_energy,
     exit_macs,
     observe,
     tune,
@@ -178,3 +180,56 @@ def test_what_does_not_fit_is_refused(net, answers):
         best_exit(answers, of_class="bird")
     with pytest.raises(BadInput, match="label"):
         observe(net, [(X[:3], torch.tensor([0, 1, 9]))])
+
+
+def test_a_gate_learns_who_is_right(net):
+    generator = torch.Generator().manual_seed(3)
+    base = replace(observe(net, VAL), names=net.names)
+    n = 4000
+    labels = torch.randint(4, (n,), generator=generator)
+    # Right where the lead over the mean is large, however large the other scores are: no rule of entropy knows that.
+    sure = torch.rand(n, generator=generator) < 0.5
+    scores = torch.zeros(n, 3, 4)
+    said = torch.where(sure, labels, (labels + 1) % 4)
+    scores[torch.arange(n), 0, said] = torch.where(sure, 6.0, 8.0) + 0.1 * torch.randn(n, generator=generator)
+    scores[torch.arange(n), 1, labels] = 3 * torch.randn(n, generator=generator)
+    answers = replace(base, scores=scores, labels=labels, inputs=(torch.arange(n)[:, None],))
+    answers = replace(answers, inputs=(torch.randn(n, 2, generator=generator),))
+    gate = Gate.learn(answers)
+    assert float(gate.doubt_at(0, answers.scores[:, 0])[sure].mean()) < 0.1
+    assert float(gate.doubt_at(0, answers.scores[:, 0])[~sure].mean()) > 0.9
+    p = 1 - gate.doubt_at(1, answers.scores[:, 1])
+    assert float(p.mean()) == pytest.approx(float(answers.right[:, 1].double().mean()), abs=0.01)
+    other = replace(answers, inputs=(torch.randn(n, 2, generator=generator),))
+    tuned = tune(other, gate, accuracy=0.9) if answers.accuracy() >= 0.9 else tune(other, gate, macs=0.9)
+    assert tuned.seen.right[tuned.seen.exits == 0].double().mean() > 0.9
+    with pytest.raises(BadInput, match="has learned from 4000 of these samples"):
+        tune(answers, gate, macs=0.9)
+    with pytest.raises(BadInput, match="4000 of 4000 samples are among those"):
+        tuned.report(answers)
+
+
+def test_a_gate_skips_as_it_decides_and_fits_its_network(net, chip):
+    gate = Gate.learn(observe(chip, VAL))
+    for rule in (replace(gate, threshold=0.3), replace(gate, threshold=(0.2, 0.5))):
+        found = decide(observe(chip, TEST), rule)
+        with torch.no_grad():
+            assert torch.equal(Early(chip, rule).decided(X[:30])[1], found.exits)
+    with pytest.raises(WrongSetting, match="a gate of 0 exits"):
+        Early(net, Gate(0.5))
+    with pytest.raises(WrongSetting, match=r"Gate\.learn\(answers\)"):
+        tune(observe(net, VAL), Gate, macs=0.9)
+
+
+def test_energy_until_each_exit_is_that_of_what_is_computed(net, answers):
+    analog = mho.calibrate(mho.to_analog(net, "pcm-cells", example=X), TEST)
+    found = exit_energy(analog, example=X[:1])
+    whole = mho.cost(analog, example=X[:1]).energy_pj
+    assert found.alone[0] < found.alone[1] < found.alone[2] < found.deciding[2] == pytest.approx(whole, rel=0.01)
+    assert found.deciding[0] == found.alone[0] and found.alone[1] < found.deciding[1]
+    assert found.alone[2] == pytest.approx(mho.cost(analog.backbone(), example=X[:1]).energy_pj, rel=0.01)
+    every = decide(answers, Entropy(0.9))
+    shares = every.shares.values()
+    assert found.mean(every) == pytest.approx(sum(p * e for p, e in zip(shares, found.deciding, strict=True)))
+    assert found.share(decide(answers, Fixed(2))) == 1
+    assert exit_energy(analog, VAL).alone[2] != found.alone[2], "inputs as measured"

@@ -27,6 +27,7 @@ from mho.studies.runner import results, run
         ("noise-and-hardware", "digits-plain4-seed0"),
         ("cim-resnet", "ideal-resnet8-seed0"),
         pytest.param("early-exits", "digits-equal", marks=pytest.mark.slow),
+        pytest.param("block-drop", "digits", marks=pytest.mark.slow),
         pytest.param("cost", "", marks=pytest.mark.slow),
     ],
 )
@@ -68,8 +69,15 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         assert np.mean(digital["scores"]) > 0.2 and rows[0]["scores"] != rows[-1]["scores"]
     if name == "early-exits":
         digital, *rows = outcome.first
-        assert digital["accuracy"][2] > 0.85 and len(rows) == 2 * (2 + 1)
-        assert all(row["clean_macs"] > 0 and 1 <= row["static_exit"] <= 3 for row in rows)
+        chips = [row for row in rows if "chip" in row]
+        assert digital["accuracy"][2] > 0.85 and len(chips) == 2 * (2 + 1) and len(rows) - len(chips) == 2 + 1
+        assert all(row["clean_macs"] > 0 and row["again_energy"] > 0 and 1 <= row["static_exit"] <= 3 for row in chips)
+        assert all(len(row["lead_of_class"]) == 10 for row in rows if "lead" in row)
+    if name == "block-drop":
+        digital, *rows = outcome.first
+        assert digital["choices"]["all"]["accuracy"] > 0.6 and len(rows) == 1 + 2 + 2
+        assert all(row["choices"]["random"]["blocks"] == row["choices"]["clean"]["blocks"] for row in rows)
+        assert "on_chip" in rows[0]["choices"] and digital["macs"]["all"] == 1
     if name == "ranges":
         assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
     if name == "families":

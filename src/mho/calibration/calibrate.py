@@ -26,6 +26,8 @@ from mho.tasks.items import check_batched, check_finite, tensors_of
 from mho.tasks.parts import inputs_of, run
 
 _log = logging.getLogger("mho")
+WHOLE = "whole"
+"""Name of the method by which a network that computes only a part of itself (`mho.models.BlockDrop`) computes all of it."""
 _NAMED = 5
 """Layers that a warning names."""
 RANGES = ("input_range", "adc_range")
@@ -49,7 +51,8 @@ def calibrate(
     The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
     column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
     or that nothing in it needs, stay unset; so do those of a layer that no batch reaches (an expert, an exit), which then
-    refuses inputs until it is calibrated: the logger "mho" warns of it. A range that is learned gets its initial value.
+    refuses inputs until it is calibrated: the logger "mho" warns of it. (Blocks that a policy drops for every sample are
+    computed for their ranges all the same.) A range that is learned gets its initial value.
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
@@ -183,6 +186,16 @@ def _watch(
         for collect.batch, batch in enumerate(batches):
             run(net, batch)
             count()
+    if callable(whole := getattr(net, WHOLE, None)):
+        left = {matrix for matrix, scheme in found.items() if collect.wanted(scheme) and not collect.reached(matrix)}
+
+        def skipped(matrix: AnalogMatrix, *product: Any) -> None:
+            if matrix in left:
+                collect(matrix, *product)
+
+        with digitally(net), watched(net, skipped):
+            for collect.batch, batch in enumerate(batches if left else ()):
+                whole(inputs_of(batch, net))
     wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
     missed = [matrix for matrix in wanted if not collect.reached(matrix)]
     used = around(net, missed, ((inputs_of(batch, net),) for batch in batches))

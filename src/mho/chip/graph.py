@@ -31,7 +31,7 @@ _BLIND_CALLS: set[Any] = {
     F.relu, torch.relu, F.relu6, F.hardtanh, F.hardswish, F.hardsigmoid, F.silu, F.gelu, F.elu, F.leaky_relu, F.pad,
     torch.sigmoid, torch.tanh, operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv,
     torch.add, torch.mul, torch.cat, torch.flatten, torch.mean, F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d,
-    F.adaptive_max_pool2d, F.dropout, F.softmax, F.log_softmax, operator.getitem,
+    F.adaptive_max_pool2d, F.dropout, F.softmax, F.log_softmax, operator.getitem, operator.ge, torch.where,
 }  # fmt: skip
 _BLIND_METHODS = {"relu", "add", "mul", "mean", "flatten", "reshape", "sigmoid", "tanh", "size", "dim", "contiguous"}
 _TAILS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Dropout, nn.Identity)

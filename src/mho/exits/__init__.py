@@ -4,10 +4,12 @@ from mho.exits.answers import Answers, observe
 from mho.exits.choose import Chosen, best_exit, tune
 from mho.exits.decided import Decided, decide
 from mho.exits.early import Early
+from mho.exits.energy import ExitEnergy, exit_energy
+from mho.exits.gate import Gate
 from mho.exits.macs import ExitMacs, exit_macs
 from mho.exits.rules import Entropy, Fixed, Margin, Probability, Rule
 
 __all__ = [
-    "Answers", "Chosen", "Decided", "Early", "Entropy", "ExitMacs", "Fixed", "Margin", "Probability", "Rule", "best_exit",
-    "decide", "exit_macs", "observe", "tune",
+    "Answers", "Chosen", "Decided", "Early", "Entropy", "ExitEnergy", "ExitMacs", "Fixed", "Gate", "Margin", "Probability",
+    "Rule", "best_exit", "decide", "exit_energy", "exit_macs", "observe", "tune",
 ]  # fmt: skip

@@ -68,8 +68,7 @@ class Answers:
     @cached_property
     def samples(self) -> frozenset[bytes]:
         """A digest of each sample's input."""
-        rows = (row for batch in self.inputs for row in batch.cpu().contiguous())
-        return frozenset(hashlib.blake2b(row.numpy().tobytes(), digest_size=16).digest() for row in rows)
+        return digests(self.inputs)
 
 
 @torch.no_grad()
@@ -100,6 +99,12 @@ def observe(net: MultiExit, data: Iterable[Any], *, seed: int = 0) -> Answers:
         raise BadInput(problem, f"one class number in 0 … {found.shape[-1] - 1} a sample", path="data")
     inputs = tuple(x for x, _ in held.batches)
     return Answers(net.names, found, labels, held.info.classes, exit_macs(net, inputs[0][:1]), inputs)
+
+
+def digests(batches: Iterable[Tensor]) -> frozenset[bytes]:
+    """A digest of each sample in batches of inputs."""
+    rows = (row for batch in batches for row in batch.cpu().contiguous())
+    return frozenset(hashlib.blake2b(row.numpy().tobytes(), digest_size=16).digest() for row in rows)
 
 
 def check_exits(net: Any) -> None:

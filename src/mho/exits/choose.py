@@ -12,6 +12,7 @@ from mho.arguments import number
 from mho.errors import BadInput, WrongSetting
 from mho.exits.answers import Answers
 from mho.exits.decided import Decided, decide
+from mho.exits.gate import Gate
 from mho.exits.rules import Entropy, Fixed, Rule, Sure
 
 _TRIES = 4000
@@ -43,7 +44,8 @@ class Chosen:
         Raises:
             BadInput: Some of the samples are those that it was chosen on.
         """
-        if shared := self.answers.samples & answers.samples:
+        known = self.answers.samples | (self.rule.samples if isinstance(self.rule, Gate) else frozenset())
+        if shared := known & answers.samples:
             raise BadInput(
                 f"{len(shared)} of {len(answers)} samples are among those on which the rule was chosen",
                 "report on samples that took no part in the choice", path="answers",
@@ -68,7 +70,7 @@ def best_exit(answers: Answers, *, of_class: str = "") -> Chosen:
 
 
 def tune(
-    answers: Answers, rule: type[Sure] = Entropy, *, accuracy: float | None = None, macs: float | None = None
+    answers: Answers, rule: type[Sure] | Gate = Entropy, *, accuracy: float | None = None, macs: float | None = None
 ) -> Chosen:
     """Thresholds, one for each exit but the last, for an accuracy or for a budget of multiply-accumulates.
 
@@ -76,22 +78,32 @@ def tune(
 
     Args:
         answers: On validation data, of the chip at its age.
-        rule: `Entropy`, `Probability` or `Margin`.
+        rule: `Entropy`, `Probability`, `Margin`, or what `Gate.learn` returned for other samples.
         accuracy: Share of right answers, in (0, 1], that is to be kept on these samples, with the fewest multiply-accumulates.
         macs: Share of the backbone's multiply-accumulates, above 0, that may be spent, for the highest accuracy.
 
     Raises:
         WrongSetting: Not one of the two budgets, or one outside its range.
         BadInput: No thresholds keep the budget; the message has the best there are.
+            Or a gate that has learned from these samples.
     """
     if (accuracy is None) == (macs is None):
         raise WrongSetting("give one budget", "accuracy=0.9, or macs=0.5", path="accuracy, macs")
-    if not isinstance(rule, type) or not issubclass(rule, Sure):
-        raise WrongSetting(f"rule = {rule!r}", "give the class: Entropy, Probability or Margin", path="rule")
+    if isinstance(rule, type) and issubclass(rule, Sure) and not issubclass(rule, Gate):
+        kind = rule.at((0.0,) * (len(answers.names) - 1))
+    elif isinstance(rule, Gate):
+        kind = rule
+        kind.with_bars((0.0,) * (len(answers.names) - 1)).check(len(answers.names))
+        if shared := rule.samples & answers.samples:
+            problem = f"the gate has learned from {len(shared)} of these samples"
+            raise BadInput(problem, "tune it on others", path="answers")
+    else:
+        remedy = "give Entropy, Probability or Margin, the class; or Gate.learn(answers)"
+        raise WrongSetting(f"rule = {rule!r}", remedy, path="rule")
     budget = number(macs if accuracy is None else accuracy, "budget", "give a share above 0", above=0)
     if accuracy is not None and budget > 1:
         raise WrongSetting(f"accuracy = {accuracy}", "give a share in (0, 1]", path="accuracy")
-    tried = _tried(answers, rule)
+    tried = _tried(answers, kind)
     if accuracy is not None:
         kept = [each for each in tried if each[1] >= budget - 1e-12]
         best = min(kept, key=lambda each: (each[2], -each[1]), default=None)
@@ -104,15 +116,15 @@ def tune(
     if best is None:
         what = f"accuracy {budget:g}" if macs is None else f"{100 * budget:.4g} % of the multiply-accumulates"
         raise BadInput(f"no thresholds keep {what}", remedy, path="budget")
-    found = rule.at(best[0])
+    found = kind.with_bars(best[0])
     return Chosen(found, decide(answers, found), answers)
 
 
-def _tried(answers: Answers, rule: type[Sure]) -> list[tuple[tuple[float, ...], float, float]]:
+def _tried(answers: Answers, rule: Sure) -> list[tuple[tuple[float, ...], float, float]]:
     """Bars, accuracy and share of multiply-accumulates of every combination."""
     early = len(answers.names) - 1
     levels = max(2, min(_LEVELS, int(_TRIES ** (1 / max(1, early)))))
-    doubts = [rule.doubt(answers.scores[:, k].double()) for k in range(early)]
+    doubts = [rule.doubt_at(k, answers.scores[:, k]) for k in range(early)]
     places = [_bars(doubt, levels) for doubt in doubts]
     gone = [
         doubt[None] < torch.tensor(bars, dtype=torch.float64)[:, None]

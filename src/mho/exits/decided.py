@@ -24,6 +24,7 @@ class Decided:
         classes: Names of the classes.
         mean_macs: Multiply-accumulates of a sample, mean over the samples: exact for these.
         full_macs: Of the backbone alone.
+        alone: All samples leave at one exit, and no other side classifier is asked.
     """
 
     names: tuple[str, ...]
@@ -33,6 +34,7 @@ class Decided:
     classes: tuple[str, ...]
     mean_macs: float
     full_macs: int
+    alone: bool = False
 
     @property
     def accuracy(self) -> Interval:
@@ -80,7 +82,8 @@ def decide(answers: Answers, rule: Rule) -> Decided:
     exits = torch.full((len(answers),), count - 1)
     for number in reversed(range(count - 1)):
         exits[rule.leaves(number, answers.scores[:, number])] = number
-    macs = answers.macs.alone if isinstance(rule, Fixed) else answers.macs.deciding
+    alone = isinstance(rule, Fixed)
+    macs = answers.macs.alone if alone else answers.macs.deciding
     right = answers.right.gather(1, exits[:, None])[:, 0]
     mean = float(torch.tensor(macs, dtype=torch.float64)[exits].mean())
-    return Decided(answers.names, exits, right, answers.labels, answers.classes, mean, answers.macs.alone[-1])
+    return Decided(answers.names, exits, right, answers.labels, answers.classes, mean, answers.macs.alone[-1], alone)

@@ -95,13 +95,21 @@ class Sure(Rule):
     def at(cls, bars: Sequence[float]) -> Sure:
         """The rule whose samples leave exit k where their doubt is below ``bars[k]``."""
 
+    def doubt_at(self, number: int, scores: Tensor) -> Tensor:
+        """`doubt` at exit `number`, for rules to which exits are not alike."""
+        return self.doubt(scores.double())
+
+    def with_bars(self, bars: Sequence[float]) -> Sure:
+        """This rule with other thresholds; see `at`."""
+        return self.at(bars)
+
     @abstractmethod
     def bar(self, number: int) -> float:
         """Doubt below which a sample leaves exit `number`."""
 
     def leaves(self, number: int, scores: Tensor) -> Tensor:
         """See `Rule`; scores that are not finite never leave."""
-        return self.doubt(scores.double()) < self.bar(number)
+        return self.doubt_at(number, scores) < self.bar(number)
 
     def check(self, exits: int) -> None:
         """See `Rule`."""

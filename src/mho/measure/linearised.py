@@ -95,10 +95,10 @@ def estimate(
             count += len(losses)
             leaves = {m.path: source.shift for m, source in shifted.items() if source.shift is not None}
             right, own = losses.sum(), data.task.own_loss(output, y, draw / i)
-            slopes = torch.autograd.grad(right, list(leaves.values()), retain_graph=True)
-            for path, g in zip(leaves, slopes, strict=True):
+            slopes = _slopes(right, leaves, keep=True)
+            for path, g in slopes.items():
                 gradient[path] = gradient[path] + g if path in gradient else g
-            for path, g in zip(leaves, torch.autograd.grad(own, list(leaves.values())), strict=True):
+            for path, g in _slopes(own, leaves).items():
                 squares[path] = squares[path] + g.square() if path in squares else g.square()
                 if path in forms:
                     forms[path] += torch.stack([(g * error).sum() for error in errors[path]]).square().cpu()
@@ -123,3 +123,9 @@ def _microbatches(data: TestData, samples: int) -> Iterator[tuple[Any, Any]]:
             yield x, y
         elif len(items):
             yield from ((x[some], take(y, some)) for some in items.split(MICROBATCH))
+
+
+def _slopes(loss: Tensor, leaves: dict[str, Tensor], *, keep: bool = False) -> dict[str, Tensor]:
+    """Gradients by path; none of what only decides what else is computed, such as the policy of `mho.models.BlockDrop`."""
+    found = torch.autograd.grad(loss, list(leaves.values()), retain_graph=keep, allow_unused=True)
+    return {path: g for path, g in zip(leaves, found, strict=True) if g is not None}

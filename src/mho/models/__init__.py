@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mho.models.block_drop import BlockDrop, block_drop
 from mho.models.digits import digits_cnn
 from mho.models.dscnn import dscnn
 from mho.models.early_exits import b_lenet, resnet20_exits, resnet32_exits, resnet56_exits
@@ -27,11 +28,13 @@ from mho.models.weights import load_weights, read_weights
 
 __all__ = [
     "FACTORIES",
+    "BlockDrop",
     "MultiExit",
     "Norms",
     "PublishedInfo",
     "SameConv2d",
     "b_lenet",
+    "block_drop",
     "cifar_resnet",
     "digits_cnn",
     "dscnn",

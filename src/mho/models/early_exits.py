@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from mho.errors import WrongSetting
 from mho.models.lenet import lenet
@@ -12,12 +13,20 @@ from mho.models.resnet_cifar import CifarResNet
 
 
 def b_lenet(*, size: int = 28, channels: int = 1, num_classes: int = 10, norm: str = "none") -> MultiExit:
-    """`lenet` with a branch of a 3 × 3 convolution and a linear layer behind its first convolution: two exits.
+    """`lenet` with a branch behind its first convolution: two exits. The branch halves the image, has a 3 × 3 convolution, halves
+    it again, and a linear layer reads every position.
 
     The idea is B-LeNet's (BranchyNet, arXiv:1709.01686); sizes are those of `lenet`.
     """
+
+    def branch(features: torch.Tensor) -> nn.Module:
+        wide = features.shape[1]
+        after = features.shape[2] // 4 * (features.shape[3] // 4) * wide
+        convolved = (nn.Conv2d(wide, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        return nn.Sequential(nn.ReLU(), nn.MaxPool2d(2), *convolved, nn.Flatten(), nn.Linear(after, num_classes))
+
     backbone = lenet(size=size, channels=channels, num_classes=num_classes, norm=norm)
-    return multi_exit(backbone, ["bn1"], head="conv", example=torch.zeros(2, channels, size, size))
+    return multi_exit(backbone, {"bn1": branch}, example=torch.zeros(2, channels, size, size))
 
 
 def resnet20_exits(*, num_classes: int = 10, head: str = "linear", trained: bool = False) -> MultiExit:

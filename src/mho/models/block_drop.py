@@ -1,0 +1,264 @@
+"""`block_drop`: a policy that decides, for each sample, which residual blocks of a network are computed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from mho.arguments import network
+from mho.errors import BadInput, NotYet, WrongSetting
+from mho.models.extended import Extended, check_names
+from mho.models.resnet_cifar import CifarResNet
+from mho.nn.modes import evaluating
+from mho.tasks.parts import answer
+
+POLICY = "policy"
+"""Under which name the policy stands in the network."""
+_SHORTCUT = "downsample"
+"""Name of the module of a residual block that its input takes around it; residual networks of most libraries call it so."""
+Module = Callable[[Tensor], Tensor]
+AtBlock = Callable[[int, Module, Module, Tensor], Tensor]
+"""From the number of a block, the block, its shortcut and its input to what goes on."""
+
+
+class BlockDrop(Extended):
+    """A network with a policy that drops blocks (BlockDrop, Wu et al. 2018, arXiv:1711.08393); it answers as the network does.
+
+    A dropped block is its shortcut: its input as it is, or what the block's module ``downsample`` makes of it. In eval mode a
+    block is computed for those samples alone that keep it; in training mode for the whole batch, and selected, so that its
+    norms see all samples, as published. The network's weights keep their names; the policy stands below ``policy``. Made by
+    `block_drop`.
+
+    Args:
+        backbone: The network; its modules become this one's.
+        blocks: Paths of the blocks, in the order in which they are computed.
+        policy: From inputs to a logit for each block, (N, K).
+
+    Attributes:
+        droppable: Paths of the K blocks.
+        frozen: See `freeze`, which leaves the policy alone to be trained.
+    """
+
+    droppable: tuple[str, ...]
+
+    def __init__(self, backbone: nn.Module, blocks: Sequence[str], policy: nn.Module) -> None:
+        super().__init__(backbone, POLICY)
+        self.droppable = tuple(blocks)
+        self.policy = policy
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(N, …) to class scores (N, C), with the blocks that the policy keeps."""
+        return self.under(inputs, self.keeps(inputs))
+
+    def keeps(self, inputs: Tensor) -> Tensor:
+        """Which blocks the policy keeps, bool (N, K): those of probability 0.5 or more."""
+        return self.policy(inputs) >= 0
+
+    def whole(self, inputs: Tensor) -> Tensor:
+        """Class scores (N, C) with all blocks; calibration looks at those that the policy never keeps by it."""
+        return self.under(inputs, torch.ones(len(self.droppable), dtype=torch.bool))
+
+    def under(self, inputs: Tensor, keep: Tensor) -> Tensor:
+        """Class scores (N, C) with given blocks.
+
+        Args:
+            inputs: (N, …).
+            keep: bool (N, K): which are computed for each sample; or (K,) for all.
+
+        Raises:
+            BadInput: `keep` has another shape or is no truth value.
+        """
+        if not isinstance(keep, fx.Proxy):  # a symbol, of which a trace asks what is computed
+            if not isinstance(keep, Tensor):
+                raise BadInput(f"keep is a {type(keep).__name__}", "give a tensor of truth values", path="keep")
+            if keep.dtype != torch.bool or keep.shape not in (
+                (len(self.droppable),),
+                (len(inputs), len(self.droppable)),
+            ):
+                found = f"keep is {keep.dtype} {tuple(keep.shape)}"
+                raise BadInput(found, f"give truth values ({len(inputs)}, {len(self.droppable)})", path="keep")
+            keep = keep.to(inputs.device).expand(len(inputs), -1)
+
+        def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
+            mine = keep[:, number]
+            if not isinstance(mine, Tensor):
+                return torch.where(mine.reshape(-1, 1), block(x), shortcut(x))
+            if bool(mine.all()):
+                return block(x)
+            if not bool(mine.any()):
+                return shortcut(x)
+            if self.training and not self.frozen:
+                around = shortcut(x)
+                return torch.where(mine.reshape(-1, *[1] * (around.dim() - 1)), block(x), around)
+            computed, around = block(x[mine]), shortcut(x[~mine])
+            y = computed.new_empty((len(x), *computed.shape[1:]))
+            y[mine], y[~mine] = computed, around.to(computed)
+            return y
+
+        return answer(self.walk(inputs, at_block))
+
+    def walk(self, inputs: Any, at_block: AtBlock) -> Any:
+        """The backbone's answer, where `at_block` computes the blocks."""
+        with _replaced(self, self.droppable, at_block):
+            # Not called as a module: a trace finds only modules that are installed somewhere.
+            return self.backbone().forward(inputs)
+
+
+@contextmanager
+def _replaced(net: nn.Module, blocks: Sequence[str], at_block: AtBlock) -> Iterator[None]:
+    """Inside the block `at_block` computes modules, which are told what they are without it."""
+    modules = [net.get_submodule(path) for path in blocks]
+    before = [module.__dict__.get("forward") for module in modules]
+    try:
+        for number, module in enumerate(modules):
+            module.__dict__["forward"] = _Instead(number, module, module.forward, at_block)
+        yield
+    finally:
+        for module, own in zip(modules, before, strict=True):
+            module.__dict__.pop("forward", None)
+            if own is not None:
+                module.__dict__["forward"] = own
+
+
+class _Instead:
+    """Stands for the forward of a block."""
+
+    def __init__(self, number: int, module: nn.Module, block: Module, at_block: AtBlock) -> None:
+        self.number, self.module, self.block, self.at_block = number, module, block, at_block
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.at_block(self.number, self.block, self._shortcut, x)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        own = getattr(self.module, _SHORTCUT, None)
+        return own(x) if isinstance(own, nn.Module) else x
+
+
+def block_drop(
+    backbone: nn.Module, blocks: Sequence[str | int] | None = None, *, example: Tensor, policy: nn.Module | None = None
+) -> BlockDrop:
+    """Put a policy on a copy of a network.
+
+    Args:
+        backbone: Takes one tensor, answers class scores (N, C).
+        blocks: Names of the modules that may be dropped, in the order in which they are computed: each of several layers, with
+            one input, and an output of the same shape, or of that of its module ``downsample``. None: all modules that have a
+            ``downsample``, the residual blocks of `mho.models` and of most libraries.
+        example: Inputs of a batch; two samples are computed to look at the blocks.
+        policy: From inputs to a logit for each block, (N, K). None: a ResNet-8, as published; its 12.5 million
+            multiply-accumulates for 32 × 32 images pay for deep networks alone: give small ones
+            ``mho.models.cifar_resnet(depth=8, width=4, num_classes=K)``.
+
+    Returns:
+        The network with a policy, in the mode of `backbone`.
+
+    Raises:
+        WrongSetting: No blocks, one that does not exist, is named twice, lies in another, is a single layer, or is called not at
+            all, several times or out of order; a policy that does not answer with a logit for each block.
+        NotYet: A block whose output has another shape than its input and no shortcut, or that mixes samples.
+        BadInput: The backbone does not answer with class scores.
+
+    Example:
+        >>> net = block_drop(mho.models.resnet20(), example=x)   # doctest: +SKIP
+        >>> net.keeps(x).sum(1)                                  # doctest: +SKIP
+    """
+    network(backbone, "backbone")
+    check_names(backbone, BlockDrop, POLICY)
+    net = copy.deepcopy(backbone)
+    paths = _paths(net, blocks)
+    if not isinstance(example, Tensor) or not len(example):
+        raise BadInput(
+            "the example is no batch", "give a tensor (N, …) with which backbone(example) runs", path="example"
+        )
+    pair = torch.cat([example[:1], example[-1:]])
+    with evaluating(net), torch.no_grad():
+        _check_blocks(net, paths, pair)
+    if policy is None:
+        if pair.dim() != 4:
+            raise WrongSetting(f"inputs {tuple(pair.shape)} are no images", "give a policy of your own", path="policy")
+        policy = CifarResNet(8, num_classes=len(paths), channels=pair.shape[1]).to(pair)
+    network(policy, "policy")
+    with evaluating(policy), torch.no_grad():
+        logits = policy(pair)
+    if not isinstance(logits, Tensor) or logits.shape != (2, len(paths)):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        found = f"answers {shape} to two samples and {len(paths)} blocks"
+        raise WrongSetting(found, f"its last layer needs {len(paths)} outputs", path="policy")
+    return BlockDrop(net, paths, copy.deepcopy(policy)).train(backbone.training)
+
+
+def _paths(net: nn.Module, blocks: Sequence[str | int] | None) -> list[str]:
+    modules = dict(net.named_modules())
+    if blocks is None:
+        found = [path for path, module in modules.items() if path and hasattr(module, _SHORTCUT)]
+        if not found:
+            remedy = f"name them, as in blocks=['{next((p for p in modules if p), 'layer1.0')}']"
+            raise WrongSetting("no module is a residual block, with a 'downsample'", remedy, path="blocks")
+        return found
+    if isinstance(blocks, str) or not isinstance(blocks, Sequence) or not len(blocks):
+        raise WrongSetting(f"blocks = {blocks!r}", "give a list of names of modules", path="blocks")
+    paths = [str(path) for path in blocks]
+    for path in paths:
+        if not path or path not in modules:
+            raise WrongSetting(
+                f"there is no module '{path}'", f"modules are {', '.join(list(modules)[1:13])}, …", path="blocks"
+            )
+        if paths.count(path) > 1:
+            raise WrongSetting(f"'{path}' is named twice", "name each block once", path="blocks")
+        if outer := [other for other in paths if path.startswith(f"{other}.")]:
+            raise WrongSetting(f"it lies in '{outer[0]}'", "name one of the two", path=path)
+        if not any(True for _ in modules[path].children()):
+            raise WrongSetting(
+                "it is a single layer", "name a block of several, as an nn.Sequential of them", path=path
+            )
+    return paths
+
+
+def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> None:
+    """Compute two samples, and look at what every block does to them."""
+    seen: list[str] = []
+
+    def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
+        path = paths[number]
+        seen.append(path)
+        if (
+            not isinstance(x, Tensor)
+            or not isinstance(y := block(x), Tensor)
+            or len(x) != len(pair)
+            or len(y) != len(pair)
+        ):
+            raise WrongSetting(
+                "it does not make one tensor of one, with a row a sample", "name another module", path=path
+            )
+        around = shortcut(x)
+        if around.shape != y.shape:
+            raise NotYet(
+                f"it cannot be dropped: it makes {tuple(y.shape[1:])} of {tuple(x.shape[1:])}",
+                f"leave it out; or give it a module '{_SHORTCUT}' that makes that shape of its input", path=path,
+            )  # fmt: skip
+        if not torch.allclose(block(x[1:]), y[1:], rtol=1e-3, atol=1e-4):
+            raise NotYet("its answer to a sample depends on the other samples", "leave it out", path=path)
+        return y
+
+    try:
+        with _replaced(net, paths, at_block):
+            last = answer(net(pair))
+    except TypeError as error:  # a block that is given several inputs, or none
+        if "__call__" not in str(error):
+            raise
+        raise WrongSetting("a block is given more than one input", "name blocks with one", path="blocks") from error
+    if not isinstance(last, Tensor) or last.dim() != 2 or last.shape[1] < 2:
+        shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+        raise BadInput(f"the network answers {shape}", "class scores (N, C) are needed", path="backbone")
+    if missed := [path for path in paths if path not in seen]:
+        raise WrongSetting("it is not computed on the example", "name modules that every pass calls", path=missed[0])
+    if twice := [path for path in paths if seen.count(path) > 1]:
+        raise WrongSetting("it is computed several times in a pass", "name a module that is called once", path=twice[0])
+    if seen != paths:
+        told = f"blocks {', '.join(paths)} are out of order"
+        raise WrongSetting(told, f"they are computed as {', '.join(seen)}", path="blocks")

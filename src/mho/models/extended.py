@@ -1,0 +1,85 @@
+"""`Extended`: a network with parts of its own around a backbone that keeps its names."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+from torch import nn
+
+from mho.errors import WrongSetting
+
+E = TypeVar("E", bound="Extended")
+
+
+class Extended(nn.Module):
+    """A network that holds what a backbone holds, under the same names, and one module more.
+
+    The backbone's weights load into it (``strict=False``: they lack the other module's), and whatever replaces layers, such
+    as the conversion, finds them where they were.
+
+    Args:
+        backbone: The network; its modules become this one's.
+        own: Name of the module that is added.
+
+    Attributes:
+        own: That name.
+        frozen: See `freeze`.
+
+    Raises:
+        WrongSetting: The backbone holds something of that name, or of one of this class.
+    """
+
+    own: str
+    frozen: bool
+
+    def __init__(self, backbone: nn.Module, own: str) -> None:
+        super().__init__()
+        check_names(backbone, type(self), own)
+        self._buffers.update(backbone._buffers)
+        self._parameters.update(backbone._parameters)
+        self._modules.update(backbone._modules)
+        self._non_persistent_buffers_set |= backbone._non_persistent_buffers_set
+        shell = copy.copy(backbone)
+        shell.__dict__.update(_modules={}, _parameters={}, _buffers={})
+        # The backbone's class and plain attributes; what it holds is found here, also after layers were replaced.
+        object.__setattr__(self, "_shell", shell)
+        self.own = own
+        self.frozen = False
+
+    def freeze(self: E, on: bool = True) -> E:
+        """Train the added module alone: the backbone's parameters want no gradient, and its norms keep their statistics."""
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(f"{self.own}.") or not on)
+        self.frozen = on
+        return self.train(self.training)
+
+    def train(self: E, mode: bool = True) -> E:
+        """As torch's; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            for name, child in self.named_children():
+                child.train(mode and name == self.own)
+        return self
+
+    def backbone(self) -> nn.Module:
+        """The network without the added module, with the same modules and parameters (none is copied)."""
+        view: nn.Module = copy.copy(self.__dict__["_shell"])
+        inner = {name: child for name, child in self._modules.items() if name != self.own}
+        view.__dict__.update(
+            _modules=inner, _parameters=self._parameters, _buffers=self._buffers,
+            training=self.training and not self.frozen,
+        )  # fmt: skip
+        return view
+
+
+def check_names(backbone: nn.Module, kind: type[Extended], own: str) -> None:
+    """Refuse a network whose parts are called as the added module, or as something of the class that holds it.
+
+    Raises:
+        WrongSetting: It has such a part.
+    """
+    taken = {own, *Extended.__annotations__, *kind.__annotations__}
+    for name in (*backbone._modules, *backbone._parameters, *backbone._buffers):
+        if name in taken or hasattr(kind, name):
+            raise WrongSetting(f"the network has a '{name}' already", "call that one otherwise", path=name)

@@ -1,0 +1,1 @@
+"""The study of policies that drop blocks."""

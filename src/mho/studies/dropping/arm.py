@@ -1,0 +1,73 @@
+"""Arms of the study, and what they learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from mho.data import Dataset, load
+from mho.models import cifar_resnet, published
+from mho.studies.study import Arm, Scale
+from mho.training import fit
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long policies learn.
+
+    Attributes:
+        train: Training images.
+        alone: Epochs of the policy alone, with its curriculum.
+        joint: Epochs with the network.
+        last: Epochs of the policy alone afterwards: clean, for σ, and for aged chips.
+        batch: Samples in a step.
+        test: Test images; None: all.
+    """
+
+    train: int
+    alone: int
+    joint: int
+    last: int
+    batch: int
+    test: int | None
+
+
+EFFORTS: Mapping[Scale, Effort] = {
+    "smoke": Effort(600, 2, 1, 1, 100, 200), "cpu": Effort(4000, 6, 4, 3, 64, 1000),
+    "full": Effort(45_000, 5000, 2000, 200, 256, None),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BlockArm(Arm):
+    """A network and a penalty.
+
+    Attributes:
+        network: A published one, or ``"digits"``.
+        penalty: γ, of the reward.
+        width: Of the policy, a ResNet-8.
+    """
+
+    network: str = "digits"
+    penalty: float = 5.0
+    width: int = 4
+
+
+def subject(arm: BlockArm, effort: Effort) -> tuple[nn.Module, Dataset, Dataset, Dataset]:
+    """A network; images to learn from, to choose on and to test on."""
+    data = "digits?" if arm.network == "digits" else "cifar10?prep=imagenet&"
+    training = load(f"{data}split=train")
+    test = load(data.rstrip("?&")) if effort.test is None else load(f"{data}n={effort.test}")
+    part = slice(effort.train, effort.train + 500)
+    choice = replace(training, inputs=training.inputs[part], labels=training.labels[part])
+    learnt = training.subset(effort.train)
+    if arm.network != "digits":
+        return published(arm.network)[0], learnt, choice, test
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = cifar_resnet(depth=14, width=4, channels=1)
+    fit(net, learnt, epochs=6, lr=0.1, schedule="onecycle", progress=None)
+    return net, learnt, choice, test

@@ -1,0 +1,99 @@
+"""What the rows decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mho.statistics.intervals import Interval, mean_interval
+from mho.studies.claim import Claim, Finding, above, every
+from mho.studies.dropping.measured import Measured, shown
+from mho.studies.outcome import Results, show_points
+
+PUBLISHED = "BlockDrop, Wu et al. 2018, arXiv:1711.08393"
+Check = Callable[[Results[Any, Any]], Finding]
+
+
+def _measured(results: Results[Any, Any]) -> list[Measured]:
+    return [Measured(outcome) for outcome in results.values()]
+
+
+def _over(other: str) -> Check:
+    """The clean policy over another choice of as many blocks."""
+
+    def check(results: Results[Any, Any]) -> Finding:
+        parts = []
+        for arm in _measured(results):
+            parts.append(above(f"{arm.label}, digital", Interval(*arm.digital["gains"][other])))
+            parts += [above(shown(place), arm.apart(place, "clean", other)) for place in arm.noisy]
+        return every(*parts)
+
+    return check
+
+
+def _aware(name: str, of: str) -> Check:
+    """A policy rewarded on chips over the clean one, on chips of its kind."""
+
+    def check(results: Results[Any, Any]) -> Finding:
+        parts = []
+        for arm in _measured(results):
+            for place in arm.aged if name == "aged" else arm.noisy:
+                blocks = arm.apart(place, name, "clean", "blocks").value
+                words = f"{arm.label}, {shown(place)} ({blocks:+.2f} blocks)"
+                show = show_points if of == "accuracy" else _plain
+                parts.append(above(words, arm.apart(place, name, "clean", of), show=show))
+        return every(*parts)
+
+    return check
+
+
+def _plain(found: Interval) -> str:
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _several(results: Results[Any, Any]) -> Finding:
+    parts = []
+    for arm in _measured(results):
+        number = arm.digital["choices"]["clean"]["policies"]
+        words = f"{arm.label} {number} among {arm.digital['samples']} images"
+        parts.append(Finding("holds" if number > 1 else "fails", words))
+    return every(*parts)
+
+
+def _penalty(results: Results[Any, Any]) -> Finding:
+    one, five = (results[name].first[0]["choices"]["clean"] for name in ("resnet20-1", "resnet20-5"))
+    return every(*(
+        Finding("holds" if five[of] > one[of] else "fails", f"{of} {one[of]:.3g} with γ = 1, {five[of]:.3g} with γ = 5")
+        for of in ("blocks", "accuracy")
+    ))  # fmt: skip
+
+
+def _loses_less(results: Results[Any, Any]) -> Finding:
+    parts = []
+    for arm in _measured(results):
+        still = ("σ 0", "0 s")
+        before = float(arm.values(still, "clean")[0] - arm.values(still, "all")[0])
+        for place in arm.noisy:
+            kept = arm.values(place, "clean") - arm.values(place, "all") - before
+            parts.append(above(f"{arm.label}, {shown(place)}", mean_interval(kept)))
+    return every(*parts)
+
+
+def _on_chip(results: Results[Any, Any]) -> Finding:
+    return every(*(
+        above(f"{arm.label}, {shown(place)}", arm.apart(place, "clean", "on_chip"))
+        for arm in _measured(results) for place in arm.noisy
+    ))  # fmt: skip
+
+
+CLAIMS = (
+    Claim("A policy rewarded on chips of σ > 0 earns more there than a clean one", _aware("sigma", "reward")),
+    Claim("and is more accurate there", _aware("sigma", "accuracy")),
+    Claim("A policy rewarded on aged chips earns more on them than a clean one", _aware("aged", "reward")),
+    Claim("A policy beats as many blocks drawn at random", _over("random"), PUBLISHED),
+    Claim("It beats the best fixed blocks, as many", _over("fixed"), PUBLISHED),
+    Claim("It makes more than one choice", _several, PUBLISHED, "469 choices among CIFAR-10's test images, ResNet-110"),
+    Claim("A larger penalty keeps more blocks and more accuracy", _penalty, PUBLISHED),
+    Claim("With a policy, fewer blocks computed, a network loses less to σ than with all blocks", _loses_less),
+    Claim("A policy on the chip costs accuracy against a digital one", _on_chip),
+)

@@ -1,0 +1,89 @@
+"""`Learner`: the policies of an arm, and the fixed blocks that they are held against."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+import mho
+from mho.blocks import RandomChips, Reward, best_subset, learn
+from mho.data import Dataset
+from mho.hardware import Hardware
+from mho.models import block_drop, cifar_resnet
+from mho.models.block_drop import BlockDrop
+from mho.studies.dropping.arm import BlockArm, Effort
+from mho.studies.sliced_cells import sliced_cells
+from mho.studies.study import Job, Scale
+
+TRAINED_AT = 0.05
+"""σ under which the noise-aware policy is rewarded."""
+AGES: Mapping[Scale, tuple[str, ...]] = {
+    "smoke": ("1 month",), "cpu": ("1 h", "1 year"), "full": ("1 h", "1 day", "1 month", "1 year"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Teaches policies.
+
+    Attributes:
+        arm: Network and penalty.
+        effort: How long.
+        job: Told what is being done.
+        training: Images to learn from.
+        choice: Images that set ranges and choose fixed blocks.
+    """
+
+    arm: BlockArm
+    effort: Effort
+    job: Job
+    training: Dataset
+    choice: Dataset
+
+    def policies(self, backbone: nn.Module) -> dict[str, BlockDrop]:
+        """Networks of the same backbone, with the clean policy and those for chips."""
+        effort, x = self.effort, self.training.inputs
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first = block_drop(backbone, example=x[:2])
+            policy = cifar_resnet(depth=8, width=self.arm.width, num_classes=len(first.droppable), channels=x.shape[1])
+            net = block_drop(backbone, example=x[:2], policy=policy)
+        self._learn(net, "policy", effort.alone, reward=Reward(1))
+        self._learn(net, "policy and network", effort.joint, joint=True, lr=5e-4)
+        found = {"clean": copy.deepcopy(net)}
+        self._learn(found["clean"], "clean policy", effort.last, curriculum=0)
+        ages = AGES[self.job.scale]
+        of_chips = {"sigma": (sliced_cells(TRAINED_AT), ("0 s",)), "aged": (Hardware.preset("pcm"), ages)}
+        for name, (hw, aged) in of_chips.items():
+            analog = self.analog(net, hw)
+            self._learn(analog, f"policy for {name}", effort.last, curriculum=0, chips=RandomChips(aged))
+            found[name] = copy.deepcopy(net)
+            found[name].policy.load_state_dict(analog.policy.state_dict())
+        return found
+
+    def _learn(self, net: BlockDrop, what: str, epochs: int, **more: Any) -> None:
+        self.job.progress(what)
+        told = {"reward": Reward(self.arm.penalty), "batch": self.effort.batch, "progress": self.job.steps}
+        learn(net, self.training, epochs=epochs, **{**told, **more})
+
+    def analog(self, net: BlockDrop, hw: Hardware, *, digital: bool = True) -> BlockDrop:
+        """The network on arrays, its policy digital or not; ranges with all blocks and with those that it keeps."""
+        hw = hw.replace(digital=["policy"]) if digital else hw
+        analog = mho.to_analog(net, hw, example=self.choice.inputs[:2])
+        return cast("BlockDrop", mho.calibrate(analog, self.choice))
+
+    def fixed(self, net: BlockDrop, keep: Tensor) -> tuple[Tensor, Tensor]:
+        """The best blocks for all images, of the number next below and above the policy's mean."""
+        mean = float(keep.sum(1).double().mean())
+        self.job.progress("fixed blocks")
+        fewer, more = (
+            best_subset(net, self.choice, n).keep
+            for n in (math.floor(mean), min(len(net.droppable), math.floor(mean) + 1))
+        )
+        return fewer, more

@@ -1,0 +1,135 @@
+"""What the rows decide."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mho.statistics.intervals import Interval, mean_interval
+from mho.studies.claim import Claim, Finding, above, below, every
+from mho.studies.leaving.measured import SURE, Measured, shown
+from mho.studies.outcome import Results
+from mho.studies.sliced_cells import SLIDES
+
+BRANCHYNET = "Teerapittayanon, McDanel, Kung 2016, arXiv:1709.01686"
+OLDEST = "1 year"
+
+
+def _measured(results: Results[Any, Any]) -> list[Measured]:
+    return [Measured(outcome) for outcome in results.values()]
+
+
+def _faster(results: Results[Any, Any]) -> Finding:
+    """Slope over σ of the last exit less that of the first, chip by chip."""
+    parts = []
+    for arm in _measured(results):
+        x = np.array(arm.sigmas) - np.mean(arm.sigmas)
+        apart = arm.per_chip(-1) - arm.per_chip(0)
+        parts.append(below(f"{arm.label}, points for σ = 0.1", mean_interval(0.1 * (x @ apart) / (x @ x))))
+    return every(*parts)
+
+
+def _ahead(results: Results[Any, Any]) -> Finding:
+    """The last exit less the first at every σ, over chips and images."""
+    return every(*(
+        above(f"{arm.label}, σ {s:g}", Interval(*arm.leads((f"σ {s:g}", "0 s"))["lead"][0]))
+        for arm in _measured(results) for s in arm.sigmas
+    ))  # fmt: skip
+
+
+def _again(results: Results[Any, Any]) -> Finding:
+    """Thresholds tuned again less those of the digital network, on pcm at the oldest age and at the largest σ."""
+    parts = []
+    for arm in _measured(results):
+        for place in (("σ 0.1", "0 s"), ("pcm", OLDEST)):
+            if place in arm.places:
+                gains = arm.values(place, "again_accuracy") - arm.values(place, "clean_accuracy")
+                parts.append(above(f"{arm.label}, {shown(place)}", mean_interval(gains)))
+    return every(*parts)
+
+
+def _static(results: Results[Any, Any]) -> Finding:
+    """The exit that calibration images chose, less the last exit."""
+    parts = []
+    for arm in _measured(results):
+        for place in arm.places:
+            chosen = arm.values(place, "static_exit")
+            gains = arm.values(place, "static_accuracy") - arm.values(place, "accuracy")[:, -1]
+            other = int((chosen < len(arm.digital["accuracy"])).sum())
+            parts.append(
+                above(f"{arm.label}, {shown(place)} (on {other} of {len(chosen)} chips)", mean_interval(gains))
+            )
+    return every(*parts)
+
+
+def _classes(results: Results[Any, Any]) -> Finding:
+    """Classes for which an earlier exit leads the last one."""
+    parts = []
+    for arm in _measured(results):
+        found, tried = [], 0
+        for place in arm.places:
+            for name, leads in arm.leads(place)["lead_of_class"].items():
+                tried += len(leads)
+                found += [
+                    f"{shown(place)}: {name}, exit {k + 1} by {-100 * value:.1f} [{-100 * high:.1f}, {-100 * low:.1f}]"
+                    for k, (value, low, high) in enumerate(leads) if high < 0
+                ]  # fmt: skip
+        said = f"{arm.label}: {len(found)} of {tried} (classes, exits and places)" + "".join(
+            f", {f}" for f in found[:3]
+        )
+        parts.append(Finding("holds" if found else "fails", said))
+    return every(*parts)
+
+
+def _equal_macs(results: Results[Any, Any]) -> Finding:
+    """By entropy against fixed exits mixed to the same multiply-accumulates."""
+    return every(*(
+        above(f"{arm.label}, {shown(place)}", mean_interval(arm.at_equal_macs(place)))
+        for arm in _measured(results) for place in arm.places
+    ))  # fmt: skip
+
+
+def _sooner(results: Results[Any, Any]) -> Finding:
+    """More samples are sure at exit 1 where its loss weighs more; of the digital networks."""
+    parts = []
+    for more, less in (("b-lenet-falling", "b-lenet-rising"), ("resnet20-joint-falling", "resnet20-joint-equal")):
+        one, other = Measured(results[more]), Measured(results[less])
+        p, q, n = one.digital["sure_first"], other.digital["sure_first"], one.digital["samples"]
+        half = 1.96 * math.sqrt((p * (1 - p) + q * (1 - q)) / n)
+        parts.append(above(f"{one.label} against {other.label}", Interval(p - q, p - q - half, p - q + half)))
+    return every(*parts)
+
+
+def _cheaper(results: Results[Any, Any]) -> Finding:
+    """Thresholds that keep the last exit's accuracy but for a point, and what they spend."""
+    parts = []
+    for arm in _measured(results):
+        found = arm.digital["one_point"]
+        said = (
+            f"{arm.label} {100 * found['accuracy']:.1f} % with {100 * found['macs']:.0f} % of the multiply-accumulates"
+        )
+        good = found["accuracy"] >= arm.digital["accuracy"][-1] - 0.01 and found["macs"] < 0.7
+        parts.append(
+            Finding("holds" if good else "fails", f"{said} (last exit {100 * arm.digital['accuracy'][-1]:.1f} %)")
+        )
+    return every(*parts)
+
+
+CLAIMS = (
+    Claim("A deeper exit falls faster with σ", _faster, SLIDES),
+    Claim("and is still ahead at every σ", _ahead, SLIDES),
+    Claim(
+        "Thresholds tuned again on the noisy or aged chip are more accurate, within the same budget of multiply-accumulates",
+        _again,
+    ),
+    Claim("An exit that is chosen for each chip and age beats the last one", _static, SLIDES),
+    Claim("For some classes an earlier exit is better than the last one", _classes, SLIDES),
+    Claim("Exits by entropy are more accurate than fixed exits at equal multiply-accumulates", _equal_macs, BRANCHYNET),
+    Claim(f"A larger weight on shallow exits makes more samples sure there (entropy below {SURE:g} nats)", _sooner, SLIDES),
+    Claim(
+        "Some thresholds keep the accuracy but for a point with less than 70 % of the multiply-accumulates", _cheaper,
+        BRANCHYNET,
+    ),
+)  # fmt: skip

@@ -1,0 +1,165 @@
+"""Rows of the study, and `Measured`, which reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mho.exits import Answers, Chosen, Entropy, ExitEnergy, best_exit, decide, tune
+from mho.statistics.crossed import crossed
+from mho.statistics.intervals import Interval, mean_interval
+from mho.studies.outcome import Outcome, show_level
+from mho.studies.sliced_cells import SIGMAS
+from mho.studies.table import Table
+
+Rows = list[dict[str, Any]]
+Place = tuple[str, str]
+"""Setting and age."""
+BUDGET = 0.7
+"""Share of the backbone's multiply-accumulates that thresholds are tuned for."""
+SURE = 0.3
+"""Entropy in nats below which a sample counts as sure, whatever the network."""
+
+
+def tuned(answers: Answers) -> Chosen:
+    """Entropy thresholds for the budget, or for the least that can be spent."""
+    return tune(answers, macs=max(BUDGET, answers.macs.deciding[0] / answers.macs.alone[-1]))
+
+
+def row_of(
+    setting: str, chip: int, age: str, choice: Answers, test: Answers, clean: Chosen, energy: ExitEnergy | None
+) -> dict[str, Any]:
+    """What one chip's exits give on the test, and what was chosen elsewhere gives there."""
+    static = best_exit(choice)
+    found = {"static": static.report(test), "clean": clean.report(test), "again": tuned(choice).report(test)}
+    return {
+        "setting": setting, "chip": chip, "age": age, "samples": len(test),
+        "accuracy": [round(test.accuracy(name), 6) for name in test.names],
+        "recall": {name: [round(r, 4) for r in recalls] for name, recalls in test.per_class().items()},
+        "static_exit": static.rule.exit + 1,  # type: ignore[attr-defined]
+        **{f"{name}_accuracy": round(d.accuracy.value, 6) for name, d in found.items()},
+        **{f"{name}_macs": round(d.macs_share, 6) for name, d in found.items()},
+        **({f"{name}_energy": round(energy.share(d), 6) for name, d in found.items()} if energy else {}),
+        "sure_first": round(decide(test, Entropy(SURE)).shares["exit1"], 6),
+        "exit_macs": [round(m / test.macs.alone[-1], 6) for m in test.macs.alone],
+    }  # fmt: skip
+
+
+def lead_row(setting: str, age: str, chips: Sequence[Answers]) -> dict[str, Any]:
+    """How far the last exit leads each other one, with intervals over chips and images: of all images and of each class.
+
+    Those of classes hold together: 95 % over all classes and exits.
+    """
+    right = np.array([answers.right.double().numpy() for answers in chips])
+    labels, names = chips[0].labels.numpy(), chips[0].classes
+    lead = right[:, :, -1:] - right[:, :, :-1]
+    exits = range(lead.shape[2])
+    each = 1 - 0.05 / (len(names) * len(exits))
+    return {
+        "setting": setting, "age": age, "chips": len(chips),
+        "lead": [_rounded(crossed(lead[:, :, k], 0.95)) for k in exits],
+        "lead_of_class": {
+            name: [_rounded(crossed(lead[:, labels == c, k], each)) for k in exits]
+            for c, name in enumerate(names) if (labels == c).sum() > 1
+        },
+    }  # fmt: skip
+
+
+def _rounded(found: Interval) -> list[float]:
+    return [round(v, 6) for v in (found.value, found.low, found.high)]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Reads the rows of an arm.
+
+    Attributes:
+        outcome: The arm with its rows.
+    """
+
+    outcome: Outcome[Any, Rows]
+
+    @property
+    def label(self) -> str:
+        """Of the arm."""
+        return self.outcome.arm.label
+
+    @property
+    def digital(self) -> dict[str, Any]:
+        """The row of the digital network."""
+        return self.outcome.first[0]
+
+    @property
+    def places(self) -> list[Place]:
+        """Every setting and age of chips."""
+        return list(dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first[1:]))
+
+    @property
+    def sigmas(self) -> list[float]:
+        """Sizes of σ, drawn once a chip, that were measured."""
+        return [s for s in SIGMAS if (f"σ {s:g}", "0 s") in self.places]
+
+    def at(self, place: Place) -> Rows:
+        """The rows of the chips at a place."""
+        return [row for row in self.outcome.first if (row["setting"], row["age"]) == place and "chip" in row]
+
+    def leads(self, place: Place) -> dict[str, Any]:
+        """The row of `lead_row` at a place."""
+        return next(
+            row for row in self.outcome.first if (row["setting"], row["age"]) == place and "lead" in row
+        )  # fmt: skip
+
+    def values(self, place: Place, of: str) -> NDArray[np.float64]:
+        """One a chip."""
+        return np.array([row[of] for row in self.at(place)], dtype=np.float64)
+
+    def per_chip(self, exit_: int) -> NDArray[np.float64]:
+        """Accuracy (σ, chips) of an exit."""
+        return np.array([self.values((f"σ {s:g}", "0 s"), "accuracy")[:, exit_] for s in self.sigmas])
+
+    def level(self, place: Place, exit_: int) -> Interval:
+        """Mean accuracy of an exit."""
+        return mean_interval(self.values(place, "accuracy")[:, exit_])
+
+    def at_equal_macs(self, place: Place) -> NDArray[np.float64]:
+        """Accuracy of thresholds tuned again, less that of fixed exits mixed to the same multiply-accumulates, one a chip."""
+        found = []
+        for row in self.at(place):
+            fixed = np.interp(row["again_macs"], row["exit_macs"], row["accuracy"])
+            found.append(row["again_accuracy"] - fixed)
+        return np.array(found)
+
+    def table(self) -> Table:
+        """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age."""
+        names = [f"exit {k + 1}" for k in range(len(self.digital["accuracy"]))]
+        lines = []
+        for place in [("digital", "0 s"), *self.places]:
+            at = self.at(place)
+            exits = [_shown(self.level(place, k)) for k in range(len(names))]
+            chosen = [row["static_exit"] for row in at]
+            counts = ", ".join(f"{e}: {chosen.count(e)}" for e in sorted(set(chosen)))
+            parts = [_shown(mean_interval(self.values(place, f"{n}_accuracy"))) for n in ("static", "clean", "again")]
+            spent = [_pair(at, key) for key in ("macs", "energy")]
+            lines.append([shown(place), *exits, counts, *parts, *spent])
+        head = [self.label, *names, "best exit: chips", "best exit (%)", "entropy, digital T (%)", "entropy, tuned again (%)",
+                "MACs of both (%)", "energy of both (%)"]  # fmt: skip
+        return Table(head, lines)
+
+
+def _shown(found: Interval) -> str:
+    return show_level(found) if np.isfinite(found.low) else f"{100 * found.value:.1f}"
+
+
+def _pair(rows: Rows, key: str) -> str:
+    if f"clean_{key}" not in rows[0]:
+        return ""
+    return " / ".join(f"{100 * np.mean([row[f'{name}_{key}'] for row in rows]):.0f}" for name in ("clean", "again"))
+
+
+def shown(place: Place) -> str:
+    """A place in words."""
+    return place[0] if place[0] != "pcm" else f"pcm, {place[1]}"

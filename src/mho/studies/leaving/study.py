@@ -1,0 +1,108 @@
+"""Which exit a chip should use: exits over σ of the cells and over age, fixed ones, by entropy, and thresholds tuned again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import mho
+from mho.exits import Answers, exit_energy, observe, tune
+from mho.hardware import Hardware
+from mho.models.multi_exit import MultiExit
+from mho.studies.figure import Figure, Series, points
+from mho.studies.leaving.arm import ExitsArm, arms
+from mho.studies.leaving.claims import BRANCHYNET, CLAIMS
+from mho.studies.leaving.measured import BUDGET, Measured, Rows, lead_row, row_of, tuned
+from mho.studies.outcome import Results
+from mho.studies.sliced_cells import SIGMAS, SLIDES, sliced_cells
+from mho.studies.study import Job, Scale, Study
+from mho.studies.table import Table
+
+AGES: Mapping[Scale, tuple[str, ...]] = {
+    "smoke": ("1 year",), "cpu": ("1 h", "1 month", "1 year"), "full": ("1 h", "1 day", "1 month", "1 year"),
+}  # fmt: skip
+
+
+class EarlyExits(Study[ExitsArm, Rows]):
+    """Arms: networks, with weights of the joint loss, frozen or trained with their exits."""
+
+    name = "early-exits"
+    title = "Which exit a chip should use"
+    question = (
+        "Does a deeper exit fall faster with σ and still stay ahead; which exit is best on a chip of some σ or age, and for some "
+        "class; do thresholds that are tuned again on the chip pay?"
+    )
+    protocol = (
+        "σ: 8-bit weights in two cells of 4 bits with an offset column, 10-bit converters, each cell off by σ of its own ideal "
+        "conductance, normal, drawn once a chip; 'redrawn': for every batch instead, as the tool of the slides does, which also "
+        "draws for each bit of the input (here inputs are whole). Ages: the preset 'pcm'. The best exit, and entropy thresholds "
+        f"for {BUDGET:.0%} of the multiply-accumulates, are chosen on training images that no training saw and reported on test "
+        "images; thresholds of the digital network, or tuned again on each chip at its age. Energy: `mho.cost` with its generic "
+        "constants, as a share of the network's without exits. Intervals are Student's over chips; those of leads over chips and "
+        "images, of classes together. At `cpu` scale 10 chips and 1,000 test images: B-LeNet on MNIST (6,000 images), published "
+        "ResNets on CIFAR-10 with exits trained on top (5,000 images, 3 epochs) or jointly with them, about an hour in all with "
+        "`--workers 2`."
+    )
+    sources = (SLIDES, BRANCHYNET)
+    claims = CLAIMS
+    chips: Mapping[Scale, int] = {"smoke": 2, "cpu": 10, "full": 25}  # type: ignore[misc]
+    apart = True
+
+    def arms(self, scale: Scale) -> list[ExitsArm]:
+        """The quickest first."""
+        return arms(scale)
+
+    def run(self, arm: ExitsArm, job: Job) -> Rows:
+        """A row for the digital network, one for each setting, chip and age, and one of leads for each setting and age."""
+        training, left, test = arm.images()
+        net = arm.trained(training, job)
+        first, seen = observe(net, left), observe(net, test)
+        clean = tuned(first)
+        rows = [row_of("digital", -1, "0 s", first, seen, clean, None) | {"one_point": _one_point(first, seen)}]
+        for setting, hw, ages in _settings(job.scale):
+            analog = cast("MultiExit", mho.calibrate(mho.to_analog(net, hw, example=test.inputs[:2]), left))
+            energy = exit_energy(analog, example=test.inputs[:1])
+            found: dict[str, list[Answers]] = {age: [] for age in ages}
+            for number in range(self.chips[job.scale]):
+                job.progress(f"{setting}, chip {number}")
+                chip = mho.program(analog, seed=0, chip=number)
+                for age in ages:
+                    old = cast("MultiExit", mho.fuse(chip.at(age), inplace=True))
+                    found[age].append(observe(old, test, seed=1 + number))
+                    rows.append(
+                        row_of(setting, number, age, observe(old, left, seed=number), found[age][-1], clean, energy)
+                    )  # fmt: skip
+            rows += [lead_row(setting, age, answers) for age, answers in found.items()]
+        return rows
+
+    def tables(self, results: Results[ExitsArm, Rows]) -> list[Table]:
+        """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age."""
+        return [Measured(outcome).table() for outcome in results.values()]
+
+    def figures(self, results: Results[ExitsArm, Rows]) -> list[Figure]:
+        """Accuracy of each exit over σ."""
+        drawn = []
+        for outcome in results.values():
+            arm = Measured(outcome)
+            series = [
+                Series(f"exit {k + 1}", points([arm.level((f"σ {s:g}", "0 s"), k) for s in arm.sigmas]), arm.sigmas)
+                for k in range(len(arm.digital["accuracy"]))
+            ]
+            drawn.append(
+                Figure(f"sigma-{outcome.arm.name}", arm.label, series, "accuracy (%)", "linear", "σ of a cell")
+            )
+        return drawn
+
+
+def _settings(scale: Scale) -> Iterator[tuple[str, Hardware, Sequence[str]]]:
+    for sigma in SIGMAS[::3] if scale == "smoke" else SIGMAS:
+        yield f"σ {sigma:g}", sliced_cells(sigma), ("0 s",)
+    if scale != "smoke":
+        yield "σ 0.1, redrawn", sliced_cells(0.1, redraw="conversion"), ("0 s",)
+    yield "pcm", Hardware.preset("pcm"), AGES[scale]
+
+
+def _one_point(choice: Answers, test: Answers) -> dict[str, Any]:
+    """Thresholds for the last exit's accuracy but for a point."""
+    found = tune(choice, accuracy=max(choice.accuracy() - 0.01, 0.01)).report(test)
+    return {"accuracy": round(found.accuracy.value, 6), "macs": round(found.macs_share, 6), "shares": found.shares}
