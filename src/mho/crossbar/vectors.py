@@ -231,7 +231,8 @@ def image_weight(weight: Tensor) -> Tensor:
 
 
 def window_of(operator: Operator) -> patches.Window:
-    """The geometry of a convolution of images."""
+    """The geometry of a layer's convolution of images."""
+    operator = _on_images(operator)
     stride, dilation = operator.stride, operator.dilation
     vertical, horizontal = (0, 0) if isinstance(operator.padding, str) else operator.padding
     return patches.Window((stride[0], stride[1]), (vertical, horizontal), (dilation[0], dilation[1]), operator.groups)
