@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/mho demo --out mho-demo
 
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 3 --dist loadfile --durations 10
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist loadfile --durations 10
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check src tests studies benchmarks

@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_commands_write_what_they_write_elsewhere(commands, there, folder):
     common = ["digits_cnn", "--weights", "gewichte-ä.safetensors", "--data", "digits?n=60"]
     quick = ["--times", "1h", "--chips", "2"]

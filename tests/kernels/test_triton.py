@@ -14,6 +14,7 @@ import torch
 CASES = Path(__file__).parent / "triton_in_interpreter.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     find_spec("triton") is None, reason="triton is not installed (pip install 'mho[gpu]'): its kernels do not run"
 )

@@ -16,7 +16,7 @@ from mho.models.resnet_cifar import CifarResNet
 from mho.nn.norm import L1BatchNorm2d
 
 PARAMETERS = {
-    "b_lenet": 108_192,
+    "b_lenet": 111_066,
     "cifar_resnet": 75_290,
     "digits_cnn": 17_626,
     "dscnn": 22_604,

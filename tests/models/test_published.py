@@ -37,6 +37,7 @@ def _right(net, data):
     return sum(int((net(x).argmax(-1) == y).sum()) for x, y in data)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @needs_data
 def test_resnet20_on_the_whole_test_set():

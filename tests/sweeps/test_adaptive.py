@@ -99,6 +99,7 @@ def test_an_uninterrupted_sweep_is_the_same_twice_and_takes_the_levels_of_its_fa
     assert "8 points (bayesian: 4 drawn, 4 chosen by what is measured)" in text and "8 trials: 32 evaluations" in text
 
 
+@pytest.mark.slow
 def test_kill_9_of_all_and_the_same_command_have_the_trials_of_a_sweep_that_was_never_killed(
     commands, optuna, base, tmp_path
 ):
