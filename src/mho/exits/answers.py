@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from mho.models.multi_exit import MultiExit
 from mho.nn.modes import evaluating
 from mho.rng import reads
 from mho.tasks.exits import by_exit
+from mho.tasks.items import digests_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,7 @@ def observe(net: MultiExit, data: Iterable[Any], *, seed: int = 0) -> Answers:
 
 def digests(batches: Iterable[Tensor]) -> frozenset[bytes]:
     """A digest of each sample in batches of inputs."""
-    rows = (row for batch in batches for row in batch.cpu().contiguous())
-    return frozenset(hashlib.blake2b(row.numpy().tobytes(), digest_size=16).digest() for row in rows)
+    return frozenset(found for batch in batches for found in digests_of(batch))
 
 
 def check_exits(net: Any) -> None:

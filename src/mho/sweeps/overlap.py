@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-
-import torch
 
 from mho.data import Dataset
 from mho.errors import MhoError, WrongSetting
 from mho.sweeps.plan import Plan
-from mho.tasks.items import tensors_of
+from mho.tasks.items import digests_of
 
 _MOST = 0.01
 """Share of samples that two data sets may have in common: short texts and empty images come again by themselves."""
@@ -49,16 +46,9 @@ def overlaps(plan: Plan, data: Callable[[str], Dataset]) -> list[MhoError]:
 
 def _shared(validation: Dataset, test: Dataset) -> tuple[int, int]:
     """How many test samples stand in the validation data, too, and how many there are; 0 where it is `_MOST` of either."""
-    one, other = _samples(validation), _samples(test)
+    one, other = digests_of(validation.inputs), digests_of(test.inputs)
     both = {*one} & {*other}
     mine, theirs = (sum(sample in both for sample in samples) for samples in (one, other))
     if mine <= _MOST * len(one) and theirs <= _MOST * len(other):
         return 0, len(other)
     return theirs, len(other)
-
-
-def _samples(held: Dataset) -> list[bytes]:
-    """A digest of the inputs of each sample; the label is left out, for a sample is known by another one, too."""
-    parts = [part.detach().cpu().contiguous() for part in tensors_of(held.inputs)]
-    rows = [part.reshape(len(part), -1).view(torch.uint8).numpy() for part in parts]
-    return [hashlib.blake2b(b"".join(each), digest_size=16).digest() for each in zip(*rows, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Number
 from typing import Any
@@ -20,6 +21,13 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, (dict, tuple, list)):
         for part in batch.values() if isinstance(batch, dict) else batch:
             yield from tensors_of(part)
+
+
+def digests_of(inputs: Any) -> list[bytes]:
+    """A digest of each item's bytes, by which a sample is known again in other data; labels have no part in it."""
+    parts = [part.detach().cpu().contiguous() for part in tensors_of(inputs)]
+    rows = [part.reshape(len(part), -1).view(torch.uint8).numpy() for part in parts]
+    return [hashlib.blake2b(b"".join(each), digest_size=16).digest() for each in zip(*rows, strict=True)]
 
 
 def length(batch: Any) -> int:
