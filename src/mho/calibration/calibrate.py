@@ -20,14 +20,13 @@ from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.nn.partial import Partial
 from mho.progress import Meter, Progress, check_progress, telling
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, tensors_of
 from mho.tasks.parts import inputs_of, run
 
 _log = logging.getLogger("mho")
-WHOLE = "whole"
-"""Name of the method by which a network that computes only a part of itself (`mho.models.BlockDrop`) computes all of it."""
 _NAMED = 5
 """Layers that a warning names."""
 RANGES = ("input_range", "adc_range")
@@ -186,7 +185,7 @@ def _watch(
         for collect.batch, batch in enumerate(batches):
             run(net, batch)
             count()
-    if callable(whole := getattr(net, WHOLE, None)):
+    if isinstance(net, Partial):
         left = {matrix for matrix, scheme in found.items() if collect.wanted(scheme) and not collect.reached(matrix)}
 
         def skipped(matrix: AnalogMatrix, *product: Any) -> None:
@@ -195,7 +194,7 @@ def _watch(
 
         with digitally(net), watched(net, skipped):
             for collect.batch, batch in enumerate(batches if left else ()):
-                whole(inputs_of(batch, net))
+                net.whole(inputs_of(batch, net))
     wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
     missed = [matrix for matrix in wanted if not collect.reached(matrix)]
     used = around(net, missed, ((inputs_of(batch, net),) for batch in batches))

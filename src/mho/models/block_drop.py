@@ -15,6 +15,7 @@ from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.extended import Extended, check_names
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
+from mho.nn.partial import Partial
 from mho.tasks.parts import answer
 
 POLICY = "policy"
@@ -26,7 +27,7 @@ AtBlock = Callable[[int, Module, Module, Tensor], Tensor]
 """From the number of a block, the block, its shortcut and its input to what goes on."""
 
 
-class BlockDrop(Extended):
+class BlockDrop(Extended, Partial):
     """A network with a policy that drops blocks (BlockDrop, Wu et al. 2018, arXiv:1711.08393); it answers as the network does.
 
     A dropped block is its shortcut: its input as it is, or what the block's module ``downsample`` makes of it. In eval mode a
