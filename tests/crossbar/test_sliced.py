@@ -22,6 +22,7 @@ LAYERS = {
     "stride": (lambda: nn.Conv2d(20, 40, 3, stride=2, padding=1), (3, 20, 17, 15)),
     "dilation": (lambda: nn.Conv2d(9, 17, (3, 2), dilation=2, bias=False), (2, 9, 19, 16)),
     "one image": (lambda: nn.Conv2d(4, 33, 1), (1, 4, 16, 13)),
+    "signals": (lambda: nn.Conv1d(9, 17, 5, stride=2, padding=2), (3, 9, 41)),
     "linear": (lambda: nn.Linear(70, 35), (9, 70)),
     "tokens": (lambda: nn.Linear(70, 3), (2, 150, 70)),
 }
@@ -59,7 +60,7 @@ def test_it_answers_like_the_reference(encoding, slice_bits, counted, monkeypatc
                     expected = net(given)
             far = (found - expected).abs() > 1e-5
             assert found.shape == expected.shape and float(far.float().mean()) < 2e-3
-    assert len(counted) == (10 if ENCODINGS.index(encoding) != 4 or slice_bits else 0)
+    assert len(counted) == (11 if ENCODINGS.index(encoding) != 4 or slice_bits else 0)
 
 
 @compiled

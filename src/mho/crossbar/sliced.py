@@ -13,7 +13,15 @@ from mho.crossbar.columns import full_input
 from mho.crossbar.held import Held
 from mho.crossbar.operator import Operator
 from mho.crossbar.scheme import Conversion
-from mho.crossbar.vectors import image_weight, window_of
+from mho.crossbar.vectors import (
+    answers_planar,
+    as_images,
+    from_images,
+    image_weight,
+    in_images,
+    on_images,
+    window_of,
+)
 from mho.kernels import patches, slices
 
 
@@ -43,12 +51,7 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
         or x.numel() == 0
     ):
         return False
-    if operator.dims == 0:
-        if x.dim() < 2:
-            return False
-    elif operator.dims != 2 or operator.transposed or operator.padding == "same" or x.dim() != 4:
-        return False
-    if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
+    if not in_images(scheme, operator, x):
         return False
     if any(c.batch or (c.slice and c.slice.take and c.slice.digit is None) for c in scheme.conversions):
         return False
@@ -60,14 +63,13 @@ def forward(
     held: Held, operator: Operator, x: Tensor, input_range: Tensor | None, adc_range: Tensor | None, bias: Tensor | None
 ) -> Tensor:
     """The layer's output, real units; arguments as for `mho.crossbar.reference.compute`."""
-    scheme, planar = held.scheme, not held.channels_last and operator.dims == 2 and x.is_contiguous()
+    scheme, planar = held.scheme, answers_planar(held, operator, x)
     shift = held.shift if bias is None else bias if held.shift is None else held.shift + bias
     reach, window = full_input(input_range, x.dtype), window_of(operator)
     images, total = _images(operator, x), None
     assert scheme.input_steps is not None
-    on_images = operator if operator.dims else _LINES
     for block, conversions in zip(scheme.plan.blocks, scheme.blocks, strict=True):
-        raw = on_images.take(images, block, scheme.plan)
+        raw = on_images(operator).take(images, block, scheme.plan)
         raw = raw if operator.groups == 1 else patches.in_rows(raw)
         for part in _together(conversions):
             digits = [_digit(c) for c in part if c.operand == part[0].operand]
@@ -79,19 +81,16 @@ def forward(
     assert total is not None
     if operator.dims == 0:
         return total.reshape(*x.shape[:-1], total.shape[1])
-    return patches.planar(total) if planar else total
+    return from_images(operator, patches.planar(total) if planar else total, x)
 
 
 def _images(operator: Operator, x: Tensor) -> Tensor:
     """Images in rows; the vectors of a linear layer are images of one pixel, which are worked off a few at a time."""
     if operator.dims:
-        return patches.in_rows(x)
+        return patches.in_rows(as_images(operator, x))
     vectors = x.reshape(-1, x.shape[-1]).contiguous()
     count, length = vectors.shape
     return vectors.as_strided((count, length, 1, 1), (length, 1, length, length))
-
-
-_LINES = Operator(2, (1, 1), (0, 0), (1, 1))
 
 
 def _together(conversions: tuple[Conversion, ...]) -> list[list[Conversion]]:

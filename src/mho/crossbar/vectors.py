@@ -32,12 +32,7 @@ def suits(held: Held, operator: Operator, x: Tensor, *given: Tensor | None) -> b
     scheme = held.scheme
     if scheme.input_steps is None or scheme.hw.noise.input or x.numel() == 0:
         return False
-    if operator.dims == 0:
-        if x.dim() < 2:
-            return False
-    elif operator.dims > 2 or operator.transposed or operator.padding == "same" or x.dim() != operator.dims + 2:
-        return False
-    if any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks):
+    if not in_images(scheme, operator, x):
         return False
     if any(c.unipolar or (c.slice is not None and c.slice != InputSlice()) for c in scheme.conversions):
         return False
@@ -92,7 +87,7 @@ class Vectors(NamedTuple):
         reach: Tensor | None = None, passing: bool = False,
     ) -> Vectors:  # fmt: skip
         """Those of images in rows; `reach` where it is known. With `passing` they are gone when others are made."""
-        operator = _on_images(operator)
+        operator = on_images(operator)
         raw, window = patches.in_rows(operator.take(images, block, scheme.plan)), window_of(operator)
         assert scheme.input_steps is not None
         kernel = (1, 1, *scheme.kernel)[-2:]
@@ -225,6 +220,16 @@ def by_position(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
+def in_images(scheme: Scheme, operator: Operator, x: Tensor) -> bool:
+    """Whether the layer is a convolution of images, or the same as one, whose row blocks are whole channels."""
+    if operator.dims == 0:
+        if x.dim() < 2:
+            return False
+    elif operator.dims > 2 or operator.transposed or operator.padding == "same" or x.dim() != operator.dims + 2:
+        return False
+    return not any(block.start % scheme.plan.taps or block.stop % scheme.plan.taps for block in scheme.plan.blocks)
+
+
 def image_weight(weight: Tensor) -> Tensor:
     """A weight as that of a convolution of images."""
     return weight if weight.dim() == 4 else weight.reshape(*weight.shape[:2], 1, -1)
@@ -232,7 +237,7 @@ def image_weight(weight: Tensor) -> Tensor:
 
 def window_of(operator: Operator) -> patches.Window:
     """The geometry of a layer's convolution of images."""
-    operator = _on_images(operator)
+    operator = on_images(operator)
     stride, dilation = operator.stride, operator.dilation
     vertical, horizontal = (0, 0) if isinstance(operator.padding, str) else operator.padding
     return patches.Window((stride[0], stride[1]), (vertical, horizontal), (dilation[0], dilation[1]), operator.groups)
@@ -241,7 +246,7 @@ def window_of(operator: Operator) -> patches.Window:
 _POINTWISE = Operator(2, (1, 1), (0, 0), (1, 1))
 
 
-def _on_images(operator: Operator) -> Operator:
+def on_images(operator: Operator) -> Operator:
     """The same map of images: vectors are pixels, signals are lines."""
     if operator.dims != 1:
         return operator if operator.dims else _POINTWISE
