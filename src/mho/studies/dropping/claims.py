@@ -7,8 +7,9 @@ from typing import Any
 
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.claim import Claim, Finding, above, every
-from mho.studies.dropping.measured import Measured, shown
+from mho.studies.dropping.measured import Measured
 from mho.studies.outcome import Results, show_points
+from mho.studies.placed import shown
 
 PUBLISHED = "BlockDrop, Wu et al. 2018, arXiv:1711.08393"
 Check = Callable[[Results[Any, Any]], Finding]

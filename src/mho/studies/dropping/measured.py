@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from mho.blocks import Dropped, Reward
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.dropping.learner import TRAINED_AT
-from mho.studies.outcome import Outcome, show_level
-from mho.studies.sliced_cells import SIGMAS
+from mho.studies.outcome import show_level
+from mho.studies.placed import Place, Placed, shown
 from mho.studies.table import Table
 
-Rows = list[dict[str, Any]]
-Place = tuple[str, str]
-"""Setting and age."""
 CHOICES = {
     "all": "all blocks", "clean": "clean policy", "sigma": f"policy for σ = {TRAINED_AT:g}", "aged": "policy for aged pcm",
     "on_chip": "clean policy on the chip", "random": "random, as many", "fewer": "fixed, fewer", "more": "fixed, more",
@@ -64,30 +61,8 @@ def _between(values: Mapping[str, Any], blocks: Mapping[str, float]) -> Any:
     return (1 - part) * values["fewer"] + part * values["more"]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Reads the rows of an arm.
-
-    Attributes:
-        outcome: The arm with its rows.
-    """
-
-    outcome: Outcome[Any, Rows]
-
-    @property
-    def label(self) -> str:
-        """Of the arm."""
-        return self.outcome.arm.label
-
-    @property
-    def digital(self) -> dict[str, Any]:
-        """The row of the digital network."""
-        return self.outcome.first[0]
-
-    @property
-    def places(self) -> list[Place]:
-        """Every setting and age of chips."""
-        return list(dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first[1:]))
+class Measured(Placed):
+    """Reads the rows of an arm."""
 
     @property
     def noisy(self) -> list[Place]:
@@ -98,11 +73,6 @@ class Measured:
     def aged(self) -> list[Place]:
         """Those of pcm."""
         return [place for place in self.places if place[0] == "pcm"]
-
-    @property
-    def sigmas(self) -> list[float]:
-        """Sizes of σ that were measured."""
-        return [s for s in SIGMAS if (f"σ {s:g}", "0 s") in self.places]
 
     def values(self, place: Place, choice: str, of: str = "accuracy") -> NDArray[np.float64]:
         """Of a choice of blocks, one a chip."""
@@ -139,8 +109,3 @@ class Measured:
             lines.append([CHOICES[name], blocks, str(each["policies"]), f"{each['reward']:.3f}", share])
         head = [f"{self.label}: digital", "blocks (± deviation)", "distinct choices", "reward", "MACs (%)"]
         return Table(head, lines)
-
-
-def shown(place: Place) -> str:
-    """A place in words."""
-    return place[0] if place[0] != "pcm" else f"pcm, {place[1]}"

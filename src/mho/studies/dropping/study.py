@@ -16,9 +16,10 @@ from mho.models.block_drop import BlockDrop
 from mho.studies.dropping.arm import EFFORTS, BlockArm, subject
 from mho.studies.dropping.claims import CLAIMS, PUBLISHED
 from mho.studies.dropping.learner import AGES, TRAINED_AT, Learner
-from mho.studies.dropping.measured import CHOICES, Measured, Rows, digital_row, row_of
+from mho.studies.dropping.measured import CHOICES, Measured, digital_row, row_of
 from mho.studies.figure import Figure, Series, points
 from mho.studies.outcome import Results
+from mho.studies.placed import Rows
 from mho.studies.sliced_cells import SIGMAS, SLIDES, sliced_cells
 from mho.studies.study import Job, Scale, Study
 from mho.studies.table import Table

@@ -9,8 +9,9 @@ import numpy as np
 
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.claim import Claim, Finding, above, below, every
-from mho.studies.leaving.measured import SURE, Measured, shown
+from mho.studies.leaving.measured import SURE, Measured
 from mho.studies.outcome import Results
+from mho.studies.placed import shown
 from mho.studies.sliced_cells import SLIDES
 
 BRANCHYNET = "Teerapittayanon, McDanel, Kung 2016, arXiv:1709.01686"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,10 @@ from numpy.typing import NDArray
 from mho.exits import Answers, Chosen, Entropy, ExitEnergy, best_exit, decide, tune
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
-from mho.studies.outcome import Outcome, show_level
-from mho.studies.sliced_cells import SIGMAS
+from mho.studies.outcome import show_level
+from mho.studies.placed import Place, Placed, Rows, shown
 from mho.studies.table import Table
 
-Rows = list[dict[str, Any]]
-Place = tuple[str, str]
-"""Setting and age."""
 BUDGET = 0.7
 """Share of the backbone's multiply-accumulates that thresholds are tuned for."""
 SURE = 0.3
@@ -73,35 +69,8 @@ def _rounded(found: Interval) -> list[float]:
     return [round(v, 6) for v in (found.value, found.low, found.high)]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Reads the rows of an arm.
-
-    Attributes:
-        outcome: The arm with its rows.
-    """
-
-    outcome: Outcome[Any, Rows]
-
-    @property
-    def label(self) -> str:
-        """Of the arm."""
-        return self.outcome.arm.label
-
-    @property
-    def digital(self) -> dict[str, Any]:
-        """The row of the digital network."""
-        return self.outcome.first[0]
-
-    @property
-    def places(self) -> list[Place]:
-        """Every setting and age of chips."""
-        return list(dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first[1:]))
-
-    @property
-    def sigmas(self) -> list[float]:
-        """Sizes of σ, drawn once a chip, that were measured."""
-        return [s for s in SIGMAS if (f"σ {s:g}", "0 s") in self.places]
+class Measured(Placed):
+    """Reads the rows of an arm."""
 
     def at(self, place: Place) -> Rows:
         """The rows of the chips at a place."""
@@ -158,8 +127,3 @@ def _pair(rows: Rows, key: str) -> str:
     if f"clean_{key}" not in rows[0]:
         return ""
     return " / ".join(f"{100 * np.mean([row[f'{name}_{key}'] for row in rows]):.0f}" for name in ("clean", "again"))
-
-
-def shown(place: Place) -> str:
-    """A place in words."""
-    return place[0] if place[0] != "pcm" else f"pcm, {place[1]}"

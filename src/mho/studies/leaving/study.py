@@ -12,8 +12,9 @@ from mho.models.multi_exit import MultiExit
 from mho.studies.figure import Figure, Series, points
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import BRANCHYNET, CLAIMS
-from mho.studies.leaving.measured import BUDGET, Measured, Rows, lead_row, row_of, tuned
+from mho.studies.leaving.measured import BUDGET, Measured, lead_row, row_of, tuned
 from mho.studies.outcome import Results
+from mho.studies.placed import Rows
 from mho.studies.sliced_cells import SIGMAS, SLIDES, sliced_cells
 from mho.studies.study import Job, Scale, Study
 from mho.studies.table import Table

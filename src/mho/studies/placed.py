@@ -1,0 +1,49 @@
+"""`Placed`: reads the rows of an arm that was measured digitally, over σ of its cells, and over age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mho.studies.outcome import Outcome
+from mho.studies.sliced_cells import SIGMAS
+
+Rows = list[dict[str, Any]]
+Place = tuple[str, str]
+"""Setting and age."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Reads the rows of an arm; the first is that of the digital network.
+
+    Attributes:
+        outcome: The arm with its rows.
+    """
+
+    outcome: Outcome[Any, Rows]
+
+    @property
+    def label(self) -> str:
+        """Of the arm."""
+        return self.outcome.arm.label
+
+    @property
+    def digital(self) -> dict[str, Any]:
+        """The row of the digital network."""
+        return self.outcome.first[0]
+
+    @property
+    def places(self) -> list[Place]:
+        """Every setting and age of chips."""
+        return list(dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first[1:]))
+
+    @property
+    def sigmas(self) -> list[float]:
+        """Sizes of σ, drawn once a chip, that were measured."""
+        return [s for s in SIGMAS if (f"σ {s:g}", "0 s") in self.places]
+
+
+def shown(place: Place) -> str:
+    """A place in words."""
+    return place[0] if place[0] != "pcm" else f"pcm, {place[1]}"
