@@ -1,6 +1,6 @@
 """How much time skipping saves: a network with exits on images, all of them computed to the end, or as far as a rule asks.
 
-python benchmarks/early_exits.py [--network resnet20_exits] [--images 256] [--rounds 7]
+python benchmarks/early_exits.py [--network resnet_exits] [--images 256] [--rounds 7]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mho.models.multi_exit import MultiExit
 def main() -> None:
     """Prints a line for each share of samples that leave at the first exit: multiply-accumulates and time, beside all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", default="resnet20_exits")
+    parser.add_argument("--network", default="resnet_exits")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()

@@ -164,10 +164,15 @@ def test_what_does_not_go_with_the_network_is_refused_when_it_is_seen(net):
     )
 
 
-@pytest.mark.parametrize(("spec", "shape", "exits"), [("b_lenet", (1, 28, 28), 2), ("resnet20_exits", (3, 32, 32), 3)])
+@pytest.mark.parametrize(
+    ("spec", "shape", "exits"),
+    [("b_lenet", (1, 28, 28), 2), ("b_alexnet", (3, 32, 32), 3), ("resnet_exits?depth=14", (3, 32, 32), 3)],
+)
 def test_networks_of_the_literature_by_name(spec, shape, exits):
     found = mho.models.resolve(spec)(torch.zeros(1, *shape))
     assert list(found) == [f"exit{i + 1}" for i in range(exits)]
     assert all(y.shape == (1, 10) for y in found.values())
     with pytest.raises(WrongSetting, match="published backbones have 10"):
-        mho.models.resolve("resnet20_exits?num_classes=4&trained=true")
+        mho.models.resolve("resnet_exits?num_classes=4&trained=true")
+    with pytest.raises(WrongSetting, match="20, 32, 44 and 56 are published"):
+        mho.models.resolve("resnet_exits?depth=110&trained=true")

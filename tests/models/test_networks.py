@@ -16,6 +16,8 @@ from mho.models.resnet_cifar import CifarResNet
 from mho.nn.norm import L1BatchNorm2d
 
 PARAMETERS = {
+    "alexnet_cifar": 544_074,
+    "b_alexnet": 605_886,
     "b_lenet": 111_066,
     "cifar_resnet": 75_290,
     "digits_cnn": 17_626,
@@ -30,12 +32,11 @@ PARAMETERS = {
     "resnet14b": 175_258,
     "resnet20": 269_722,
     "resnet20b": 272_474,
-    "resnet20_exits": 270_222,
     "resnet32": 464_154,
-    "resnet32_exits": 464_654,
     "resnet44": 658_586,
     "resnet56": 853_018,
-    "resnet56_exits": 853_518,
+    "resnet_drop": 274_711,
+    "resnet_exits": 270_222,
     "squeezenet10": 1_248_424,
     "squeezenet_cifar": 62_058,
     "squeezenet_vww": 250_209,
@@ -44,7 +45,7 @@ PARAMETERS = {
     "vgg_mini": 768_298,
     "vit_cifar": 349_402,
 }
-EXITS = {"b_lenet": 2, "resnet20_exits": 3, "resnet32_exits": 3, "resnet56_exits": 3}
+EXITS = {"b_alexnet": 3, "b_lenet": 2, "resnet_exits": 3}
 SHAPES = {
     "b_lenet": ((2, 1, 28, 28), (2, 10)),
     "digits_cnn": ((2, 1, 8, 8), (2, 10)),

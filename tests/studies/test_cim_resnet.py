@@ -11,9 +11,9 @@ from torch import nn
 
 import mho
 from mho.studies.cim_resnet.claims import CLAIMS
-from mho.studies.cim_resnet.definitions import DEFINITIONS, SIGMAS
 from mho.studies.cim_resnet.held import Held, interval, slope, slope_of_depth
 from mho.studies.cim_resnet.study import CimResNet
+from mho.studies.definitions import DEFINITIONS, SIGMAS
 from mho.studies.outcome import Outcome, Results
 
 _SIGMA = 0.05

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from mho.models.alexnet_cifar import alexnet_cifar
 from mho.models.block_drop import BlockDrop, block_drop
 from mho.models.digits import digits_cnn
 from mho.models.dscnn import dscnn
-from mho.models.early_exits import b_lenet, resnet20_exits, resnet32_exits, resnet56_exits
+from mho.models.early_exits import b_alexnet, b_lenet, resnet_exits
 from mho.models.exported import load_exported, with_layers
 from mho.models.lenet import lenet
 from mho.models.llama import stories260k
@@ -19,6 +20,7 @@ from mho.models.published import PublishedInfo, published
 from mho.models.published import names as published_names
 from mho.models.resnet8 import resnet8, resnet8_large
 from mho.models.resnet_cifar import cifar_resnet, resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
+from mho.models.resnet_drop import resnet_drop
 from mho.models.same_conv import SameConv2d
 from mho.models.squeezenet import squeezenet10, squeezenet_vww
 from mho.models.squeezenet_cifar import squeezenet_cifar
@@ -33,6 +35,8 @@ __all__ = [
     "Norms",
     "PublishedInfo",
     "SameConv2d",
+    "alexnet_cifar",
+    "b_alexnet",
     "b_lenet",
     "block_drop",
     "cifar_resnet",
@@ -53,13 +57,12 @@ __all__ = [
     "resnet8_large",
     "resnet14b",
     "resnet20",
-    "resnet20_exits",
     "resnet20b",
     "resnet32",
-    "resnet32_exits",
     "resnet44",
     "resnet56",
-    "resnet56_exits",
+    "resnet_drop",
+    "resnet_exits",
     "resolve",
     "squeezenet10",
     "squeezenet_cifar",

@@ -8,9 +8,10 @@ from pathlib import Path
 from torch import nn
 
 from mho.errors import BadInput, WrongSetting
+from mho.models.alexnet_cifar import alexnet_cifar
 from mho.models.digits import digits_cnn
 from mho.models.dscnn import dscnn
-from mho.models.early_exits import b_lenet, resnet20_exits, resnet32_exits, resnet56_exits
+from mho.models.early_exits import b_alexnet, b_lenet, resnet_exits
 from mho.models.exported import load_exported
 from mho.models.lenet import lenet
 from mho.models.llama import stories260k
@@ -20,6 +21,7 @@ from mho.models.plain_cnn import plain_cnn
 from mho.models.published import published
 from mho.models.resnet8 import resnet8, resnet8_large
 from mho.models.resnet_cifar import cifar_resnet, resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56
+from mho.models.resnet_drop import resnet_drop
 from mho.models.spec import Spec, call, find_factory
 from mho.models.squeezenet import squeezenet10, squeezenet_vww
 from mho.models.squeezenet_cifar import squeezenet_cifar
@@ -30,9 +32,9 @@ from mho.models.weights import load_weights, read_weights
 FACTORIES: dict[str, Callable[..., nn.Module]] = {
     factory.__name__: factory
     for factory in (
-        b_lenet, cifar_resnet, digits_cnn, dscnn, lenet, mobilenet_cifar, mobilenet_v1, mobilenet_v1_vww, plain_cnn, resnet8,
-        resnet8_large, resnet14b, resnet20, resnet20_exits, resnet20b, resnet32, resnet32_exits,
-        resnet44, resnet56, resnet56_exits, squeezenet10, squeezenet_cifar,
+        alexnet_cifar, b_alexnet, b_lenet, cifar_resnet, digits_cnn, dscnn, lenet, mobilenet_cifar, mobilenet_v1,
+        mobilenet_v1_vww, plain_cnn, resnet8, resnet8_large, resnet14b, resnet20, resnet20b, resnet32, resnet44, resnet56,
+        resnet_drop, resnet_exits, squeezenet10, squeezenet_cifar,
         squeezenet_vww, stories260k, vgg16, vgg_mini, vit_cifar,
     )
 }  # fmt: skip

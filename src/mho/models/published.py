@@ -10,6 +10,7 @@ from torch import nn
 from mho.errors import WrongSetting
 from mho.models.compressed import expand
 from mho.models.published_table import NETWORKS
+from mho.models.resnet_cifar import cifar_resnet
 from mho.models.root import data_file, data_root
 from mho.models.weights import load_weights, read_weights
 
@@ -93,3 +94,21 @@ def weights_file(name: str) -> Path:
 def by_hand(name: str) -> str:
     """What to do where no file of the authors is read."""
     return f"its authors' file has no reader here: put its state dict as safetensors into {FOLDER}/{name}.safetensors"
+
+
+def cifar_backbone(depth: int, *, num_classes: int, trained: bool) -> nn.Module:
+    """A `cifar_resnet` that is to be extended, with its published weights or without.
+
+    Raises:
+        WrongSetting: `trained`, and nobody published such a network.
+    """
+    if not trained:
+        return cifar_resnet(depth=depth, num_classes=num_classes)
+    if num_classes != 10:
+        raise WrongSetting(
+            f"num_classes = {num_classes}", "the published backbones have 10: leave out trained", path="trained"
+        )
+    name = f"cifar10_resnet{depth}"
+    if name not in NETWORKS:
+        raise WrongSetting(f"depth = {depth}", "20, 32, 44 and 56 are published: leave out trained", path="trained")
+    return published(name)[0]

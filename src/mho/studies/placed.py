@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mho.studies.definitions import SIGMAS
 from mho.studies.outcome import Outcome
-from mho.studies.sliced_cells import SIGMAS
 
 Rows = list[dict[str, Any]]
 Place = tuple[str, str]
@@ -29,6 +29,11 @@ class Placed:
         return self.outcome.arm.label
 
     @property
+    def name(self) -> str:
+        """Of the arm."""
+        return self.outcome.arm.name  # type: ignore[no-any-return]
+
+    @property
     def digital(self) -> dict[str, Any]:
         """The row of the digital network."""
         return self.outcome.first[0]
@@ -37,6 +42,11 @@ class Placed:
     def places(self) -> list[Place]:
         """Every setting and age of chips."""
         return list(dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first[1:]))
+
+    @property
+    def varied(self) -> list[Place]:
+        """Those where chips differ: not σ = 0."""
+        return [place for place in self.places if place[0] != "σ 0"]
 
     @property
     def sigmas(self) -> list[float]:

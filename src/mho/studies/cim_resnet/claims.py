@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mho.statistics.intervals import Interval
-from mho.studies.cim_resnet.definitions import DEFINITIONS, MAIN, SIGMAS
 from mho.studies.cim_resnet.held import (
     Found,
     Held,
@@ -20,10 +19,11 @@ from mho.studies.cim_resnet.held import (
     under,
 )
 from mho.studies.claim import Claim, Finding, Verdict, above, below, every
+from mho.studies.definitions import DEFINITIONS, MAIN, SIGMAS, SLIDES
 from mho.studies.noise.ranks import correlation, redrawn, spearman
 from mho.studies.outcome import NotStored, show_points
 
-SLIDES, YANG = "NTU slides 2022", "Yang & Sze 2019, as the NTU slides relay it"
+YANG = "Yang & Sze 2019, as the NTU slides relay it"
 DEPTHS = ("resnet20", "resnet32", "resnet44", "resnet56")
 TUNED = ("tuned20", "tuned32", "tuned44", "tuned56")
 THEIRS = (0.883, 0.855, 0.702, 0.411, 0.2)

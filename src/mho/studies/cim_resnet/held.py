@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval, t_quantile
-from mho.studies.cim_resnet.definitions import DEFINITIONS, SIGMAS
 from mho.studies.cim_resnet.networks import Net, of
+from mho.studies.definitions import DEFINITIONS, SIGMAS
 from mho.studies.outcome import NotStored, Outcome, Results
 
 Table = NDArray[np.float64]

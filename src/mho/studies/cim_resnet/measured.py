@@ -10,8 +10,8 @@ from torch import nn
 import mho
 from mho.data import Dataset
 from mho.hardware import Hardware
-from mho.studies.cim_resnet.definitions import Definition
 from mho.studies.cim_resnet.networks import Made, part
+from mho.studies.definitions import Definition
 
 COST_BITS = 10
 """Of the converters that energies are of where converters are ideal."""

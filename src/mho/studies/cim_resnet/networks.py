@@ -15,7 +15,7 @@ from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
 from mho.models import published
 from mho.store.files import replaced
-from mho.studies.cim_resnet.definitions import DEFINITIONS
+from mho.studies.definitions import DEFINITIONS
 from mho.studies.noise.arm import DATA, recipe
 from mho.studies.noise.recipe import trained
 from mho.studies.study import Job, Scale

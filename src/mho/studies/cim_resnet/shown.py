@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mho.studies.cim_resnet.claims import DEPTHS, TUNED
-from mho.studies.cim_resnet.definitions import DEFINITIONS, MAIN, SIGMAS
 from mho.studies.cim_resnet.held import Found, Held, interval, slope, slope_of_depth, under
+from mho.studies.definitions import DEFINITIONS, MAIN, SIGMAS
 from mho.studies.figure import Figure, Series, points
 from mho.studies.outcome import show_level, show_points
 from mho.studies.table import Table

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mho.studies.cim_resnet.claims import CLAIMS
-from mho.studies.cim_resnet.definitions import DEFINITIONS, MAIN, ONCE, SIGMAS
 from mho.studies.cim_resnet.held import Rows
 from mho.studies.cim_resnet.measured import digital, over_sigma
 from mho.studies.cim_resnet.networks import NETS, SMOKE, Net, made
 from mho.studies.cim_resnet.shown import figures, tables
+from mho.studies.definitions import DEFINITIONS, MAIN, ONCE, SIGMAS
 from mho.studies.figure import Figure
 from mho.studies.noise.settings import SEEDS
 from mho.studies.outcome import Results

@@ -17,8 +17,8 @@ from mho.data import Dataset
 from mho.hardware import Hardware
 from mho.models import block_drop, cifar_resnet
 from mho.models.block_drop import BlockDrop
+from mho.studies.definitions import DEFINITIONS
 from mho.studies.dropping.arm import BlockArm, Effort
-from mho.studies.sliced_cells import sliced_cells
 from mho.studies.study import Job, Scale
 
 TRAINED_AT = 0.05
@@ -59,7 +59,10 @@ class Learner:
         found = {"clean": copy.deepcopy(net)}
         self._learn(found["clean"], "clean policy", effort.last, curriculum=0)
         ages = AGES[self.job.scale]
-        of_chips = {"sigma": (sliced_cells(TRAINED_AT), ("0 s",)), "aged": (Hardware.preset("pcm"), ages)}
+        of_chips = {
+            "sigma": (DEFINITIONS["ideal"].hardware(TRAINED_AT), ("0 s",)),
+            "aged": (Hardware.preset("pcm"), ages),
+        }
         for name, (hw, aged) in of_chips.items():
             analog = self.analog(net, hw)
             self._learn(analog, f"policy for {name}", effort.last, curriculum=0, chips=RandomChips(aged))

@@ -67,7 +67,7 @@ class Measured(Placed):
     @property
     def noisy(self) -> list[Place]:
         """Those of a σ above 0."""
-        return [place for place in self.places if place[0].startswith("σ") and place[0] != "σ 0"]
+        return [place for place in self.varied if place[0] != "pcm"]
 
     @property
     def aged(self) -> list[Place]:

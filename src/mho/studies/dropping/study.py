@@ -13,6 +13,7 @@ import mho
 from mho.blocks import Reward, drop, random_keep
 from mho.hardware import Hardware
 from mho.models.block_drop import BlockDrop
+from mho.studies.definitions import DEFINITIONS, SIGMAS, SLIDES
 from mho.studies.dropping.arm import EFFORTS, BlockArm, subject
 from mho.studies.dropping.claims import CLAIMS, PUBLISHED
 from mho.studies.dropping.learner import AGES, TRAINED_AT, Learner
@@ -20,7 +21,6 @@ from mho.studies.dropping.measured import CHOICES, Measured, digital_row, row_of
 from mho.studies.figure import Figure, Series, points
 from mho.studies.outcome import Results
 from mho.studies.placed import Rows
-from mho.studies.sliced_cells import SIGMAS, SLIDES, sliced_cells
 from mho.studies.study import Job, Scale, Study
 from mho.studies.table import Table
 
@@ -114,6 +114,6 @@ class BlockDropStudy(Study[BlockArm, Rows]):
 
 
 def _settings(scale: Scale) -> Iterator[tuple[str, Hardware, Sequence[str]]]:
-    for sigma in SIGMAS[::3] if scale == "smoke" else SIGMAS:
-        yield f"σ {sigma:g}", sliced_cells(sigma), ("0 s",)
+    for sigma in SIGMAS[:3:2] if scale == "smoke" else SIGMAS:
+        yield f"σ {sigma:g}", DEFINITIONS["ideal"].hardware(sigma), ("0 s",)
     yield "pcm", Hardware.preset("pcm"), AGES[scale]

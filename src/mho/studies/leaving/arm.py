@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from torch import nn
 
 from mho.data import Dataset, load
-from mho.models import b_lenet, digits_cnn, multi_exit
-from mho.models.early_exits import resnet20_exits, resnet32_exits, resnet56_exits
+from mho.data.augment import crop_and_flip
+from mho.models import b_alexnet, b_lenet, digits_cnn, multi_exit, resnet_exits
 from mho.models.multi_exit import MultiExit
 from mho.studies.study import Arm, Job, Scale
 from mho.tasks import Exits
@@ -26,22 +28,26 @@ class ExitsArm(Arm):
     Attributes:
         network: Name in `NETWORKS`.
         data: As `mho.data.load` takes it, without a split.
-        weights: Of the joint loss.
+        weights: Of the joint loss; not used where one exit is trained alone.
+        alone: Number of the one exit that is trained, from 1: a network of its depth; 0: all are.
         train: Images to train on.
         test: Test images; None: all.
         epochs: Passes over them.
         lr: Largest learning rate.
         frozen: The backbone is the published one and stays as it is.
+        augment: Images are shifted and mirrored.
     """
 
     network: str = "digits"
     data: str = "digits?"
     weights: str = "equal"
+    alone: int = 0
     train: int = 900
     test: int | None = None
     epochs: int = 4
     lr: float = 0.05
     frozen: bool = False
+    augment: bool = False
 
     def images(self) -> tuple[Dataset, Dataset, Dataset]:
         """Images to train on, to choose on and to test on."""
@@ -58,35 +64,44 @@ class ExitsArm(Arm):
             torch.manual_seed(0)
             net = NETWORKS[self.network]()
         job.progress("training")
+        one = tuple(float(number + 1 == self.alone) for number in range(len(net.names)))
         fit(net.freeze(self.frozen), training, epochs=self.epochs, lr=self.lr, schedule="onecycle",
-            task=Exits(weights=self.weights), progress=job.steps)  # fmt: skip
+            augment=crop_and_flip if self.augment else None, task=Exits(weights=one if self.alone else self.weights),
+            progress=job.steps)  # fmt: skip
         return net.freeze(False)
 
 
 def _digits() -> MultiExit:
-    return multi_exit(digits_cnn(), ["2", "8"], example=torch.zeros(2, 1, 8, 8))
+    def head(features: torch.Tensor) -> nn.Module:
+        return nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features[0].numel() // 4, 10))
+
+    return multi_exit(digits_cnn(), ["2", "8"], head=head, example=torch.zeros(2, 1, 8, 8))
 
 
 NETWORKS: dict[str, Callable[[], MultiExit]] = {
-    "digits": _digits, "b_lenet": b_lenet, "resnet20": lambda: resnet20_exits(trained=True),
-    "resnet20-branches": lambda: resnet20_exits(trained=True, head="conv"),
-    "resnet32": lambda: resnet32_exits(trained=True), "resnet56": lambda: resnet56_exits(trained=True),
+    "digits": _digits, "b_lenet": b_lenet, "b_alexnet": b_alexnet,
+    "resnet20-branches": lambda: resnet_exits(trained=True, head="conv"), "resnet110": lambda: resnet_exits(depth=110),
+    **{f"resnet{depth}": partial(resnet_exits, depth=depth, trained=True) for depth in (20, 32, 56)},
 }  # fmt: skip
 
 
 def arms(scale: Scale) -> list[ExitsArm]:
-    """The quickest first."""
+    """The quickest first; an arm of one exit alone behind that of all exits that it is held against."""
     if scale == "smoke":
-        return [ExitsArm("digits-equal", "digits CNN, equal weights", group="digits")]
+        digits = ExitsArm("digits-equal", "digits CNN, equal weights", group="digits")
+        return [digits, *_alone(digits, 1)]
     full, test = scale == "full", None if scale == "full" else 1000
     lenet = ExitsArm("", "", "mnist", network="b_lenet", data="mnist?", train=6000, test=test, epochs=8)
     found = [
         replace(lenet, name=f"b-lenet-{w}", label=f"B-LeNet, {w} weights", weights=w)
         for w in ("equal", "falling", "rising")
     ]
+    found[1:1] = _alone(found[0], 1)
     cifar = ExitsArm(
         "", "", "cifar10", data="cifar10?prep=imagenet", train=40_000 if full else 5000, test=test, epochs=3
     )
+    long = replace(cifar, epochs=100 if full else 20, augment=True)
+    found.append(replace(long, name="b-alexnet", label="B-AlexNet", network="b_alexnet", weights="branchynet", lr=0.02))
     for depth in (20, 56) if not full else (20, 32, 56):
         name = f"resnet{depth}"
         found.append(replace(cifar, name=name, label=f"ResNet-{depth}, published", network=name, frozen=True))
@@ -95,7 +110,17 @@ def arms(scale: Scale) -> list[ExitsArm]:
         replace(twenty, name="resnet20-branches", label="ResNet-20, branches of a convolution", network="resnet20-branches",
                 frozen=True)
     )  # fmt: skip
-    return found + [
+    joint = [
         replace(twenty, name=f"resnet20-joint-{w}", label=f"ResNet-20, trained jointly, {w} weights", weights=w)
         for w in ("equal", "falling")
     ]
+    found += [joint[0], *_alone(joint[0], 1, 2), joint[1]]
+    if full:
+        deep = replace(long, name="resnet110", label="ResNet-110, trained with its exits", network="resnet110")
+        found.append(replace(deep, epochs=160, lr=0.1))
+    return found
+
+
+def _alone(arm: ExitsArm, *exits: int) -> list[ExitsArm]:
+    """Networks of an exit's depth, trained as the arm is."""
+    return [replace(arm, name=f"{arm.name}-alone-{k}", label=f"{arm.label}: exit {k} alone", alone=k) for k in exits]

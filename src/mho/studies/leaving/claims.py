@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.claim import Claim, Finding, above, below, every
+from mho.studies.definitions import SLIDES
 from mho.studies.leaving.measured import SURE, Measured
 from mho.studies.outcome import Results
 from mho.studies.placed import shown
-from mho.studies.sliced_cells import SLIDES
 
 BRANCHYNET = "Teerapittayanon, McDanel, Kung 2016, arXiv:1709.01686"
 OLDEST = "1 year"
+Check = Callable[[Results[Any, Any]], Finding]
 
 
-def _measured(results: Results[Any, Any]) -> list[Measured]:
-    return [Measured(outcome) for outcome in results.values()]
+def all_exits(results: Results[Any, Any]) -> list[Measured]:
+    """Networks whose exits are all trained."""
+    return [Measured(outcome) for outcome in results.values() if not outcome.arm.alone]
 
 
 def _faster(results: Results[Any, Any]) -> Finding:
     """Slope over σ of the last exit less that of the first, chip by chip."""
     parts = []
-    for arm in _measured(results):
+    for arm in all_exits(results):
         x = np.array(arm.sigmas) - np.mean(arm.sigmas)
         apart = arm.per_chip(-1) - arm.per_chip(0)
         parts.append(below(f"{arm.label}, points for σ = 0.1", mean_interval(0.1 * (x @ apart) / (x @ x))))
@@ -36,14 +39,14 @@ def _ahead(results: Results[Any, Any]) -> Finding:
     """The last exit less the first at every σ, over chips and images."""
     return every(*(
         above(f"{arm.label}, σ {s:g}", Interval(*arm.leads((f"σ {s:g}", "0 s"))["lead"][0]))
-        for arm in _measured(results) for s in arm.sigmas
+        for arm in all_exits(results) for s in arm.sigmas
     ))  # fmt: skip
 
 
 def _again(results: Results[Any, Any]) -> Finding:
     """Thresholds tuned again less those of the digital network, on pcm at the oldest age and at the largest σ."""
     parts = []
-    for arm in _measured(results):
+    for arm in all_exits(results):
         for place in (("σ 0.1", "0 s"), ("pcm", OLDEST)):
             if place in arm.places:
                 gains = arm.values(place, "again_accuracy") - arm.values(place, "clean_accuracy")
@@ -54,8 +57,8 @@ def _again(results: Results[Any, Any]) -> Finding:
 def _static(results: Results[Any, Any]) -> Finding:
     """The exit that calibration images chose, less the last exit."""
     parts = []
-    for arm in _measured(results):
-        for place in arm.places:
+    for arm in all_exits(results):
+        for place in arm.varied:
             chosen = arm.values(place, "static_exit")
             gains = arm.values(place, "static_accuracy") - arm.values(place, "accuracy")[:, -1]
             other = int((chosen < len(arm.digital["accuracy"])).sum())
@@ -68,7 +71,7 @@ def _static(results: Results[Any, Any]) -> Finding:
 def _classes(results: Results[Any, Any]) -> Finding:
     """Classes for which an earlier exit leads the last one."""
     parts = []
-    for arm in _measured(results):
+    for arm in all_exits(results):
         found, tried = [], 0
         for place in arm.places:
             for name, leads in arm.leads(place)["lead_of_class"].items():
@@ -88,8 +91,25 @@ def _equal_macs(results: Results[Any, Any]) -> Finding:
     """By entropy against fixed exits mixed to the same multiply-accumulates."""
     return every(*(
         above(f"{arm.label}, {shown(place)}", mean_interval(arm.at_equal_macs(place)))
-        for arm in _measured(results) for place in arm.places
+        for arm in all_exits(results) for place in arm.varied
     ))  # fmt: skip
+
+
+def _beside_alone(*, energy: bool) -> Check:
+    """By entropy, against a network of an exit's depth that was trained alone, at what that spends."""
+
+    def check(results: Results[Any, Any]) -> Finding:
+        parts = []
+        for outcome in results.values():
+            if exit_ := outcome.arm.alone:
+                alone, arm = Measured(outcome), Measured(results[outcome.arm.name.partition("-alone")[0]])
+                for place in alone.varied:
+                    spent = alone.at(place)[0]["exit_energy" if energy else "exit_macs"][exit_ - 1]
+                    gains = arm.spending(place, spent, energy=energy) - alone.values(place, "accuracy")[:, exit_ - 1]
+                    parts.append(above(f"{alone.label}, {shown(place)}", mean_interval(gains)))
+        return every(*parts)
+
+    return check
 
 
 def _sooner(results: Results[Any, Any]) -> Finding:
@@ -106,7 +126,7 @@ def _sooner(results: Results[Any, Any]) -> Finding:
 def _cheaper(results: Results[Any, Any]) -> Finding:
     """Thresholds that keep the last exit's accuracy but for a point, and what they spend."""
     parts = []
-    for arm in _measured(results):
+    for arm in all_exits(results):
         found = arm.digital["one_point"]
         said = (
             f"{arm.label} {100 * found['accuracy']:.1f} % with {100 * found['macs']:.0f} % of the multiply-accumulates"
@@ -128,6 +148,8 @@ CLAIMS = (
     Claim("An exit that is chosen for each chip and age beats the last one", _static, SLIDES),
     Claim("For some classes an earlier exit is better than the last one", _classes, SLIDES),
     Claim("Exits by entropy are more accurate than fixed exits at equal multiply-accumulates", _equal_macs, BRANCHYNET),
+    Claim("and than a network of an exit's depth that was trained alone", _beside_alone(energy=False)),
+    Claim("and than that at equal energy on the chip", _beside_alone(energy=True)),
     Claim(f"A larger weight on shallow exits makes more samples sure there (entropy below {SURE:g} nats)", _sooner, SLIDES),
     Claim(
         "Some thresholds keep the accuracy but for a point with less than 70 % of the multiply-accumulates", _cheaper,

@@ -17,13 +17,15 @@ from mho.studies.table import Table
 
 BUDGET = 0.7
 """Share of the backbone's multiply-accumulates that thresholds are tuned for."""
+BUDGETS = (0.4, 0.5, 0.6, 0.8, 0.9, 1.0)
+"""Further ones, for accuracy over what is spent."""
 SURE = 0.3
 """Entropy in nats below which a sample counts as sure, whatever the network."""
 
 
-def tuned(answers: Answers) -> Chosen:
-    """Entropy thresholds for the budget, or for the least that can be spent."""
-    return tune(answers, macs=max(BUDGET, answers.macs.deciding[0] / answers.macs.alone[-1]))
+def tuned(answers: Answers, budget: float = BUDGET) -> Chosen:
+    """Entropy thresholds for a budget, or for the least that can be spent."""
+    return tune(answers, macs=max(budget, answers.macs.deciding[0] / answers.macs.alone[-1]))
 
 
 def row_of(
@@ -40,9 +42,25 @@ def row_of(
         **{f"{name}_accuracy": round(d.accuracy.value, 6) for name, d in found.items()},
         **{f"{name}_macs": round(d.macs_share, 6) for name, d in found.items()},
         **({f"{name}_energy": round(energy.share(d), 6) for name, d in found.items()} if energy else {}),
+        "front": _front(choice, test, energy), **({"exit_energy": _shares(energy)} if energy else {}),
         "sure_first": round(decide(test, Entropy(SURE)).shares["exit1"], 6),
         "exit_macs": [round(m / test.macs.alone[-1], 6) for m in test.macs.alone],
     }  # fmt: skip
+
+
+def _front(choice: Answers, test: Answers, energy: ExitEnergy | None) -> dict[str, list[float]]:
+    """Accuracy and what is spent, as shares of the network's without exits, of thresholds tuned for several budgets."""
+    given = [tuned(choice, budget).report(test) for budget in (0.0, *sorted((BUDGET, *BUDGETS)))]
+    given.sort(key=lambda each: each.macs_share)
+    found = {
+        "macs": [round(each.macs_share, 6) for each in given],
+        "accuracy": [round(each.accuracy.value, 6) for each in given],
+    }
+    return found | ({"energy": [round(energy.share(each), 6) for each in given]} if energy else {})
+
+
+def _shares(energy: ExitEnergy) -> list[float]:
+    return [round(each / energy.alone[-1], 6) for each in energy.alone]
 
 
 def lead_row(setting: str, age: str, chips: Sequence[Answers]) -> dict[str, Any]:
@@ -100,6 +118,14 @@ class Measured(Placed):
         for row in self.at(place):
             fixed = np.interp(row["again_macs"], row["exit_macs"], row["accuracy"])
             found.append(row["again_accuracy"] - fixed)
+        return np.array(found)
+
+    def spending(self, place: Place, spent: float, *, energy: bool = False) -> NDArray[np.float64]:
+        """Accuracy of thresholds tuned again that spend so much, between those that were tuned; one a chip."""
+        found = []
+        for row in self.at(place):
+            front = row["front"]
+            found.append(np.interp(spent, front["energy" if energy else "macs"], front["accuracy"]))
         return np.array(found)
 
     def table(self) -> Table:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import mho
 from mho.exits import Answers, exit_energy, observe, tune
 from mho.hardware import Hardware
 from mho.models.multi_exit import MultiExit
-from mho.studies.figure import Figure, Series, points
+from mho.studies.definitions import DEFINITIONS, SIGMAS, SLIDES
+from mho.studies.figure import Figure
 from mho.studies.leaving.arm import ExitsArm, arms
-from mho.studies.leaving.claims import BRANCHYNET, CLAIMS
-from mho.studies.leaving.measured import BUDGET, Measured, lead_row, row_of, tuned
+from mho.studies.leaving.claims import BRANCHYNET, CLAIMS, all_exits
+from mho.studies.leaving.measured import BUDGET, lead_row, row_of, tuned
+from mho.studies.leaving.shown import branchynet, fronts, over_sigma
 from mho.studies.outcome import Results
 from mho.studies.placed import Rows
-from mho.studies.sliced_cells import SIGMAS, SLIDES, sliced_cells
 from mho.studies.study import Job, Scale, Study
 from mho.studies.table import Table
 
@@ -25,7 +27,7 @@ AGES: Mapping[Scale, tuple[str, ...]] = {
 
 
 class EarlyExits(Study[ExitsArm, Rows]):
-    """Arms: networks, with weights of the joint loss, frozen or trained with their exits."""
+    """Arms: networks, with weights of the joint loss, frozen or trained with their exits; networks of one exit's depth."""
 
     name = "early-exits"
     title = "Which exit a chip should use"
@@ -35,14 +37,15 @@ class EarlyExits(Study[ExitsArm, Rows]):
     )
     protocol = (
         "σ: 8-bit weights in two cells of 4 bits with an offset column, 10-bit converters, each cell off by σ of its own ideal "
-        "conductance, normal, drawn once a chip; 'redrawn': for every batch instead, as the tool of the slides does, which also "
-        "draws for each bit of the input (here inputs are whole). Ages: the preset 'pcm'. The best exit, and entropy thresholds "
-        f"for {BUDGET:.0%} of the multiply-accumulates, are chosen on training images that no training saw and reported on test "
+        "conductance, normal, drawn once a chip (the definition 'ideal' of `cim-resnet`); 'redrawn': for every batch and bit of "
+        "the input instead, as the tool of the slides does. Ages: the preset 'pcm'. The best exit, and entropy thresholds for "
+        f"{BUDGET:.0%} of the multiply-accumulates, are chosen on training images that no training saw and reported on test "
         "images; thresholds of the digital network, or tuned again on each chip at its age. Energy: `mho.cost` with its generic "
-        "constants, as a share of the network's without exits. Intervals are Student's over chips; those of leads over chips and "
-        "images, of classes together. At `cpu` scale 10 chips and 1,000 test images: B-LeNet on MNIST (6,000 images), published "
-        "ResNets on CIFAR-10 with exits trained on top (5,000 images, 3 epochs) or jointly with them, about an hour in all with "
-        "`--workers 2`."
+        "constants, as a share of the network's without exits. 'Exit 1 alone': the loss is that exit's, so that the network "
+        "ends there. Intervals are Student's over chips; those of leads over chips and images, of classes together. At `cpu` "
+        "scale 10 chips and 1,000 test images: B-LeNet on MNIST (6,000 images, 8 epochs), B-AlexNet on CIFAR-10 (5,000 images, "
+        "20 epochs), published ResNets on CIFAR-10 with exits trained on top (5,000 images, 3 epochs) or jointly with them, "
+        "about one and a half hours in all with `--workers 2`."
     )
     sources = (SLIDES, BRANCHYNET)
     claims = CLAIMS
@@ -60,7 +63,7 @@ class EarlyExits(Study[ExitsArm, Rows]):
         first, seen = observe(net, left), observe(net, test)
         clean = tuned(first)
         rows = [row_of("digital", -1, "0 s", first, seen, clean, None) | {"one_point": _one_point(first, seen)}]
-        for setting, hw, ages in _settings(job.scale):
+        for setting, hw, ages in _settings(job.scale, redrawn=not arm.alone):
             analog = cast("MultiExit", mho.calibrate(mho.to_analog(net, hw, example=test.inputs[:2]), left))
             energy = exit_energy(analog, example=test.inputs[:1])
             found: dict[str, list[Answers]] = {age: [] for age in ages}
@@ -77,29 +80,20 @@ class EarlyExits(Study[ExitsArm, Rows]):
         return rows
 
     def tables(self, results: Results[ExitsArm, Rows]) -> list[Table]:
-        """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age."""
-        return [Measured(outcome).table() for outcome in results.values()]
+        """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age; BranchyNet's table."""
+        found = all_exits(results)
+        return [*(arm.table() for arm in found), branchynet(found)]
 
     def figures(self, results: Results[ExitsArm, Rows]) -> list[Figure]:
-        """Accuracy of each exit over σ."""
-        drawn = []
-        for outcome in results.values():
-            arm = Measured(outcome)
-            series = [
-                Series(f"exit {k + 1}", points([arm.level((f"σ {s:g}", "0 s"), k) for s in arm.sigmas]), arm.sigmas)
-                for k in range(len(arm.digital["accuracy"]))
-            ]
-            drawn.append(
-                Figure(f"sigma-{outcome.arm.name}", arm.label, series, "accuracy (%)", "linear", "σ of a cell")
-            )
-        return drawn
+        """For each network accuracy of each exit over σ, and accuracy over energy."""
+        return [figure for arm in all_exits(results) for figure in (over_sigma(arm), *fronts(arm, results))]
 
 
-def _settings(scale: Scale) -> Iterator[tuple[str, Hardware, Sequence[str]]]:
-    for sigma in SIGMAS[::3] if scale == "smoke" else SIGMAS:
-        yield f"σ {sigma:g}", sliced_cells(sigma), ("0 s",)
-    if scale != "smoke":
-        yield "σ 0.1, redrawn", sliced_cells(0.1, redraw="conversion"), ("0 s",)
+def _settings(scale: Scale, *, redrawn: bool) -> Iterator[tuple[str, Hardware, Sequence[str]]]:
+    for sigma in SIGMAS[:3:2] if scale == "smoke" else SIGMAS:
+        yield f"σ {sigma:g}", DEFINITIONS["ideal"].hardware(sigma), ("0 s",)
+    if redrawn and scale != "smoke":
+        yield "σ 0.1, redrawn", replace(DEFINITIONS["bits"], bits=10).hardware(0.1), ("0 s",)
     yield "pcm", Hardware.preset("pcm"), AGES[scale]
 
 

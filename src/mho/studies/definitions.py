@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from mho.hardware import Hardware
 
+SLIDES = "NTU slides 2022"
 SIGMAS = (0.0, 0.05, 0.1, 0.15, 0.2)
+"""Those of the slides."""
 _G_MAX = 166.6667
 """µS, of the preset 'neurosim-rram'."""
 _OFFSET = {"kind": "bit_sliced", "bits": 8, "cell_bits": 4, "sign": "offset", "reference": "fixed_column"}
