@@ -2,9 +2,9 @@
 
 python benchmarks/fitting/measured.py relaxdata.min.tsv.gz [--each 30]
 
-The data: 16,292 cells of technology C of https://github.com/akashlevy/RRAM-Relaxation-Master-Model (MIT licence; commit ca0cfff,
-file data/techC/relaxdata.min.tsv.gz), written and verified to 32 levels of 1.25 µS, read at six times to 10⁵ s. Time 0 is the last
-reading of the verification. `measured.txt` beside this file is what was printed.
+The data: 16,292 cells of technology C of https://github.com/akashlevy/RRAM-Relaxation-Master-Model (MIT licence; commit
+ca0cfff, file data/techC/relaxdata.min.tsv.gz), written and verified to 32 levels of 1.25 µS, read at six times to 10⁵ s. Time 0
+is the last reading of the verification. `measured.txt` beside this file is what was printed.
 """
 
 from __future__ import annotations
@@ -38,22 +38,25 @@ def main() -> None:
         rng.permutation(np.unique(cell[(level == each) & (time_s == 0)]))[: asked.each] for each in range(32)
     ])  # fmt: skip
     mine = np.isin(cell, chosen) & (g_s > 0) & (level >= 0)
-    fit = mho.fit_device({
+    columns = {
         "cell": cell[mine], "target [uS]": (level[mine] + 0.5) * LEVEL_US, "time [s]": time_s[mine], "g [uS]": g_s[mine] * 1e6,
-    }, first_read="fit")  # fmt: skip
-    print(fit, "\n")
+    }  # fmt: skip
+    fits = {"power": mho.fit_device(columns, first_read="fit"), "relaxation": mho.fit_device(columns, law="relaxation")}
+    for law, fit in fits.items():
+        print(f"law '{law}'\n{fit}\n")
     others = ~np.isin(cell, chosen)
-    print("cells that were not fitted: mean and spread in µS, with 95 % intervals of the measured spread")
+    print("cells that were not fitted: mean and spread in µS, with 95 % intervals of the measured spread; * outside")
     for each in SHOWN:
-        simulated = _simulated(fit, (each + 0.5) * LEVEL_US)
+        target = (each + 0.5) * LEVEL_US
+        simulated = {law: _simulated(fit, target) for law, fit in fits.items()}
         for age in AGES_S:
             g = g_s[others & (level == each) & (time_s == age)] * 1e6
             low, high = _spread_interval(g)
-            inside = "" if low <= simulated[age].std() <= high else "   outside"
-            print(
-                f"level {each:2}, {age:8g} s: measured {g.mean():6.2f} and {g.std():5.2f} [{low:.2f}, {high:.2f}], fitted "
-                f"{simulated[age].mean():6.2f} and {simulated[age].std():5.2f}{inside}"
-            )
+            line = f"{target:6.3f} µS, {age:8g} s: measured {g.mean():6.2f} and {g.std():.2f} [{low:.2f}, {high:.2f}]"
+            for law, of_age in simulated.items():
+                spread = of_age[age].std()
+                line += f", {law} {of_age[age].mean():6.2f} and {spread:.2f}{' ' if low <= spread <= high else '*'}"
+            print(line)
 
 
 def _simulated(fit: DeviceFit, target_us: float) -> dict[float, np.ndarray]:

@@ -18,6 +18,7 @@ from mho.devices.levels import round_to_levels
 from mho.devices.pcm import PCM
 from mho.devices.phase_change import spread_of_reading
 from mho.devices.power_law import PowerLaw
+from mho.devices.relaxing import Relaxing
 from mho.devices.reram_cmo import ReRAMCMO
 from mho.devices.reram_milo import ReRAMMilo
 from mho.devices.reram_wan import ReRAMWan
@@ -34,7 +35,7 @@ CELL_LIST = [
     IdealCell(), PCM(), PCM(nu=0.05), PCM(g_max_us=160.0, programming_noise=0, read_noise=0), Hermes(), Hermes(devices=1),
     ReRAMWan(), ReRAMWan(g_max_us=20.0), ReRAMMilo(), ReRAMCMO(), ReRAMCMO(acceptance="0.2%"), Retention(),
     Retention(toward="random", exponent=0.05), PowerLaw(), PowerLaw(nu_std=0, programming_us=0, read_us=0),
-    PCM(programming_noise=0, drift=0, read_noise=0), Fitted(),
+    PCM(programming_noise=0, drift=0, read_noise=0), Fitted(), Relaxing(), Relaxing(fluctuation_us={"coefficients": (1.0,)}),
     Fitted(programming_us={"coefficients": (0.3, 2.0)}, nu={"form": "log", "coefficients": (0.02, -0.01)}, reading_form="white",
            nu_std={"coefficients": (0.01,)}, reading_q={"form": "power", "coefficients": (0.01, -0.5), "high": 0.2}),
 ]  # fmt: skip

@@ -27,6 +27,10 @@ def fit(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for device.yaml, cell.yaml, fit.json and device.html.")
     ] = Path("device"),
+    law: Annotated[
+        str,
+        typer.Option("--law", help="How cells change with time: power, or relaxation (1/f, as RRAM's)."),
+    ] = "power",
     conductance_unit: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +82,7 @@ def fit(
     number = {name: _conductance(text) for name, text in (("g_min", g_min), ("g_max", g_max))}
     found = mho.fit_device(
         file,
+        law=law,  # type: ignore[arg-type]
         conductance_unit=conductance_unit,
         time_unit=time_unit,
         first_read=first_read,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from mho.arguments import whole
-from mho.devices.fitted import Fitted
+from mho.arguments import one_of, whole
 from mho.errors import BadInput, WrongSetting
 from mho.fitting.goodness import goodness, over_time
 from mho.fitting.measurements import Floats, Measurements
 from mho.fitting.read_table import read_measurements
+from mho.fitting.relaxation import onset
 from mho.fitting.resampled import resampled, standardised
 from mho.fitting.result import DeviceFit
 from mho.fitting.stages import Stages, fit_stages, squares_by_t0
 from mho.fitting.unknowns import unknowns
+from mho.fitting.ways import PowerLaw, Relaxation, Way
 from mho.statistics.curves import expanded
 from mho.statistics.intervals import Interval, check_confidence, wilson_interval
 from mho.units import duration, microsiemens
 
+LAWS = ("power", "relaxation")
 _CLEAR = 0.25
 """Share of the range that a target must be away from an end for a cell stuck there to be seen."""
 
@@ -29,6 +31,7 @@ _CLEAR = 0.25
 def fit_device(
     source: str | Path | Mapping[str, Sequence[Any]] | Measurements,
     *,
+    law: Literal["power", "relaxation"] = "power",
     conductance_unit: str | None = None,
     time_unit: str | None = None,
     first_read: str | float | None = None,
@@ -45,17 +48,21 @@ def fit_device(
     """Fit a cell to programmed and read conductances: programming error, drift, read noise, odd cells.
 
     Every cell has its own power law g(t) = G (t/t₀)^-ν. What G does about its target is the programming error, how ν differs
-    over cells the spread of drift, what is left over the read noise. Which law of r = g_target/g_max each of them follows is
-    chosen by AICc. Intervals come from drawing whole cells anew: those of the laws' values choose among the laws again, those of
-    the coefficients keep the chosen law. Which cells are odd, whether read noise is 1/f or white, and a fitted t₀ are found once
-    and kept: what is unsure about them is in no other interval. ``print(fit)`` also says what the data cannot tell.
+    over cells the spread of drift, what is left over the read noise. With ``law="relaxation"``, for RRAM, every cell has its own
+    line in the logarithm of time, g(t) = G + m log₁₀(1 + t/t_w), about which it fluctuates as 1/f noise does; t_w is fitted.
+
+    Which law of r = g_target/g_max each of these follows is chosen by AICc. Intervals come from drawing whole cells anew: those
+    of the laws' values choose among the laws again, those of the coefficients keep the chosen law. Which cells are odd, whether
+    read noise is 1/f or white, and a fitted t₀ or t_w are found once and kept: what is unsure about them is in no other
+    interval. ``print(fit)`` also says what the data cannot tell.
 
     Args:
         source: A CSV file or columns by name, see `read_measurements`, or `Measurements`.
+        law: How cells change with time: ``"power"`` (the cell is `Fitted`) or ``"relaxation"`` (`Relaxing`).
         conductance_unit: Of target and conductance, where their heads have none.
         time_unit: Of the time, where its head has none.
         first_read: Time between programming and the time 0 of the data, ``"20 s"``, or ``"fit"`` to have it fitted; by default
-            times count from programming, and t₀ is the first.
+            times count from programming, and t₀ is the first. Of relaxation: from the verification, by default the time 0.
         t_read: Duration of a reading; 1/f noise grows from there.
         g_min: Lowest state of the cell; by default the lowest target.
         g_max: Highest state of the cell; by default the highest target.
@@ -74,31 +81,36 @@ def fit_device(
     whole(resamples, "resamples", least=50)
     whole(seed, "seed", least=0)
     t_read_s = float(f"{duration(t_read, 't_read') or 0.0:.12g}")  # 250 ns are 2.5e-7 s in the description, too
-    fit_t0 = first_read == "fit"
+    relaxes, fit_t0 = one_of(law, "law", LAWS) == "relaxation", first_read == "fit"
+    if relaxes and fit_t0:
+        raise WrongSetting("the time t_w of relaxation is fitted anyway", "leave first_read out", path="first_read")
     after_s = None if first_read is None or fit_t0 else duration(first_read, "first_read")
     if isinstance(source, Measurements):
         measured = source
     else:
         measured = read_measurements(
             source, conductance_unit=conductance_unit, time_unit=time_unit, temperature=temperature,
-            skip_invalid=skip_invalid, after_s=0.0 if fit_t0 else after_s,
+            skip_invalid=skip_invalid, after_s=0.0 if fit_t0 or (relaxes and after_s is None) else after_s,
         )  # fmt: skip
     span = _span(measured, g_min, g_max)
-    t0 = _fitted_t0(measured, span[1], t_read_s, confidence, resamples, seed) if fit_t0 else None
-    t0_s = t0.value if t0 else after_s or float(measured.times_s[0])
-    stages = fit_stages(measured, span_us=span, t0_s=t0_s, shift_s=t0_s if t0 else 0.0, t_read_s=t_read_s, seed=seed)
+    t0: Interval | None = None
+    way: Way
+    if relaxes:
+        t0 = onset(measured, confidence=confidence, resamples=resamples, seed=seed)
+        way, first_s = Relaxation(t0.value), float(measured.times_s[0])
+    else:
+        t0 = _fitted_t0(measured, span[1], t_read_s, confidence, resamples, seed) if fit_t0 else None
+        first_s = t0.value if t0 else after_s or float(measured.times_s[0])
+        way = PowerLaw(first_s, first_s if t0 else 0.0, t_read_s)
+    stages = fit_stages(measured, way, span_us=span, seed=seed)
     quantities, told_apart = resampled(
-        stages, span_us=span, confidence=confidence, resamples=resamples, seed=seed, t_read_s=t_read_s
+        stages, span_us=span, first_s=first_s, confidence=confidence, resamples=resamples, seed=seed
     )
     known = np.where(stages.q > 0, stages.q, np.nan)[:, None]
-    over = over_time(measured.time_s + (t0_s if t0 else 0.0), stages.fits.residual / known)
+    over = over_time(way.ages(measured.time_s), stages.fits.residual / known)
     laws = {name: quantity.law for name, quantity in quantities.items() if quantity.law is not None}
-    if "nu_std" in laws and "nu" not in laws:
-        laws["nu"] = laws["nu_std"].replace(form="polynomial", coefficients=(0.0,), at=(), low=None, high=None)
-    cell = Fitted(
-        g_min_us=span[0], g_max_us=span[1], levels=levels, t0_s=t0_s, t_read_s=t_read_s, nu_folded=stages.folded and "nu" in laws,
-        reading_form=stages.fits.form if "reading_q" in laws else "1/f", **laws,
-    )  # fmt: skip
+    common = {"g_min_us": span[0], "g_max_us": span[1], "levels": levels}
+    cell = way.cell(common, laws, form=stages.fits.form, folded=stages.folded)
     return DeviceFit(
         cell=cell, measured=measured, stages=stages, quantities=quantities, levels_told_apart=told_apart, t0=t0,
         stuck={why: _stuck(stages, measured, why, end, span, confidence) for why, end in (("stuck low", 0), ("stuck high", 1))},

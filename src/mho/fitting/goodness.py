@@ -94,7 +94,7 @@ def over_time(time_s: Floats, z: Floats) -> OverTime | None:
         if cells.sum() < 3:
             continue
         each = np.where(inside, z, 0.0).sum(axis=1)[cells] / count[cells]
-        middle.append(float(np.exp(np.log(group).mean())))
+        middle.append(float(np.exp(np.log(np.maximum(group, 1e-12)).mean())))
         mean.append(float(each.mean()))
         error.append(max(float(each.std(ddof=1) / np.sqrt(len(each))), 1e-12))
         p.append(2 * float(stdtr(len(each) - 1, -abs(mean[-1] / error[-1]))))

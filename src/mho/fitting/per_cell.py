@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mho.fitting.measurements import Floats, Measurements
 
-Form = Literal["1/f", "white"]
+Form = Literal["1/f", "white", "relaxation"]
 _STEPS = 25
 _FLAT = 1e-9
 """Share of the largest sum of squares below which times do not differ."""
@@ -19,19 +19,20 @@ _FLAT = 1e-9
 
 @dataclass(frozen=True)
 class PerCell:
-    """Fits of C cells: g(t) = G (t/t₀)^-ν, readings with noise of standard deviation Q s(t) g.
+    """Fits of C cells: g(t) = G (t/t₀)^-ν, readings with noise of standard deviation Q s(t) g; or as `relaxation_of_cells` says.
 
     Attributes:
         g_us: G, at t₀, (C,), µS; 0 where nothing but zeros was read.
-        nu: ν, (C,); NaN where one time says nothing, or the readings of a cell do not converge.
-        var_g: Variance of ln G over Q², (C,).
+        nu: ν, or m in µS a decade, (C,); NaN where one time says nothing, or the readings of a cell do not converge.
+        var_g: Variance of G over Q² and the square of `scale_us`, (C,).
         var_nu: Variance of ν over Q², (C,).
         freedom: Readings less what was fitted, (C,).
         squares: Sum of ((g - fit)/(fit s))², (C,); Q² · χ² with that freedom.
         logs: What the likelihood of a form of noise adds besides: -Σ ln(s·fit) - ½ ln|X'WX|, (C,).
         residual: (g - fit)/(fit s) of every reading, (C, J).
-        t0_s: t₀.
-        form: Of the read noise: which s(t).
+        scale_us: What Q is a share of, (C,), µS: G, or 1 where Q is in µS.
+        t0_s: t₀, or t_w.
+        form: Of the noise: which s(t).
     """
 
     g_us: Floats
@@ -42,6 +43,7 @@ class PerCell:
     squares: Floats
     logs: Floats
     residual: Floats
+    scale_us: Floats
     t0_s: float
     form: Form
 
@@ -94,8 +96,9 @@ def per_cell(measured: Measurements, *, t0_s: float, shift_s: float, form: Form,
         per_slope = np.where(sloped, 1 / wide, np.nan)
     total = weight.sum(axis=1)
     logs = -(np.where(there, np.log(np.where(there, s * mean, 1.0)), 0.0)).sum(axis=1) - 0.5 * np.log(total)
+    g_us = np.where(alive, np.exp(np.clip(level - slope * center, -40, 40)), 0.0)
     return PerCell(
-        g_us=np.where(alive, np.exp(np.clip(level - slope * center, -40, 40)), 0.0),
+        g_us=g_us,
         nu=np.where(settled, -slope, np.nan),
         var_g=1 / total + np.where(sloped, np.nan_to_num(per_slope) * center**2, 0.0),
         var_nu=per_slope,
@@ -103,6 +106,7 @@ def per_cell(measured: Measurements, *, t0_s: float, shift_s: float, form: Form,
         squares=np.nansum(residual**2, axis=1),
         logs=logs - 0.5 * np.where(sloped, np.log(np.where(sloped, wide, 1.0)), 0.0),
         residual=residual,
+        scale_us=g_us,
         t0_s=t0_s,
         form=form,
     )

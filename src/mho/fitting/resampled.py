@@ -10,7 +10,6 @@ import numpy as np
 from mho.devices.law import Law
 from mho.fitting.choice import Choice, contenders, fitted, preferred
 from mho.fitting.measurements import Floats
-from mho.fitting.per_cell import spread
 from mho.fitting.regression import Points
 from mho.fitting.shapes import Shape
 from mho.fitting.stages import Mask, Stages, drift_points, programming_points, reading_points
@@ -23,8 +22,10 @@ LABELS = {
     "nu": ("mean drift exponent ν", ""),
     "nu_std": ("spread of ν over cells", ""),
     "reading_q": ("read noise Q over the conductance", ""),
+    "trend_us": ("mean change in a decade of time", "µS"),
+    "fluctuation_us": ("fluctuation in a decade of time, s", "µS"),
 }
-"""Every fitted law in words, with its unit; the names are those of `mho.devices.fitted.Fitted`."""
+"""Every fitted law in words, with its unit; the names are those of `Fitted` and `Relaxing` in `mho.devices`."""
 _GRID = 33
 _AT_ONCE = 300_000
 _OVERLAP = 0.01
@@ -68,9 +69,9 @@ class _Drawn:
 
 
 def resampled(
-    stages: Stages, *, span_us: tuple[float, float], confidence: float, resamples: int, seed: int, t_read_s: float
+    stages: Stages, *, span_us: tuple[float, float], first_s: float, confidence: float, resamples: int, seed: int
 ) -> tuple[dict[str, Quantity], Interval]:
-    """Every law with intervals, and the number of levels that can be told apart when first read.
+    """Every law with intervals, and the number of levels that can be told apart when first read, at `first_s`.
 
     Cells are drawn with replacement, each with all its readings, and choose among the laws again: the curves' intervals hold
     that uncertainty, too, those of the coefficients are of the chosen law. Odd cells, the form of the read noise and t₀ stay as
@@ -89,7 +90,7 @@ def resampled(
             np.concatenate([getattr(p, of)[name] for p in parts]) for of in ("coefficients", "curves")
         )
         curves[name] = grids[name], curve
-        if shape.size == 0 and name != "nu":
+        if shape.size == 0 and name != stages.way.names[0]:
             continue
         r, n = stages.r[mask], int(mask.sum())
         law = shape.law(coefficients[0], (float(r.min()), float(r.max()))) if shape.size else None
@@ -97,7 +98,7 @@ def resampled(
             name, law, choice, shape, _intervals(coefficients[0], coefficients[1:], n, confidence),
             tuple(map(float, grids[name])), _intervals(curve[0], curve[1:], n, confidence),
         )  # fmt: skip
-    return found, _levels(stages, curves, span_us, t_read_s, confidence)
+    return found, _levels(stages, curves, span_us, first_s, confidence)
 
 
 def _grid(r: Floats) -> Floats:
@@ -105,17 +106,17 @@ def _grid(r: Floats) -> Floats:
 
 
 def _laws(stages: Stages) -> list[tuple[str, Shape, Choice, Mask]]:
+    mean, spread, left_over = stages.way.names
     found = [
         ("programming_us", stages.programming.spread, stages.programming, stages.kept),
         ("programming_bias_us", stages.programming.mean, stages.programming, stages.kept),
     ]
     if stages.drift is not None:
-        found += [
-            ("nu", stages.drift.mean, stages.drift, stages.drifting),
-            ("nu_std", stages.drift.spread, stages.drift, stages.drifting),
-        ]
+        found.append((mean, stages.drift.mean, stages.drift, stages.drifting))
+        if spread:
+            found.append((spread, stages.drift.spread, stages.drift, stages.drifting))
     if stages.reading is not None:
-        found.append(("reading_q", stages.reading.spread, stages.reading, stages.fluctuating))
+        found.append((left_over, stages.reading.spread, stages.reading, stages.fluctuating))
     return found
 
 
@@ -141,7 +142,7 @@ def _drawn(stages: Stages, counts: Floats, span_us: tuple[float, float], grids: 
     if stages.reading is not None:
         mask, r = stages.fluctuating, fits.g_us / span_us[1]
         points = reading_points(fits, mask)
-        fit(stages.reading, ("", "reading_q"), points, r[mask], counts[:, mask], first)
+        fit(stages.reading, ("", stages.way.names[2]), points, r[mask], counts[:, mask], first)
         gamma = fitted(stages.reading, points, r[mask], counts[:, mask]).gamma
         q = np.maximum(stages.reading.spread.values(gamma, np.clip(r, r[mask].min(), r[mask].max())), 0.0)
     kept, drifting = stages.kept, stages.drifting
@@ -149,7 +150,7 @@ def _drawn(stages: Stages, counts: Floats, span_us: tuple[float, float], grids: 
     fit(stages.programming, ("programming_bias_us", "programming_us"), points, stages.r[kept], counts[:, kept], first)
     if stages.drift is not None:
         points = drift_points(fits, q, drifting, folded=stages.folded)
-        fit(stages.drift, ("nu", "nu_std"), points, stages.r[drifting], counts[:, drifting], first)
+        fit(stages.drift, stages.way.names[:2], points, stages.r[drifting], counts[:, drifting], first)
     return found
 
 
@@ -172,7 +173,7 @@ def _levels(
     stages: Stages,
     curves: dict[str, tuple[Floats, Floats]],
     span_us: tuple[float, float],
-    t_read_s: float,
+    first_s: float,
     confidence: float,
 ) -> Interval:
     """1 + ∫ dg / 2kσ(g) from g_min to g_max, with k that leaves 1 % of a level's cells nearer to a neighbour."""
@@ -182,18 +183,17 @@ def _levels(
     if len(grid) < 2:
         return Interval(1.0, 1.0, float("inf"))
     variance = sigma**2
-    if "reading_q" in curves:
-        at, q = curves["reading_q"]
-        s = float(spread(np.array([stages.fits.t0_s]), stages.fits.form, t_read_s)[0])
-        reading = np.stack([np.interp(grid, at, row) for row in q]) * s * grid * span_us[1]
-        variance = variance + reading**2
+    if (name := stages.way.names[2]) in curves:
+        at, q = curves[name]
+        there = np.stack([np.interp(grid, at, row) for row in q])
+        variance = variance + stages.way.noise_us(stages.fits.form, there, grid * span_us[1], first_s) ** 2
     step = np.maximum(np.sqrt(variance), 1e-9 * span_us[1]) * 2 * -float(ndtri(_OVERLAP))
     counts = np.atleast_1d(1 + np.trapezoid(1 / step, grid * span_us[1], axis=1))
     return _intervals(counts[:1], counts[1:, None], int(stages.kept.sum()), confidence)[0]
 
 
 def standardised(stages: Stages) -> dict[str, Floats]:
-    """Deviations of the cells from the laws in standard deviations, by `programming_us` and `nu`, without censored cells."""
+    """Deviations of cells from the laws of programming and of the mean change in standard deviations, without censored ones."""
     one, found = np.ones((1, len(stages.r))), {}
 
     def of(name: str, choice: Choice, points: Points, mask: Mask) -> None:
@@ -212,7 +212,7 @@ def standardised(stages: Stages) -> dict[str, Floats]:
         stages.kept,
     )
     if stages.drift is not None:
-        of("nu", stages.drift, drift_points(stages.fits, stages.q, stages.drifting), stages.drifting)
+        of(stages.way.names[0], stages.drift, drift_points(stages.fits, stages.q, stages.drifting), stages.drifting)
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mho.devices.fitted import Fitted
+from mho.devices.relaxing import Relaxing
 from mho.errors import BadInput
 from mho.fitting.choice import Choice
 from mho.fitting.goodness import Goodness, OverTime
@@ -34,16 +35,16 @@ class DeviceFit:
         stages: Each cell's own fit, the choice of laws, the odd cells.
         quantities: Every law with intervals, by the name that it has in the cell.
         levels_told_apart: How many levels 1 % of cells leave toward a neighbour, at the first reading.
-        t0: Where it was fitted, s.
+        t0: t₀ or t_w, where it was fitted, s.
         stuck: Share of cells stuck low and high, of those whose target shows it.
         goodness: Whether deviations are normal, by law.
-        over_time: Trend of what the power laws leave over.
+        over_time: Trend of what the cells' own laws leave over.
         unknown: What the data cannot tell, in sentences.
         confidence: Of all intervals.
         resamples: Drawings of the cells.
     """
 
-    cell: Fitted
+    cell: Fitted | Relaxing
     measured: Measurements
     stages: Stages
     quantities: Mapping[str, Quantity]
@@ -85,7 +86,9 @@ class DeviceFit:
             "cell": self.cell.as_dict(),
             "laws": {name: self._law(name) for name in self.quantities},
             "levels_told_apart": _plain(self.levels_told_apart),
-            "t0_s": _plain(self.t0) if self.t0 else self.cell.t0_s,
+            f"{'t0' if isinstance(self.cell, Fitted) else 't_w'}_s": (
+                _plain(self.t0) if self.t0 else self.stages.way.onset_s
+            ),
             "stuck": {why: _plain(share) for why, share in self.stuck.items()},
             "odd_cells": [
                 {"cell": self.measured.cells[o.cell], "why": o.why, "deviations": o.deviations} for o in self.stages.odd
@@ -130,10 +133,13 @@ class DeviceFit:
     def __str__(self) -> str:
         text = [self.measured.shown(), *self.measured.notes]
         text += [f"{label}: {family}: {values}" for label, family, values in self.lines()]
-        if "reading_q" in self.quantities:
+        if isinstance(self.cell, Fitted) and "reading_q" in self.quantities:
             text.append(f"read noise is {self.cell.reading_form}")
-        t0 = f"fitted: {show(self.t0, 's')}" if self.t0 else show_time(self.cell.t0_s)
-        text.append(f"t₀: {t0}; levels told apart (1 % overlap, first reading): {show(self.levels_told_apart)}")
+        way = self.stages.way
+        t0 = f"fitted: {show(self.t0, 's')}" if self.t0 else show_time(way.onset_s)
+        text.append(
+            f"{way.onset}: {t0}; levels told apart (1 % overlap, first reading): {show(self.levels_told_apart)}"
+        )
         text += [f"{why}: {100 * share.value:.2g} % [{100 * share.low:.2g}, {100 * share.high:.2g}]"
                  for why, share in self.stuck.items()]  # fmt: skip
         if self.stages.odd:

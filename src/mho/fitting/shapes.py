@@ -162,6 +162,17 @@ def of_nu_spread(targets: int) -> list[Shape]:
     return [none(), polynomial(0), *([scaled("pcm", PCM_NU_STD), logarithm()] if targets > 2 else [])]
 
 
+def of_trend(targets: int) -> list[Shape]:
+    """What the mean change in a decade may be."""
+    return [none(), *(polynomial(degree) for degree in (0, 1, 2) if targets > degree + (degree > 1))]
+
+
+def of_fluctuation(targets: int) -> list[Shape]:
+    """What the size of the fluctuation in a decade may be."""
+    some = [logarithm(), power()] if targets > 2 else []
+    return [*(polynomial(degree) for degree in (0, 1, 2) if targets > degree + (degree > 1)), *some]
+
+
 def of_reading(targets: int) -> list[Shape]:
     """What the read noise may be, relative to the conductance."""
     return [polynomial(0), *([scaled("pcm", PCM_READING), power()] if targets > 2 else [])]

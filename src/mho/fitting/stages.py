@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from mho.fitting.choice import Choice, choose
 from mho.fitting.measurements import Floats, Measurements
 from mho.fitting.outliers import Odd, deviations, odd_cells, threshold
-from mho.fitting.per_cell import Form, PerCell, per_cell, reading_likelihood, spread
+from mho.fitting.per_cell import Form, PerCell, reading_likelihood
 from mho.fitting.regression import Points, regress
-from mho.fitting.shapes import none, of_bias, of_nu, of_nu_spread, of_programming, of_reading
+from mho.fitting.shapes import none, of_bias, of_programming
+from mho.fitting.ways import PowerLaw, Way
 
 Mask = NDArray[np.bool_]
-_LOUD = 0.3
-"""Read noise over conductance from which on it is cut at 0 so often that its size is no longer seen."""
 FREE = 5
 """Readings beyond what the cells' own laws take, from which on read noise is fitted."""
 _T0_DECADES, _T0_STEPS = (-6.0, 4.0), 81
@@ -27,7 +26,8 @@ class Stages:
     """What all cells say together.
 
     Attributes:
-        fits: Each cell's own power law.
+        way: How cells change with time.
+        fits: Each cell's own law.
         r: Target over g_max, (C,).
         error_us: Conductance less target, (C,), µS.
         reading: Law of the read noise; none where the data do not tell any.
@@ -42,6 +42,7 @@ class Stages:
         folded: No cell drifts upward.
     """
 
+    way: Way
     fits: PerCell
     r: Floats
     error_us: Floats
@@ -57,25 +58,22 @@ class Stages:
     folded: bool
 
 
-def fit_stages(
-    measured: Measurements, *, span_us: tuple[float, float], t0_s: float, shift_s: float, t_read_s: float, seed: int
-) -> Stages:
+def fit_stages(measured: Measurements, way: Way, *, span_us: tuple[float, float], seed: int) -> Stages:
     """Fit everything once.
 
     Args:
         measured: The readings.
+        way: How cells change with time.
         span_us: Lowest and highest state of the cell.
-        t0_s: t₀.
-        shift_s: Added to all times.
-        t_read_s: Duration of a reading.
         seed: Of the parts of cells for prediction.
     """
     r = measured.target_us / span_us[1]
-    tried = {form: _reading(measured, r, form, t0_s, shift_s, t_read_s, seed) for form in ("1/f", "white")}
-    white = float((tried["white"][3] - tried["1/f"][3]).sum())
-    fits, reading, q, _, fluctuating = tried["white" if white > 0 else "1/f"]
+    tried = [_left_over(measured, r, way, form, seed) for form in way.forms]
+    likelihoods = [float(each[3].sum()) for each in tried]
+    white = likelihoods[-1] - likelihoods[0]
+    fits, reading, q, _, fluctuating = tried[-1 if white > 0 else 0]
     error = fits.g_us - measured.target_us
-    odd, kept = odd_cells(error, (q * fits.g_us) ** 2 * fits.var_g, fits.g_us, r, span_us)
+    odd, kept = odd_cells(error, (q * fits.scale_us) ** 2 * fits.var_g, fits.g_us, r, span_us)
     drifting = kept & np.isfinite(fits.nu)
     if drifting.sum() >= 5:
         z = deviations(fits.nu[drifting], (q**2 * fits.var_nu)[drifting], r[drifting])
@@ -90,12 +88,13 @@ def fit_stages(
     drift, folded = None, False
     if drifting.sum() >= 5:
         targets = np.unique(r[drifting])
-        laws = of_nu(len(targets)), of_nu_spread(len(targets))
+        laws = way.trends(len(targets))
         drift = choose(drift_points(fits, q, drifting), r[drifting], *laws, seed=seed)
-        if folded := _folds(fits, q, drifting, drift, r):
+        if folded := isinstance(way, PowerLaw) and _folds(fits, q, drifting, drift, r):
             drift = choose(drift_points(fits, q, drifting, folded=True), r[drifting], *laws, seed=seed)
     odd.sort(key=lambda o: o.cell)
     return Stages(
+        way,
         fits,
         r,
         error,
@@ -125,7 +124,7 @@ def reading_points(fits: PerCell, mask: Mask) -> Points:
 
 def programming_points(fits: PerCell, error_us: Floats, q: Floats, mask: Mask) -> Points:
     """Errors of programming with what reading adds to them; cells that read 0 are 0 or less. `q` may be (B, C)."""
-    variance = ((q * fits.g_us) ** 2 * fits.var_g)[..., mask]
+    variance = ((q * fits.scale_us) ** 2 * fits.var_g)[..., mask]
     return Points(error_us[mask], variance, np.ones(mask.sum()), fits.g_us[mask] <= 0)
 
 
@@ -144,20 +143,21 @@ def squares_by_t0(measured: Measurements, *, g_max_us: float, t_read_s: float, s
     r = measured.target_us / g_max_us
     q, middle = np.ones(len(r)), float(grid[_T0_STEPS // 2])
     for _ in range(2):
-        _, law, q, _, _ = _reading(measured, r, "white", middle, middle, t_read_s, seed)
+        way = PowerLaw(middle, middle, t_read_s)
+        _, law, q, _, _ = _left_over(measured, r, way, "white", seed)
         if law is None:
             return grid, np.zeros((len(grid), len(r)))
-        fits = [per_cell(measured, t0_s=float(t0), shift_s=float(t0), form="white", t_read_s=t_read_s) for t0 in grid]
+        fits = [PowerLaw(float(t0), float(t0), t_read_s).per_cell(measured, "white") for t0 in grid]
         squares = np.array([fit.squares for fit in fits]) / q**2
         middle = float(grid[squares.sum(axis=1).argmin()])
     return grid, squares
 
 
-def _reading(
-    measured: Measurements, r: Floats, form: Form, t0_s: float, shift_s: float, t_read_s: float, seed: int
+def _left_over(
+    measured: Measurements, r: Floats, way: Way, form: Form, seed: int
 ) -> tuple[PerCell, Choice | None, Floats, Floats, Mask]:
-    """Cells' laws under a form of read noise, its law, its size for each cell, the likelihood of each, and which tell it."""
-    fits = per_cell(measured, t0_s=t0_s, shift_s=shift_s, form=form, t_read_s=t_read_s)
+    """Cells' laws under a form of what is left over, its law, its size for each cell, their likelihoods, and which tell it."""
+    fits = way.per_cell(measured, form)
     r_read = fits.g_us * r.max() / measured.target_us.max()
     mask = (fits.freedom > 0) & (r_read > 0)
     if fits.freedom[mask].sum() < FREE or not fits.squares[mask].sum() > 1e-20:
@@ -165,9 +165,9 @@ def _reading(
     quiet = np.ones_like(mask)
     for _ in range(2):  # a few cells that fluctuate by far more than the others do not decide the law
         points = reading_points(fits, mask)
-        law = choose(points, r_read[mask], [none()], of_reading(len(np.unique(r[mask]))), seed=seed)
+        law = choose(points, r_read[mask], [none()], way.left_over(len(np.unique(r[mask]))), seed=seed)
         q = law_values(law, points, r_read[mask], r_read)
-        loud = q * spread(measured.time_s, form, t_read_s)[:, 0] > _LOUD
+        loud = way.loud(measured, form, q)
         if loud[mask].all():
             break
         quiet = r_read >= r_read[mask & ~loud].min()

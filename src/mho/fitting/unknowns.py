@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from mho.devices.fitted import Fitted
+from mho.devices.relaxing import Relaxing
 from mho.fitting.goodness import OverTime
-from mho.fitting.measurements import Measurements
+from mho.fitting.measurements import Floats, Measurements
 from mho.fitting.resampled import LABELS, Quantity
 from mho.fitting.stages import Stages
 from mho.statistics.intervals import Interval
@@ -20,7 +21,7 @@ _TOLD = 2.0
 
 
 def unknowns(
-    measured: Measurements, stages: Stages, cell: Fitted, t0: Interval | None, over: OverTime | None,
+    measured: Measurements, stages: Stages, cell: Fitted | Relaxing, t0: Interval | None, over: OverTime | None,
     quantities: Mapping[str, Quantity],
 ) -> tuple[str, ...]:  # fmt: skip
     """Sentences, the most important first.
@@ -34,6 +35,35 @@ def unknowns(
         quantities: The laws.
     """
     times, found = measured.times_s, []
+    if isinstance(cell, Fitted):
+        found += _of_power(times, stages, cell, over)
+    elif over is not None and over.p < 0.01:
+        found.append(
+            f"cells do not change by the same each decade: what is left over changes with time (p = {over.p:.1g})"
+        )
+    for name, quantity in quantities.items():
+        if name == "programming_bias_us" or quantity.choice.mean.size + quantity.choice.spread.size == 0:
+            continue
+        part = "mean" if name == stages.way.names[0] else "spread"
+        others = {getattr(r, part).name for r in quantity.choice.tied} - {quantity.shape.name}
+        if others:
+            found.append(f"{LABELS[name][0]} is {quantity.shape.name}; just as likely: {'; '.join(sorted(others))}")
+    found += _of_targets(measured, cell)
+    if t0 is not None and t0.high > 1e3 * t0.low:
+        say = ": say it (first_read)" if isinstance(cell, Fitted) else ""
+        found.append(f"{stages.way.onset} is known to no better than three decades{say}")
+    if (count := len(measured.cells)) < _FEW:
+        found.append(f"{count} cells: intervals of so few are rough, and rare cells are not seen")
+    if len(times) > 1 and stages.drift is not None:
+        found.append(f"beyond {show_time(times[-1])} the law is continued, not measured")
+    if measured.temperature_c is None:
+        found.append("the temperature is not told; a cell here knows none")
+    return tuple(found)
+
+
+def _of_power(times: Floats, stages: Stages, cell: Fitted, over: OverTime | None) -> list[str]:
+    """Of drift and of the noise of reading."""
+    found = []
     if len(times) == 1:
         found.append(f"one time only ({show_time(times[0])}): drift cannot be known, and the cell has none")
     if stages.reading is None and len(times) == 1:
@@ -59,27 +89,14 @@ def unknowns(
     if stages.drift is not None and cell.nu is None and cell.nu_std is None:
         found.append("no drift can be seen: the cell has none")
     if over is not None and over.p < 0.01:
-        found.append(f"the power law of drift does not hold: what it leaves over changes with time (p = {over.p:.1g})")
-    for name, quantity in quantities.items():
-        if name == "programming_bias_us" or quantity.choice.mean.size + quantity.choice.spread.size == 0:
-            continue
-        part = "mean" if name == "nu" else "spread"
-        others = {getattr(r, part).name for r in quantity.choice.tied} - {quantity.shape.name}
-        if others:
-            found.append(f"{LABELS[name][0]} is {quantity.shape.name}; just as likely: {'; '.join(sorted(others))}")
-    found += _of_targets(measured, cell)
-    if t0 is not None and t0.high > 1e3 * t0.low:
-        found.append("t₀ is known to no better than three decades: say it (first_read)")
-    if (count := len(measured.cells)) < _FEW:
-        found.append(f"{count} cells: intervals of so few are rough, and rare cells are not seen")
-    if len(times) > 1 and stages.drift is not None:
-        found.append(f"beyond {show_time(times[-1])} the power law is continued, not measured")
-    if measured.temperature_c is None:
-        found.append("the temperature is not told; a cell here knows none")
-    return tuple(found)
+        found.append(
+            f"the power law of drift does not hold: what it leaves over changes with time (p = {over.p:.1g}); RRAM relaxes "
+            "otherwise: law='relaxation' (--law relaxation)"
+        )
+    return found
 
 
-def _of_targets(measured: Measurements, cell: Fitted) -> list[str]:
+def _of_targets(measured: Measurements, cell: Fitted | Relaxing) -> list[str]:
     targets = np.unique(measured.target_us)
     if len(targets) == 1:
         return ["one target only: how anything depends on the conductance cannot be known"]

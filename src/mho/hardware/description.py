@@ -27,6 +27,7 @@ CELLS: Registry[type[Cell]] = Registry(
         "ideal": "mho.devices.ideal:IdealCell",
         "pcm": "mho.devices.pcm:PCM",
         "fitted": "mho.devices.fitted:Fitted",
+        "relaxing": "mho.devices.relaxing:Relaxing",
         "hermes": "mho.devices.hermes:Hermes",
         "reram_wan": "mho.devices.reram_wan:ReRAMWan",
         "reram_milo": "mho.devices.reram_milo:ReRAMMilo",

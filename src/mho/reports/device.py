@@ -68,6 +68,8 @@ def _keys(fit: DeviceFit) -> list[tuple[str, str, str]]:
         ("programming_us", "σ of programming"),
         ("nu", "Mean drift exponent"),
         ("nu_std", "Spread of ν"),
+        ("trend_us", "Change in a decade"),
+        ("fluctuation_us", "Fluctuation in a decade"),
     ):
         if name in fit.quantities:
             quantity = fit.quantities[name]

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from mho.fitting import DeviceFit
-from mho.fitting.per_cell import spread
 from mho.fitting.regression import Floats
 from mho.fitting.resampled import show
 from mho.fitting.stages import Mask
+from mho.fitting.ways import PowerLaw
 from mho.reports.age_axis import age_axis
 from mho.reports.colours import BLUE, COLOURS, INK, MUTED, RUST
 from mho.reports.plot import Line, Plot
@@ -43,12 +43,13 @@ class _Layer:
 def draw(fit: DeviceFit) -> list[Plot]:
     """Every figure that the data give, in the order of the chip's life."""
     found = [_programming(fit), _spread_of_programming(fit)]
-    if "nu" in fit.quantities or "nu_std" in fit.quantities:
-        found.append(_drift(fit))
+    mean, spread_, left_over = fit.stages.way.names
+    if mean in fit.quantities or spread_ in fit.quantities:
+        found.append(_change(fit))
     if len(fit.measured.times_s) > 1:
         found.append(_over_time(fit))
-    if "reading_q" in fit.quantities:
-        found.append(_reading(fit))
+    if left_over in fit.quantities:
+        found.append(_left_over(fit))
     return found
 
 
@@ -66,8 +67,8 @@ def _programming(fit: DeviceFit) -> Plot:
         "Programming error of every cell",
         layer,
         "target (µS)",
-        "conductance at t₀ less target (µS)",
-        f"Conductance at {show_time(fit.cell.t0_s)} less the target. Shaded: mean ± σ of the fitted law.",
+        "conductance less target (µS)",
+        f"{_start(fit)[0].upper()}{_start(fit)[1:]} less the target. Shaded: mean ± σ of the fitted law.",
         "systematic error",
         "µS",
     )
@@ -76,7 +77,7 @@ def _programming(fit: DeviceFit) -> Plot:
 def _spread_of_programming(fit: DeviceFit) -> Plot:
     measured, stages, quantity = fit.measured, fit.stages, fit.quantities["programming_us"]
     x, y = [], []
-    variance = (stages.q * stages.fits.g_us) ** 2 * stages.fits.var_g
+    variance = (stages.q * stages.fits.scale_us) ** 2 * stages.fits.var_g
     for group in _groups(measured.target_us, stages.kept & (stages.fits.g_us > 0)):
         x.append(float(measured.target_us[group].mean()))
         y.append(float(np.sqrt(max(stages.error_us[group].var(ddof=1) - variance[group].mean(), 0.0))))
@@ -100,56 +101,72 @@ def _spread_of_programming(fit: DeviceFit) -> Plot:
     )
 
 
-def _drift(fit: DeviceFit) -> Plot:
-    stages, nu = fit.stages, fit.quantities["nu"]
+def _change(fit: DeviceFit) -> Plot:
+    """What cells do over time: ν, or the change in a decade."""
+    stages = fit.stages
+    mean, spread_, _ = stages.way.names
+    law, std = fit.quantities[mean], fit.quantities.get(spread_)
     there = np.isfinite(stages.fits.nu)
-    std = fit.quantities.get("nu_std")
-    around = np.array([std.at(r).value for r in nu.at_r]) if std else None
     layer = _Layer(
         fit.measured.target_us[there],
         stages.fits.nu[there],
         ~stages.drifting[there],
-        np.array(nu.at_r) * fit.cell.g_max_us,
-        nu.curve,
-        around,
+        np.array(law.at_r) * fit.cell.g_max_us,
+        law.curve,
+        np.array([std.at(r).value for r in law.at_r]) if std else None,
     )
+    power = isinstance(stages.way, PowerLaw)
     return _scatter(
         "drift",
-        "Drift exponent of every cell",
+        "Drift exponent of every cell" if power else "Change of every cell in a decade of time",
         layer,
         "target (µS)",
-        "ν",
-        "Law of the mean with its interval; wide: ± the spread over cells. Dots also hold the error of their own readings.",
-        "mean ν",
-        "",
+        "ν" if power else "change (µS/decade)",
+        "Law of the mean with its interval; wide: ± the spread over cells. Dots also hold "
+        + ("the error of their own readings." if power else "their own fluctuation."),
+        "mean ν" if power else "mean change",
+        "" if power else "µS",
     )
 
 
-def _reading(fit: DeviceFit) -> Plot:
-    stages, quantity = fit.stages, fit.quantities["reading_q"]
-    mask = stages.fluctuating
+def _left_over(fit: DeviceFit) -> Plot:
+    """Of the cells' own laws: noise of reading, or the fluctuation."""
+    stages, way = fit.stages, fit.stages.way
+    quantity, mask = fit.quantities[way.names[2]], stages.fluctuating
     rms = np.sqrt(stages.fits.squares[mask] / stages.fits.freedom[mask])
-    at = fit.measured.times_s[0]
-    s = float(spread(np.array([at]), stages.fits.form, fit.cell.t_read_s)[0])
-    curve = [Interval(100 * s * i.value, 100 * s * i.low, 100 * s * i.high) for i in quantity.curve]
+    power, at = isinstance(way, PowerLaw), float(fit.measured.times_s[0])
+    s = 100 * float(way.noise_us(stages.fits.form, np.ones(1), np.ones(1), at)[0]) if power else 1.0
     layer = _Layer(
         stages.fits.g_us[mask],
-        100 * s * rms,
+        s * rms,
         np.zeros(int(mask.sum()), dtype=bool),
         np.array(quantity.at_r) * fit.cell.g_max_us,
-        curve,
+        [Interval(s * i.value, s * i.low, s * i.high) for i in quantity.curve],
     )
+    if not power:
+        return _scatter(
+            "fluctuation", "Fluctuation in a decade of time", layer, "conductance (µS)", "σ in a decade (µS)",
+            f"Law: {quantity.shape.name}, with its interval. Dots: of each cell, about its own mean change.", "fluctuation", "µS",
+        )  # fmt: skip
     return _scatter(
-        "reading", f"Read noise at {show_time(float(at))}", layer, "conductance (µS)", "σ of a reading (% of it)",
+        "reading", f"Read noise at {show_time(at)}", layer, "conductance (µS)", "σ of a reading (% of it)",
         f"Law: {quantity.shape.name}, {stages.fits.form}, with its interval. Dots: what each cell's own power law leaves over.",
         "read noise", "%",
     )  # fmt: skip
 
 
+def _start(fit: DeviceFit) -> str:
+    """Which conductance is held against the target."""
+    way = fit.stages.way
+    return f"conductance at {show_time(way.onset_s)}" if isinstance(way, PowerLaw) else "verified conductance"
+
+
 def _over_time(fit: DeviceFit) -> Plot:
     """Some cells' readings, from low to high conductance, with their power laws."""
     measured, fits = fit.measured, fit.stages.fits
-    shift = fit.cell.t0_s if fit.t0 else 0.0
+    way = fit.stages.way
+    power = isinstance(way, PowerLaw)
+    sign, laws = ("ν", "power laws") if power else ("change", "lines in decades of time")
     good = np.flatnonzero(fit.stages.drifting)
     order = good[np.argsort(measured.target_us[good], kind="stable")]
     shown = (
@@ -160,7 +177,7 @@ def _over_time(fit: DeviceFit) -> Plot:
     times = [float(t) for t in measured.times_s]
     lines = [
         Line(
-            f"cell {measured.cells[c]}: {measured.target_us[c]:.3g} µS, ν = {fits.nu[c]:.3g}",
+            f"cell {measured.cells[c]}: {measured.target_us[c]:.3g} µS, {sign} = {fits.nu[c]:.3g}",
             COLOURS[i % len(COLOURS)],
             marker="o",
         )
@@ -173,8 +190,9 @@ def _over_time(fit: DeviceFit) -> Plot:
             t, g = measured.time_s[c][there], measured.g_us[c][there]
             colour = COLOURS[i % len(COLOURS)]
             ax.plot(log_age(t, times), g, "o", color=colour, markersize=3.5, **of_line(i))
-            ax.plot(log_age(times, times), fits.g_us[c] * ((np.array(times) + shift) / fits.t0_s) ** -fits.nu[c], color=colour,
-                    linewidth=1.2, **of_line(i))  # fmt: skip
+            ax.plot(
+                log_age(times, times), way.curve(fits, c, np.array(times)), color=colour, linewidth=1.2, **of_line(i)
+            )
         age_axis(ax, times, width=axis_width(wide))
         ax.set_xlabel("time of reading")
         ax.set_ylabel("conductance (µS)")
@@ -187,12 +205,12 @@ def _over_time(fit: DeviceFit) -> Plot:
         ""
         if over is None
         else (
-            f" What all cells' power laws leave over {'has a' if over.p < 0.01 else 'shows no'} trend in time (p = {over.p:.2g})."
+            f" What all cells' {laws} leave over {'has a' if over.p < 0.01 else 'shows no'} trend in time (p = {over.p:.2g})."
         )
     )
     return Plot(
-        "cells", "Some cells over time", f"Conductance of {len(shown)} cells over time, with their power laws.",
-        f"Dots: readings. Lines: each cell's own power law.{trend}", ("cell", "target (µS)", "conductance at t₀ (µS)", "ν"),
+        "cells", "Some cells over time", f"Conductance of {len(shown)} cells over time, with their {laws}.",
+        f"Dots: readings. Lines: {laws}, each cell's own.{trend}", ("cell", "target (µS)", f"{_start(fit)} (µS)", sign),
         [(measured.cells[c], f"{measured.target_us[c]:.4g}", f"{fits.g_us[c]:.4g}", f"{fits.nu[c]:.3g}") for c in shown],
         svg, panes, tuple(lines),
     )  # fmt: skip
