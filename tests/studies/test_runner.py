@@ -87,8 +87,8 @@ def test_only(tmp_path):
         (Counted(), {"only": "nothing"}, "plain, tuned, run"),
         (Counted(), {"seeds": 0}, "at least 1"),
         (Counted(), {"device": "gpu"}, "devices of this machine are cpu"),
-        (Untrained(), {"seeds": 2}, "trains nothing"),
-        (Untrained(), {"device": "cuda"}, "trains nothing"),
+        (Untrained(), {"seeds": 2}, "no seeds and no device"),
+        (Untrained(), {"device": "cuda"}, "no seeds and no device"),
     ],
 )
 def test_refused(tmp_path, study, options, word):

@@ -122,7 +122,9 @@ def _change(fit: DeviceFit) -> Plot:
         layer,
         "target (µS)",
         "ν" if power else "change (µS/decade)",
-        "Law of the mean with its interval; wide: ± the spread over cells. Dots also hold "
+        "Law of the mean with its interval"
+        + ("; wide: ± the spread over cells" if power else "")
+        + ". Dots also hold "
         + ("the error of their own readings." if power else "their own fluctuation."),
         "mean ν" if power else "mean change",
         "" if power else "µS",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mho.data import Dataset
 from mho.studies.definitions import SIGMAS
 from mho.studies.outcome import Outcome
 
 Rows = list[dict[str, Any]]
 Place = tuple[str, str]
 """Setting and age."""
+_CHOICE = 500
+"""Images on which thresholds, exits and blocks are chosen, at most; at most a quarter of all."""
+
+
+def apart(data: Dataset, reported: int | None) -> tuple[Dataset, Dataset]:
+    """Test images to choose on, the last ones, and others that are reported, the first ones; None: all others."""
+    first = len(data.labels) - min(_CHOICE, len(data.labels) // 4)
+    choice = replace(data, inputs=data.inputs[first:], labels=data.labels[first:])
+    return choice, data.subset(first if reported is None else min(reported, first))
 
 
 @dataclass(frozen=True)

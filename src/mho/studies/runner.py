@@ -43,7 +43,7 @@ def run(
 
     Raises:
         WrongSetting: An unknown scale; a device that is not there;
-            no arm has such a name; fewer than one seed; seeds or a device for a study that trains nothing.
+            no arm has such a name; fewer than one seed; seeds or a device for a study whose arms have none.
         BadResults: The folder holds another study or scale.
         BadInput: Data that is needed is not there, which the message names; the folder cannot be written.
     """
@@ -54,7 +54,9 @@ def run(
     arms = study.arms(scale)
     if (seeds is not None or device != "cpu") and not any(arm.seeds for arm in arms):
         raise WrongSetting(
-            f"the study '{study.name}' trains nothing", "leave out seeds and device", path="seeds, device"
+            f"arms of the study '{study.name}' have no seeds and no device of training",
+            "leave out both",
+            path="seeds, device",
         )
     device = str(known_device(device))
     arms = [arm if seeds is None or not arm.seeds else replace(arm, seeds=seeds) for arm in arms]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from mho.data import Dataset, load
 from mho.models import cifar_resnet, published
+from mho.studies.placed import apart
 from mho.studies.study import Arm, Scale
 from mho.training import fit
 
@@ -24,7 +25,7 @@ class Effort:
         joint: Epochs with the network.
         last: Epochs of the policy alone afterwards: clean, for σ, and for aged chips.
         batch: Samples in a step.
-        test: Test images; None: all.
+        test: Images that are reported; None: all but those that are chosen on.
     """
 
     train: int
@@ -57,13 +58,11 @@ class BlockArm(Arm):
 
 
 def subject(arm: BlockArm, effort: Effort) -> tuple[nn.Module, Dataset, Dataset, Dataset]:
-    """A network; images to learn from, to choose on and to test on."""
+    """A network; images to learn from, to choose on and to test on. The last two are of the test set, for published networks have
+    seen every training image."""
     data = "digits?" if arm.network == "digits" else "cifar10?prep=imagenet&"
-    training = load(f"{data}split=train")
-    test = load(data.rstrip("?&")) if effort.test is None else load(f"{data}n={effort.test}")
-    part = slice(effort.train, effort.train + 500)
-    choice = replace(training, inputs=training.inputs[part], labels=training.labels[part])
-    learnt = training.subset(effort.train)
+    learnt = load(f"{data}split=train").subset(effort.train)
+    choice, test = apart(load(data.rstrip("?&")), effort.test)
     if arm.network != "digits":
         return published(arm.network)[0], learnt, choice, test
     with torch.random.fork_rng(devices=[]):

@@ -46,6 +46,7 @@ def digital_row(found: Mapping[str, Dropped], reward: Reward) -> dict[str, Any]:
     shown = {name: mean_interval(gain) for name, gain in gains.items()}
     return {
         **row_of("digital", -1, "0 s", found, reward), "samples": len(right["clean"]),
+        "classes": len(found["clean"].classes),
         "gains": {name: [round(v, 6) for v in (i.value, i.low, i.high)] for name, i in shown.items()},
         "macs": {
             name: round(replace(each, decided=name in ("clean", "sigma", "aged")).macs_share, 6)

@@ -13,12 +13,10 @@ from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
 from mho.models import b_alexnet, b_lenet, digits_cnn, multi_exit, resnet_exits
 from mho.models.multi_exit import MultiExit
+from mho.studies.placed import apart
 from mho.studies.study import Arm, Job, Scale
 from mho.tasks import Exits
 from mho.training import fit
-
-_CHOICE = 500
-"""Images at most on which exits and thresholds are chosen: training images that no training saw."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class ExitsArm(Arm):
         weights: Of the joint loss; not used where one exit is trained alone.
         alone: Number of the one exit that is trained, from 1: a network of its depth; 0: all are.
         train: Images to train on.
-        test: Test images; None: all.
+        test: Images that are reported; None: all but those that are chosen on.
         epochs: Passes over them.
         lr: Largest learning rate.
         frozen: The backbone is the published one and stays as it is.
@@ -50,13 +48,12 @@ class ExitsArm(Arm):
     augment: bool = False
 
     def images(self) -> tuple[Dataset, Dataset, Dataset]:
-        """Images to train on, to choose on and to test on."""
+        """Images to train on, to choose on and to test on; the last two of the test set, for published backbones have seen every
+        training image."""
         sep = "" if self.data.endswith("?") else "&"
         training = load(f"{self.data}{sep}split=train")
-        choice = slice(self.train, self.train + _CHOICE)
-        left = replace(training, inputs=training.inputs[choice], labels=training.labels[choice])
-        test = load(self.data.removesuffix("?")) if self.test is None else load(f"{self.data}{sep}n={self.test}")
-        return training.subset(self.train), left, test
+        choice, test = apart(load(self.data.removesuffix("?")), self.test)
+        return training.subset(self.train), choice, test
 
     def trained(self, training: Dataset, job: Job) -> MultiExit:
         """The network, its exits trained: on top, or with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,28 @@ def tuned(answers: Answers, budget: float = BUDGET) -> Chosen:
     return tune(answers, macs=max(budget, answers.macs.deciding[0] / answers.macs.alone[-1]))
 
 
+def best_mix(macs: Sequence[float], known: Sequence[float], spent: float) -> list[float]:
+    """Which shares of the samples to send to which fixed exits, by a coin, so as to spend so much at most; the best by accuracies
+    that are known of other images.
+
+    Args:
+        macs: What each exit spends.
+        known: Accuracy of each.
+        spent: The budget; where it is below all exits, the cheapest is taken.
+    """
+    best, shares = -1.0, [0.0] * len(macs)
+    for i, j in product(range(len(macs)), repeat=2):
+        if macs[i] > spent or (i != j and macs[j] <= spent):
+            continue
+        part = 0.0 if i == j else (spent - macs[i]) / (macs[j] - macs[i])
+        if (value := (1 - part) * known[i] + part * known[j]) > best:
+            best, shares = value, [0.0] * len(macs)
+            shares[i], shares[j] = 1 - part, part if i != j else 1.0
+    if best < 0:
+        shares[int(np.argmin(macs))] = 1.0
+    return shares
+
+
 def row_of(
     setting: str, chip: int, age: str, choice: Answers, test: Answers, clean: Chosen, energy: ExitEnergy | None
 ) -> dict[str, Any]:
@@ -37,6 +60,7 @@ def row_of(
     return {
         "setting": setting, "chip": chip, "age": age, "samples": len(test),
         "accuracy": [round(test.accuracy(name), 6) for name in test.names],
+        "choice_accuracy": [round(choice.accuracy(name), 6) for name in choice.names],
         "recall": {name: [round(r, 4) for r in recalls] for name, recalls in test.per_class().items()},
         "static_exit": static.rule.exit + 1,  # type: ignore[attr-defined]
         **{f"{name}_accuracy": round(d.accuracy.value, 6) for name, d in found.items()},
@@ -63,16 +87,16 @@ def _shares(energy: ExitEnergy) -> list[float]:
     return [round(each / energy.alone[-1], 6) for each in energy.alone]
 
 
-def lead_row(setting: str, age: str, chips: Sequence[Answers]) -> dict[str, Any]:
+def lead_row(setting: str, age: str, chips: Sequence[Answers], places: int) -> dict[str, Any]:
     """How far the last exit leads each other one, with intervals over chips and images: of all images and of each class.
 
-    Those of classes hold together: 95 % over all classes and exits.
+    Those of classes hold together: 95 % over all classes and exits, and so many settings and ages.
     """
     right = np.array([answers.right.double().numpy() for answers in chips])
     labels, names = chips[0].labels.numpy(), chips[0].classes
     lead = right[:, :, -1:] - right[:, :, :-1]
     exits = range(lead.shape[2])
-    each = 1 - 0.05 / (len(names) * len(exits))
+    each = 1 - 0.05 / (len(names) * len(exits) * places)
     return {
         "setting": setting, "age": age, "chips": len(chips),
         "lead": [_rounded(crossed(lead[:, :, k], 0.95)) for k in exits],
@@ -112,12 +136,15 @@ class Measured(Placed):
         """Mean accuracy of an exit."""
         return mean_interval(self.values(place, "accuracy")[:, exit_])
 
-    def at_equal_macs(self, place: Place) -> NDArray[np.float64]:
-        """Accuracy of thresholds tuned again, less that of fixed exits mixed to the same multiply-accumulates, one a chip."""
+    def over_fixed(self, place: Place, name: str) -> NDArray[np.float64]:
+        """Accuracy of thresholds, ``clean`` or ``again``, less that of the best mix of fixed exits that spends as much, by chips.
+
+        The mix is chosen on the images that thresholds are chosen on.
+        """
         found = []
         for row in self.at(place):
-            fixed = np.interp(row["again_macs"], row["exit_macs"], row["accuracy"])
-            found.append(row["again_accuracy"] - fixed)
+            shares = best_mix(row["exit_macs"], row["choice_accuracy"], row[f"{name}_macs"])
+            found.append(row[f"{name}_accuracy"] - float(np.dot(shares, row["accuracy"])))
         return np.array(found)
 
     def spending(self, place: Place, spent: float, *, energy: bool = False) -> NDArray[np.float64]:

@@ -68,7 +68,7 @@ def _by_entropy(arm: Measured, place: Place) -> Series:
 
 
 def branchynet(arms: Sequence[Measured]) -> Table:
-    """What exits save on digital networks at a point less of accuracy, beside what BranchyNet reports."""
+    """What exits save on digital networks for half a point where thresholds are chosen, beside what BranchyNet reports."""
     lines = []
     for arm in arms:
         one = arm.digital["one_point"]
@@ -80,6 +80,6 @@ def branchynet(arms: Sequence[Measured]) -> Table:
             shares,
         ]
         lines.append([arm.label, *mine, *_PUBLISHED.get(arm.name, ("",) * 4)])
-    head = ["Digital, thresholds for a point less", "last exit (%)", "with exits (%)", "MACs: ×", "leave at (%)",
+    head = ["Digital, thresholds for half a point less", "last exit (%)", "with exits (%)", "MACs: ×", "leave at (%)",
             "BranchyNet: without (%)", "with (%)", "time on a CPU: ×", "leave at (%)"]  # fmt: skip
     return Table(head, lines)

@@ -1,0 +1,111 @@
+"""What the studies of exits and of blocks say about rows whose answer is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mho.data import load
+from mho.studies.dropping.arm import BlockArm
+from mho.studies.dropping.claims import CLAIMS as OF_BLOCKS
+from mho.studies.leaving.arm import ExitsArm, arms
+from mho.studies.leaving.claims import CLAIMS as OF_EXITS
+from mho.studies.leaving.measured import best_mix
+from mho.studies.outcome import Outcome, Results
+from mho.studies.placed import apart
+
+CHIPS = 10
+
+
+def judged(claims: Any, start: str, arms: dict[Any, list[dict[str, Any]]]) -> str:
+    results: Results[Any, Any] = Results()
+    for arm, rows in arms.items():
+        results[arm.name] = Outcome(arm, {0: rows})
+    results.scale, results.unfinished = "cpu", {}
+    return str(next(claim for claim in claims if claim.sentence.startswith(start)).judge(results).verdict)
+
+
+def exit_rows(accuracy: list[float], again: tuple[float, float], clean: tuple[float, float]) -> list[dict[str, Any]]:
+    """Digital, and ten chips of pcm after a year whose exits have these accuracies, and thresholds (accuracy, macs)."""
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = [{"setting": "digital", "age": "0 s", "accuracy": accuracy}]
+    for chip in range(CHIPS):
+        noise = 0.002 * rng.standard_normal()
+        rows.append({
+            "setting": "pcm", "age": "1 year", "chip": chip, "accuracy": [a + noise for a in accuracy],
+            "choice_accuracy": accuracy, "exit_macs": [0.3, 0.6, 1.0], "exit_energy": [0.3, 0.6, 1.0],
+            "again_accuracy": again[0] + noise, "again_macs": again[1], "clean_accuracy": clean[0] + noise,
+            "clean_macs": clean[1], "front": {"macs": [0.3, 1.0], "energy": [0.3, 1.0], "accuracy": [0.5, 0.9]},
+        })  # fmt: skip
+    return rows
+
+
+def test_the_best_mix_of_fixed_exits_is_that_of_any_two():
+    assert best_mix([0.3, 0.6, 1.0], [0.6, 0.4, 0.45], 0.8) == [1.0, 0.0, 0.0]  # a cheaper exit may be better
+    assert best_mix([0.2, 0.6, 1.0], [0.5, 0.4, 0.9], 0.6) == pytest.approx([0.5, 0.0, 0.5])  # past a weak exit
+    assert best_mix([0.2, 0.6, 1.0], [0.5, 0.8, 0.9], 0.8) == pytest.approx([0.0, 0.5, 0.5])
+    assert best_mix([0.2, 0.6, 1.0], [0.5, 0.8, 0.9], 0.1) == [1.0, 0.0, 0.0]
+
+
+def test_exits_by_entropy_are_held_against_the_best_fixed_ones():
+    coin = exit_rows([0.6, 0.45, 0.4], (0.55, 0.7), (0.55, 0.7))  # less than exit 1 gives for a third of it
+    assert judged(OF_EXITS, "Exits by entropy", {ExitsArm("a", "a"): coin}) == "fails"
+    better = exit_rows([0.5, 0.6, 0.7], (0.68, 0.7), (0.68, 0.7))
+    assert judged(OF_EXITS, "Exits by entropy", {ExitsArm("a", "a"): better}) == "holds"
+
+
+def test_thresholds_that_spend_more_are_no_better_for_it():
+    # On the line of fixed exits from 0.5 at 30 % to 0.9 at 100 %: tuned again is above in accuracy, below in what it gains.
+    rows = exit_rows([0.5, 0.671, 0.9], (0.75, 0.7), (0.62, 0.4))
+    assert judged(OF_EXITS, "Thresholds tuned again", {ExitsArm("a", "a"): rows}) == "fails"
+
+
+def test_a_network_of_an_exits_depth_is_held_against_what_spends_as_much():
+    joint = exit_rows([0.5, 0.6, 0.9], (0.7, 0.7), (0.7, 0.7))
+    alone = exit_rows([0.4, 0.55, 0.1], (0.7, 0.7), (0.7, 0.7))  # the front has 0.5 + 0.4 · 3/7 there
+    given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-2", "exit 2 alone", alone=2): alone}
+    assert judged(OF_EXITS, "and than a network of an exit's depth", given) == "holds"
+    assert judged(OF_EXITS, "and than that at equal energy", given) == "holds"
+    alone = exit_rows([0.4, 0.8, 0.1], (0.7, 0.7), (0.7, 0.7))
+    given[ExitsArm("a-alone-2", "exit 2 alone", alone=2)] = alone
+    assert judged(OF_EXITS, "and than a network of an exit's depth", given) == "fails"
+
+
+def test_arms_of_one_exit_stand_beside_their_network():
+    for scale in ("smoke", "cpu", "full"):
+        names = [arm.name for arm in arms(scale)]
+        assert len(set(names)) == len(names)
+        for arm in arms(scale):
+            if arm.alone:
+                assert names.index(arm.name.partition("-alone")[0]) < names.index(arm.name)
+
+
+def block_rows(all_blocks: float, clean: float) -> list[dict[str, Any]]:
+    """Without σ 0.92 and 0.85; at σ = 0.2 these."""
+
+    def row(setting: str, values: tuple[float, float], chip: int) -> dict[str, Any]:
+        choices = {n: {"accuracy": v, "blocks": 5.0} for n, v in zip(("all", "clean"), values, strict=True)}
+        return {"setting": setting, "chip": chip, "age": "0 s", "choices": choices}
+
+    rng = np.random.default_rng(0)
+    noisy = [row("σ 0.2", (all_blocks + n, clean + n), c) for c, n in enumerate(0.001 * rng.standard_normal(CHIPS))]
+    digital = row("digital", (0.92, 0.85), -1) | {"classes": 10, "samples": 1000}
+    return [digital, row("σ 0", (0.92, 0.85), 0), *noisy]
+
+
+@pytest.mark.parametrize(("values", "verdict"), [((0.1, 0.1), "depends"), ((0.4, 0.5), "holds"), ((0.6, 0.4), "fails")])
+def test_a_policy_at_the_floor_has_kept_nothing(values, verdict):
+    found = judged(OF_BLOCKS, "With a policy a network keeps more", {BlockArm("a", "a"): block_rows(*values)})
+    assert found == verdict
+
+
+def test_images_that_choose_are_not_reported():
+    data = load("digits")
+    choice, test = apart(data, None)
+    assert len(choice.labels) + len(test.labels) == len(data.labels) and len(choice.labels) == len(data.labels) // 4
+    assert len(apart(data, 100)[1].labels) == 100
+    seen = {row.numpy().tobytes() for row in choice.inputs.flatten(1)}
+    whole = {row.numpy().tobytes() for row in data.inputs.flatten(1)}
+    assert not seen & {row.numpy().tobytes() for row in test.inputs.flatten(1)} and seen < whole
