@@ -154,7 +154,8 @@ def test_variations_of_cells(encoding, relative_to, redraw):
 @pytest.mark.parametrize("relative_to", ["weight_std", "weight_max"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_variations_of_weights(encoding, relative_to, redraw):
-    reference = UNIT.std() if relative_to == "weight_std" else np.abs(UNIT).max()
+    weights = UNIT * SCALE[:, None]  # the layer's, whatever the scale of a column
+    reference = (weights.std() if relative_to == "weight_std" else np.abs(weights).max()) / SCALE[:, None]
     variation = {"sigma": SIGMA, "relative_to": relative_to, "redraw": redraw}
     agrees(errors(network(hardware(encoding, variations=[variation])), redraw), of_weights((SIGMA * reference) ** 2))
 

@@ -143,9 +143,9 @@ def test_cell_variations_per_product_are_those_of_noisy_conductances(encoding, r
     readouts = hw.encoding.readouts(hw.cell)
     literal = np.zeros((DRAWS, 4))
     if reference.startswith("weight"):
-        w = unit.numpy()
+        w = layer.weight.detach().numpy()
         size = sigma * (np.abs(w).max() if reference == "weight_max" else w.std())
-        literal += (size * rng.standard_normal((DRAWS, 4, 10))) @ u * scale
+        literal += (size * rng.standard_normal((DRAWS, 4, 10))) @ vector.numpy()
     else:
         planes = [plane[0].numpy() for plane in hw.encoding.encode(unit[None], hw.cell)]
         errors = [

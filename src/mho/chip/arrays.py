@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mho.chip.programmed import Programmed
 from mho.crossbar import Cells, Operator, Scheme, effective, hold
-from mho.crossbar.cells import decode, product_variance, spread_of
+from mho.crossbar.cells import decode, product_variance, weight_reference
 from mho.crossbar.read_voltage import curved, draw_columns, shifted
 from mho.crossbar.scaling import read_unit, scaled
 from mho.crossbar.wires import seen_through
@@ -73,6 +73,9 @@ class Arrays:
                 continue
             array = plan.array_index(plan.blocks[c.block]).flatten()
             converter = numbered(array, self.scheme.hw.adc.columns)
+            if self._is_of_a_shared_column(c.readout):
+                first = self._first_columns
+                array, converter = array[first], first // plan.columns
             half = c.half_steps or 0.0
             bits = int(half if c.unipolar else 2 * half).bit_length()
             draw = self.draw / ("converters", c.readout, c.block)
@@ -86,7 +89,21 @@ class Arrays:
         if not hw.columns:
             return None
         keys = dict.fromkeys((c.readout, c.block) for c in self.scheme.conversions if c.readout >= 0)
-        return {(k, b): draw_columns(hw.columns, plan, self.draw / ("columns", k, b)) for k, b in keys}
+        drawn = {(k, b): draw_columns(hw.columns, plan, self.draw / ("columns", k, b)) for k, b in keys}
+        return {at: v[self._first_columns] if self._is_of_a_shared_column(at[0]) else v for at, v in drawn.items()}
+
+    def _is_of_a_shared_column(self, readout: int) -> bool:
+        """Whether it reads reference columns alone, of which each group has one for all outputs."""
+        if readout < 0:
+            return False
+        seen = [p for p, c in enumerate(self.scheme.readouts.columns[readout].coefficients) if c]
+        return bool(seen) and all(self.states[p]["g"].shape[1] == 1 for p in seen)
+
+    @property
+    def _first_columns(self) -> Tensor:
+        """For each column the first of its group, (groups · columns,)."""
+        plan = self.scheme.plan
+        return torch.arange(plan.groups * plan.columns) // plan.columns * plan.columns
 
     @property
     def nbytes(self) -> int:
@@ -125,7 +142,7 @@ class Arrays:
                 weight = weight + torch.stack([change * share for share in readouts.shares])
         if not (self.scheme.drawn_per_product or self.scheme.drawn_per_conversion):
             return Cells(weight, self.scale)
-        given = (weight, self.targets, self.weights, self.scheme)
+        given = (weight, self.targets, self.weights, self.scale, self.scheme)
         return Cells(weight, self.scale, product_variance(*given), product_variance(*given, "conversion"))
 
     def correction(self, cells: Cells) -> Correction:
@@ -150,8 +167,8 @@ class Arrays:
 
     def _change(self, variation: Variation, draw: Stream, purpose: str) -> Tensor:
         """What a variation adds to the weights."""
-        std, largest = spread_of(self.weights), self.weights.abs().amax()
-        return deviate_weights(self.weights, variation, draw, purpose, std, largest) - self.weights
+        reference = weight_reference(self.weights, self.scale, self.scheme, variation)
+        return deviate_weights(self.weights, variation, draw, purpose, reference) - self.weights
 
     def _read(self, cells: Cells, purpose: str) -> Tensor:
         """Column outputs for one-hot inputs at the DAC's full range, through noise and ADC where the compensation reads

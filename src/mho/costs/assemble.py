@@ -19,7 +19,7 @@ from mho.hardware import Hardware
 SCHEDULES = ("sequential", "pipelined")
 DIGITAL = "digital part"
 CHIP = "chip"
-ASSUMED = "inputs: every code as likely as another (give data to measure them)"
+ASSUMED = "inputs: every magnitude as likely as another (give data to measure them)"
 
 
 def assemble(

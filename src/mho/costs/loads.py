@@ -78,7 +78,7 @@ def measured(
 
 
 def assumed(scheme: Scheme, conductance_us: Tensor, duration: bool) -> Load:
-    """One vector whose codes are all equally likely."""
+    """One vector, every magnitude of whose codes, 0 among them, is equally likely."""
     assert scheme.input_steps is not None
     steps, rows = int(scheme.input_steps), scheme.plan.groups * scheme.plan.rows
     total, found = float(conductance_us.double().sum()), Load(1)

@@ -40,7 +40,7 @@ def cost(
 
     Every product is counted from its scheme, the list of conversions that also computes it. What reading the cells takes
     follows from their conductances (targets, or those of the chip at an age) and from the inputs: measured where there are
-    data, else every code as likely as another.
+    data, else every magnitude of a code as likely as another.
 
     Args:
         net: What `to_analog` returned, or a `Chip`.

@@ -18,7 +18,7 @@ from mho.hardware import Hardware
 def peak(hw: Hardware | str, technology: Technology | str | Path | None = None, *, arrays: int | None = None) -> Cost:
     """The cost of a product on a full array, with as many arrays at work as a chip has.
 
-    Weights are drawn from a normal distribution, and every code of the inputs is as likely as another.
+    Weights are drawn from a normal distribution, and every magnitude of the inputs is as likely as another.
 
     Args:
         hw: Names array, encoding and converters.

@@ -13,7 +13,7 @@ from mho.crossbar.scaling import scaled
 from mho.crossbar.scheme import Scheme
 from mho.crossbar.wires import seen_through
 from mho.devices.variation import sigma_us
-from mho.hardware import Readouts
+from mho.hardware import Readouts, Variation
 
 
 class Cells(NamedTuple):
@@ -56,7 +56,7 @@ def whole(weight: Tensor, readouts: Readouts) -> Tensor:
 
 
 def product_variance(
-    weight: Tensor, targets: Sequence[Tensor], unit: Tensor, scheme: Scheme, redraw: str = "mvm"
+    weight: Tensor, targets: Sequence[Tensor], unit: Tensor, scale: Tensor, scheme: Scheme, redraw: str = "mvm"
 ) -> Tensor | None:  # fmt: skip
     """Variance of each entry of `weight` from product to product (or conversion to conversion), None where there is none.
 
@@ -67,6 +67,7 @@ def product_variance(
         weight: What each readout multiplies with, (readouts, groups, columns, rows).
         targets: Target conductance of each plane, µS.
         unit: Weights in units of their scale, (groups, columns, rows).
+        scale: That scale, see `Cells`.
         scheme: Asked for `noise.weight` (of products) and for the variations with that redraw.
         redraw: 'mvm' or 'conversion'.
     """
@@ -82,8 +83,7 @@ def product_variance(
         if variation.redraw != redraw:
             continue
         if variation.on_weights:
-            reference = unit.detach().abs().amax() if variation.relative_to == "weight_max" else spread_of(unit)
-            on_weights = on_weights + (variation.sigma * reference).square()
+            on_weights = on_weights + (variation.sigma * weight_reference(unit, scale, scheme, variation)).square()
         else:
             exact = hw.encoding.exact_planes()
             sizes = [
@@ -96,9 +96,12 @@ def product_variance(
     return sum(on_cells, shared.expand_as(weight))
 
 
-def spread_of(unit: Tensor) -> Tensor:
-    """Standard deviation of the weights."""
-    return unit.detach().std(correction=0)
+def weight_reference(unit: Tensor, scale: Tensor, scheme: Scheme, variation: Variation) -> Tensor:
+    """Standard deviation or largest magnitude of the layer's weights, each in the unit of its own scale."""
+    own = scheme.plan.spread(scale)
+    weights = unit.detach() * own
+    found = weights.abs().amax() if variation.relative_to == "weight_max" else weights.std(correction=0)
+    return found / own
 
 
 Change = Callable[[Tensor, Tensor, Plan], Tensor]
@@ -125,5 +128,5 @@ def ideal_cells(matrix: Tensor, scheme: Scheme, change: Change | None = None) ->
     if through:
         follows = torch.stack([unit * share for share in readouts.shares])
         weight = follows + (weight - follows).detach()
-    drawn = [product_variance(weight, targets, unit, scheme, redraw) for redraw in ("mvm", "conversion")]
+    drawn = [product_variance(weight, targets, unit, scale, scheme, redraw) for redraw in ("mvm", "conversion")]
     return Cells(weight, scale, *drawn)

@@ -41,11 +41,8 @@ def deviate(g: Tensor, ideal: Tensor, variation: Variation, cell: Cell, draw: St
     return changed.clamp(0, None) if variation.clip == "positive" else changed.clamp(cell.g_min_us, cell.g_max_us)
 
 
-def deviate_weights(
-    weight: Tensor, variation: Variation, draw: Stream, purpose: str, std: Tensor, largest: Tensor
-) -> Tensor:
-    """Weights with the deviation of a variation relative to their standard deviation or largest magnitude."""
-    reference = std if variation.relative_to == "weight_std" else largest
+def deviate_weights(weight: Tensor, variation: Variation, draw: Stream, purpose: str, reference: Tensor) -> Tensor:
+    """Weights with the deviation of a variation that is a share of `reference`, in their unit."""
     return weight + variation.sigma * reference * _unit(weight, variation, draw, purpose)
 
 

@@ -74,7 +74,8 @@ class Variation(Spec):
     def definition(self) -> Definition:
         """Its meaning in words."""
         what = "weight" if self.on_weights else "cell conductance"
-        return Definition(what, f"{self.sigma:g}", MEANING[self.relative_to], self.distribution, self.redraw)
+        cut = {"none": "", "positive": ", cut at 0", "range": ", cut at g_min and g_max"}[self.clip]
+        return Definition(what, f"{self.sigma:g}", MEANING[self.relative_to], f"{self.distribution}{cut}", self.redraw)
 
 
 class Faults(Spec):

@@ -11,7 +11,8 @@ from mho.measure.summary import majority
 from mho.statistics.intervals import mean_interval, wilson_interval
 
 if TYPE_CHECKING:
-    from mho.store import Measurement, RunHeader
+    from mho.store import DataInfo, Measurement, RunHeader
+    from mho.tasks import Score
 
 
 def at_chance(header: RunHeader, digital: Measurement, budget: float) -> str:
@@ -35,15 +36,31 @@ def at_chance(header: RunHeader, digital: Measurement, budget: float) -> str:
     References:
         Cohen 1960, Educational and Psychological Measurement 20:37.
     """
-    score, data, n = header.score, header.data, digital.samples
+    return of_chance(digital, header.score, header.data, header.constant, budget, header.confidence)
+
+
+def of_chance(
+    digital: Measurement, score: Score, data: DataInfo, constant: float | None, budget: float, confidence: float
+) -> str:
+    """`at_chance` for a measurement that belongs to no run.
+
+    Args:
+        digital: The digital network's measurement.
+        score: What it is in.
+        data: What it was made on.
+        constant: Score of the best constant answer, or None.
+        budget: What may be lost.
+        confidence: Of the interval.
+    """
+    n = digital.samples
     if digital.values.dtype == np.bool_ and data.classes:
         labels, answers = np.array(data.label_counts), np.array(digital.predicted)
         guess = float(labels @ answers) / (labels.sum() * n) if len(answers) == len(labels) else majority(data)
-        found = wilson_interval(int(np.count_nonzero(digital.values)), n, header.confidence)
+        found = wilson_interval(int(np.count_nonzero(digital.values)), n, confidence)
         what = "the same answers in random order" if len(answers) == len(labels) else "the most frequent class"
-    elif header.constant is not None:
-        found = mean_interval(score.signed(digital.values).astype(np.float64), header.confidence)
-        guess, what = score.worth(header.constant), "the best constant answer"
+    elif constant is not None:
+        found = mean_interval(score.signed(digital.values).astype(np.float64), confidence)
+        guess, what = score.worth(constant), "the best constant answer"
     else:
         return ""
     if math.isnan(guess) or found.low - guess > budget:

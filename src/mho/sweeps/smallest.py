@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from mho.arguments import many, whole
+from mho.errors import BadInput
 from mho.hardware import Hardware
 from mho.hardware.spec import load_yaml
+from mho.measure.chance import of_chance
 from mho.progress import Progress
 from mho.statistics.intervals import Interval, check_confidence, mean_interval
 from mho.sweeps.config import Config
@@ -158,6 +160,7 @@ def smallest(
 
     Raises:
         WrongSetting: An unknown cost; a budget or number outside its range; whatever `mho.sweep` refuses.
+        BadInput: The digital network is not known to be better than chance by more than the budget.
     """
     COSTS.find(cost)
     chips, tries = whole(chips, "chips", least=2), whole(tries, "tries")
@@ -181,6 +184,7 @@ def smallest(
         )
         fresh, floor = None, float(floors[i])
         if len(found) < tries and not any(each.kept for each in found):
+            _check_better_than_chance(config, workshop, score, allowed, level)
             fresh, floor = _fresh(config, workshop, score, chips, 1 - (1 - level) / tries)
             floor -= allowed
         found.append(
@@ -195,6 +199,15 @@ def smallest(
             )
         )
     return Smallest(result, cost, allowed, score, tuple(found), len(worst), chips, level)
+
+
+def _check_better_than_chance(config: Config, workshop: Workshop, score: Score, budget: float, level: float) -> None:
+    """Raises BadInput for a digital network that guesses: any hardware keeps that."""
+    data = workshop.test(config)
+    constant = data.task.constant_score([y for _, y in data.batches])
+    if reason := of_chance(workshop.reference(config), score, data.info, constant, budget, level):
+        problem, _, remedy = reason.rpartition(". ")
+        raise BadInput(problem, remedy, path="network")
 
 
 def _fresh(config: Config, workshop: Workshop, score: Score, chips: int, level: float) -> tuple[Interval, float]:

@@ -113,7 +113,7 @@ class Wage(Spec):
         for a weight of 1.
 
         Raises:
-            WrongSetting: Its encoding holds no bits, or its cells do not fit them.
+            WrongSetting: Its encoding holds no bits, or its cells do not fit them; ranges of converters are learned.
         """
         found = Hardware.of(hw)
         if getattr(found.encoding, "kind", "") != "bit_sliced":
@@ -121,6 +121,12 @@ class Wage(Spec):
                 f"the encoding '{found.encoding.kind}' holds no bits",
                 "take an encoding of kind bit_sliced",
                 path="encoding",
+            )
+        if learned := [f"{name}.range" for name in ("dac", "adc") if getattr(found, name).range == "learned"]:
+            raise WrongSetting(
+                "ranges that are learned would be updated as weights are",
+                "calibrate them: range: calibrated",
+                path=learned[0],
             )
         return found.replace(
             mapping={"scale": "unit"}, **{"encoding.quantiser": "wage", "encoding.bits": self.weight_bits}
