@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 
+from mho.statistics.curves import RESAMPLES
 from mho.statistics.intervals import Interval
 from mho.studies.cim_resnet.held import (
     Found,
@@ -18,9 +20,10 @@ from mho.studies.cim_resnet.held import (
     slope_of_depth,
     under,
 )
+from mho.studies.cim_resnet.networks import data_of
 from mho.studies.claim import Claim, Finding, Verdict, above, below, every
 from mho.studies.definitions import DEFINITIONS, MAIN, SIGMAS, SLIDES
-from mho.studies.noise.ranks import correlation, redrawn, spearman
+from mho.studies.noise.ranks import FEWEST, correlation, spearman
 from mho.studies.outcome import NotStored, show_points
 
 YANG = "Yang & Sze 2019, as the NTU slides relay it"
@@ -138,30 +141,52 @@ def _same(what: str, found: Interval) -> Finding:
 
 
 def _no_relation(results: Found) -> Finding:
+    """Among networks of one kind on one data set at a time; those that were tuned are the published ones again."""
     parts = []
-    for d in MAIN:
-        nets = under(results, d).values()
+    for d, (origin, data) in product(MAIN, (("published", 0), ("trained", 0), ("trained", 1))):
+        nets = [held for held in under(results, d, origin).values() if held.net.data == data]
+        if len(nets) < FEWEST:
+            continue
         found = spearman([n.accuracy(0.0).mean() for n in nets], [n.kept().mean() for n in nets])
         clear = found.low > 0 or found.high < 0
         verdict: Verdict = "fails" if clear else "holds" if max(-found.low, found.high) < 0.5 else "depends"
-        parts.append(Finding(verdict, f"{_label(d)}, {len(nets)} networks {correlation(found)}"))
+        where = data_of(nets[0].net, results.scale).label
+        parts.append(Finding(verdict, f"{_label(d)}, {len(nets)} {origin} networks, {where} {correlation(found)}"))
+    if not parts:
+        raise NotStored(
+            f"no definition is stored for {FEWEST} networks of one kind on one data set", "measure them", path="ideal"
+        )
     return every(*parts)
 
 
 def _turns(results: Found) -> Finding:
-    """ResNet-20 ahead of the SqueezeNet at 0 and behind at some σ; chips and seeds drawn again, four σ asked."""
+    """ResNet-20 ahead of the SqueezeNet at 0 and behind at some σ, of which four are asked; chips and seeds drawn again.
+
+    Chips are the same for both networks, their images too; training seeds are of each alone.
+    """
     parts = []
     for d in [d for d in MAIN if d in definitions(results, "width16", "squeeze")]:
-        ahead, behind = one(results, d, "width16"), one(results, d, "squeeze")
-        clean = redrawn(ahead.accuracy(0.0), 0) > redrawn(behind.accuracy(0.0), 1)
-        shares = [
-            float(np.mean(clean & (redrawn(ahead.accuracy(s), 0) < redrawn(behind.accuracy(s), 1)))) for s in SIGMAS[1:]
-        ]
+        resnet, other = (one(results, d, name) for name in ("width16", "squeeze"))
+        chips, seeds = resnet.accuracy(0.0).shape
+        drawn = _shares(chips, 0), _shares(seeds, 1), _shares(other.accuracy(0.0).shape[1], 2)
+        leads = [_lead(resnet.accuracy(s), other.accuracy(s), *drawn) for s in SIGMAS]
+        shares = [float(np.mean((leads[0] > 0) & (lead < 0))) for lead in leads[1:]]
         sure = 1 - (1 - _SURE) / len(shares)
         verdict: Verdict = "holds" if max(shares) > sure else "fails" if max(shares) < 1 - _SURE else "depends"
         told = ", ".join(f"{share:.2f} at {s:g}" for s, share in zip(SIGMAS[1:], shares, strict=True))
         parts.append(Finding(verdict, f"{_label(d)}: bootstrap probability {told}"))
     return every(*parts)
+
+
+def _shares(count: int, seed: int) -> Table:
+    """How often each of so many is drawn in each bootstrap, as a share: (RESAMPLES, count)."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+
+
+def _lead(a: Table, b: Table, chips: Table, a_seeds: Table, b_seeds: Table) -> Table:
+    """Mean of `a` less that of `b`, each chips × seeds, in every bootstrap."""
+    means = [np.einsum("bd,ds,bs->b", chips, table, seeds) for table, seeds in ((a, a_seeds), (b, b_seeds))]
+    return np.asarray(means[0] - means[1])
 
 
 def _ten_bits(results: Found) -> Finding:

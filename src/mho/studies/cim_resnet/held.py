@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,15 +11,13 @@ from numpy.typing import NDArray
 
 from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval, t_quantile
-from mho.studies.cim_resnet.networks import Net, of
+from mho.studies.cim_resnet.networks import Net, data_of, of
 from mho.studies.definitions import DEFINITIONS, SIGMAS
 from mho.studies.outcome import NotStored, Outcome, Results
 
 Table = NDArray[np.float64]
 Rows = Sequence[Mapping[str, Any]]
 Found = Results[Any, Rows]
-CHANCE = 0.1
-"""All data sets have ten classes."""
 CONFIDENCE = 0.95
 LAYERS = 12
 """Slopes are for so many layers more."""
@@ -33,11 +32,13 @@ class Held:
     Attributes:
         arm: The arm.
         net: Its network.
+        chance: One over the number of classes of its data set.
     """
 
     def __init__(self, outcome: Outcome[Any, Rows], scale: Any) -> None:
         self.arm, self._runs = outcome.arm, [outcome.runs[seed] for seed in sorted(outcome.runs)]
         self.net: Net = of(outcome.arm.network, scale)
+        self.chance = 1 / data_of(self.net, scale).classes
 
     def _table(self, **wanted: Any) -> Table:
         found = [
@@ -58,7 +59,7 @@ class Held:
 
     def corrected(self, sigma: float, **setting: Any) -> Table:
         """What is left above chance of the accuracy at σ = 0 on the same images."""
-        return (self.accuracy(sigma, **setting) - CHANCE) / (self.accuracy(0.0, **setting) - CHANCE)
+        return (self.accuracy(sigma, **setting) - self.chance) / (self.accuracy(0.0, **setting) - self.chance)
 
     def kept(self) -> Table:
         """`corrected`, mean over σ > 0."""
@@ -107,25 +108,44 @@ def slope(nets: Sequence[Held]) -> Interval:
 
     It speaks of these networks alone, one for each depth.
     """
-    x, kept = _centred(nets), np.array([net.kept().mean(axis=1) for net in nets])
+    x, kept = _centred(nets), _by_chip(nets)
     return mean_interval(LAYERS * (x @ kept) / (x @ x), CONFIDENCE)
 
 
 def slope_of_depth(nets: Sequence[Held]) -> Interval:
-    """The same with the networks as random draws around the line: what another training of each depth might give.
+    """The same with the networks as random draws around the line, too: what another training of each depth might give.
 
-    Student's interval of a regression with the networks' means, two degrees of freedom for four depths.
+    Both kinds of draws count, as in `mho.statistics.crossed`: V = V_chips + V_networks - V_rest. V_chips is the variance of
+    the mean slope of C chips, V_networks that which the scatter of n networks' means around the line gives (n - 2 degrees of
+    freedom), V_rest what either has of the errors of single chips of single networks; Satterthwaite's freedom. The interval
+    is never narrower than that of chips alone, or of networks alone.
 
     Raises:
         NotStored: Fewer than three networks.
     """
     if len(nets) < 3:
         raise NotStored("two networks have no scatter around a line", "measure a third", path="networks")
-    x, y = _centred(nets), np.array([float(net.kept().mean()) for net in nets])
-    value, freedom = float(x @ y / (x @ x)), len(nets) - 2
-    rest = y - y.mean() - value * x
-    half = t_quantile(CONFIDENCE, freedom) * float(np.sqrt(rest @ rest / freedom / (x @ x)))
-    return Interval(LAYERS * value, LAYERS * (value - half), LAYERS * (value + half))
+    x, kept = _centred(nets), _by_chip(nets)
+    (n, chips), size = kept.shape, x @ x
+    if chips < 2:
+        return slope(nets)  # boundless: one chip says nothing of others
+    slopes = x @ kept / size
+    off = kept - kept.mean(axis=0) - np.outer(x, slopes)  # each chip around its own line
+    scatter = off.mean(axis=1)
+    freedoms = (chips - 1, n - 2, (chips - 1) * (n - 2))
+    squares = (float(slopes.var()) * size, float(scatter @ scatter), float(np.square(off.T - scatter).sum()) / chips)
+    of_chips, of_nets, rest = (square / freedom / size for square, freedom in zip(squares, freedoms, strict=True))
+    halves = [t_quantile(CONFIDENCE, f) * math.sqrt(v) for v, f in ((of_chips, chips - 1), (of_nets, n - 2))]
+    if (total := of_chips + of_nets - rest) > max(of_chips, of_nets):
+        freedom = total**2 / sum(v**2 / f for v, f in zip((of_chips, of_nets, rest), freedoms, strict=True))
+        halves.append(t_quantile(CONFIDENCE, freedom) * math.sqrt(total))
+    value, half = LAYERS * float(slopes.mean()), LAYERS * max(halves)
+    return Interval(value, value - half, value + half)
+
+
+def _by_chip(nets: Sequence[Held]) -> Table:
+    """What is kept, networks × chips."""
+    return np.array([net.kept().mean(axis=1) for net in nets])
 
 
 def _centred(nets: Sequence[Held]) -> Table:

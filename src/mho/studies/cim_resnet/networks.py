@@ -13,16 +13,19 @@ from torch import nn
 import mho
 from mho.data import Dataset, load
 from mho.data.augment import crop_and_flip
+from mho.errors import BadInput
 from mho.models import published
 from mho.store.files import replaced
 from mho.studies.definitions import DEFINITIONS
-from mho.studies.noise.arm import DATA, recipe
+from mho.studies.noise.arm import DATA, Data, recipe
 from mho.studies.noise.recipe import trained
 from mho.studies.study import Job, Scale
 from mho.training import HWA, Clip, fit
 
 _EPOCHS: Mapping[Scale, tuple[int, int]] = {"smoke": (3, 3), "cpu": (8, 4), "full": (160, 30)}
 """Of training on the first and on the second data set."""
+_SECOND: Mapping[Scale, str] = {"smoke": "digits", "cpu": "MNIST", "full": "Fashion-MNIST"}
+"""The second data set, by its label in `DATA`: grey images of ten classes."""
 _TUNING: Mapping[Scale, int | None] = {"smoke": 128, "cpu": 5000, "full": None}
 """Training images of one pass of fine-tuning."""
 _PREP = "cifar10?prep=imagenet"
@@ -36,7 +39,7 @@ class Net:
         label: How it is named.
         spec: Its name among the published ones, or as `mho.models.resolve` takes it.
         origin: "published", "tuned" (from the published weights, through quantised slices) or "trained".
-        data: Place of its data set in `mho.studies.noise.arm.DATA`; published ones have their own.
+        data: 0: the first data set of a scale, 1: the second (`data_of`).
         factor: What is varied: layers, kernel or channels.
     """
 
@@ -86,6 +89,12 @@ def of(name: str, scale: Scale) -> Net:
     return (SMOKE if scale == "smoke" else NETS)[name]
 
 
+def data_of(net: Net, scale: Scale) -> Data:
+    """What a network is trained and measured on; published ones are of the first data set, CIFAR-10."""
+    several = {data.label: data for data in DATA[scale]}
+    return several[_SECOND[scale]] if net.data else DATA[scale][0]
+
+
 @dataclass(frozen=True)
 class Made:
     """A network with its data.
@@ -114,8 +123,7 @@ def made(name: str, job: Job, images: int) -> Made:
     """
     net = of(name, job.scale)
     if net.origin == "trained":
-        several = DATA[job.scale]
-        data = several[min(net.data, len(several) - 1)]
+        data = data_of(net, job.scale)
         told = recipe(net.spec, data, job.scale, epochs=_EPOCHS[job.scale][net.data])
         found = trained(told, job.seed, device=job.device, progress=job.steps)
         test = load(data.test.partition("&n=")[0].partition("?n=")[0])
@@ -157,7 +165,15 @@ def _beside(file: Path) -> Path:
 
 
 def part(data: Dataset, number: int, images: int) -> Dataset:
-    """The images of a chip: its own, one after the other, from the first again where there are no more."""
-    images = min(images, len(data.labels))
-    first = number % (len(data.labels) // images) * images
-    return replace(data, inputs=data.inputs[first : first + images], labels=data.labels[first : first + images])
+    """The images of a chip: its own, one after the other, for chips that share images are not independent.
+
+    Raises:
+        BadInput: There are not as many.
+    """
+    first, last = number * images, (number + 1) * images
+    if last > len(data.labels):
+        raise BadInput(
+            f"{len(data.labels)} test images are too few for {number + 1} chips of {images} each",
+            "give a folder with the whole test set in MHO_DATA", path=data.name,
+        )  # fmt: skip
+    return replace(data, inputs=data.inputs[first:last], labels=data.labels[first:last])

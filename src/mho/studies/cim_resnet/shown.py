@@ -69,7 +69,7 @@ def _slopes(results: Found) -> Table:
             if len(nets) == len(names):
                 both = (show_points(slope(nets)), show_points(slope_of_depth(nets)))
                 rows.append([f"{name}: {definition.label}", label, *both])
-    return Table((_WHAT, "weights", "kept, for 12 layers more [chips]", "[networks]"), rows)
+    return Table((_WHAT, "weights", "kept, for 12 layers more [chips]", "[chips and networks]"), rows)
 
 
 def _converted(results: Found) -> Table:
@@ -129,7 +129,7 @@ def _slope_figure(results: Found) -> Figure:
     names = [d for d, nets in both.items() if len(nets) == len(DEPTHS)]
     series = [
         Series(label, points([of(both[d]) for d in names]), range(len(names)), "points")
-        for label, of in (("over chips", slope), ("over networks", slope_of_depth)) if len(names) > 1
+        for label, of in (("over chips", slope), ("over chips and networks", slope_of_depth)) if len(names) > 1
     ]  # fmt: skip
     title = "Depth: change of what is kept above chance for 12 layers more"
     return Figure("slopes", title, series, "points for 12 layers", names, "definition of σ (the table says what each is)",

@@ -18,8 +18,8 @@ from mho.studies.outcome import Results
 from mho.studies.study import Arm, Job, Scale, Study
 from mho.studies.table import Table
 
-IMAGES: Mapping[Scale, int] = {"smoke": 40, "cpu": 100, "full": 1000}
-"""Test images that each chip sees, its own."""
+IMAGES: Mapping[Scale, int] = {"smoke": 40, "cpu": 100, "full": 400}
+"""Test images that each chip sees, its own: all chips together see 10,000 at most, which are all that there are."""
 ROWS = (128, 64, 256)
 BITS: Mapping[Scale, tuple[int, ...]] = {"smoke": (4, 8), "cpu": tuple(range(4, 11)), "full": tuple(range(4, 11))}
 _CONVERTED = (0.0, 0.1)
@@ -57,13 +57,14 @@ class CimResNet(Study[CimArm, Rows]):
     )
     protocol = (
         "8-bit weights in two cells of 4 bits, inputs of 8 bits and a sign given whole, arrays of 128 rows, converters of 10 "
-        "bits (ideal where a definition says no other), σ in {0, 0.05, 0.1, 0.15, 0.2}; ranges from training images without "
-        "variation. Chip i of every network, definition and σ has the same address of its draws and the same test images of its "
-        "own: at `cpu` scale 10 chips × 100 images of CIFAR-10. Accuracy is raw, normalised by the same images at σ = 0, and "
-        "corrected for chance: (a - 0.1)/(a₀ - 0.1); 'kept' is the mean of the latter over σ > 0. Intervals are 95 %, "
-        "Student's over chips, over chips and training seeds where networks are trained here. Power, reckoned before measuring: "
-        "with 6 points between chips and 5 points by 100 images, a level is known to ±5.6 points, a slope over the four depths "
-        "to ±2.5 points for 12 layers."
+        "bits (ideal where a definition says no other), σ in {0, 0.05, 0.1, 0.15, 0.2}; conductances that are drawn once a chip "
+        "are cut at 0; ranges from training images without variation. Chip i of every network, definition and σ has the same "
+        "address of its draws and the same test images of its own, which no other chip has: at `cpu` scale 10 chips × 100 images "
+        "of CIFAR-10, at `full` 25 × 400. Accuracy is raw, normalised by the same images at σ = 0, and corrected for chance: "
+        "(a - 0.1)/(a₀ - 0.1); 'kept' is the mean of the latter over σ > 0. Intervals are 95 %, Student's over chips, over chips "
+        "and training seeds where networks are trained here, over chips and the networks' scatter around a line where that is "
+        "asked. Power, reckoned before measuring: with 6 points between chips and 5 points by 100 images, a level is known to "
+        "±5.6 points, a slope over the four depths to ±2.5 points for 12 layers."
     )
     sources = (
         "NTU slides 2022 (CIM accuracy analysis and multi-exit architecture)",
