@@ -243,3 +243,25 @@ def test_what_is_no_number_stays_none(kind):
     circuit, s = CIRCUITS.find(kind)(offset=0.2), torch.tensor([[1.2, -3.0], [float("nan"), 2.0]])
     found = circuit.convert(s, errors(circuit, 2, 4), -7, 7)
     assert found.isnan().tolist() == [[False, False], [True, False]]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_reference_column_has_one_converter_and_one_offset(groups):
+    """A column that all outputs of a group share is read once: what is frozen in its read-out is the same for all."""
+    hw = Hardware(
+        name="shared", cell={"kind": "ideal", "g_max_us": 25.0}, compensation="none", array={"rows": 32, "cols": 64},
+        encoding={
+            "kind": "bit_sliced", "bits": 4, "cell_bits": 4, "sign": "offset", "reference": "column", "subtract": "digital",
+        },
+        dac={"bits": 8}, adc={"bits": 8, "range": "maximum", "circuit": {"kind": "uniform", "offset": 3.0}},
+        columns={"nonlinearity": 0.02, "nonlinearity_std": 0.5},
+    )  # fmt: skip
+    layer = nn.Conv1d(8, 6, 1, groups=groups, bias=False)
+    net = mho.calibrate(mho.to_analog(nn.Sequential(layer), hw, example=torch.rand(2, 8, 3)), [torch.rand(20, 8, 3)])
+    arrays = next(iter(mho.program(net, seed=0).arrays.values()))
+    shared = [k for k, _ in arrays.converters if arrays._is_of_a_shared_column(k)]
+    assert shared == [1]
+    for drawn in (arrays.converters, arrays.columns):
+        for (readout, _), values in drawn.items():
+            distinct = len(values[:, 1].unique())
+            assert distinct == (groups if readout == 1 else 6)

@@ -291,3 +291,15 @@ def test_what_is_given_is_not_changed():
     dac = {"bits": 5}
     hw = Hardware.preset("ideal", dac=dac, dac__range="abs_max")
     assert (hw.dac.bits, hw.dac.range) == (5, "abs_max") and dac == {"bits": 5}
+
+
+def test_an_array_too_narrow_for_a_weight_is_refused():
+    with pytest.raises(WrongSetting, match=r"array.cols: an array of 4 columns holds no weight, which takes 8"):
+        Hardware.preset("ideal", cell__levels=4, array={"rows": 128, "cols": 4},
+                        encoding={"kind": "bit_sliced", "bits": 8, "cell_bits": 2, "sign": "pair"})  # fmt: skip
+
+
+def test_what_is_cut_off_is_said():
+    cut = {"none": "normal", "positive": "normal, cut at 0", "range": "normal, cut at g_min and g_max"}
+    for clip, words in cut.items():
+        assert Variation(sigma=0.1, relative_to="gmax", clip=clip).definition().distribution == words

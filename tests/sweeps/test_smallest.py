@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mho.cli.smallest import smallest as command
-from mho.errors import MhoError, WrongSetting
+from mho.errors import BadInput, MhoError, WrongSetting
 from mho.hardware import Hardware
 from mho.sweeps import findings, smallest
 from mho.sweeps.smallest import FACTORS
@@ -28,7 +28,7 @@ HARDWARE = {
 def found(tmp_path_factory):
     out = tmp_path_factory.mktemp("smallest") / "sweep"
     plan = {
-        "network": "tiny_sweep:net",
+        "network": "tiny_sweep:told",
         "data": "tiny_sweep:data",
         "hardware": HARDWARE,
         "ages": "1 h",
@@ -98,3 +98,10 @@ def test_what_is_searched_by_default_is_there():
         {"network": "tiny_sweep:net", "data": "tiny_sweep:data", "hardware": "pcm-cells", "factors": FACTORS}
     )
     assert len(plan.configured()) == 4 * 3 * 5
+
+
+def test_a_network_that_guesses_has_no_smallest_hardware(found, tmp_path):
+    plan, _, _ = found
+    plan = {**plan, "network": "tiny_sweep:told?gain=0", "factors": {"hardware.adc.bits": [4, 6]}}
+    with pytest.raises(BadInput, match="not known to be better than chance"):
+        smallest(plan, tmp_path / "sweep", budget=0.1, chips=2, tries=1)

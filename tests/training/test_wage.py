@@ -118,6 +118,8 @@ def test_what_is_refused():
         wage.prepare(nn.ReLU())
     with pytest.raises(WrongSetting, match="'differential' holds no bits"):
         wage.hardware("pcm")
+    with pytest.raises(WrongSetting, match="dac.range: ranges that are learned would be updated as weights are"):
+        _hardware(wage, dac={"bits": 8, "range": "learned"})
     with pytest.raises(BadInput, match="beyond ±1 -> prepare"):
         wage.optimizer([nn.Parameter(torch.tensor([1.5]))])
     with pytest.raises(WrongSetting, match="lr"):
