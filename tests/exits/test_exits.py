@@ -13,8 +13,10 @@ import mho
 from mho.convert.counting import MacCounter
 from mho.errors import BadInput, WrongSetting
 from mho.exits import (
+    Answers,
     Early,
     Entropy,
+    ExitMacs,
     Fixed,
     Gate,
     Margin,
@@ -233,3 +235,30 @@ def test_energy_until_each_exit_is_that_of_what_is_computed(net, answers):
     assert found.mean(every) == pytest.approx(sum(p * e for p, e in zip(shares, found.deciding, strict=True)))
     assert found.share(decide(answers, Fixed(2))) == 1
     assert exit_energy(analog, VAL).alone[2] != found.alone[2], "inputs as measured"
+
+
+def _drawn(exits: int, scale: float = 1.0, samples: int = 300, ties: bool = False) -> Answers:
+    """Answers that get better with depth, of samples that are not equally hard."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 10, (samples,), generator=generator)
+    scores = torch.randn(samples, exits, 10, generator=generator)
+    hard = 3 * torch.rand(samples, generator=generator)
+    for k in range(exits):
+        scores[torch.arange(samples), k, labels] += (1 + 3 * k / (exits - 1)) * (3 - hard)
+    scores = scale * (scores.round() if ties else scores)
+    macs = tuple(100 * (k + 1) // exits for k in range(exits))
+    names = tuple(f"exit{k + 1}" for k in range(exits))
+    inputs = (torch.randn(samples, 4, generator=generator),)
+    return Answers(names, scores, labels, tuple(map(str, range(10))), ExitMacs(macs, macs), inputs)
+
+
+@pytest.mark.parametrize("rule", [Entropy, Probability, Margin])
+@pytest.mark.parametrize(("scale", "ties"), [(50, False), (20, True), (0, True)])
+def test_the_rule_that_is_returned_keeps_the_budget(rule, scale, ties):
+    answers = _drawn(3, scale, ties=ties)
+    for share in (0.34, 0.5, 0.7, 0.9):
+        assert tune(answers, rule, macs=share).seen.macs_share <= share + 1e-9
+    top = tune(answers, rule, macs=1.0).seen.accuracy.value
+    assert tune(answers, rule, accuracy=top).seen.accuracy.value >= top
+    assert bool((decide(answers, rule(9.0 if rule is Entropy else 0.0)).exits == 0).all()), "threshold 0 is everybody"
+    assert bool((decide(answers, rule(0.0 if rule is Entropy else 1.0)).exits == 2).all())

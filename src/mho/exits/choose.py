@@ -125,7 +125,10 @@ def _tried(answers: Answers, rule: Sure) -> list[tuple[tuple[float, ...], float,
     early = len(answers.names) - 1
     levels = max(2, min(_LEVELS, int(_TRIES ** (1 / max(1, early)))))
     doubts = [rule.doubt_at(k, answers.scores[:, k]) for k in range(early)]
-    places = [_bars(doubt, levels) for doubt in doubts]
+    # Bars as the rule gives them back: what is tried is what the rule will do.
+    places = [
+        sorted({rule.with_bars((bar,) * early).bar(k) for bar in _bars(doubt, levels)}) for k, doubt in enumerate(doubts)
+    ]
     gone = [
         doubt[None] < torch.tensor(bars, dtype=torch.float64)[:, None]
         for doubt, bars in zip(doubts, places, strict=True)
@@ -147,12 +150,16 @@ def _tried(answers: Answers, rule: Sure) -> list[tuple[tuple[float, ...], float,
 
 
 def _bars(doubt: Tensor, levels: int) -> list[float]:
-    """Bars from 0 (nobody leaves) to above the largest doubt (everybody), between quantiles."""
-    finite = doubt[doubt.isfinite()]
-    if not len(finite):
+    """Bars from 0 (nobody leaves) to above the largest doubt (everybody): doubts of samples, as many leaving from one to the
+    next where no doubts are equal.
+    """
+    found, counts = doubt[doubt.isfinite()].unique(return_counts=True)
+    if not len(found):
         return [0.0]
-    inner = finite.quantile(torch.linspace(0, 1, levels, dtype=torch.float64)[1:-1]) if levels > 2 else finite[:0]
-    return sorted({0.0, *inner.tolist(), float(finite.max()) * 1.001 + 1e-9})
+    below = counts.cumsum(0)[:-1]  # samples that leave with the bar at the next doubt
+    wanted = torch.linspace(0, len(doubt), levels, dtype=torch.float64)[1:-1]
+    places = torch.searchsorted(below.double(), wanted).clamp(max=len(below) - 1) if len(below) else wanted.long()[:0]
+    return sorted({0.0, *found[1:][places].tolist(), float(found[-1]) * 1.001 + 1e-9})
 
 
 def _only(answers: Answers, of_class: str) -> Answers:

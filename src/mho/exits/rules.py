@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ class Entropy(Sure):
 
 
 class Probability(Sure):
-    """Leave where the largest probability is above the threshold, in [0, 1]; at 1 nobody leaves."""
+    """Leave where the largest probability is above the threshold, in [0, 1]; at 1 nobody leaves, at 0 everybody does."""
 
     @staticmethod
     def doubt(scores: Tensor) -> Tensor:
@@ -156,15 +157,18 @@ class Probability(Sure):
     @classmethod
     def at(cls, bars: Sequence[float]) -> Probability:
         """See `Sure`."""
-        return cls(tuple(min(1.0, max(0.0, 1 - bar)) for bar in bars))
+        return cls(tuple(map(threshold_of, bars)))
 
     def bar(self, number: int) -> float:
-        """1 - threshold."""
-        return 1 - self._threshold(number)
+        """1 - threshold; above every doubt where the threshold is 0."""
+        threshold = self._threshold(number)
+        return 1 - threshold if threshold else math.inf
 
 
 class Margin(Probability):
-    """Leave where the largest probability less the second one is above the threshold, in [0, 1]; at 1 nobody leaves."""
+    """Leave where the largest probability less the second one is above the threshold, in [0, 1]; at 1 nobody leaves, at 0
+    everybody does.
+    """
 
     @staticmethod
     def doubt(scores: Tensor) -> Tensor:
@@ -172,7 +176,7 @@ class Margin(Probability):
         top = scores.softmax(-1).topk(2, -1).values
         return 1 - (top[..., 0] - top[..., 1])
 
-    @classmethod
-    def at(cls, bars: Sequence[float]) -> Margin:
-        """See `Sure`."""
-        return cls(tuple(min(1.0, max(0.0, 1 - bar)) for bar in bars))
+
+def threshold_of(bar: float) -> float:
+    """The threshold in [0, 1] of those whose doubt is below a bar; 0, everybody, only where the bar is above every doubt."""
+    return 0.0 if bar > 1 else min(1.0, max(1 - bar, sys.float_info.min))
