@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import mho
+from mho.calibration import ranges_of
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models import block_drop, cifar_resnet, multi_exit, resnet8
 
@@ -95,6 +96,28 @@ def test_on_chips_skipping_is_selecting_and_norms_fold(net, digital):
         torch.testing.assert_close(fused.under(X, KEEP), single, rtol=0.05, atol=0.05)
         run = mho.drift(analog, [(X, Y)], ["1 h"], chips=2)
     assert run.accuracy.shape == (2, 1)
+
+
+def test_ranges_fit_other_policies_than_the_networks_own(net):
+    def ranges(bias: float, wrapped: bool = False) -> dict[str, torch.Tensor]:
+        made = copy.deepcopy(net)
+        with torch.no_grad():
+            made.policy[1].bias.fill_(bias)
+        made = nn.Sequential(OrderedDict(net=made)).eval() if wrapped else made
+        analog = mho.calibrate(
+            mho.to_analog(made, mho.Hardware.preset("pcm-cells", digital=["*policy*"]), example=X), [X]
+        )
+        return {name.removeprefix("net."): value for name, value in ranges_of(analog).items()}
+
+    largest = float((net.policy(X) - net.policy[1].bias).detach()[:, 1].max())
+    every, none, few = ranges(99), ranges(-99), ranges(1e-3 - largest)
+    assert every.keys() == none.keys() == few.keys() == ranges(-99, wrapped=True).keys()
+    for name, value in every.items():
+        if name.endswith("input_range"):
+            assert bool((none[name] >= value).all()) and bool((few[name] >= value).all())
+    assert any(float(none[name].max()) > float(value.max()) for name, value in every.items()), (
+        "those of the policy count"
+    )
 
 
 def test_blocks_of_any_network_by_name():

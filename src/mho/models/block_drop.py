@@ -61,7 +61,8 @@ class BlockDrop(Extended, Partial):
         return self.policy(inputs) >= 0
 
     def whole(self, inputs: Tensor) -> Tensor:
-        """Class scores (N, C) with all blocks; calibration looks at those that the policy never keeps by it."""
+        """Class scores (N, C) with all blocks, and the policy asked in vain; calibration and recalibration look at it."""
+        self.policy(inputs)
         return self.under(inputs, torch.ones(len(self.droppable), dtype=torch.bool))
 
     def under(self, inputs: Tensor, keep: Tensor) -> Tensor:
