@@ -166,6 +166,15 @@ def test_what_cannot_be_dropped_is_refused_by_name(blocks, error, says):
         block_drop(backbone, blocks, example=X)
 
 
+@pytest.mark.parametrize("example", [X[:1], torch.zeros(2, 3, 8, 8), torch.ones(1, 3, 8, 8)])
+def test_a_mixing_of_samples_is_seen_with_samples_that_are_alike(example):
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), _Mixing(), nn.Linear(8, 4))
+    with pytest.raises(NotYet, match="depends on the other samples"):
+        block_drop(backbone, ["3"], example=example, policy=_policy(1))
+    with pytest.raises(NotYet, match="nothing runs around it"):
+        multi_exit(backbone, ["2"], example=example)
+
+
 def test_more_that_is_refused(net):
     with pytest.raises(WrongSetting, match="not computed on the example"):
         backbone = _backbone()
@@ -188,7 +197,7 @@ def test_more_that_is_refused(net):
         )
     with pytest.raises(BadInput, match="keep is a list"):
         net.under(X, [True, False, True])
-    with pytest.raises(NotYet, match="nothing runs around it"):
+    with pytest.raises(NotYet, match="a network that drops blocks takes no exits"):
         multi_exit(net, ["layer1"], example=X)
     with pytest.raises(BadInput, match="keep is torch.float32"):
         net.under(X, torch.ones(3))

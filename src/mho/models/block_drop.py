@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.extended import Extended, check_names
+from mho.models.pair import pair_of
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
 from mho.nn.partial import Partial
@@ -173,11 +174,7 @@ def block_drop(
     check_names(backbone, BlockDrop, POLICY)
     net = copy.deepcopy(backbone)
     paths = _paths(net, blocks)
-    if not isinstance(example, Tensor) or not len(example):
-        raise BadInput(
-            "the example is no batch", "give a tensor (N, …) with which backbone(example) runs", path="example"
-        )
-    pair = torch.cat([example[:1], example[-1:]])
+    pair = pair_of(example)
     with evaluating(net), torch.no_grad():
         _check_blocks(net, paths, pair)
     if policy is None:

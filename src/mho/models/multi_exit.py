@@ -14,7 +14,9 @@ from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.exit_head import make_head
 from mho.models.extended import Extended, check_names
+from mho.models.pair import pair_of
 from mho.nn.modes import evaluating
+from mho.nn.partial import partials
 from mho.tasks.parts import answer
 
 EXITS = "exits"
@@ -150,7 +152,7 @@ def multi_exit(
 
     Raises:
         WrongSetting: No exits, an exit that does not exist or is named twice, exits out of order, or a head that does not fit.
-        NotYet: What follows an exit depends on more than its features: a shortcut around it.
+        NotYet: What follows an exit depends on more than its features: a shortcut around it. Or a network that drops blocks.
         BadInput: The backbone does not answer with class scores, or a head with as many.
 
     Example:
@@ -159,6 +161,13 @@ def multi_exit(
         torch.Size([2, 10])
     """
     network(backbone, "backbone")
+    if partials(backbone):
+        remedy = "give exits to the network without a policy"
+        raise NotYet(
+            "a network that drops blocks takes no exits: its blocks are decided before anybody leaves",
+            remedy,
+            path="backbone",
+        )
     check_names(backbone, MultiExit, EXITS)
     wanted = dict(exits) if isinstance(exits, Mapping) else _named(exits, head)
     net = copy.deepcopy(backbone)
@@ -166,11 +175,7 @@ def multi_exit(
     if unknown := [path for path in wanted if not path or path not in modules]:
         few = ", ".join(list(modules)[1:13])
         raise WrongSetting(f"there is no module '{unknown[0]}'", f"modules are {few}, …", path="exits")
-    if not isinstance(example, Tensor) or not len(example):
-        raise BadInput(
-            "the example is no batch", "give a tensor (N, …) with which backbone(example) runs", path="example"
-        )
-    pair = torch.cat([example[:1], example[-1:]])
+    pair = pair_of(example)
     with evaluating(net), torch.no_grad():
         features, last = _features(net, list(wanted), pair)
         heads = {path: make_head(made, features[path], last.shape[1], path) for path, made in wanted.items()}
