@@ -130,6 +130,31 @@ def test_blocks_of_any_network_by_name():
     assert torch.equal(net(X), net.under(X, net.policy(X) >= 0))
 
 
+class _ReadAgain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block, self.last = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True)), nn.Linear(192, 4)
+
+    def forward(self, x):
+        x = x.flatten(1) * 1.0
+        return self.last(self.block(x) + x)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_shortcut_of_a_block_that_works_in_place_is_what_the_block_was_given(training):
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 8))
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), block, nn.Linear(8, 4))
+    net = block_drop(backbone, ["2"], example=X, policy=_policy(1)).train(training)
+    assert net.copied == {"2"} and not block_drop(_backbone(), example=X, policy=_policy()).copied
+    with torch.no_grad():
+        found = net.under(X, KEEP[:, :1])
+        dropped = backbone[3](backbone[1](X.flatten(1)))
+        torch.testing.assert_close(found, torch.where(KEEP[:, :1], backbone(X), dropped))
+    with pytest.raises(NotYet, match="read again behind it"):
+        block_drop(_ReadAgain(), ["block"], example=X, policy=_policy(1))
+
+
 def test_a_network_may_call_its_parts_blocks():
     layers = [("blocks", nn.Sequential(nn.Sequential(nn.ReLU()))), ("flat", nn.Flatten()), ("last", nn.Linear(192, 4))]
     backbone = nn.Sequential(OrderedDict(layers))

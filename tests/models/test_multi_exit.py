@@ -68,6 +68,21 @@ def test_sequential_by_number_and_heads_of_all_kinds():
     torch.testing.assert_close(scores, whole[exits, torch.arange(12)])
 
 
+def test_what_works_in_place_changes_nothing_for_others():
+    torch.manual_seed(0)
+    tail = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)]
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.LeakyReLU(-1.0), *tail)
+    for first in (nn.ReLU(inplace=True), nn.Dropout(inplace=True)):
+        net = multi_exit(backbone, {"0": nn.Sequential(first, *copy.deepcopy(tail))}, example=X).train()
+        torch.testing.assert_close(net(X)["exit2"], backbone(X))
+        assert net.copied == {"0"} and torch.equal(net.early(X, lambda _n, y: y[:, 0] > 99)[0], backbone(X))
+    after = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), *tail)
+    net = multi_exit(after, {"1": "conv"}, example=X).train()
+    assert not net.copied and net.copied_to_learn == {"1"}
+    sum(y.sum() for y in net(X).values()).backward()  # the head's convolution keeps its input
+    assert net.exits["exit1"].before[0].weight.grad is not None
+
+
 def test_who_left_is_not_computed_any_further(net):
     rows = []
     net = copy.deepcopy(net)

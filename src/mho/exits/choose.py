@@ -127,7 +127,8 @@ def _tried(answers: Answers, rule: Sure) -> list[tuple[tuple[float, ...], float,
     doubts = [rule.doubt_at(k, answers.scores[:, k]) for k in range(early)]
     # Bars as the rule gives them back: what is tried is what the rule will do.
     places = [
-        sorted({rule.with_bars((bar,) * early).bar(k) for bar in _bars(doubt, levels)}) for k, doubt in enumerate(doubts)
+        sorted({rule.with_bars((bar,) * early).bar(k) for bar in _bars(doubt, levels)})
+        for k, doubt in enumerate(doubts)
     ]
     gone = [
         doubt[None] < torch.tensor(bars, dtype=torch.float64)[:, None]
