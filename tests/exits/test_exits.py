@@ -262,3 +262,26 @@ def test_the_rule_that_is_returned_keeps_the_budget(rule, scale, ties):
     assert tune(answers, rule, accuracy=top).seen.accuracy.value >= top
     assert bool((decide(answers, rule(9.0 if rule is Entropy else 0.0)).exits == 0).all()), "threshold 0 is everybody"
     assert bool((decide(answers, rule(0.0 if rule is Entropy else 1.0)).exits == 2).all())
+
+
+@pytest.mark.parametrize("exits", [4, 16])
+def test_many_exits_get_thresholds_no_worse_than_a_common_one(exits):
+    answers = _drawn(exits, 0.5, samples=200)
+    found = tune(answers, macs=0.4)
+    common = [decide(answers, Entropy(t / 20)) for t in range(47)]
+    best = max(each.accuracy.value for each in common if each.macs_share <= 0.4)
+    assert found.seen.macs_share <= 0.4 and found.seen.accuracy.value >= best
+    asked = tune(answers, accuracy=best)
+    assert asked.seen.accuracy.value >= best and asked.seen.macs_share <= 0.4
+    with pytest.raises(BadInput, match="leaving at the first exit takes"):
+        tune(answers, macs=0.001)
+
+
+def test_a_walk_through_thresholds_comes_near_the_best_of_all(monkeypatch):
+    answers = _drawn(3, 0.5)
+    budgets = (0.4, 0.6, 0.8)
+    every = [tune(answers, macs=budget).seen.accuracy.value for budget in budgets]
+    monkeypatch.setattr("mho.exits.search._FEW", 0)
+    walked = [tune(answers, macs=budget).seen.accuracy.value for budget in budgets]
+    assert all(w <= e for w, e in zip(walked, every, strict=True))
+    assert max(e - w for w, e in zip(walked, every, strict=True)) < 0.02
