@@ -15,6 +15,7 @@ import mho
 from mho.calibration import ranges_of
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models import block_drop, cifar_resnet, multi_exit, resnet8
+from mho.recalibration import RecalibrateAffine, RecalibrateNorms
 
 DRAWN = torch.Generator().manual_seed(0)
 X = torch.randn(12, 3, 8, 8, generator=DRAWN)
@@ -118,6 +119,18 @@ def test_ranges_fit_other_policies_than_the_networks_own(net):
     assert any(float(none[name].max()) > float(value.max()) for name, value in every.items()), (
         "those of the policy count"
     )
+
+
+@pytest.mark.parametrize("kind", [RecalibrateAffine, RecalibrateNorms])
+def test_recalibration_computes_the_same_blocks_on_both_sides(net, kind):
+    analog = mho.calibrate(mho.to_analog(net, mho.Hardware.preset("ideal"), example=X), [X])
+    chip = mho.program(analog, seed=0).at("0 s")
+    with torch.no_grad():
+        chip.policy[1].bias -= 5.0  # the chip keeps other blocks than the digital network
+        assert not torch.equal(chip.keeps(X), net.keeps(X))
+        every = torch.ones(3, dtype=torch.bool)
+        torch.testing.assert_close(kind.of([X], net)(chip).under(X, every), net.under(X, every), rtol=1e-3, atol=1e-3)
+        assert kind is RecalibrateNorms or torch.equal(chip.keeps(X), net.keeps(X)), "the policy, too"
 
 
 def test_blocks_of_any_network_by_name():

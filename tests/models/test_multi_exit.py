@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import mho
+from mho.calibration import bit_errors
 from mho.chip.fuse import Fusion
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models import cifar_resnet, multi_exit
-from mho.recalibration import RecalibrateNorms
+from mho.recalibration import RecalibrateNorms, RecalibrateOutput
 from mho.tasks import Exits
 
 X = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -119,6 +120,22 @@ def test_chips_recalibration_and_fusing_as_of_any_network(net):
     assert run.score.label == "accuracy"
     assert {"exit1.accuracy", "exit2.accuracy", "exit3.loss"} <= set(run.summary()[0].scores)
     assert len(run.per_class()) == 4
+
+
+def test_outputs_of_every_exit_are_recalibrated_where_samples_leave_too(net):
+    analog = mho.calibrate(mho.to_analog(net, mho.Hardware.preset("ideal"), example=X), [X])
+    chip = mho.program(analog, seed=0).at("0 s")
+    with torch.no_grad():
+        chip.linear.bias += 1.0
+        chip.exits["exit1"].linear.bias[0] -= 2.0
+        fixed = RecalibrateOutput([X], net)(chip)
+        for name, y in net(X).items():
+            torch.testing.assert_close(fixed(X)[name], y, rtol=1e-3, atol=1e-3)
+        last = fixed.early(X, lambda _number, y: torch.arange(len(y)) < 6)[0]
+        torch.testing.assert_close(last[:6], net(X)["exit1"][:6], rtol=1e-3, atol=1e-3)
+        never = fixed.early(X, lambda _number, y: torch.zeros(len(y), dtype=torch.bool))[0]
+        torch.testing.assert_close(never, net(X)["exit3"], rtol=1e-3, atol=1e-3)
+    assert bit_errors(analog, [X], range(6, 8), at_output=True).keys() == bit_errors(analog, [X], range(6, 8)).keys()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class MultiExit(Extended):
     Attributes:
         after: Paths of the modules behind which the exits stand.
         names: ``exit1``, ``exit2``, … of all exits; the last is the backbone's own output.
+        adjust: What the scores of an exit go through at last, by its name, such as a recalibration's shift.
         copied: Paths behind which a side classifier reads a copy, for it works in place.
         copied_to_learn: Paths behind which it does where there are gradients, for the backbone goes on in place.
     """
@@ -51,6 +52,7 @@ class MultiExit(Extended):
     names: tuple[str, ...]
     copied: frozenset[str]
     copied_to_learn: frozenset[str]
+    adjust: dict[str, Callable[[Tensor], Tensor]]
 
     def __init__(
         self, backbone: nn.Module, heads: Mapping[str, nn.Module], *, copied: Collection[str] = (),
@@ -59,6 +61,7 @@ class MultiExit(Extended):
         super().__init__(backbone, EXITS)
         self.after = tuple(heads)
         self.copied, self.copied_to_learn = frozenset(copied), frozenset(copied_to_learn)
+        self.adjust = {}
         self.names = tuple(f"exit{i + 1}" for i in range(len(heads) + 1))
         self.exits = nn.ModuleDict(dict(zip(self.names, heads.values(), strict=False)))
 
@@ -72,15 +75,18 @@ class MultiExit(Extended):
         last = self.walk(inputs, at_exit)
         if missed := [path for name, path in zip(self.names, self.after, strict=False) if name not in found]:
             raise BadInput("the pass did not come by here", "put exits where every pass comes by", path=missed[0])
-        return {**found, self.names[-1]: last}
+        return {**found, self.names[-1]: self._adjusted(len(self.after), last)}
 
     def ask(self, number: int, features: Tensor) -> Tensor:
-        """Scores (n, C) of a side classifier, which leaves the features as they are."""
+        """Scores (n, C) of an exit's side classifier, which leaves the features as they are."""
         path = self.after[number]
         if path in self.copied or (path in self.copied_to_learn and torch.is_grad_enabled()):
             features = features.clone()
-        scores: Tensor = self.exits[self.names[number]](features)
-        return scores
+        return self._adjusted(number, self.exits[self.names[number]](features))
+
+    def _adjusted(self, number: int, scores: Any) -> Any:
+        adjust = self.adjust.get(self.names[number])
+        return scores if adjust is None else adjust(scores)
 
     def early(self, inputs: Tensor, leaves: Leaves, *, asked: Container[int] | None = None) -> tuple[Tensor, Tensor]:
         """Compute each sample as far as it is needed: those that leave at an exit are not computed any further.
@@ -111,7 +117,7 @@ class MultiExit(Extended):
 
         try:
             last = answer(self.walk(inputs, at_exit))
-            given.append((rows, last, len(self.after)))
+            given.append((rows, self._adjusted(len(self.after), last), len(self.after)))
         except _AllLeft:
             pass
         scores = torch.empty((len(inputs), given[0][1].shape[1]), dtype=given[0][1].dtype, device=inputs.device)

@@ -165,3 +165,10 @@ def by_exit(output: Any) -> dict[str, Tensor]:
             "give it exits: mho.models.multi_exit(net, [...], example=x)", path="task",
         )  # fmt: skip
     return dict(output)
+
+
+def last_exit(output: Any) -> Any:
+    """The scores of the last exit, the headline where nothing else is told; the output itself where it has no exits."""
+    if isinstance(output, Mapping) and output and list(output) == [f"exit{i + 1}" for i in range(len(output))]:
+        return list(output.values())[-1]
+    return output
