@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -144,7 +145,11 @@ def test_the_best_exit_of_all_and_of_a_class(net):
     planted[of_two, :2, 1] = 5
     answers = replace(answers, scores=planted)
     assert best_exit(answers).rule == Fixed(1)
-    assert best_exit(answers, of_class="2").rule == Fixed(2)
+    assert best_exit(answers, of_class="2").rule == Fixed(2) == best_exit(answers, of_class=2).rule
+    assert best_exit(answers, of_class=0).of_class == "0" and best_exit(answers, of_class=0).seen.labels.eq(0).all()
+    for strange in (4, -1, 0.5):
+        with pytest.raises(WrongSetting, match="class"):
+            best_exit(answers, of_class=strange)
     assert best_exit(answers).seen.per_class()["2"][0].value == 0
     assert answers.per_class()["2"] == (0, 0, 1) and answers.accuracy("exit2") > answers.accuracy()
     depth = best_exit(answers).seen.per_class()["0"][1]
@@ -163,7 +168,14 @@ def test_thresholds_outside_their_range_are_refused(make):
         make()
 
 
+def test_numbers_of_numpy_are_numbers():
+    assert Fixed(np.int64(1)) == Fixed(1) and Entropy(np.float32(0.5)) == Entropy(0.5)
+    assert Margin((np.float64(0.5), 1)) == Margin((0.5, 1.0))
+
+
 def test_what_does_not_fit_is_refused(net, answers):
+    with pytest.raises(BadInput, match='task="exits"'):
+        mho.accuracy(net, TEST)
     with pytest.raises(WrongSetting, match="3 thresholds for 3 exits"):
         Early(net, Entropy((1, 1, 1)))
     with pytest.raises(WrongSetting, match="no exit 3"):

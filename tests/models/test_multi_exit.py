@@ -62,6 +62,7 @@ def test_sequential_by_number_and_heads_of_all_kinds():
     assert [tuple(y.shape) for y in net(X).values()] == [(12, 4)] * 4
     assert torch.equal(net(X)["exit4"], backbone(X))
     assert torch.equal(net(X)["exit1"], own(backbone[0](X)))
+    assert net.exits["exit1"] is not own and multi_exit(backbone, {0: own, 1: "conv"}, example=X).after == ("0", "1")
     numbered = multi_exit(backbone, [1, 4], example=X)
     scores, exits = numbered.early(X, lambda number, y: torch.arange(len(y)) % 2 == number)
     assert exits.tolist() == [0, 2, 0, 1] * 3
@@ -105,6 +106,10 @@ def test_a_frozen_backbone_stays_as_it_is():
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"exits.exit1.linear.weight", "exits.exit1.linear.bias"}
     assert net.freeze(False).train().layer1.training and net.conv1.weight.requires_grad
+    net.conv1.weight.requires_grad_(False)
+    assert not net.freeze().layer1[0].conv1.weight.requires_grad and net.exits["exit1"].linear.weight.requires_grad
+    assert net.freeze().freeze(False).layer1[0].conv1.weight.requires_grad and not net.conv1.weight.requires_grad
+    assert not net.freeze(False).conv1.weight.requires_grad
 
 
 def test_chips_recalibration_and_fusing_as_of_any_network(net):
@@ -143,7 +148,7 @@ def test_outputs_of_every_exit_are_recalibrated_where_samples_leave_too(net):
     [
         (["nope"], WrongSetting, "no module 'nope'"), ([""], WrongSetting, "no module ''"),
         (["layer2", "layer1"], WrongSetting, "computed as layer1, layer2"),
-        (["layer1", "layer1"], WrongSetting, "named twice"), ([], WrongSetting, "give a list"),
+        (["layer1", "layer1"], WrongSetting, "named twice"), ({}, WrongSetting, "give a list"), ([], WrongSetting, "give a list"),
         ("layer1", WrongSetting, "give a list"), (["layer1.0.conv1"], NotYet, "nothing runs around it"),
         ({"layer1": "nonsense"}, WrongSetting, "valid are linear, conv"),
         ({"layer1": nn.Sequential(nn.Flatten(), nn.Linear(256, 3))}, BadInput, "score the same classes"),
@@ -177,8 +182,12 @@ def test_joint_loss_is_the_weighted_sum_and_distils_from_the_last_exit():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"weights": "some"}, {"weights": (1, -1)}, {"weights": (0, 0)}, {"distillation": (0, 0.5)}, {"distillation": 4}],
-)
+    [
+        {"weights": "some"}, {"weights": (1, -1)}, {"weights": (0, 0)}, {"distillation": (0, 0.5)}, {"distillation": 4},
+        {"distillation": (float("inf"), 0.5)}, {"distillation": (float("nan"), 0.5)}, {"distillation": ("a", 0.5)},
+        {"distillation": (4, "b")},
+    ],
+)  # fmt: skip
 def test_settings_of_the_task_are_checked(settings):
     with pytest.raises(WrongSetting):
         Exits(**settings)

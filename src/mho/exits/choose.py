@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mho.arguments import number
+from mho.arguments import number, whole
 from mho.errors import BadInput, WrongSetting
 from mho.exits.answers import Answers
 from mho.exits.decided import Decided, decide
@@ -48,17 +48,23 @@ class Chosen:
         return decide(_only(answers, self.of_class), self.rule)
 
 
-def best_exit(answers: Answers, *, of_class: str = "") -> Chosen:
+def best_exit(answers: Answers, *, of_class: str | int = "") -> Chosen:
     """The exit that is right most often if every sample leaves there; of equals the first.
 
     Args:
         answers: Of the chip at its age, on calibration images.
-        of_class: Only samples of this class count.
+        of_class: Only samples of this class count: its name, or its number; "": all.
 
     Raises:
         WrongSetting: There is no such class.
         BadInput: It has no samples.
     """
+    if not isinstance(of_class, str):
+        number_of = whole(of_class, "of_class", least=0, remedy="give the name of a class, or its number")
+        if number_of >= len(answers.classes):
+            remedy = f"classes are 0 … {len(answers.classes) - 1}: {', '.join(answers.classes)}"
+            raise WrongSetting(f"no class {number_of}", remedy, path="of_class")
+        of_class = answers.classes[number_of]
     counted = _only(answers, of_class)
     best = int(counted.right.sum(0).argmax())
     return Chosen(Fixed(best), decide(counted, Fixed(best)), answers, of_class)

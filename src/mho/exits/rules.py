@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mho.arguments import whole
 from mho.errors import WrongSetting
 
 
@@ -45,8 +47,7 @@ class Fixed(Rule):
     exit: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.exit, bool) or not isinstance(self.exit, int) or self.exit < 0:
-            raise WrongSetting(f"exit = {self.exit!r}", "give its number: 0 is the first", path="exit")
+        object.__setattr__(self, "exit", whole(self.exit, "exit", least=0, remedy="give its number: 0 is the first"))
 
     def leaves(self, number: int, scores: Tensor) -> Tensor:
         """See `Rule`."""
@@ -78,7 +79,7 @@ class Sure(Rule):
         several = isinstance(told, Sequence) and not isinstance(told, str)
         given = tuple(told) if several else (told,)
         for value in given:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not number or not 0 <= value <= self.highest or math.isinf(value):
                 remedy = (
                     "give a number from 0 on" if math.isinf(self.highest) else f"thresholds lie in 0 … {self.highest:g}"

@@ -62,7 +62,8 @@ def tried(answers: Answers, rule: Sure, best: Pick) -> list[Tried]:
         levels.append(now)
     levels = sorted(set(levels))
     found = table.give(levels)
-    starts, left = [], list(range(len(found)))
+    left = list(range(len(found)))
+    starts: list[tuple[int, ...]] = []
     while len(starts) < _STARTS and (number := best([found[i] for i in left])) is not None:
         starts.append(levels[left.pop(number)])
     return found + table.give(sorted({table.descend(start, best) for start in starts}))

@@ -65,7 +65,18 @@ class BlockDrop(Extended, Partial):
 
     def keeps(self, inputs: Tensor) -> Tensor:
         """Which blocks the policy keeps, bool (N, K): those of probability 0.5 or more."""
-        return self.policy(inputs) >= 0
+        return self.policy_logits(inputs) >= 0
+
+    def policy_logits(self, inputs: Tensor) -> Tensor:
+        """What the policy answers, (N, K).
+
+        Raises:
+            BadInput: Something that is no number.
+        """
+        logits: Tensor = self.policy(inputs)
+        if isinstance(logits, Tensor) and bool(logits.isnan().any()):
+            raise BadInput("the policy answers NaN", "check its weights, and what it is given", path=POLICY)
+        return logits
 
     def whole(self, inputs: Tensor) -> Tensor:
         """Class scores (N, C) with all blocks, and the policy asked in vain; calibration and recalibration look at it."""

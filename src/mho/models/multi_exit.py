@@ -160,13 +160,14 @@ class _Hook:
 
 
 def multi_exit(
-    backbone: nn.Module, exits: Sequence[str | int] | Mapping[str, Any], *, example: Tensor, head: Any = "linear"
+    backbone: nn.Module, exits: Sequence[str | int] | Mapping[Any, Any], *, example: Tensor, head: Any = "linear"
 ) -> MultiExit:
     """Put side classifiers on a copy of a network.
 
     Args:
         backbone: Takes one tensor, answers class scores (N, C).
-        exits: Names of the modules behind which exits stand, in the order in which they are computed; or each with its head.
+        exits: Names of the modules behind which exits stand, in the order in which they are computed; or each with its
+            head. Heads are copied.
         example: Inputs of a batch; two samples are computed to learn the shapes.
         head: Of exits that have none of their own: ``"linear"`` (the mean over positions and a linear layer), ``"conv"`` (a
             3 × 3 convolution before it), a module, or a callable from the features to a module.
@@ -193,7 +194,7 @@ def multi_exit(
             path="backbone",
         )
     check_names(backbone, MultiExit, EXITS)
-    wanted = dict(exits) if isinstance(exits, Mapping) else _named(exits, head)
+    wanted = _named(exits, head)
     net = copy.deepcopy(backbone)
     modules = dict(net.named_modules())
     if unknown := [path for path in wanted if not path or path not in modules]:
@@ -217,14 +218,17 @@ def multi_exit(
     return MultiExit(net, heads, copied=copied, copied_to_learn=to_learn).train(backbone.training)
 
 
-def _named(exits: Sequence[str | int], head: Any) -> dict[str, Any]:
-    if isinstance(exits, str) or not isinstance(exits, Sequence) or not len(exits):
+def _named(exits: Sequence[str | int] | Mapping[Any, Any], head: Any) -> dict[str, Any]:
+    if isinstance(exits, str) or not isinstance(exits, (Sequence, Mapping)) or not len(exits):
         raise WrongSetting(f"exits = {exits!r}", "give a list of names of modules", path="exits")
+    heads = exits.values() if isinstance(exits, Mapping) else [head] * len(exits)
     paths = [str(path) for path in exits]
     if twice := [path for path in paths if paths.count(path) > 1]:
         raise WrongSetting(f"'{twice[0]}' is named twice", "name each exit once", path="exits")
     # A module that is given for several exits is not shared between them.
-    return {path: copy.deepcopy(head) if isinstance(head, nn.Module) else head for path in paths}
+    return {
+        path: copy.deepcopy(own) if isinstance(own, nn.Module) else own for path, own in zip(paths, heads, strict=True)
+    }
 
 
 def _features(net: nn.Module, paths: list[str], inputs: Tensor) -> tuple[dict[str, Tensor], list[str], Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class RecalibrateOutput(Recalibration):
         shifts = {name: self._shift(y, self._wanted[name]) for name, y in found.items()}
         for name, shift in shifts.items():
             if name:
-                net.adjust[name] = shift.shifted  # type: ignore[index, union-attr, operator]
+                cast("dict[str, Any]", net.adjust)[name] = shift.shifted
             else:
                 net.register_forward_hook(shift)
         return f"shifts of {max(float(shift.values.abs().max()) for shift in shifts.values()):.3g} at most"

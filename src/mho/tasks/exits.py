@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -65,8 +67,9 @@ class Exits(Task):
             if (
                 not isinstance(pair, (tuple, list))
                 or len(pair) != 2
-                or not 0 <= share(pair[1], "share") <= 1
-                or pair[0] <= 0
+                or not isinstance(pair[0], numbers.Real)
+                or not 0 < pair[0] < math.inf
+                or not 0 <= share(pair[1], "task.distillation") <= 1
             ):
                 remedy = "give (temperature above 0, share in 0 … 1), as in (4.0, 0.5)"
                 raise WrongSetting(f"distillation = {pair!r}", remedy, path="task.distillation")
