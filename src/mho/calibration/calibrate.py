@@ -51,9 +51,8 @@ def calibrate(
     The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
     column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
     or that nothing in it needs, stay unset; so do those of a layer that no batch reaches (an expert, an exit), which then
-    refuses inputs until it is calibrated: the logger "mho" warns of it. A network that drops
-    blocks is computed as its policy has it and with all blocks, and ranges are those of both. A range that is learned gets its
-    initial value.
+    refuses inputs until it is calibrated: the logger "mho" warns of it. A network that drops blocks is computed as its
+    policy has it and with all blocks, and ranges are those of both. A range that is learned gets its initial value.
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
