@@ -15,6 +15,7 @@ from mho.blocks.step import bounded, surrogate
 from mho.convert.counting import MacCounter
 from mho.errors import BadInput, WrongSetting
 from mho.models import block_drop, cifar_resnet
+from mho.training import HWA
 
 DRAWN = torch.Generator().manual_seed(1)
 X = torch.randn(60, 3, 8, 8, generator=DRAWN)
@@ -241,6 +242,15 @@ def test_what_does_not_fit_is_refused(net, analog):
         RandomChips(("soon",))
     with pytest.raises(BadInput, match="7 choices for 30 samples"):
         drop(net, TEST, torch.ones(7, 3, dtype=torch.bool))
+    with pytest.raises(BadInput, match="keep is a list"):
+        drop(net, TEST, [True, False, True])
+    broken = copy.deepcopy(net)
+    nn.init.constant_(broken.policy[1].bias, float("nan"))
+    for call in (broken, lambda x: policy_step(broken, x, Y)):
+        with pytest.raises(BadInput, match="the policy answers NaN"):
+            call(X)
+    with pytest.raises(WrongSetting, match="the policy, which learns alone, is digital"):
+        learn(analog, TRAIN, epochs=1, hwa=HWA(), progress=None)
     with pytest.raises(WrongSetting, match="there are 3"):
         best_subset(net, TEST, 4)
     with pytest.raises(WrongSetting, match="there are 3 blocks"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,8 +14,10 @@ import mho
 from mho.convert.counting import MacCounter
 from mho.errors import BadInput, WrongSetting
 from mho.exits import (
+    Answers,
     Early,
     Entropy,
+    ExitMacs,
     Fixed,
     Gate,
     Margin,
@@ -142,7 +145,11 @@ def test_the_best_exit_of_all_and_of_a_class(net):
     planted[of_two, :2, 1] = 5
     answers = replace(answers, scores=planted)
     assert best_exit(answers).rule == Fixed(1)
-    assert best_exit(answers, of_class="2").rule == Fixed(2)
+    assert best_exit(answers, of_class="2").rule == Fixed(2) == best_exit(answers, of_class=2).rule
+    assert best_exit(answers, of_class=0).of_class == "0" and best_exit(answers, of_class=0).seen.labels.eq(0).all()
+    for strange in (4, -1, 0.5):
+        with pytest.raises(WrongSetting, match="class"):
+            best_exit(answers, of_class=strange)
     assert best_exit(answers).seen.per_class()["2"][0].value == 0
     assert answers.per_class()["2"] == (0, 0, 1) and answers.accuracy("exit2") > answers.accuracy()
     depth = best_exit(answers).seen.per_class()["0"][1]
@@ -161,7 +168,14 @@ def test_thresholds_outside_their_range_are_refused(make):
         make()
 
 
+def test_numbers_of_numpy_are_numbers():
+    assert Fixed(np.int64(1)) == Fixed(1) and Entropy(np.float32(0.5)) == Entropy(0.5)
+    assert Margin((np.float64(0.5), 1)) == Margin((0.5, 1.0))
+
+
 def test_what_does_not_fit_is_refused(net, answers):
+    with pytest.raises(BadInput, match='task="exits"'):
+        mho.accuracy(net, TEST)
     with pytest.raises(WrongSetting, match="3 thresholds for 3 exits"):
         Early(net, Entropy((1, 1, 1)))
     with pytest.raises(WrongSetting, match="no exit 3"):
@@ -233,3 +247,53 @@ def test_energy_until_each_exit_is_that_of_what_is_computed(net, answers):
     assert found.mean(every) == pytest.approx(sum(p * e for p, e in zip(shares, found.deciding, strict=True)))
     assert found.share(decide(answers, Fixed(2))) == 1
     assert exit_energy(analog, VAL).alone[2] != found.alone[2], "inputs as measured"
+
+
+def _drawn(exits: int, scale: float = 1.0, samples: int = 300, ties: bool = False) -> Answers:
+    """Answers that get better with depth, of samples that are not equally hard."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 10, (samples,), generator=generator)
+    scores = torch.randn(samples, exits, 10, generator=generator)
+    hard = 3 * torch.rand(samples, generator=generator)
+    for k in range(exits):
+        scores[torch.arange(samples), k, labels] += (1 + 3 * k / (exits - 1)) * (3 - hard)
+    scores = scale * (scores.round() if ties else scores)
+    macs = tuple(100 * (k + 1) // exits for k in range(exits))
+    names = tuple(f"exit{k + 1}" for k in range(exits))
+    inputs = (torch.randn(samples, 4, generator=generator),)
+    return Answers(names, scores, labels, tuple(map(str, range(10))), ExitMacs(macs, macs), inputs)
+
+
+@pytest.mark.parametrize("rule", [Entropy, Probability, Margin])
+@pytest.mark.parametrize(("scale", "ties"), [(50, False), (20, True), (0, True)])
+def test_the_rule_that_is_returned_keeps_the_budget(rule, scale, ties):
+    answers = _drawn(3, scale, ties=ties)
+    for share in (0.34, 0.5, 0.7, 0.9):
+        assert tune(answers, rule, macs=share).seen.macs_share <= share + 1e-9
+    top = tune(answers, rule, macs=1.0).seen.accuracy.value
+    assert tune(answers, rule, accuracy=top).seen.accuracy.value >= top
+    assert bool((decide(answers, rule(9.0 if rule is Entropy else 0.0)).exits == 0).all()), "threshold 0 is everybody"
+    assert bool((decide(answers, rule(0.0 if rule is Entropy else 1.0)).exits == 2).all())
+
+
+@pytest.mark.parametrize("exits", [4, 16])
+def test_many_exits_get_thresholds_no_worse_than_a_common_one(exits):
+    answers = _drawn(exits, 0.5, samples=200)
+    found = tune(answers, macs=0.4)
+    common = [decide(answers, Entropy(t / 20)) for t in range(47)]
+    best = max(each.accuracy.value for each in common if each.macs_share <= 0.4)
+    assert found.seen.macs_share <= 0.4 and found.seen.accuracy.value >= best
+    asked = tune(answers, accuracy=best)
+    assert asked.seen.accuracy.value >= best and asked.seen.macs_share <= 0.4
+    with pytest.raises(BadInput, match="leaving at the first exit takes"):
+        tune(answers, macs=0.001)
+
+
+def test_a_walk_through_thresholds_comes_near_the_best_of_all(monkeypatch):
+    answers = _drawn(3, 0.5)
+    budgets = (0.4, 0.6, 0.8)
+    every = [tune(answers, macs=budget).seen.accuracy.value for budget in budgets]
+    monkeypatch.setattr("mho.exits.search._FEW", 0)
+    walked = [tune(answers, macs=budget).seen.accuracy.value for budget in budgets]
+    assert all(w <= e for w, e in zip(walked, every, strict=True))
+    assert max(e - w for w, e in zip(walked, every, strict=True)) < 0.02

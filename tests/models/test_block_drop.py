@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import mho
+from mho.calibration import ranges_of
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models import block_drop, cifar_resnet, multi_exit, resnet8
+from mho.recalibration import RecalibrateAffine, RecalibrateNorms
 
 DRAWN = torch.Generator().manual_seed(0)
 X = torch.randn(12, 3, 8, 8, generator=DRAWN)
@@ -97,6 +99,40 @@ def test_on_chips_skipping_is_selecting_and_norms_fold(net, digital):
     assert run.accuracy.shape == (2, 1)
 
 
+def test_ranges_fit_other_policies_than_the_networks_own(net):
+    def ranges(bias: float, wrapped: bool = False) -> dict[str, torch.Tensor]:
+        made = copy.deepcopy(net)
+        with torch.no_grad():
+            made.policy[1].bias.fill_(bias)
+        made = nn.Sequential(OrderedDict(net=made)).eval() if wrapped else made
+        analog = mho.calibrate(
+            mho.to_analog(made, mho.Hardware.preset("pcm-cells", digital=["*policy*"]), example=X), [X]
+        )
+        return {name.removeprefix("net."): value for name, value in ranges_of(analog).items()}
+
+    largest = float((net.policy(X) - net.policy[1].bias).detach()[:, 1].max())
+    every, none, few = ranges(99), ranges(-99), ranges(1e-3 - largest)
+    assert every.keys() == none.keys() == few.keys() == ranges(-99, wrapped=True).keys()
+    for name, value in every.items():
+        if name.endswith("input_range"):
+            assert bool((none[name] >= value).all()) and bool((few[name] >= value).all())
+    assert any(float(none[name].max()) > float(value.max()) for name, value in every.items()), (
+        "those of the policy count"
+    )
+
+
+@pytest.mark.parametrize("kind", [RecalibrateAffine, RecalibrateNorms])
+def test_recalibration_computes_the_same_blocks_on_both_sides(net, kind):
+    analog = mho.calibrate(mho.to_analog(net, mho.Hardware.preset("ideal"), example=X), [X])
+    chip = mho.program(analog, seed=0).at("0 s")
+    with torch.no_grad():
+        chip.policy[1].bias -= 5.0  # the chip keeps other blocks than the digital network
+        assert not torch.equal(chip.keeps(X), net.keeps(X))
+        every = torch.ones(3, dtype=torch.bool)
+        torch.testing.assert_close(kind.of([X], net)(chip).under(X, every), net.under(X, every), rtol=1e-3, atol=1e-3)
+        assert kind is RecalibrateNorms or torch.equal(chip.keeps(X), net.keeps(X)), "the policy, too"
+
+
 def test_blocks_of_any_network_by_name():
     torch.manual_seed(0)
     block = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
@@ -105,6 +141,31 @@ def test_blocks_of_any_network_by_name():
     expected = backbone[4](backbone[3](backbone[1](backbone[0](X))))
     assert torch.equal(net.under(X, torch.tensor([False, True])), expected)
     assert torch.equal(net(X), net.under(X, net.policy(X) >= 0))
+
+
+class _ReadAgain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block, self.last = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True)), nn.Linear(192, 4)
+
+    def forward(self, x):
+        x = x.flatten(1) * 1.0
+        return self.last(self.block(x) + x)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_shortcut_of_a_block_that_works_in_place_is_what_the_block_was_given(training):
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 8))
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), block, nn.Linear(8, 4))
+    net = block_drop(backbone, ["2"], example=X, policy=_policy(1)).train(training)
+    assert net.copied == {"2"} and not block_drop(_backbone(), example=X, policy=_policy()).copied
+    with torch.no_grad():
+        found = net.under(X, KEEP[:, :1])
+        dropped = backbone[3](backbone[1](X.flatten(1)))
+        torch.testing.assert_close(found, torch.where(KEEP[:, :1], backbone(X), dropped))
+    with pytest.raises(NotYet, match="read again behind it"):
+        block_drop(_ReadAgain(), ["block"], example=X, policy=_policy(1))
 
 
 def test_a_network_may_call_its_parts_blocks():
@@ -143,6 +204,15 @@ def test_what_cannot_be_dropped_is_refused_by_name(blocks, error, says):
         block_drop(backbone, blocks, example=X)
 
 
+@pytest.mark.parametrize("example", [X[:1], torch.zeros(2, 3, 8, 8), torch.ones(1, 3, 8, 8)])
+def test_a_mixing_of_samples_is_seen_with_samples_that_are_alike(example):
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), _Mixing(), nn.Linear(8, 4))
+    with pytest.raises(NotYet, match="depends on the other samples"):
+        block_drop(backbone, ["3"], example=example, policy=_policy(1))
+    with pytest.raises(NotYet, match="nothing runs around it"):
+        multi_exit(backbone, ["2"], example=example)
+
+
 def test_more_that_is_refused(net):
     with pytest.raises(WrongSetting, match="not computed on the example"):
         backbone = _backbone()
@@ -165,7 +235,7 @@ def test_more_that_is_refused(net):
         )
     with pytest.raises(BadInput, match="keep is a list"):
         net.under(X, [True, False, True])
-    with pytest.raises(NotYet, match="nothing runs around it"):
+    with pytest.raises(NotYet, match="a network that drops blocks takes no exits"):
         multi_exit(net, ["layer1"], example=X)
     with pytest.raises(BadInput, match="keep is torch.float32"):
         net.under(X, torch.ones(3))

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import mho
+from mho.calibration import bit_errors
 from mho.chip.fuse import Fusion
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models import cifar_resnet, multi_exit
-from mho.recalibration import RecalibrateNorms
+from mho.recalibration import RecalibrateNorms, RecalibrateOutput
 from mho.tasks import Exits
 
 X = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -61,11 +62,27 @@ def test_sequential_by_number_and_heads_of_all_kinds():
     assert [tuple(y.shape) for y in net(X).values()] == [(12, 4)] * 4
     assert torch.equal(net(X)["exit4"], backbone(X))
     assert torch.equal(net(X)["exit1"], own(backbone[0](X)))
+    assert net.exits["exit1"] is not own and multi_exit(backbone, {0: own, 1: "conv"}, example=X).after == ("0", "1")
     numbered = multi_exit(backbone, [1, 4], example=X)
     scores, exits = numbered.early(X, lambda number, y: torch.arange(len(y)) % 2 == number)
     assert exits.tolist() == [0, 2, 0, 1] * 3
     whole = torch.stack(list(numbered(X).values()))
     torch.testing.assert_close(scores, whole[exits, torch.arange(12)])
+
+
+def test_what_works_in_place_changes_nothing_for_others():
+    torch.manual_seed(0)
+    tail = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)]
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.LeakyReLU(-1.0), *tail)
+    for first in (nn.ReLU(inplace=True), nn.Dropout(inplace=True)):
+        net = multi_exit(backbone, {"0": nn.Sequential(first, *copy.deepcopy(tail))}, example=X).train()
+        torch.testing.assert_close(net(X)["exit2"], backbone(X))
+        assert net.copied == {"0"} and torch.equal(net.early(X, lambda _n, y: y[:, 0] > 99)[0], backbone(X))
+    after = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), *tail)
+    net = multi_exit(after, {"1": "conv"}, example=X).train()
+    assert not net.copied and net.copied_to_learn == {"1"}
+    sum(y.sum() for y in net(X).values()).backward()  # the head's convolution keeps its input
+    assert net.exits["exit1"].before[0].weight.grad is not None
 
 
 def test_who_left_is_not_computed_any_further(net):
@@ -89,6 +106,10 @@ def test_a_frozen_backbone_stays_as_it_is():
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"exits.exit1.linear.weight", "exits.exit1.linear.bias"}
     assert net.freeze(False).train().layer1.training and net.conv1.weight.requires_grad
+    net.conv1.weight.requires_grad_(False)
+    assert not net.freeze().layer1[0].conv1.weight.requires_grad and net.exits["exit1"].linear.weight.requires_grad
+    assert net.freeze().freeze(False).layer1[0].conv1.weight.requires_grad and not net.conv1.weight.requires_grad
+    assert not net.freeze(False).conv1.weight.requires_grad
 
 
 def test_chips_recalibration_and_fusing_as_of_any_network(net):
@@ -106,12 +127,28 @@ def test_chips_recalibration_and_fusing_as_of_any_network(net):
     assert len(run.per_class()) == 4
 
 
+def test_outputs_of_every_exit_are_recalibrated_where_samples_leave_too(net):
+    analog = mho.calibrate(mho.to_analog(net, mho.Hardware.preset("ideal"), example=X), [X])
+    chip = mho.program(analog, seed=0).at("0 s")
+    with torch.no_grad():
+        chip.linear.bias += 1.0
+        chip.exits["exit1"].linear.bias[0] -= 2.0
+        fixed = RecalibrateOutput([X], net)(chip)
+        for name, y in net(X).items():
+            torch.testing.assert_close(fixed(X)[name], y, rtol=1e-3, atol=1e-3)
+        last = fixed.early(X, lambda _number, y: torch.arange(len(y)) < 6)[0]
+        torch.testing.assert_close(last[:6], net(X)["exit1"][:6], rtol=1e-3, atol=1e-3)
+        never = fixed.early(X, lambda _number, y: torch.zeros(len(y), dtype=torch.bool))[0]
+        torch.testing.assert_close(never, net(X)["exit3"], rtol=1e-3, atol=1e-3)
+    assert bit_errors(analog, [X], range(6, 8), at_output=True).keys() == bit_errors(analog, [X], range(6, 8)).keys()
+
+
 @pytest.mark.parametrize(
     ("exits", "error", "says"),
     [
         (["nope"], WrongSetting, "no module 'nope'"), ([""], WrongSetting, "no module ''"),
         (["layer2", "layer1"], WrongSetting, "computed as layer1, layer2"),
-        (["layer1", "layer1"], WrongSetting, "named twice"), ([], WrongSetting, "give a list"),
+        (["layer1", "layer1"], WrongSetting, "named twice"), ({}, WrongSetting, "give a list"), ([], WrongSetting, "give a list"),
         ("layer1", WrongSetting, "give a list"), (["layer1.0.conv1"], NotYet, "nothing runs around it"),
         ({"layer1": "nonsense"}, WrongSetting, "valid are linear, conv"),
         ({"layer1": nn.Sequential(nn.Flatten(), nn.Linear(256, 3))}, BadInput, "score the same classes"),
@@ -145,8 +182,12 @@ def test_joint_loss_is_the_weighted_sum_and_distils_from_the_last_exit():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"weights": "some"}, {"weights": (1, -1)}, {"weights": (0, 0)}, {"distillation": (0, 0.5)}, {"distillation": 4}],
-)
+    [
+        {"weights": "some"}, {"weights": (1, -1)}, {"weights": (0, 0)}, {"distillation": (0, 0.5)}, {"distillation": 4},
+        {"distillation": (float("inf"), 0.5)}, {"distillation": (float("nan"), 0.5)}, {"distillation": ("a", 0.5)},
+        {"distillation": (4, "b")},
+    ],
+)  # fmt: skip
 def test_settings_of_the_task_are_checked(settings):
     with pytest.raises(WrongSetting):
         Exits(**settings)

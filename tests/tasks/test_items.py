@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mho.errors import BadInput
-from mho.tasks.items import joined, length, take, tensors_of
+from mho.tasks.items import digests_of, joined, length, shared, take, tensors_of
 
 BATCH = {"a": torch.arange(4), "b": (torch.arange(8).reshape(4, 2),)}
 
@@ -27,3 +27,15 @@ def test_batches_without_a_common_number_of_items_are_refused(odd):
 def test_what_cannot_be_joined_says_why(second):
     with pytest.raises(BadInput, match="cannot be joined"):
         joined([torch.zeros(2, 2), second])
+
+
+def test_samples_are_known_again_as_doubles_and_refused_in_another_precision():
+    x = torch.randn(6, 3, 2, generator=torch.Generator().manual_seed(0))
+    known = frozenset(digests_of(x[:4]))
+    assert shared(known, frozenset(digests_of(x[2:].double())), "data") == 2
+    assert shared(known, frozenset(digests_of(x[4:])), "data") == 0 == shared(frozenset(), known, "data")
+    for dtype in (torch.float16, torch.bfloat16):
+        with pytest.raises(BadInput, match="the same dtype"):
+            shared(known, frozenset(digests_of(x[2:].to(dtype))), "data")
+        assert shared(frozenset(digests_of(x[:4].to(dtype))), frozenset(digests_of(x[2:].to(dtype))), "data") == 2
+    assert digests_of(x[:0]) == [] and len(digests_of(torch.arange(3))) == 3

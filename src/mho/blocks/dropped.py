@@ -111,6 +111,9 @@ def drop(net: BlockDrop, data: Iterable[Any], keep: Tensor | None = None, *, see
     labels = torch.cat([y for _, y in held.batches]).cpu()
     if labels.dim() != 1:
         raise BadInput(f"labels {tuple(labels.shape)}", "one class number a sample", path="data")
+    if keep is not None and not isinstance(keep, Tensor):
+        found = f"keep is a {type(keep).__name__}"
+        raise BadInput(found, "give a tensor of truth values: torch.tensor([True, …])", path="keep")
     given = keep
     if keep is not None and keep.dim() == 2 and len(keep) != len(labels):
         raise BadInput(f"{len(keep)} choices for {len(labels)} samples", "give one a sample", path="keep")

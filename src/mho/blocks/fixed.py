@@ -19,6 +19,7 @@ from mho.measure.test_data import TestData
 from mho.models.block_drop import BlockDrop
 from mho.progress import Progress, telling
 from mho.rng import Stream
+from mho.tasks.items import shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,13 @@ class Subset:
         """What they give on other samples, such as those of the test; arguments as of `drop`.
 
         Raises:
-            BadInput: Some of the samples are those that they were chosen on.
+            BadInput: Some of the samples are those that they were chosen on, or they have another dtype, which hides it.
         """
         held = TestData.of(data)
         others = digests(x for x, _ in held.batches)
-        if shared := self.samples & others:
+        if count := shared(self.samples, others, "data"):
             raise BadInput(
-                f"{len(shared)} of {len(others)} samples are among those on which the blocks were chosen",
+                f"{count} of {len(others)} samples are among those on which the blocks were chosen",
                 "report on samples that took no part in the choice", path="data",
             )  # fmt: skip
         return drop(net, held, self.keep, seed=seed)

@@ -104,6 +104,9 @@ def learn(
         raise BadInput("there are no labels", "give batches (inputs, labels)", path="data")
     steps = math.ceil(len(held) / batch)
     learning = net if joint else net.policy
+    if hwa is not None and matrices(net) and not matrices(learning):
+        remedy = "leave hwa out, let the network learn with joint=True, or convert without digital=['policy']"
+        raise WrongSetting("the policy, which learns alone, is digital", remedy, path="hwa")
     session = None if hwa is None else hwa.attach(learning, steps=epochs * steps, seed=seed)
     net.freeze(not joint).train()
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=rate)

@@ -67,7 +67,7 @@ def policy_step(
     free = count if free is None else min(count, whole(free, "free"))
     reward = reward or Reward()
     fixed = torch.arange(count, device=inputs.device) < count - free
-    logits = net.policy(inputs)
+    logits = net.policy_logits(inputs)
     chance = bounded(logits, bound)
     keep = torch.bernoulli(chance.detach()).bool() | fixed
     greedy = (logits.detach() >= 0) | fixed

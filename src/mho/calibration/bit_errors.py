@@ -21,6 +21,7 @@ from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths
 from mho.nn.matrix import Watcher, digitally, matrices, watched
 from mho.nn.modes import evaluating
+from mho.tasks.exits import last_exit
 from mho.tasks.items import take as first
 from mho.tasks.parts import inputs_of, run
 
@@ -43,8 +44,9 @@ def bit_errors(
         net: What `to_analog` returned; nothing of it is changed.
         batches: As for `calibrate`.
         bits: Numbers of bits, rising.
-        at_output: Give squared errors of the network's output instead, to first order: each layer's errors times what a
-            trial, with the middle number of bits in this layer and converter alone, makes of its error.
+        at_output: Give squared errors of the network's output instead (with exits: of the last one), to first order: each
+            layer's errors times what a trial, with the middle number of bits in this layer and converter alone, makes of its
+            error.
         max_batches: Batches looked at; the trials take 64 items.
 
     Returns:
@@ -152,5 +154,5 @@ def _pass(net: nn.Module, batches: list[Any], watcher: Watcher | None = None) ->
     watching = nullcontext() if watcher is None else watched(net, watcher)
     with torch.no_grad(), evaluating(net), digitally(net), watching:
         for batch in batches:
-            output = run(net, batch)
+            output = last_exit(run(net, batch))
     return output  # type: ignore[no-any-return]

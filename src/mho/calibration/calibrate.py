@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -20,7 +21,7 @@ from mho.nn import AnalogMatrix
 from mho.nn.layer import layer_paths, schemes
 from mho.nn.matrix import digitally, matrices, watched
 from mho.nn.modes import evaluating
-from mho.nn.partial import Partial
+from mho.nn.partial import computed_whole, partials
 from mho.progress import Meter, Progress, check_progress, telling
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched, check_finite, tensors_of
@@ -50,8 +51,8 @@ def calibrate(
     The range of a DAC follows from its layer's inputs, as the digital network makes them; the range of an ADC from the
     column outputs of its row block and readout, for ideal cells and quantised inputs. Ranges that the hardware fixes,
     or that nothing in it needs, stay unset; so do those of a layer that no batch reaches (an expert, an exit), which then
-    refuses inputs until it is calibrated: the logger "mho" warns of it. (Blocks that a policy drops for every sample are
-    computed for their ranges all the same.) A range that is learned gets its initial value.
+    refuses inputs until it is calibrated: the logger "mho" warns of it. A network that drops blocks is computed as its
+    policy has it and with all blocks, and ranges are those of both. A range that is learned gets its initial value.
 
     Args:
         net: What `to_analog` returned; its ranges are set in place.
@@ -91,7 +92,7 @@ def calibrate(
     passes = [any(map(inputs.wanted, found.values()))]
     passes += [for_adcs.method != "error" and any(map(outputs.wanted, found.values()))]
     with telling(progress, "ranges", "steps") as told, torch.no_grad(), evaluating(net):
-        count = _Count(told, len(taken) * sum(passes) + 2 * len(found))
+        count = _Count(told, len(taken) * len(_ways(net)) * sum(passes) + 2 * len(found))
         if passes[0]:
             _watch(net, taken, found, inputs, count)
         for matrix, scheme in found.items():
@@ -178,23 +179,19 @@ class _Count:
         self.told(self.done, self.steps, known=path)
 
 
+def _ways(net: nn.Module) -> list[AbstractContextManager[None]]:
+    """How the batches are computed: as in use; and whole, where that is only a part."""
+    return [nullcontext(), computed_whole(net)] if partials(net) else [nullcontext()]
+
+
 def _watch(
     net: nn.Module, batches: list[Any], found: dict[AnalogMatrix, Scheme], collect: Inputs | Outputs, count: _Count
 ) -> None:
-    with digitally(net), watched(net, collect):
-        for collect.batch, batch in enumerate(batches):
-            run(net, batch)
-            count()
-    if isinstance(net, Partial):
-        left = {matrix for matrix, scheme in found.items() if collect.wanted(scheme) and not collect.reached(matrix)}
-
-        def skipped(matrix: AnalogMatrix, *product: Any) -> None:
-            if matrix in left:
-                collect(matrix, *product)
-
-        with digitally(net), watched(net, skipped):
-            for collect.batch, batch in enumerate(batches if left else ()):
-                net.whole(inputs_of(batch, net))
+    for computed in _ways(net):
+        with computed, digitally(net), watched(net, collect):
+            for collect.batch, batch in enumerate(batches):
+                run(net, batch)
+                count()
     wanted = [matrix for matrix, scheme in found.items() if collect.wanted(scheme)]
     missed = [matrix for matrix in wanted if not collect.reached(matrix)]
     used = around(net, missed, ((inputs_of(batch, net),) for batch in batches))

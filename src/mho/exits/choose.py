@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
-import torch
-from torch import Tensor
-
-from mho.arguments import number
+from mho.arguments import number, whole
 from mho.errors import BadInput, WrongSetting
 from mho.exits.answers import Answers
 from mho.exits.decided import Decided, decide
 from mho.exits.gate import Gate
 from mho.exits.rules import Entropy, Fixed, Rule, Sure
-
-_TRIES = 4000
-"""Combinations of thresholds that are tried."""
-_LEVELS = 33
+from mho.exits.search import Tried, tried
+from mho.tasks.items import shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +37,34 @@ class Chosen:
             answers: Of any network with as many exits: of the same chip, or of one that has aged.
 
         Raises:
-            BadInput: Some of the samples are those that it was chosen on.
+            BadInput: Some of the samples are those that it was chosen on, or they have another dtype, which hides it.
         """
         known = self.answers.samples | (self.rule.samples if isinstance(self.rule, Gate) else frozenset())
-        if shared := known & answers.samples:
+        if count := shared(known, answers.samples, "answers"):
             raise BadInput(
-                f"{len(shared)} of {len(answers)} samples are among those on which the rule was chosen",
+                f"{count} of {len(answers)} samples are among those on which the rule was chosen",
                 "report on samples that took no part in the choice", path="answers",
             )  # fmt: skip
         return decide(_only(answers, self.of_class), self.rule)
 
 
-def best_exit(answers: Answers, *, of_class: str = "") -> Chosen:
+def best_exit(answers: Answers, *, of_class: str | int = "") -> Chosen:
     """The exit that is right most often if every sample leaves there; of equals the first.
 
     Args:
         answers: Of the chip at its age, on calibration images.
-        of_class: Only samples of this class count.
+        of_class: Only samples of this class count: its name, or its number; "": all.
 
     Raises:
         WrongSetting: There is no such class.
         BadInput: It has no samples.
     """
+    if not isinstance(of_class, str):
+        number_of = whole(of_class, "of_class", least=0, remedy="give the name of a class, or its number")
+        if number_of >= len(answers.classes):
+            remedy = f"classes are 0 … {len(answers.classes) - 1}: {', '.join(answers.classes)}"
+            raise WrongSetting(f"no class {number_of}", remedy, path="of_class")
+        of_class = answers.classes[number_of]
     counted = _only(answers, of_class)
     best = int(counted.right.sum(0).argmax())
     return Chosen(Fixed(best), decide(counted, Fixed(best)), answers, of_class)
@@ -74,7 +75,8 @@ def tune(
 ) -> Chosen:
     """Thresholds, one for each exit but the last, for an accuracy or for a budget of multiply-accumulates.
 
-    Thresholds are tried at quantiles of each exit's doubt, all combinations of them, from nobody leaves to everybody leaves.
+    Thresholds are tried at quantiles of each exit's doubt, from nobody leaves to everybody leaves: all combinations of them for
+    up to three exits; for more, exit by exit, the others held, at several prices of a multiply-accumulate.
 
     Args:
         answers: On validation data, of the chip at its age.
@@ -94,8 +96,8 @@ def tune(
     elif isinstance(rule, Gate):
         kind = rule
         kind.with_bars((0.0,) * (len(answers.names) - 1)).check(len(answers.names))
-        if shared := rule.samples & answers.samples:
-            problem = f"the gate has learned from {len(shared)} of these samples"
+        if count := shared(rule.samples, answers.samples, "answers"):
+            problem = f"the gate has learned from {count} of these samples"
             raise BadInput(problem, "tune it on others", path="answers")
     else:
         remedy = "give Entropy, Probability or Margin, the class; or Gate.learn(answers)"
@@ -103,56 +105,27 @@ def tune(
     budget = number(macs if accuracy is None else accuracy, "budget", "give a share above 0", above=0)
     if accuracy is not None and budget > 1:
         raise WrongSetting(f"accuracy = {accuracy}", "give a share in (0, 1]", path="accuracy")
-    tried = _tried(answers, kind)
-    if accuracy is not None:
-        kept = [each for each in tried if each[1] >= budget - 1e-12]
-        best = min(kept, key=lambda each: (each[2], -each[1]), default=None)
-        highest = max(each[1] for each in tried)
-        remedy = f"the best thresholds reach {100 * highest:.2f} % on these samples"
-    else:
-        kept = [each for each in tried if each[2] <= budget * (1 + 1e-12)]
-        best = max(kept, key=lambda each: (each[1], -each[2]), default=None)
-        remedy = f"leaving at the first exit takes {100 * min(each[2] for each in tried):.1f} %"
+    found = tried(answers, kind, lambda some: _best(some, accuracy, macs))
+    best = _best(found, accuracy, macs)
     if best is None:
         what = f"accuracy {budget:g}" if macs is None else f"{100 * budget:.4g} % of the multiply-accumulates"
+        remedy = (
+            f"the best thresholds reach {100 * max(each.accuracy for each in found):.2f} % on these samples"
+            if macs is None else f"leaving at the first exit takes {100 * min(each.macs for each in found):.1f} %"
+        )  # fmt: skip
         raise BadInput(f"no thresholds keep {what}", remedy, path="budget")
-    found = kind.with_bars(best[0])
-    return Chosen(found, decide(answers, found), answers)
+    chosen = kind.with_bars(found[best].bars)
+    return Chosen(chosen, decide(answers, chosen), answers)
 
 
-def _tried(answers: Answers, rule: Sure) -> list[tuple[tuple[float, ...], float, float]]:
-    """Bars, accuracy and share of multiply-accumulates of every combination."""
-    early = len(answers.names) - 1
-    levels = max(2, min(_LEVELS, int(_TRIES ** (1 / max(1, early)))))
-    doubts = [rule.doubt_at(k, answers.scores[:, k]) for k in range(early)]
-    places = [_bars(doubt, levels) for doubt in doubts]
-    gone = [
-        doubt[None] < torch.tensor(bars, dtype=torch.float64)[:, None]
-        for doubt, bars in zip(doubts, places, strict=True)
-    ]
-    right, costs = answers.right.double(), torch.tensor(answers.macs.deciding, dtype=torch.float64)
-    found = []
-    for which in product(*(range(len(bars)) for bars in places)):
-        left, score, spent = torch.ones(len(answers), dtype=torch.bool), 0.0, 0.0
-        for k, level in enumerate(which):
-            leaving = left & gone[k][level]
-            score += float(right[leaving, k].sum())
-            spent += float(leaving.sum()) * float(costs[k])
-            left = left & ~leaving
-        score += float(right[left, -1].sum())
-        spent += float(left.sum()) * float(costs[-1])
-        bars = tuple(places[k][level] for k, level in enumerate(which))
-        found.append((bars, score / len(answers), spent / len(answers) / answers.macs.alone[-1]))
-    return found
-
-
-def _bars(doubt: Tensor, levels: int) -> list[float]:
-    """Bars from 0 (nobody leaves) to above the largest doubt (everybody), between quantiles."""
-    finite = doubt[doubt.isfinite()]
-    if not len(finite):
-        return [0.0]
-    inner = finite.quantile(torch.linspace(0, 1, levels, dtype=torch.float64)[1:-1]) if levels > 2 else finite[:0]
-    return sorted({0.0, *inner.tolist(), float(finite.max()) * 1.001 + 1e-9})
+def _best(found: Sequence[Tried], accuracy: float | None, macs: float | None) -> int | None:
+    """The number of the best that keeps a budget."""
+    if accuracy is not None:
+        kept = [i for i, each in enumerate(found) if each.accuracy >= accuracy - 1e-12]
+        return min(kept, key=lambda i: (found[i].macs, -found[i].accuracy), default=None)
+    assert macs is not None
+    kept = [i for i, each in enumerate(found) if each.macs <= macs * (1 + 1e-12)]
+    return max(kept, key=lambda i: (found[i].accuracy, -found[i].macs), default=None)
 
 
 def _only(answers: Answers, of_class: str) -> Answers:

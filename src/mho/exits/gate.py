@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
 from mho.exits.answers import Answers
-from mho.exits.rules import Probability
+from mho.exits.rules import Probability, threshold_of
 
 _RIDGE = 1e-3
 """Weight of the squares of the coefficients, beside the mean loss."""
@@ -20,9 +20,9 @@ _RIDGE = 1e-3
 class Gate(Probability):
     """Leave where the estimated probability that this exit's answer is right is above the threshold, in [0, 1].
 
-    P(right) is logistic in what the exit's scores show: largest probability, its logarithm, its lead, the entropy, and the lead
-    of the largest score over the mean. `Gate.learn` fits one for each exit but the last; a class of those that `tune` takes
-    has learned nothing, so give it what `Gate.learn` returned.
+    At 1 nobody leaves, at 0 everybody does. P(right) is logistic in what the exit's scores show: largest probability, its
+    logarithm, its lead, the entropy, and the lead of the largest score over the mean. `Gate.learn` fits one for each exit but
+    the last; a class of those that `tune` takes has learned nothing, so give it what `Gate.learn` returned.
 
     Attributes:
         threshold: One number for every exit, or one for each but the last.
@@ -63,7 +63,7 @@ class Gate(Probability):
 
     def with_bars(self, bars: Sequence[float]) -> Gate:
         """The same gate whose samples leave exit k where their doubt is below ``bars[k]``."""
-        return replace(self, threshold=tuple(min(1.0, max(0.0, 1 - bar)) for bar in bars))
+        return replace(self, threshold=tuple(map(threshold_of, bars)))
 
     def check(self, exits: int) -> None:
         """See `Rule`."""

@@ -43,7 +43,7 @@ def exit_macs(net: MultiExit, example: Tensor) -> ExitMacs:
 
     def at_exit(number: int, features: Tensor) -> None:
         backbone.append(counter.macs - sum(heads))
-        net.exits[net.names[number]](features)
+        net.ask(number, features)
         heads.append(counter.macs - sum(heads) - backbone[-1])
 
     with evaluating(net), digitally(net), MacCounter() as counter:

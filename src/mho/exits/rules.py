@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mho.arguments import whole
 from mho.errors import WrongSetting
 
 
@@ -44,8 +47,7 @@ class Fixed(Rule):
     exit: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.exit, bool) or not isinstance(self.exit, int) or self.exit < 0:
-            raise WrongSetting(f"exit = {self.exit!r}", "give its number: 0 is the first", path="exit")
+        object.__setattr__(self, "exit", whole(self.exit, "exit", least=0, remedy="give its number: 0 is the first"))
 
     def leaves(self, number: int, scores: Tensor) -> Tensor:
         """See `Rule`."""
@@ -77,7 +79,7 @@ class Sure(Rule):
         several = isinstance(told, Sequence) and not isinstance(told, str)
         given = tuple(told) if several else (told,)
         for value in given:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not number or not 0 <= value <= self.highest or math.isinf(value):
                 remedy = (
                     "give a number from 0 on" if math.isinf(self.highest) else f"thresholds lie in 0 … {self.highest:g}"
@@ -146,7 +148,7 @@ class Entropy(Sure):
 
 
 class Probability(Sure):
-    """Leave where the largest probability is above the threshold, in [0, 1]; at 1 nobody leaves."""
+    """Leave where the largest probability is above the threshold, in [0, 1]; at 1 nobody leaves, at 0 everybody does."""
 
     @staticmethod
     def doubt(scores: Tensor) -> Tensor:
@@ -156,15 +158,18 @@ class Probability(Sure):
     @classmethod
     def at(cls, bars: Sequence[float]) -> Probability:
         """See `Sure`."""
-        return cls(tuple(min(1.0, max(0.0, 1 - bar)) for bar in bars))
+        return cls(tuple(map(threshold_of, bars)))
 
     def bar(self, number: int) -> float:
-        """1 - threshold."""
-        return 1 - self._threshold(number)
+        """1 - threshold; above every doubt where the threshold is 0."""
+        threshold = self._threshold(number)
+        return 1 - threshold if threshold else math.inf
 
 
 class Margin(Probability):
-    """Leave where the largest probability less the second one is above the threshold, in [0, 1]; at 1 nobody leaves."""
+    """Leave where the largest probability less the second one is above the threshold, in [0, 1]; at 1 nobody leaves, at 0
+    everybody does.
+    """
 
     @staticmethod
     def doubt(scores: Tensor) -> Tensor:
@@ -172,7 +177,7 @@ class Margin(Probability):
         top = scores.softmax(-1).topk(2, -1).values
         return 1 - (top[..., 0] - top[..., 1])
 
-    @classmethod
-    def at(cls, bars: Sequence[float]) -> Margin:
-        """See `Sure`."""
-        return cls(tuple(min(1.0, max(0.0, 1 - bar)) for bar in bars))
+
+def threshold_of(bar: float) -> float:
+    """The threshold in [0, 1] of those whose doubt is below a bar; 0, everybody, only where the bar is above every doubt."""
+    return 0.0 if bar > 1 else min(1.0, max(1 - bar, sys.float_info.min))

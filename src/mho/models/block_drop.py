@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor, fx, nn
 from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.extended import Extended, check_names
+from mho.models.in_place import changes, drops_in_place
+from mho.models.pair import pair_of
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
 from mho.nn.partial import Partial
@@ -39,17 +41,22 @@ class BlockDrop(Extended, Partial):
         backbone: The network; its modules become this one's.
         blocks: Paths of the blocks, in the order in which they are computed.
         policy: From inputs to a logit for each block, (N, K).
+        copied: See the attribute.
 
     Attributes:
         droppable: Paths of the K blocks.
+        copied: Paths of those whose shortcut reads a copy in training, for they work in place.
         frozen: See `freeze`, which leaves the policy alone to be trained.
     """
 
     droppable: tuple[str, ...]
+    copied: frozenset[str]
 
-    def __init__(self, backbone: nn.Module, blocks: Sequence[str], policy: nn.Module) -> None:
+    def __init__(
+        self, backbone: nn.Module, blocks: Sequence[str], policy: nn.Module, *, copied: Collection[str] = ()
+    ) -> None:
         super().__init__(backbone, POLICY)
-        self.droppable = tuple(blocks)
+        self.droppable, self.copied = tuple(blocks), frozenset(copied)
         self.policy = policy
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -58,10 +65,22 @@ class BlockDrop(Extended, Partial):
 
     def keeps(self, inputs: Tensor) -> Tensor:
         """Which blocks the policy keeps, bool (N, K): those of probability 0.5 or more."""
-        return self.policy(inputs) >= 0
+        return self.policy_logits(inputs) >= 0
+
+    def policy_logits(self, inputs: Tensor) -> Tensor:
+        """What the policy answers, (N, K).
+
+        Raises:
+            BadInput: Something that is no number.
+        """
+        logits: Tensor = self.policy(inputs)
+        if isinstance(logits, Tensor) and bool(logits.isnan().any()):
+            raise BadInput("the policy answers NaN", "check its weights, and what it is given", path=POLICY)
+        return logits
 
     def whole(self, inputs: Tensor) -> Tensor:
-        """Class scores (N, C) with all blocks; calibration looks at those that the policy never keeps by it."""
+        """Class scores (N, C) with all blocks, and the policy asked in vain; calibration and recalibration look at it."""
+        self.policy(inputs)
         return self.under(inputs, torch.ones(len(self.droppable), dtype=torch.bool))
 
     def under(self, inputs: Tensor, keep: Tensor) -> Tensor:
@@ -94,7 +113,7 @@ class BlockDrop(Extended, Partial):
             if not bool(mine.any()):
                 return shortcut(x)
             if self.training and not self.frozen:
-                around = shortcut(x)
+                around = shortcut(x.clone() if self.droppable[number] in self.copied else x)
                 return torch.where(mine.reshape(-1, *[1] * (around.dim() - 1)), block(x), around)
             computed, around = block(x[mine]), shortcut(x[~mine])
             y = computed.new_empty((len(x), *computed.shape[1:]))
@@ -172,13 +191,9 @@ def block_drop(
     check_names(backbone, BlockDrop, POLICY)
     net = copy.deepcopy(backbone)
     paths = _paths(net, blocks)
-    if not isinstance(example, Tensor) or not len(example):
-        raise BadInput(
-            "the example is no batch", "give a tensor (N, …) with which backbone(example) runs", path="example"
-        )
-    pair = torch.cat([example[:1], example[-1:]])
+    pair = pair_of(example)
     with evaluating(net), torch.no_grad():
-        _check_blocks(net, paths, pair)
+        copied = _check_blocks(net, paths, pair)
     if policy is None:
         if pair.dim() != 4:
             raise WrongSetting(f"inputs {tuple(pair.shape)} are no images", "give a policy of your own", path="policy")
@@ -190,7 +205,7 @@ def block_drop(
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         found = f"answers {shape} to two samples and {len(paths)} blocks"
         raise WrongSetting(found, f"its last layer needs {len(paths)} outputs", path="policy")
-    return BlockDrop(net, paths, copy.deepcopy(policy)).train(backbone.training)
+    return BlockDrop(net, paths, copy.deepcopy(policy), copied=copied).train(backbone.training)
 
 
 def _paths(net: nn.Module, blocks: Sequence[str | int] | None) -> list[str]:
@@ -220,29 +235,33 @@ def _paths(net: nn.Module, blocks: Sequence[str | int] | None) -> list[str]:
     return paths
 
 
-def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> None:
-    """Compute two samples, and look at what every block does to them."""
+def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> list[str]:
+    """Compute two samples, and look at what every block does to them; paths of those that work in place."""
     seen: list[str] = []
+    copied: list[str] = []
+    expected = answer(net(pair.clone()))
 
     def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
         path = paths[number]
         seen.append(path)
         if (
             not isinstance(x, Tensor)
-            or not isinstance(y := block(x), Tensor)
+            or not isinstance(y := block(x.clone()), Tensor)
             or len(x) != len(pair)
             or len(y) != len(pair)
         ):
             raise WrongSetting(
                 "it does not make one tensor of one, with a row a sample", "name another module", path=path
             )
-        around = shortcut(x)
+        around = shortcut(x.clone())
         if around.shape != y.shape:
             raise NotYet(
                 f"it cannot be dropped: it makes {tuple(y.shape[1:])} of {tuple(x.shape[1:])}",
                 f"leave it out; or give it a module '{_SHORTCUT}' that makes that shape of its input", path=path,
             )  # fmt: skip
-        if not torch.allclose(block(x[1:]), y[1:], rtol=1e-3, atol=1e-4):
+        if changes(block, x) or changes(shortcut, x) or drops_in_place(net.get_submodule(path)):
+            copied.append(path)
+        if not torch.allclose(block(x[1:].clone()), y[1:], rtol=1e-3, atol=1e-4):
             raise NotYet("its answer to a sample depends on the other samples", "leave it out", path=path)
         return y
 
@@ -263,3 +282,7 @@ def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> None:
     if seen != paths:
         told = f"blocks {', '.join(paths)} are out of order"
         raise WrongSetting(told, f"they are computed as {', '.join(seen)}", path="blocks")
+    if copied and not torch.allclose(last, expected, rtol=1e-3, atol=1e-4):
+        remedy = "let it work with inplace=False, or leave it out"
+        raise NotYet("what it changes in place is read again behind it", remedy, path=copied[0])
+    return copied

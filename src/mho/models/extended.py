@@ -25,6 +25,7 @@ class Extended(nn.Module):
     Attributes:
         own: That name.
         frozen: See `freeze`.
+        still: Names of parameters that wanted no gradient when the network was frozen.
 
     Raises:
         WrongSetting: The backbone holds something of that name, or of one of this class.
@@ -32,6 +33,7 @@ class Extended(nn.Module):
 
     own: str
     frozen: bool
+    still: frozenset[str]
 
     def __init__(self, backbone: nn.Module, own: str) -> None:
         super().__init__()
@@ -46,11 +48,18 @@ class Extended(nn.Module):
         object.__setattr__(self, "_shell", shell)
         self.own = own
         self.frozen = False
+        self.still = frozenset()
 
     def freeze(self: E, on: bool = True) -> E:
-        """Train the added module alone: the backbone's parameters want no gradient, and its norms keep their statistics."""
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.startswith(f"{self.own}.") or not on)
+        """Train the added module alone: the backbone's parameters want no gradient, and its norms keep their statistics.
+
+        Parameters that wanted no gradient before want none in between and afterwards either.
+        """
+        if on and not self.frozen:
+            self.still = frozenset(name for name, parameter in self.named_parameters() if not parameter.requires_grad)
+        if on or self.frozen:
+            for name, parameter in self.named_parameters():
+                parameter.requires_grad_(name not in self.still and (not on or name.startswith(f"{self.own}.")))
         self.frozen = on
         return self.train(self.training)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,10 @@ from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.exit_head import make_head
 from mho.models.extended import Extended, check_names
+from mho.models.in_place import changes, drops_in_place, version
+from mho.models.pair import pair_of
 from mho.nn.modes import evaluating
+from mho.nn.partial import partials
 from mho.tasks.parts import answer
 
 EXITS = "exits"
@@ -34,18 +37,31 @@ class MultiExit(Extended):
     Args:
         backbone: The network; its modules become this one's.
         heads: Path of a module to what reads its output, in the order in which they are computed.
+        copied: See the attribute.
+        copied_to_learn: See the attribute.
 
     Attributes:
         after: Paths of the modules behind which the exits stand.
         names: ``exit1``, ``exit2``, … of all exits; the last is the backbone's own output.
+        adjust: What the scores of an exit go through at last, by its name, such as a recalibration's shift.
+        copied: Paths behind which a side classifier reads a copy, for it works in place.
+        copied_to_learn: Paths behind which it does where there are gradients, for the backbone goes on in place.
     """
 
     after: tuple[str, ...]
     names: tuple[str, ...]
+    copied: frozenset[str]
+    copied_to_learn: frozenset[str]
+    adjust: dict[str, Callable[[Tensor], Tensor]]
 
-    def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self, backbone: nn.Module, heads: Mapping[str, nn.Module], *, copied: Collection[str] = (),
+        copied_to_learn: Collection[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__(backbone, EXITS)
         self.after = tuple(heads)
+        self.copied, self.copied_to_learn = frozenset(copied), frozenset(copied_to_learn)
+        self.adjust = {}
         self.names = tuple(f"exit{i + 1}" for i in range(len(heads) + 1))
         self.exits = nn.ModuleDict(dict(zip(self.names, heads.values(), strict=False)))
 
@@ -54,13 +70,23 @@ class MultiExit(Extended):
         found: dict[str, Tensor] = {}
 
         def at_exit(number: int, features: Tensor) -> None:
-            name = self.names[number]
-            found[name] = self.exits[name](features)
+            found[self.names[number]] = self.ask(number, features)
 
         last = self.walk(inputs, at_exit)
         if missed := [path for name, path in zip(self.names, self.after, strict=False) if name not in found]:
             raise BadInput("the pass did not come by here", "put exits where every pass comes by", path=missed[0])
-        return {**found, self.names[-1]: last}
+        return {**found, self.names[-1]: self._adjusted(len(self.after), last)}
+
+    def ask(self, number: int, features: Tensor) -> Tensor:
+        """Scores (n, C) of an exit's side classifier, which leaves the features as they are."""
+        path = self.after[number]
+        if path in self.copied or (path in self.copied_to_learn and torch.is_grad_enabled()):
+            features = features.clone()
+        return self._adjusted(number, self.exits[self.names[number]](features))
+
+    def _adjusted(self, number: int, scores: Any) -> Any:
+        adjust = self.adjust.get(self.names[number])
+        return scores if adjust is None else adjust(scores)
 
     def early(self, inputs: Tensor, leaves: Leaves, *, asked: Container[int] | None = None) -> tuple[Tensor, Tensor]:
         """Compute each sample as far as it is needed: those that leave at an exit are not computed any further.
@@ -81,7 +107,7 @@ class MultiExit(Extended):
             nonlocal rows
             if asked is not None and number not in asked:
                 return None
-            scores = self.exits[self.names[number]](features)
+            scores = self.ask(number, features)
             gone = leaves(number, scores)
             given.append((rows[gone], scores[gone], number))
             rows = rows[~gone]
@@ -91,7 +117,7 @@ class MultiExit(Extended):
 
         try:
             last = answer(self.walk(inputs, at_exit))
-            given.append((rows, last, len(self.after)))
+            given.append((rows, self._adjusted(len(self.after), last), len(self.after)))
         except _AllLeft:
             pass
         scores = torch.empty((len(inputs), given[0][1].shape[1]), dtype=given[0][1].dtype, device=inputs.device)
@@ -134,13 +160,14 @@ class _Hook:
 
 
 def multi_exit(
-    backbone: nn.Module, exits: Sequence[str | int] | Mapping[str, Any], *, example: Tensor, head: Any = "linear"
+    backbone: nn.Module, exits: Sequence[str | int] | Mapping[Any, Any], *, example: Tensor, head: Any = "linear"
 ) -> MultiExit:
     """Put side classifiers on a copy of a network.
 
     Args:
         backbone: Takes one tensor, answers class scores (N, C).
-        exits: Names of the modules behind which exits stand, in the order in which they are computed; or each with its head.
+        exits: Names of the modules behind which exits stand, in the order in which they are computed; or each with its
+            head. Heads are copied.
         example: Inputs of a batch; two samples are computed to learn the shapes.
         head: Of exits that have none of their own: ``"linear"`` (the mean over positions and a linear layer), ``"conv"`` (a
             3 × 3 convolution before it), a module, or a callable from the features to a module.
@@ -150,7 +177,7 @@ def multi_exit(
 
     Raises:
         WrongSetting: No exits, an exit that does not exist or is named twice, exits out of order, or a head that does not fit.
-        NotYet: What follows an exit depends on more than its features: a shortcut around it.
+        NotYet: What follows an exit depends on more than its features: a shortcut around it. Or a network that drops blocks.
         BadInput: The backbone does not answer with class scores, or a head with as many.
 
     Example:
@@ -159,46 +186,64 @@ def multi_exit(
         torch.Size([2, 10])
     """
     network(backbone, "backbone")
+    if partials(backbone):
+        remedy = "give exits to the network without a policy"
+        raise NotYet(
+            "a network that drops blocks takes no exits: its blocks are decided before anybody leaves",
+            remedy,
+            path="backbone",
+        )
     check_names(backbone, MultiExit, EXITS)
-    wanted = dict(exits) if isinstance(exits, Mapping) else _named(exits, head)
+    wanted = _named(exits, head)
     net = copy.deepcopy(backbone)
     modules = dict(net.named_modules())
     if unknown := [path for path in wanted if not path or path not in modules]:
         few = ", ".join(list(modules)[1:13])
         raise WrongSetting(f"there is no module '{unknown[0]}'", f"modules are {few}, …", path="exits")
-    if not isinstance(example, Tensor) or not len(example):
-        raise BadInput(
-            "the example is no batch", "give a tensor (N, …) with which backbone(example) runs", path="example"
-        )
-    pair = torch.cat([example[:1], example[-1:]])
+    pair, copied = pair_of(example), list[str]()
     with evaluating(net), torch.no_grad():
-        features, last = _features(net, list(wanted), pair)
+        features, later, last = _features(net, list(wanted), pair)
         heads = {path: make_head(made, features[path], last.shape[1], path) for path, made in wanted.items()}
         for path, made in heads.items():
             with evaluating(made):
-                scores = made(features[path])
+                scores = made(features[path].clone())
+                if changes(made, features[path]) or drops_in_place(made):
+                    copied.append(path)
             if not isinstance(scores, Tensor) or scores.shape != last.shape:
                 shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
                 found = f"its head answers {shape}, the network {tuple(last.shape)}"
                 raise BadInput(found, "all exits score the same classes", path=path)
             _check_cut(net, path, pair, last)
-    return MultiExit(net, heads).train(backbone.training)
+    to_learn = list(heads) if drops_in_place(net) else later
+    return MultiExit(net, heads, copied=copied, copied_to_learn=to_learn).train(backbone.training)
 
 
-def _named(exits: Sequence[str | int], head: Any) -> dict[str, Any]:
-    if isinstance(exits, str) or not isinstance(exits, Sequence) or not len(exits):
+def _named(exits: Sequence[str | int] | Mapping[Any, Any], head: Any) -> dict[str, Any]:
+    if isinstance(exits, str) or not isinstance(exits, (Sequence, Mapping)) or not len(exits):
         raise WrongSetting(f"exits = {exits!r}", "give a list of names of modules", path="exits")
+    heads = exits.values() if isinstance(exits, Mapping) else [head] * len(exits)
     paths = [str(path) for path in exits]
     if twice := [path for path in paths if paths.count(path) > 1]:
         raise WrongSetting(f"'{twice[0]}' is named twice", "name each exit once", path="exits")
     # A module that is given for several exits is not shared between them.
-    return {path: copy.deepcopy(head) if isinstance(head, nn.Module) else head for path in paths}
+    return {
+        path: copy.deepcopy(own) if isinstance(own, nn.Module) else own for path, own in zip(paths, heads, strict=True)
+    }
 
 
-def _features(net: nn.Module, paths: list[str], inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Outputs of modules by path, and the network's own, once the order is as given."""
+def _features(net: nn.Module, paths: list[str], inputs: Tensor) -> tuple[dict[str, Tensor], list[str], Tensor]:
+    """Outputs of modules by path, paths of those that are changed in place later on, and the network's own output, once the
+    order is as given.
+    """
     seen: list[tuple[str, Any]] = []
-    with _told(net, paths, lambda number, output: seen.append((paths[number], copy.copy(output)))):
+    own: list[tuple[str, Tensor, int]] = []
+
+    def at_exit(number: int, output: Any) -> None:
+        held = isinstance(output, Tensor)
+        seen.append((paths[number], output.clone() if held else output))
+        own.extend([(paths[number], output, version(output))] if held else [])
+
+    with _told(net, paths, at_exit):
         last = answer(net(inputs))
     if not isinstance(last, Tensor) or last.dim() != 2 or last.shape[1] < 2:
         shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
@@ -216,7 +261,7 @@ def _features(net: nn.Module, paths: list[str], inputs: Tensor) -> tuple[dict[st
     for path, output in seen:
         if not isinstance(output, Tensor) or len(output) != len(inputs):
             raise WrongSetting("its output is no tensor with a row a sample", "name another module", path=path)
-    return dict(seen), last
+    return dict(seen), [path for path, output, before in own if version(output) != before], last
 
 
 def _check_cut(net: nn.Module, path: str, pair: Tensor, expected: Tensor) -> None:

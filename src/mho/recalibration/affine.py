@@ -19,6 +19,7 @@ from mho.hardware import Hardware
 from mho.nn import AnalogLayer
 from mho.nn.calling import call
 from mho.nn.layer import MatrixView
+from mho.nn.partial import computed_whole
 from mho.recalibration.base import Recalibration
 from mho.recalibration.digital import natively, reference
 from mho.recalibration.moments import by_channel
@@ -45,6 +46,7 @@ class RecalibrateAffine(Recalibration):
     sees nearly what it will see; sums are pooled over the batches. With all inputs in one batch this is layer by layer
     in order of execution, each with those before it corrected. For networks with and without norms. Matrices of
     attention and recurrent layers, and layers that change their matrix's output themselves, are left alone and named.
+    A network that drops blocks is computed with all of them, on the chip and digitally.
 
     Args:
         batches: Inputs without labels.
@@ -96,7 +98,7 @@ class RecalibrateAffine(Recalibration):
                 operator = _view(layers[path]).operator
                 return y * operator.per_column(scale).to(y) + operator.per_column(shift).to(y)
 
-            with _watched(layers, correct):
+            with _watched(layers, correct), computed_whole(net):
                 call(net, x)
         for path, layer in layers.items():
             if path in pooled and path not in spoiled:
@@ -129,7 +131,7 @@ class RecalibrateAffine(Recalibration):
 
         handles = [m.register_forward_hook(note(path, op)) for path, (m, op) in layers.items() if op is not None]
         try:
-            with natively(self.digital_net):
+            with natively(self.digital_net), computed_whole(self.digital_net):
                 call(self.digital_net, x)
         finally:
             for handle in handles:

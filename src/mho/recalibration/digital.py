@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,15 +47,34 @@ def outputs(net: nn.Module, inputs: Iterable[Any]) -> Tensor:
     Raises:
         BadInput: Something else than one tensor, or values that are not finite.
     """
-    found = []
+    found = outputs_by_exit(net, inputs)
+    if "" not in found:
+        raise BadInput("the network has exits", "RecalibrateOutput shifts the outputs of each of them")
+    return found[""]
+
+
+def outputs_by_exit(net: nn.Module, inputs: Iterable[Any]) -> dict[str, Tensor]:
+    """Outputs of each exit of a network for all batches, joined, on the CPU; of one without exits under the name "".
+
+    Raises:
+        BadInput: Something else than tensors, or values that are not finite.
+    """
+    found: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for x in inputs:
             y = answer(call(net, x))
-            if not isinstance(y, Tensor):
-                raise BadInput(
-                    f"the network returns a {type(y).__name__}", "wrap it so that it returns the tensor of scores"
-                )
-            found.append(y)
+            exits = isinstance(y, Mapping) and hasattr(net, "adjust")
+            for name, part in y.items() if exits else [("", y)]:
+                if not isinstance(part, Tensor):
+                    raise BadInput(
+                        f"the network returns a {type(part).__name__}",
+                        "wrap it so that it returns the tensor of scores",
+                    )
+                found.setdefault(name, []).append(part)
+    return {name: _joined(parts) for name, parts in found.items()}
+
+
+def _joined(found: list[Tensor]) -> Tensor:
     try:
         joined = torch.cat(found).cpu()
     except RuntimeError as error:

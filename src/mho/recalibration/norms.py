@@ -13,6 +13,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.nn.calling import call
 from mho.nn.norm import BatchNorm, ScaleBatchNorm
+from mho.nn.partial import computed_whole
 from mho.recalibration.base import Recalibration
 from mho.recalibration.digital import natively, reference
 from mho.recalibration.moments import Moments
@@ -35,6 +36,8 @@ class RecalibrateNorms(Recalibration):
     inputs instead: with d and y the norm's inputs digitally and on the chip, and µ, σ² the digital norm's statistics,
     σ'² + ε = (σ² + ε) var(y)/var(d) and µ' = mean(y) - (mean(d) - µ) std(y)/std(d), so that the norm's output has the mean
     and the standard deviation of the digital one. Where µ, σ² are the statistics of d, this is the same.
+
+    A network that drops blocks is computed with all of them, on the chip and digitally.
 
     Args:
         batches: Inputs, a small share of the training data.
@@ -162,7 +165,8 @@ class RecalibrateNorms(Recalibration):
         try:
             for k in range(len(self.inputs)):
                 try:
-                    call(net, self.inputs[k])
+                    with computed_whole(net):
+                        call(net, self.inputs[k])
                 except _Enough:
                     continue
         finally:

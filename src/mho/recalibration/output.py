@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from mho.errors import BadInput, WrongSetting
 from mho.recalibration.base import Recalibration
-from mho.recalibration.digital import natively, outputs, reference
+from mho.recalibration.digital import natively, outputs_by_exit, reference
 from mho.recalibration.shift import Scale, Shift, check_scale, class_shifts, single, to_logits
 
 
@@ -21,6 +21,7 @@ class RecalibrateOutput(Recalibration):
 
     "mean": the mean of each logit over the batches becomes the digital network's. "rate": each class is predicted as
     often as the digital network predicts it (`class_shifts`), for two classes or more.
+    Of a network with exits, each exit is shifted.
 
     Args:
         batches: Inputs without labels.
@@ -32,7 +33,7 @@ class RecalibrateOutput(Recalibration):
     digital_net: nn.Module | None
     match: Literal["mean", "rate"] = "mean"
     scale: Scale = "logits"
-    _wanted: Tensor = field(init=False)
+    _wanted: dict[str, Tensor] = field(init=False)
     kind: ClassVar[str] = "output"
 
     def __post_init__(self) -> None:
@@ -42,24 +43,34 @@ class RecalibrateOutput(Recalibration):
         check_scale(self.scale)
         digital = reference(self.digital_net)  # type: ignore[arg-type]
         with natively(digital):
-            wanted = self._statistic(outputs(digital, self.inputs))
+            found = outputs_by_exit(digital, self.inputs)
+            wanted = {name: self._statistic(y) for name, y in found.items()}
         object.__setattr__(self, "_wanted", wanted)
         object.__setattr__(self, "digital_net", None)
 
     def apply(self, net: nn.Module) -> str:
-        """Hang a `Shift` behind the network."""
-        y = outputs(net, self.inputs)
+        """Hang a `Shift` behind the network, or behind each of its exits."""
+        found = outputs_by_exit(net, self.inputs)
+        if found.keys() != self._wanted.keys():
+            raise BadInput("not the same exits", "give the network that was converted", path="digital_net")
+        shifts = {name: self._shift(y, self._wanted[name]) for name, y in found.items()}
+        for name, shift in shifts.items():
+            if name:
+                cast("dict[str, Any]", net.adjust)[name] = shift.shifted
+            else:
+                net.register_forward_hook(shift)
+        return f"shifts of {max(float(shift.values.abs().max()) for shift in shifts.values()):.3g} at most"
+
+    def _shift(self, y: Tensor, wanted: Tensor) -> Shift:
         found = self._statistic(y)
-        if found.shape != self._wanted.shape:
+        if found.shape != wanted.shape:
             raise BadInput(
-                f"the chip gives {len(found)} outputs, the digital network {len(self._wanted)}",
+                f"the chip gives {len(found)} outputs, the digital network {len(wanted)}",
                 "give the network that was converted",
                 path="digital_net",
             )
         z = to_logits(y, self.scale)
-        shift = self._wanted - found if self.match == "mean" else class_shifts(z.flatten(0, -2), self._wanted)
-        net.register_forward_hook(Shift(shift, self.scale))
-        return f"shifts of {float(shift.abs().max()):.3g} at most"
+        return Shift(wanted - found if self.match == "mean" else class_shifts(z.flatten(0, -2), wanted), self.scale)
 
     def _statistic(self, y: Tensor) -> Tensor:
         """Mean logit, or number of predictions, of each class."""
@@ -76,7 +87,7 @@ class RecalibrateOutput(Recalibration):
         return {"match": self.match, "scale": self.scale}
 
     def _targets(self) -> Iterable[Tensor]:
-        return (self._wanted,)
+        return self._wanted.values()
 
     def __str__(self) -> str:
         return self.kind if self.match == "mean" else f"{self.kind} ({self.match})"

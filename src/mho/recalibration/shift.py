@@ -50,6 +50,10 @@ class Shift:
     scale: Scale
 
     def __call__(self, module: nn.Module, args: Any, y: Tensor) -> Tensor:
+        """See `shifted`."""
+        return self.shifted(y)
+
+    def shifted(self, y: Tensor) -> Tensor:
         """The shifted output, in the dtype of `y`."""
         if self.scale == "logits":
             return y + self.values.to(y)

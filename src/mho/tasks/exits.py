@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -65,8 +67,9 @@ class Exits(Task):
             if (
                 not isinstance(pair, (tuple, list))
                 or len(pair) != 2
-                or not 0 <= share(pair[1], "share") <= 1
-                or pair[0] <= 0
+                or not isinstance(pair[0], numbers.Real)
+                or not 0 < pair[0] < math.inf
+                or not 0 <= share(pair[1], "task.distillation") <= 1
             ):
                 remedy = "give (temperature above 0, share in 0 … 1), as in (4.0, 0.5)"
                 raise WrongSetting(f"distillation = {pair!r}", remedy, path="task.distillation")
@@ -165,3 +168,10 @@ def by_exit(output: Any) -> dict[str, Tensor]:
             "give it exits: mho.models.multi_exit(net, [...], example=x)", path="task",
         )  # fmt: skip
     return dict(output)
+
+
+def last_exit(output: Any) -> Any:
+    """The scores of the last exit, the headline where nothing else is told; the output itself where it has no exits."""
+    if isinstance(output, Mapping) and output and list(output) == [f"exit{i + 1}" for i in range(len(output))]:
+        return list(output.values())[-1]
+    return output

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
 from numbers import Number
 from typing import Any
 
@@ -24,10 +25,36 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
 
 
 def digests_of(inputs: Any) -> list[bytes]:
-    """A digest of each item's bytes, by which a sample is known again in other data; labels have no part in it."""
-    parts = [part.detach().cpu().contiguous() for part in tensors_of(inputs)]
-    rows = [part.reshape(len(part), -1).view(torch.uint8).numpy() for part in parts]
-    return [hashlib.blake2b(b"".join(each), digest_size=16).digest() for each in zip(*rows, strict=True)]
+    """A digest of each item's values, by which a sample is known again in other data; labels have no part in it.
+
+    Doubles count as the floats next to them. Numbers of half the precision have other values, and the digest has the kind of
+    numbers before it: see `shared`.
+    """
+    parts = [part.detach().cpu() for part in tensors_of(inputs)]
+    parts = [(part.float() if part.dtype == torch.float64 else part).contiguous() for part in parts]
+    kind = ",".join(str(part.dtype).removeprefix("torch.") for part in parts).encode() + b":"
+    rows = [part.reshape(len(part), math.prod(part.shape[1:])).view(torch.uint8).numpy() for part in parts]
+    return [kind + hashlib.blake2b(b"".join(each), digest_size=16).digest() for each in zip(*rows, strict=True)]
+
+
+def shared(known: Set[bytes], others: Set[bytes], path: str) -> int:
+    """How many samples two sets of digests have in common.
+
+    Args:
+        known: Of the samples that something was chosen on.
+        others: Of those that it is to be tried on.
+        path: What to call the others in messages.
+
+    Raises:
+        BadInput: They are numbers of different kinds, such as float32 and float16: rounded, a sample is not known again.
+    """
+    kinds, other = ({digest.partition(b":")[0].decode() for digest in each} for each in (known, others))
+    if known and others and kinds != other:
+        raise BadInput(
+            f"the samples are {' and '.join(sorted(other))}, those on which the choice was made {' and '.join(sorted(kinds))}",
+            "give both in the same dtype: whether a sample is among those cannot be told otherwise", path=path,
+        )  # fmt: skip
+    return len(known & others)
 
 
 def length(batch: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -165,6 +165,8 @@ TASKS: Registry[Task | Callable[[], Task]] = Registry(
 
 def no_tensor(output: Any) -> BadInput:
     """The error for a network that does not answer with one tensor."""
+    if isinstance(output, Mapping) and output and all(str(name).startswith("exit") for name in output):
+        return BadInput("the network answers with the scores of several exits", 'say so: task="exits"')
     return BadInput(
         f"the network returns a {type(output).__name__}",
         "wrap it so that it returns one tensor, or say what its parts are: mho.tasks.Several({...})",
