@@ -38,7 +38,8 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         app, ["study", "run", name, "--scale", "smoke", "--only", only, "--out", str(tmp_path)], catch_exceptions=False
     )
     assert done.exit_code == 0 and "summary.md" in done.output
-    (outcome,) = results(STUDIES.find(name)(), tmp_path).values()
+    outcome, *others = results(STUDIES.find(name)(), tmp_path).values()
+    assert [other.arm.name for other in others] == (["digits-equal-alone-1"] if name == "early-exits" else [])
     if name in ("drift", "hwa"):
         assert outcome.first.accuracy.shape == (3, 5)
         assert outcome.first.header.command == f"mho study run {name} --scale smoke --only {only}"
