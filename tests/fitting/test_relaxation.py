@@ -44,7 +44,7 @@ def columns(each: int = 40, seed: int = 0) -> dict[str, list]:
 
 def test_the_cell_keeps_the_laws_of_cells():
     check_cell(CELL)
-    check_cell(CELL.replace(programming_us=None, trend_us=None))
+    check_cell(CELL.replace(programming_us=None, programming_noise=0.0, trend_us=None))
     check_cell(CELL.replace(relaxation=0.5))
 
 
@@ -98,10 +98,17 @@ def test_what_cannot_be_fitted_is_refused():
             "read": [0] * len(given["cell"]) + [1] * len(given["cell"])
         }
         mho.fit_device(twice, law="relaxation")
-    with pytest.raises(WrongSetting, match="fitted anyway"):
-        mho.fit_device(given, law="relaxation", first_read="fit")
+    for option in ({"first_read": "fit"}, {"first_read": "20 s"}, {"t_read": "1 ms"}):
+        with pytest.raises(WrongSetting, match=f"leave {next(iter(option))} out"):
+            mho.fit_device(given, law="relaxation", **option)
     with pytest.raises(WrongSetting, match="power, relaxation"):
         mho.fit_device(given, law="walk")
     few = [i for i, t in enumerate(given["time [s]"]) if t in (0.0, 0.01, 0.1)]
     with pytest.raises(BadInput, match="cannot tell when relaxation begins"):
         mho.fit_device({name: [values[i] for i in few] for name, values in given.items()}, law="relaxation")
+
+
+def test_a_factor_without_its_law_is_refused():
+    for factor, law in (("programming_noise", "programming_us"), ("relaxation", "fluctuation_us")):
+        with pytest.raises(WrongSetting, match=f"{factor} = 2 has no law .give '{law}' too"):
+            Relaxing(**{factor: 2.0})

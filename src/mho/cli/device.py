@@ -48,8 +48,9 @@ def fit(
         ),
     ] = None,
     t_read: Annotated[
-        str, typer.Option("--t-read", help="Duration of a reading, from which 1/f noise grows.")
-    ] = "250 ns",
+        str | None,
+        typer.Option("--t-read", help="Duration of a reading, from which 1/f noise grows; default: 250 ns."),
+    ] = None,
     g_min: Annotated[
         str | None, typer.Option("--g-min", help="Lowest state of the cell ('0 uS'); default: the lowest target.")
     ] = None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from mho.devices.law import Law
+from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 from mho.hardware.parts import Cell, State
 from mho.rng import Stream
@@ -19,6 +20,8 @@ _STEP = 2.0
 _LONGEST_S = 100 * 365.25 * 86400
 """Age at which its last step ends; beyond, it is made longer."""
 _ABSOLUTE = "absolute, r = g/g_max"
+_SWITCHED = {"programming_noise": ("programming_us",), "relaxation": ("trend_us", "fluctuation_us")}
+"""Each factor, and the laws without which it is 0."""
 
 
 class Relaxing(Cell):
@@ -49,6 +52,19 @@ class Relaxing(Cell):
     """Factor on σ_p; 0 switches it off."""
     relaxation: float = Field(default=1.0, ge=0)
     """Factor on trend and fluctuation; 0 switches both off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off_without_law(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for factor, laws in _SWITCHED.items():
+            if all(data.get(law) is None for law in laws):
+                if data.get(factor):
+                    raise WrongSetting(f"{factor} = {data[factor]:g} has no law", f"give '{laws[-1]}' too", path=factor)
+                data[factor] = 0.0
+        return data
 
     def program(self, target: Tensor, draw: Stream) -> State:
         """State "g"; "trend" where there is one; "size", s/√2, and "step0", "step1", … of the lasting part, µS."""

@@ -11,7 +11,8 @@ import numpy as np
 from mho.arguments import one_of, whole
 from mho.errors import BadInput, WrongSetting
 from mho.fitting.goodness import goodness, over_time
-from mho.fitting.measurements import Floats, Measurements
+from mho.fitting.grid import least
+from mho.fitting.measurements import Measurements
 from mho.fitting.read_table import read_measurements
 from mho.fitting.relaxation import onset
 from mho.fitting.resampled import resampled, standardised
@@ -35,7 +36,7 @@ def fit_device(
     conductance_unit: str | None = None,
     time_unit: str | None = None,
     first_read: str | float | None = None,
-    t_read: str | float = "250 ns",
+    t_read: str | float | None = None,
     g_min: str | float | None = None,
     g_max: str | float | None = None,
     levels: int | None = None,
@@ -62,8 +63,8 @@ def fit_device(
         conductance_unit: Of target and conductance, where their heads have none.
         time_unit: Of the time, where its head has none.
         first_read: Time between programming and the time 0 of the data, ``"20 s"``, or ``"fit"`` to have it fitted; by default
-            times count from programming, and t₀ is the first. Of relaxation: from the verification, by default the time 0.
-        t_read: Duration of a reading; 1/f noise grows from there.
+            times count from programming, and t₀ is the first. Not of relaxation, which counts from the verification, at time 0.
+        t_read: Duration of a reading, by default 250 ns; the 1/f noise of a power law grows from there.
         g_min: Lowest state of the cell; by default the lowest target.
         g_max: Highest state of the cell; by default the highest target.
         levels: Number of programmable states of the cell; by default continuous.
@@ -80,17 +81,22 @@ def fit_device(
     confidence = check_confidence(confidence)
     whole(resamples, "resamples", least=50)
     whole(seed, "seed", least=0)
-    t_read_s = float(f"{duration(t_read, 't_read') or 0.0:.12g}")  # 250 ns are 2.5e-7 s in the description, too
+    t_read_s = float(
+        f"{duration(t_read or '250 ns', 't_read') or 0.0:.12g}"
+    )  # 250 ns are 2.5e-7 s in the description, too
     relaxes, fit_t0 = one_of(law, "law", LAWS) == "relaxation", first_read == "fit"
-    if relaxes and fit_t0:
-        raise WrongSetting("the time t_w of relaxation is fitted anyway", "leave first_read out", path="first_read")
+    for name, value in (("first_read", first_read), ("t_read", t_read)):
+        if relaxes and value is not None:
+            raise WrongSetting(
+                "relaxation counts from the verification, at time 0, and fits t_w", f"leave {name} out", path=name
+            )
     after_s = None if first_read is None or fit_t0 else duration(first_read, "first_read")
     if isinstance(source, Measurements):
         measured = source
     else:
         measured = read_measurements(
             source, conductance_unit=conductance_unit, time_unit=time_unit, temperature=temperature,
-            skip_invalid=skip_invalid, after_s=0.0 if fit_t0 or (relaxes and after_s is None) else after_s,
+            skip_invalid=skip_invalid, after_s=0.0 if fit_t0 or relaxes else after_s,
         )  # fmt: skip
     span = _span(measured, g_min, g_max)
     t0: Interval | None = None
@@ -150,19 +156,10 @@ def _fitted_t0(
         )
     c = squares.shape[1]
     counts = np.random.default_rng(seed).multinomial(c, np.full(c, 1 / c), size=resamples)
-    best = float(_least(grid, squares.sum(axis=1)[:, None])[0])
-    drawn = _least(grid, squares @ counts.T)
+    best = float(least(grid, squares.sum(axis=1)[:, None])[0])
+    drawn = least(grid, squares @ counts.T)
     low, high = expanded(drawn, c, confidence)
     return Interval(best, min(low, best), max(high, best))
-
-
-def _least(grid: Floats, sums: Floats) -> Floats:
-    """Where each column of sums over a geometric grid is least, by a parabola through the least and its neighbours."""
-    i = np.clip(sums.argmin(axis=0), 1, len(grid) - 2)
-    before, at, after = (sums[i + k, np.arange(sums.shape[1])] for k in (-1, 0, 1))
-    bend = before - 2 * at + after
-    shift = np.clip(np.where(bend > 0, 0.5 * (before - after) / np.where(bend > 0, bend, 1.0), 0.0), -1, 1)
-    return np.asarray(grid[i] * (grid[1] / grid[0]) ** shift)
 
 
 def _stuck(

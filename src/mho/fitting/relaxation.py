@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mho.errors import BadInput
+from mho.fitting.grid import least
 from mho.fitting.measurements import Floats, Measurements
 from mho.fitting.per_cell import PerCell
 from mho.statistics.curves import expanded
@@ -14,6 +15,11 @@ _GROUPS = 8
 _ONSET_DECADES, _ONSET_STEPS = (-4.0, 3.0), 71
 _AT_ONCE = 4_000_000
 """Entries of the covariances of cells that are held at a time."""
+
+
+def decades(time_s: Floats | float, onset_s: float) -> Floats:
+    """L(t) = log₁₀(1 + t/t_w)."""
+    return np.asarray(np.log10(1 + np.asarray(time_s) / onset_s))
 
 
 def relaxation_of_cells(measured: Measurements, onset_s: float) -> PerCell:
@@ -41,7 +47,7 @@ def relaxation_of_cells(measured: Measurements, onset_s: float) -> PerCell:
             "cells have several readings at one time, which relaxation has no noise for",
             "leave out repeated readings, or fit the law 'power'", path=measured.source,
         )  # fmt: skip
-    gone, grown = g[:, 1:] - g[:, :1], np.log10(1 + time[:, 1:] / onset_s)
+    gone, grown = g[:, 1:] - g[:, :1], decades(time[:, 1:], onset_s)
     there = np.isfinite(gone)
     count = there.sum(axis=1)
     grown = np.where(there, grown, 0.0)
@@ -56,8 +62,7 @@ def relaxation_of_cells(measured: Measurements, onset_s: float) -> PerCell:
         residual = np.where(there, (gone - mean[:, None] * grown) / np.sqrt(grown), np.nan)
     summed, alike = _covariances(np.where(there, time[:, 1:], np.nan), onset_s)
     worth = np.where(read, count**2 / np.where(read, alike, 1.0), 0.0)  # readings, if they were independent
-    with np.errstate(divide="ignore"):
-        logs = -0.5 * np.where(there, np.log(np.where(there, grown, 1.0)), 0.0).sum(axis=1)
+    logs = -0.5 * np.log(np.where(there, grown, 1.0)).sum(axis=1)
     share = worth / np.maximum(count, 1)
     return PerCell(
         g_us=g[:, 0], nu=slope, var_g=np.zeros(len(g)), var_nu=np.where(read, summed / np.where(read, length, 1.0) ** 2, np.nan),
@@ -70,15 +75,12 @@ def relaxation_of_cells(measured: Measurements, onset_s: float) -> PerCell:
 def _covariances(time: Floats, onset_s: float) -> tuple[Floats, Floats]:
     """Sums of the covariances and of the correlations of all pairs of a cell's readings, (C,) each."""
 
-    def grown(t: Floats) -> Floats:
-        return np.asarray(np.log10(1 + np.abs(t) / onset_s))
-
     found = []
     rows = max(1, _AT_ONCE // time.shape[1] ** 2)
     for start in range(0, len(time), rows):
         t = time[start : start + rows]
-        own = grown(t)
-        pairs = (own[:, :, None] + own[:, None, :] - grown(t[:, :, None] - t[:, None, :])) / 2
+        own = decades(t, onset_s)
+        pairs = (own[:, :, None] + own[:, None, :] - decades(np.abs(t[:, :, None] - t[:, None, :]), onset_s)) / 2
         alike = pairs / np.sqrt(own[:, :, None] * own[:, None, :])
         found.append((np.nansum(pairs, axis=(1, 2)), np.nansum(alike, axis=(1, 2))))
     summed, alike = (np.concatenate(each) for each in zip(*found, strict=True))
@@ -104,7 +106,7 @@ def onset(measured: Measurements, *, confidence: float, resamples: int, seed: in
     drawn = np.random.default_rng(seed).multinomial(c, np.full(c, 1 / c), size=resamples)
     counts = np.concatenate([np.ones((1, c)), drawn])
     values = np.array([_likelihood(relaxation_of_cells(measured, float(t)), counts, group) for t in grid])
-    best = _largest(grid, values)
+    best = least(grid, -values)
     low, high = expanded(best[1:], c, confidence)
     return Interval(float(best[0]), min(low, float(best[0])), max(high, float(best[0])))
 
@@ -118,12 +120,3 @@ def _likelihood(fits: PerCell, counts: Floats, group: Floats) -> Floats:
     return np.asarray(
         counts @ (whole * fits.logs) - 0.5 * (count * (np.log(np.maximum(squares, 1e-30) / safe) + 1)).sum(axis=1)
     )
-
-
-def _largest(grid: Floats, values: Floats) -> Floats:
-    """Where each column over a geometric grid is largest, by a parabola through the largest and its neighbours."""
-    i = np.clip(values.argmax(axis=0), 1, len(grid) - 2)
-    before, at, after = (values[i + k, np.arange(values.shape[1])] for k in (-1, 0, 1))
-    bend = before - 2 * at + after
-    shift = np.clip(np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0), -1, 1)
-    return np.asarray(grid[i] * (grid[1] / grid[0]) ** shift)

@@ -15,7 +15,7 @@ from mho.devices.law import Law
 from mho.devices.relaxing import Relaxing
 from mho.fitting.measurements import Floats, Measurements
 from mho.fitting.per_cell import Form, PerCell, per_cell, spread
-from mho.fitting.relaxation import relaxation_of_cells
+from mho.fitting.relaxation import decades, relaxation_of_cells
 from mho.fitting.shapes import Shape, none, of_fluctuation, of_nu, of_nu_spread, of_reading, of_trend
 
 _LOUD = 0.3
@@ -160,7 +160,7 @@ class Relaxation(Way):
 
     def curve(self, fits: PerCell, cell: int, time_s: Floats) -> Floats:
         """See `Way`."""
-        return np.asarray(fits.g_us[cell] + fits.nu[cell] * np.log10(1 + time_s / self.t_w_s))
+        return np.asarray(fits.g_us[cell] + fits.nu[cell] * decades(time_s, self.t_w_s))
 
     def trends(self, targets: int) -> tuple[list[Shape], list[Shape]]:
         """See `Way`."""
@@ -172,7 +172,7 @@ class Relaxation(Way):
 
     def noise_us(self, form: Form, q: Floats, g_us: Floats, time_s: float) -> Floats:
         """See `Way`."""
-        return np.asarray(q * np.sqrt(np.log10(1 + time_s / self.t_w_s)))
+        return np.asarray(q * np.sqrt(decades(time_s, self.t_w_s)))
 
     def cell(self, common: Mapping[str, Any], laws: Mapping[str, Law], *, form: Form, folded: bool) -> Relaxing:
         """See `Way`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from mho.models.pair import pair_of
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
 from mho.nn.partial import Partial
+from mho.nn.standing_in import standing_in
 from mho.tasks.parts import answer
 
 POLICY = "policy"
@@ -129,20 +130,12 @@ class BlockDrop(Extended, Partial):
             return self.backbone().forward(inputs)
 
 
-@contextmanager
-def _replaced(net: nn.Module, blocks: Sequence[str], at_block: AtBlock) -> Iterator[None]:
+def _replaced(net: nn.Module, blocks: Sequence[str], at_block: AtBlock) -> AbstractContextManager[None]:
     """Inside the block `at_block` computes modules, which are told what they are without it."""
     modules = [net.get_submodule(path) for path in blocks]
-    before = [module.__dict__.get("forward") for module in modules]
-    try:
-        for number, module in enumerate(modules):
-            module.__dict__["forward"] = _Instead(number, module, module.forward, at_block)
-        yield
-    finally:
-        for module, own in zip(modules, before, strict=True):
-            module.__dict__.pop("forward", None)
-            if own is not None:
-                module.__dict__["forward"] = own
+    return standing_in({
+        module: _Instead(number, module, module.forward, at_block) for number, module in enumerate(modules)
+    })  # fmt: skip
 
 
 class _Instead:

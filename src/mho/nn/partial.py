@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import nn
+
+from mho.nn.standing_in import standing_in
 
 
 class Partial(nn.Module):
@@ -26,17 +27,6 @@ def partials(net: nn.Module) -> list[Partial]:
     return [module for module in net.modules() if isinstance(module, Partial)]
 
 
-@contextmanager
-def computed_whole(net: nn.Module) -> Iterator[None]:
+def computed_whole(net: nn.Module) -> AbstractContextManager[None]:
     """Inside the block partial networks compute everything when they are called."""
-    found = partials(net)
-    before = [module.__dict__.get("forward") for module in found]
-    try:
-        for module in found:
-            module.__dict__["forward"] = module.whole
-        yield
-    finally:
-        for module, own in zip(found, before, strict=True):
-            module.__dict__.pop("forward", None)
-            if own is not None:
-                module.__dict__["forward"] = own
+    return standing_in({module: module.whole for module in partials(net)})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.exits import Answers, Chosen, Entropy, ExitEnergy, best_exit, decide, tune
+from mho.exits import Answers, Chosen, Decided, Entropy, ExitEnergy, best_exit, decide, tune
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.outcome import show_level
@@ -66,15 +66,15 @@ def row_of(
         **{f"{name}_accuracy": round(d.accuracy.value, 6) for name, d in found.items()},
         **{f"{name}_macs": round(d.macs_share, 6) for name, d in found.items()},
         **({f"{name}_energy": round(energy.share(d), 6) for name, d in found.items()} if energy else {}),
-        "front": _front(choice, test, energy), **({"exit_energy": _shares(energy)} if energy else {}),
+        "front": _front(choice, test, energy, found["again"]), **({"exit_energy": _shares(energy)} if energy else {}),
         "sure_first": round(decide(test, Entropy(SURE)).shares["exit1"], 6),
         "exit_macs": [round(m / test.macs.alone[-1], 6) for m in test.macs.alone],
     }  # fmt: skip
 
 
-def _front(choice: Answers, test: Answers, energy: ExitEnergy | None) -> dict[str, list[float]]:
-    """Accuracy and what is spent, as shares of the network's without exits, of thresholds tuned for several budgets."""
-    given = [tuned(choice, budget).report(test) for budget in (0.0, *sorted((BUDGET, *BUDGETS)))]
+def _front(choice: Answers, test: Answers, energy: ExitEnergy | None, again: Decided) -> dict[str, list[float]]:
+    """Accuracy and what is spent (as shares of the network's without exits) of `again` and thresholds tuned for other budgets."""
+    given = [again, *(tuned(choice, budget).report(test) for budget in (0.0, *BUDGETS))]
     given.sort(key=lambda each: each.macs_share)
     found = {
         "macs": [round(each.macs_share, 6) for each in given],
