@@ -18,6 +18,7 @@ from mho.models import published
 from mho.store.files import replaced
 from mho.studies.definitions import DEFINITIONS
 from mho.studies.noise.arm import DATA, Data, recipe
+from mho.studies.noise.networks import PRECISION
 from mho.studies.noise.recipe import trained
 from mho.studies.study import Job, Scale
 from mho.training import HWA, Clip, fit
@@ -124,7 +125,8 @@ def made(name: str, job: Job, images: int) -> Made:
     net = of(name, job.scale)
     if net.origin == "trained":
         data = data_of(net, job.scale)
-        told = recipe(net.spec, data, job.scale, epochs=_EPOCHS[job.scale][net.data])
+        epochs = _EPOCHS[job.scale][net.data]
+        told = recipe(net.spec, data, job.scale, epochs=epochs, precision=PRECISION[job.scale])
         found = trained(told, job.seed, device=job.device, progress=job.steps)
         test = load(data.test.partition("&n=")[0].partition("?n=")[0])
         return Made(found.net, test.subset(min(images, len(test.labels))), load(data.ranges))

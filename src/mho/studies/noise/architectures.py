@@ -149,10 +149,10 @@ class Architectures(NoiseStudy[NetworkArm]):
     protocol = (
         f"{PROTOCOL} Thirteen networks: SGD with one cycle up to a rate of 0.05, weight decay 5e-4 (the ViT: AdamW, 2e-3, 0.05); "
         "batch norm behind every convolution but LeNet's, layer norms in the ViT. At `cpu` scale: the first 10,000 training "
-        "images of CIFAR-10, 8 epochs with crops and flips, and the first 6,000 of MNIST, 4 epochs; the first 500 test images, "
-        "3 seeds, 10 draws; six published networks on 500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 "
-        "and Fashion-MNIST. About an hour and a quarter on two cores. Networks of other layers share no draws: differences "
-        "between them have both networks' intervals."
+        "images of CIFAR-10, 8 epochs with crops and flips, and the first 6,000 of MNIST, 4 epochs, in bfloat16 mixed precision; "
+        "the first 500 test images, 3 seeds, 10 draws; six published networks on 500 images of their own test sets. `full` adds "
+        "ResNet-44, VGG16, CIFAR-100 and Fashion-MNIST. About an hour and a quarter on two cores. Networks of "
+        "other layers share no draws: differences between them have both networks' intervals."
     )
     sources = ("Fagbohungbe & Qian 2020, arXiv:2011.11840", "Yang & Sze 2019, arXiv:1912.12167")
     claims = (

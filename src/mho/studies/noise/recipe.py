@@ -48,6 +48,7 @@ class Recipe:
         weight_decay: Of the optimiser.
         batch: Samples a step.
         augment: Crops and flips.
+        precision: Of the products, as `mho.fit` takes it.
     """
 
     network: str
@@ -59,6 +60,7 @@ class Recipe:
     weight_decay: float = 5e-4
     batch: int = 128
     augment: bool = False
+    precision: str = "32"
 
     def place(self, seed: int) -> Path:
         """Folder of its training with a seed; the weights lie in a file beside it."""
@@ -89,7 +91,7 @@ class Recipe:
         done = fit(
             net, load(self.data), epochs=epochs, batch=self.batch, optimizer=self.optimizer, lr=self.lr,
             schedule=self.schedule, weight_decay=self.weight_decay, augment=crop_and_flip if self.augment else None,
-            seed=seed, out=out, progress=progress,
+            precision=self.precision, seed=seed, out=out, progress=progress,
         )  # fmt: skip
         return list(done.history)
 
