@@ -92,7 +92,8 @@ class CimResNet(Study[CimArm, Rows]):
         pairs = [(d, name) for d in rest[4:] for name in depths[1:]] + [(d, depths[0]) for d in ONCE]
         found += [_arm(name, NETS[name], d, scale) for d, name in pairs]
         for origin in ("tuned", "trained"):
-            found += [_arm(name, net, d, scale) for name, net in NETS.items() if net.origin == origin for d in MAIN]
+            # By definition, then by network: arms of one network wait for its training.
+            found += [_arm(name, net, d, scale) for d in MAIN for name, net in NETS.items() if net.origin == origin]
         return found
 
     def run(self, arm: CimArm, job: Job) -> list[dict[str, Any]]:
