@@ -85,7 +85,7 @@ def test_a_layer_that_never_runs_asks_for_nothing_where_it_comes_first(name):
 
 @pytest.mark.parametrize("name", CANCELS)
 def test_no_range_is_asked_for_where_it_cancels(name):
-    """The same draws with a range as without one: the same answers, on a network and on a chip; and they are not the ideal ones."""
+    """The same draws with a range as without one: the same answers, on a network and on a chip, which are not the ideal ones."""
     net, draws = convert(CANCELS[name]), []
     check_calibrated(net)
     for reach in (None, 0.37):
