@@ -70,11 +70,13 @@ def test_cells_that_are_read_where_each_has_a_price(hardware, round_numbers):
 
 
 def test_a_shared_reference_column_is_one_column(round_numbers):
-    """32 × 256 in 8 slices: 65,536 cells of weights, and 8 columns of 32."""
+    """32 × 256 in 8 slices: 65,536 cells of weights, and 8 columns of 32 on each of 18 arrays, which hold 15 outputs each."""
     net = _net(32, 256, "neurosim-rram")
     x, rows, hw = torch.zeros(1, 32), net.placement.rows(), Hardware.preset("neurosim-rram")
     ran, told, drawn = cost(net, example=x), cost_of_placement(rows, hw, net=net), cost_of_placement(rows, hw)
-    assert ran.capacity.cells == told.capacity.cells == drawn.capacity.cells == 65_792
+    assert ran.capacity.cells == told.capacity.cells == drawn.capacity.cells == 65_536 + 18 * 8 * 32
+    assert net.placement.weights[0].arrays == ran.layers[0].arrays == ran.capacity.needed == 18
+    assert net.placement.weights[0].utilisation == ran.layers[0].utilisation == pytest.approx(256 * 8 / (18 * 128))
     assert drawn.by_component()["cells"] == pytest.approx(ran.by_component()["cells"], rel=0.05)
 
 
@@ -82,6 +84,42 @@ def test_a_reference_column_that_is_converted_is_converted_once():
     """8 slices of the input · 8 of the weight · (10 columns and their reference); 88 conversions on 16 converters."""
     found = _cost(32, 10, Hardware.preset("neurosim-rram", encoding__subtract="digital"))
     assert _counts(found)["adc"] == 8 * 8 * (10 + 1) and found.latency_ns == 8 * (5 + 6 * 5)
+
+
+@pytest.mark.parametrize(("outputs", "arrays"), [(4, 1), (5, 1), (6, 2), (10, 2), (11, 3)])
+def test_every_array_has_references_of_its_own(outputs, arrays, hardware, round_numbers):
+    """20 rows, 2 cells a weight and 2 references on arrays of 12 columns, which hold 5 outputs: by hand."""
+    sliced = {"kind": "bit_sliced", "bits": 8, "cell_bits": 4, "sign": "offset", "reference": "column"}
+    hw = hardware.replace(encoding={**sliced, "subtract": "digital"}, array__cols=12, write_verify={"rounds": 1})
+    cells = {"kind": "fixed", "each": "cell", "energy_pj": 1.0, "cell_area_f2": 10}
+    writing = {"write_energy_pj": 2.0, "write_ns": 100, "written_together": 4, "source": "test"}
+    priced = round_numbers.replace(cells={**cells, **writing})
+    found = _cost(20, outputs, hw, priced)
+    columns, full = 2 * outputs + 2 * arrays, min(outputs, 5)
+    assert _counts(found)["cells"] == 20 * columns and _counts(found)["adc"] == columns
+    assert _counts(found)["shift_add"] == columns and _counts(found)["row_driver"] == 20 * arrays
+    assert found.capacity.cells == 20 * columns and found.capacity.write_energy_pj == 20 * columns * 2.0
+    assert found.capacity.write_time_ns == 20 * (2 * full + 2) / 4 * 100  # the fullest array, four cells at a time
+    assert found.latency_ns == 25 + -(-2 * (full + 1) // 6) * 4  # the fullest array's, on six converters
+    pieces = {piece.component: piece.count for piece in found.pieces}
+    assert pieces["cells"] == 20 * 12 * arrays and pieces["adc"] == 6 * arrays
+    assert found.layers[0].utilisation == pytest.approx(2 * outputs / (12 * arrays))
+    fixed = _cost(20, outputs, hw.replace(encoding__reference="fixed_column"), priced)
+    assert _counts(fixed) == _counts(found) and fixed.capacity.cells == 20 * 2 * outputs  # resistors are not written
+    digital = _cost(20, outputs, hw.replace(encoding={**sliced, "reference": "digital"}), priced)
+    assert _counts(digital)["adc"] == 2 * outputs and digital.layers[0].arrays == -(-outputs // 6)
+
+
+def test_groups_that_share_an_array_have_references_of_their_own(hardware, round_numbers):
+    """Eight groups of 2 outputs and 9 rows: two fit along the rows, one more column each of references, on 20 × 6."""
+    hw = hardware.replace(encoding={"kind": "offset", "reference": "column"}, array__cols=6)
+    x = torch.zeros(1, 8, 3, 3)
+    net = mho.to_analog(nn.Conv2d(8, 16, 3, groups=8, bias=False).eval(), hw, example=x)
+    found = cost(net, example=x, technology=round_numbers)
+    assert found.layers[0].arrays == 4 and found.layers[0].utilisation == pytest.approx(16 * 9 / (4 * 20 * 6))
+    assert found.capacity.cells == 8 * 9 * (2 + 1)
+    narrow = cost(mho.to_analog(nn.Conv2d(8, 16, 3, groups=8).eval(), hw.replace(array__cols=5), example=x), example=x)
+    assert narrow.layers[0].arrays == 8  # two groups need six columns
 
 
 def test_neurosim_senses_one_ns_a_bit_and_one_more():

@@ -20,11 +20,21 @@ NEEDS: dict[str, dict[str, Any]] = {
     "outputs": {"dac": {"bits": 8, "range": "abs_max"}, "adc": {"bits": 8}},
     "inputs, for their noise": {"dac": {"bits": None}, "noise": {"output": 0.1}},
     "inputs, for IR drop": {"dac": {"bits": None}, "ir_drop": {"scale": 1.0, "conductance_ratio": 100.0}},
+    "inputs, for the curve of columns": {"columns": {"nonlinearity": 0.1}},
 }  # fmt: skip
 NEEDS_NONE: dict[str, dict[str, Any]] = {
     "ideal": {}, "cells alone": {"cell__levels": 8}, "own ranges": {"dac": {"bits": 8, "range": "abs_max"}},
     "all fixed": {"dac": {"bits": 8, "range": "abs_max"}, "adc": {"bits": 8, "range": "fixed"}},
 }  # fmt: skip
+CANCELS: dict[str, dict[str, Any]] = {
+    "cells, product by product": {"variations": [{"sigma": 0.1, "relative_to": "gmax", "redraw": "mvm"}]},
+    "weights, product by product": {"variations": [{"sigma": 0.1, "relative_to": "weight_max", "redraw": "mvm"}]},
+    "cells, conversion by conversion": {"variations": [{"sigma": 0.1, "relative_to": "gmax", "redraw": "conversion"}]},
+    "noise of weights": {"noise": {"weight": 0.1}, "array": {"rows": 4, "cols": 4}},
+    "offsets of columns": {"columns": {"offset": 0.1, "reference": 0.2}, "encoding": "offset"},
+    "wires": {"wires": {"column": 100.0}, "noise": {"weight": 0.1}},
+}  # fmt: skip
+"""Something between inputs and outputs, which does not depend on what a full input is."""
 
 
 class Net(nn.Module):
@@ -71,6 +81,32 @@ def test_a_layer_that_never_runs_asks_for_nothing_where_it_comes_first(name):
     net = mho.to_analog(UnusedFirst(), mho.Hardware.preset("ideal", **NEEDS[name]))
     assert next(iter(net._modules)) == "unused"
     check_calibrated(mho.calibrate(net, [X]))
+
+
+@pytest.mark.parametrize("name", CANCELS)
+def test_no_range_is_asked_for_where_it_cancels(name):
+    """The same draws with a range as without one: the same answers, on a network and on a chip, which are not the ideal ones."""
+    net, draws = convert(CANCELS[name]), []
+    check_calibrated(net)
+    for reach in (None, 0.37):
+        if reach is not None:
+            net.used.matrix.set_range("input_range", torch.tensor(reach))
+        torch.manual_seed(0)
+        chip = mho.program(net).at(0.0)
+        draws.append((net.used(X), chip(X), mho.to_digital(net)(X)))
+    for found, again in zip(*draws, strict=True):
+        assert torch.allclose(found, again, rtol=1e-5, atol=1e-6)
+    assert (draws[0][1] - draws[0][2]).abs().max() > 1e-3
+    mho.calibrate(net, [X])
+    assert net.used.matrix.adc_range is None and net.unused.matrix.input_range is None
+
+
+def test_noise_of_products_has_its_size_without_a_range():
+    """Every weight varies by σ of the largest: outputs by σ w_max |x|."""
+    net = convert({"variations": [{"sigma": 0.1, "relative_to": "weight_max", "redraw": "mvm"}]})
+    x = X[:1].expand(4000, 6)
+    found = (net(x) - mho.to_digital(net)(x)).std(0) / x[0].norm() / net.used.weight.abs().max()
+    assert torch.allclose(found, torch.full((4,), 0.1), rtol=0.06)
 
 
 @pytest.mark.parametrize("name", NEEDS_NONE)

@@ -123,8 +123,8 @@ def _room(
     seen: Seen, work: dict[str, Product], copied: dict[str, int], needed: int, most: int | None, hw: Hardware,
     technology: Technology,
 ) -> Capacity:  # fmt: skip
-    cells = sum(matrix.cells * copied[path] for path, matrix in seen.matrices.items())
-    fullest = max(-(-m.cells // m.scheme.plan.arrays) for m in seen.matrices.values())
+    cells = sum(matrix.cells.written * copied[path] for path, matrix in seen.matrices.items())
+    fullest = max(matrix.cells.fullest for matrix in seen.matrices.values())
     return capacity(needed, most, cells, fullest, hw.write_verify.writes(), technology)
 
 

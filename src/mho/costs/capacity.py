@@ -14,7 +14,7 @@ class Capacity:
     Attributes:
         needed: Arrays of the network, copies among them.
         available: Arrays there are; None: not asked.
-        cells: Cells that hold it.
+        cells: Cells that are programmed for it.
         writes: Mean number of writes of a cell.
         write_energy_pj: pJ of writing all of it once; None: unknown.
         write_time_ns: ns of writing all arrays at the same time; None: unknown.
@@ -58,8 +58,8 @@ def capacity(
     Args:
         needed: Arrays.
         available: Arrays there are, or None.
-        cells: Cells that hold weights.
-        array_cells: Cells of the fullest array.
+        cells: Cells that are programmed.
+        array_cells: Those of the fullest array.
         writes: Mean number of writes of a cell.
         technology: Its constants.
     """

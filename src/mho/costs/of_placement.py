@@ -14,7 +14,7 @@ from mho.costs.loads import Load, assumed
 from mho.costs.result import Cost
 from mho.costs.seen import Matrix, Seen, targets
 from mho.costs.technology import Technology
-from mho.costs.work import shared_planes
+from mho.costs.work import Cells
 from mho.crossbar import Operator, Scheme
 from mho.errors import MhoError, WrongSetting
 from mho.hardware import Hardware
@@ -90,19 +90,14 @@ def _matrix(row: Mapping[str, Any], hw: Hardware, planes: list[Tensor] | None, d
     operator = Operator(dims, (1,) * dims, (0,) * dims, (1,) * dims, row["groups"])
     shape = (row["columns"] * row["groups"], row["rows"] // taps, *kernel)
     scheme = Scheme.of(operator, shape, hw, row["path"])
-    size = scheme.plan.groups * scheme.plan.rows
     if planes is None:
         weights = torch.randn(1, min(_SAMPLE, row["columns"]), row["rows"], generator=torch.Generator().manual_seed(0))
         unit = weights / weights.abs().amax(-1, keepdim=True)
         planes = hw.encoding.encode(unit, hw.cell)
-        shared = shared_planes(scheme)
-        numbers = [size if p in shared else size * scheme.plan.columns for p in range(len(planes))]
-        charge = sum(float(plane.double().mean()) * number for plane, number in zip(planes, numbers, strict=True))
-    else:
-        numbers = [plane.numel() for plane in planes]
-        charge = sum(float(plane.double().sum()) for plane in planes)
+    cells, size = Cells.of(scheme, len(planes)), scheme.plan.groups * scheme.plan.rows
+    charge = sum(float(g.double().mean()) * n * size for g, n in zip(planes, cells.columns, strict=True))
     load = Load() if scheme.input_steps is None else assumed(scheme, torch.tensor([[charge]]), duration)
-    return Matrix(scheme, sum(numbers), load=load)
+    return Matrix(scheme, cells, load=load)
 
 
 def _targets(net: nn.Module) -> dict[str, list[Tensor]]:

@@ -35,8 +35,9 @@ def peak(hw: Hardware | str, technology: Technology | str | Path | None = None, 
     described = Hardware.of(hw).replace(digital=[], layers={})
     chosen = Technology.of(technology, described)
     number = chosen.arrays_per_tile * (chosen.tiles_per_chip or 1) if arrays is None else whole(arrays, "arrays")
-    rows, outputs = described.array.rows, described.array.cols // described.encoding.columns_per_weight()
-    layer = nn.Linear(rows, max(outputs, 1), bias=False)
+    rows, encoding = described.array.rows, described.encoding
+    outputs = (described.array.cols - encoding.reference_columns()) // encoding.columns_per_weight()
+    layer = nn.Linear(rows, outputs, bias=False)
     with torch.no_grad():
         layer.weight.normal_(generator=torch.Generator().manual_seed(0))
     x = torch.zeros(1, rows)

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from mho.convert.trial import trial
 from mho.costs.digital import DigitalWork
 from mho.costs.loads import Load, assumed, measured
+from mho.costs.work import Cells
 from mho.crossbar import Operator, Scheme
 from mho.crossbar.operator import macs
 from mho.crossbar.scaling import scaled
@@ -35,7 +36,7 @@ class Matrix:
 
     Attributes:
         scheme: Its conversions.
-        cells: Cells that hold it.
+        cells: Its cells.
         products: Vectors that it was multiplied with.
         inputs: Elements of its inputs.
         macs: Multiply-accumulates.
@@ -43,7 +44,7 @@ class Matrix:
     """
 
     scheme: Scheme
-    cells: int
+    cells: Cells
     products: int = 0
     inputs: int = 0
     macs: int = 0
@@ -111,8 +112,9 @@ class Watch:
                     f"weights of {path or 'the layer'} are not finite", "give trained weights without NaN", path="net"
                 )
             planes = self.conductances(path, scheme, weight, operator)
-            self.matrices[path] = Matrix(scheme, sum(plane.numel() for plane in planes))
-            self._rows[path] = torch.stack([plane.double().sum(1) for plane in planes]).sum(0)
+            cells = Cells.of(scheme, len(planes))
+            per_plane = [g.double().sum(1) * (n / g.shape[1]) for g, n in zip(planes, cells.columns, strict=True)]
+            self.matrices[path], self._rows[path] = Matrix(scheme, cells), torch.stack(per_plane).sum(0)
         found, rows = self.matrices[path], self._rows[path]
         vectors = y.numel() // (scheme.plan.groups * scheme.plan.columns)
         found.products += vectors

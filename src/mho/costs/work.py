@@ -25,7 +25,7 @@ class Product:
         input_bits: Bits of an input, its sign among them.
         reads: Reads of arrays.
         rows_driven: Rows that receive an input, over all reads.
-        columns_read: Physical columns of those reads that hold a weight, or the reference of a group's weights.
+        columns_read: Physical columns of those reads that hold a weight, or the reference of a group's weights on an array.
         cells_read: Unit cells where these columns cross the rows.
         conversions: Their number by resolution in bits.
         shift_adds: Conversions that are weighted and added to others of their row block.
@@ -75,28 +75,26 @@ def product(scheme: Scheme, technology: Technology, *, bias: bool = False, path:
     converted = [[c for c in block if c.readout >= 0] for block in scheme.blocks]
     readouts, shared = len(scheme.readouts.columns), shared_planes(scheme)
     separate, slices, phases = len(converted[0]) // readouts, hw.dac.cycles(), timing.phases
-    wide = math.ceil(plan.columns / plan.columns_per_array)
     columns, offset = plan.groups * plan.columns, bool(scheme.readouts.offset)
     once = [all(p in shared for p, c in enumerate(r.coefficients) if c) for r in scheme.readouts.columns]
     conversions: Counter[float] = Counter()
     for conversion in (c for block in converted for c in block):
         if conversion.half_steps is None:
             raise WrongSetting("outputs of infinite resolution cost nothing that is known", "set adc.bits", path=path)
-        number = plan.groups if once[conversion.readout] else columns
+        number = plan.groups * plan.arrays_per_group if once[conversion.readout] else columns
         conversions[resolution(conversion.half_steps, conversion.unipolar)] += number * phases
     several = separate * readouts * phases > 1
     blocks = len(plan.blocks)
     scaled = blocks if hw.mapping.scale in ("array", "column_of_array") else 1
     input_bits = math.ceil(resolution(scheme.input_steps, False))
     units = int(scheme.input_steps) if slices == 1 or hw.dac.slice_bits is None else 2**hw.dac.slice_bits - 1
-    physical = columns * hw.encoding.columns_per_weight() + plan.groups * len(shared)
     return Product(
         macs=columns * plan.rows,
         slices=slices, slices_a_conversion=slices // separate, units=units, input_bits=input_bits,
         reads=plan.arrays * slices * phases,
-        rows_driven=plan.groups * plan.rows * wide * slices * phases,
-        columns_read=physical * blocks * slices * phases,
-        cells_read=physical * plan.rows * slices * phases,
+        rows_driven=plan.groups * plan.rows * plan.arrays_per_group * slices * phases,
+        columns_read=plan.physical_columns * blocks * slices * phases,
+        cells_read=plan.physical_columns * plan.rows * slices * phases,
         conversions=dict(conversions),
         shift_adds=sum(conversions.values()) if several else 0,
         additions=(blocks - 1 + offset + bias) * columns + offset * plan.groups * plan.rows,
@@ -114,9 +112,35 @@ def resolution(half_steps: float, unipolar: bool) -> float:
 
 
 def shared_planes(scheme: Scheme) -> frozenset[int]:
-    """Planes of cells that are one column for all columns of a group: references."""
+    """Planes of cells that are one column for all columns of a group on an array: references."""
     planes = scheme.hw.encoding.encode(torch.zeros(1, 2, 1), scheme.hw.cell)
     return frozenset(p for p, plane in enumerate(planes) if plane.shape[1] == 1)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a matrix.
+
+    Attributes:
+        columns: Columns of each plane, for one group, all its arrays together.
+        written: Cells that are programmed; resistors are not.
+        fullest: Those of them that the fullest array has.
+    """
+
+    columns: tuple[int, ...]
+    written: int
+    fullest: int
+
+    @classmethod
+    def of(cls, scheme: Scheme, planes: int) -> Cells:
+        """Of so many planes."""
+        plan, shared, exact = scheme.plan, shared_planes(scheme), scheme.hw.encoding.exact_planes()
+        columns = tuple(plan.arrays_per_group if p in shared else plan.columns for p in range(planes))
+        of_group = sum(number for p, number in enumerate(columns) if p not in exact)
+        most = min(plan.columns, plan.columns_per_array)
+        on_array = sum(1 if p in shared else most for p in range(planes) if p not in exact)
+        fullest = max(min(plan.groups_per_array(b), plan.groups) * b.rows for b in plan.blocks) * on_array
+        return cls(columns, plan.groups * plan.rows * of_group, fullest)
 
 
 def converters_per_array(scheme: Scheme, technology: Technology, path: str = "") -> int:

@@ -113,6 +113,11 @@ class BitSliced(Encoding):
     def _digit_bits(self) -> int:
         return self.bits if self.sign == "offset" else self.bits - 1
 
+    @property
+    def _parts(self) -> int:
+        """Slices, and the sign's cells where they stand apart."""
+        return len(self._widths()) + (self.sign == "twos_complement")
+
     def _widths(self) -> tuple[int, ...]:
         """Bits of each slice's cells, from the lowest digit on."""
         if isinstance(self.cell_bits, int):
@@ -174,8 +179,7 @@ class BitSliced(Encoding):
 
     def exact_planes(self) -> frozenset[int]:
         """The fixed column of each slice."""
-        slices = len(self._widths()) + (self.sign == "twos_complement")
-        return frozenset(range(1, 2 * slices, 2)) if self.reference == "fixed_column" else frozenset()
+        return frozenset(range(1, 2 * self._parts, 2)) if self.reference == "fixed_column" else frozenset()
 
     def readouts(self, cell: Cell) -> Readouts:
         """One readout a slice (a polarity of it, where they are subtracted digitally), or one for all."""
@@ -215,5 +219,8 @@ class BitSliced(Encoding):
 
     def columns_per_weight(self) -> int:
         """A column for each cell of a weight."""
-        slices = len(self._widths()) + (self.sign == "twos_complement")
-        return slices * (2 if self.sign == "pair" else 1)
+        return self._parts * (2 if self.sign == "pair" else 1)
+
+    def reference_columns(self) -> int:
+        """A column for each slice, and for the cells of the sign, where columns hold the constant part."""
+        return 0 if self.reference == "digital" else self._parts

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.crossbar.plan import Block, Plan
-from mho.hardware import Array
+from mho.hardware import Array, Encoding
 
 _CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -91,12 +91,12 @@ class Operator:
             by_group = by_group.transpose(1, 2)
         return by_group.reshape(-1, *by_group.shape[2:])
 
-    def plan(self, shape: tuple[int, ...], array: Array, columns_per_weight: int) -> Plan:
+    def plan(self, shape: tuple[int, ...], array: Array, encoding: Encoding) -> Plan:
         """The division over arrays of the matrix of a weight of that shape."""
-        taps = math.prod(shape[2:])
-        if not self.transposed:
-            return Plan(self.groups, shape[0] // self.groups, shape[1] * taps, taps, array, columns_per_weight)
-        return Plan(self.groups, shape[1], shape[0] // self.groups * taps, taps, array, columns_per_weight)
+        taps, first, second = math.prod(shape[2:]), shape[0] // self.groups, shape[1]
+        columns, inputs = (second, first) if self.transposed else (first, second)
+        wide, shared = encoding.columns_per_weight(), encoding.reference_columns()
+        return Plan(self.groups, columns, inputs * taps, taps, array, wide, shared)
 
     def take(self, x: Tensor, block: Block, plan: Plan) -> Tensor:
         """The channels of `x` that a row block reads."""

@@ -29,7 +29,8 @@ class Plan:
     """The division of a (groups, columns, rows) matrix over arrays.
 
     Row blocks are cut along input channels, ⌊R / taps⌋ channels each; a kernel with more taps than the array has rows
-    is cut inside the kernel. Small groups share an array along its diagonal.
+    is cut inside the kernel. Small groups share an array along its diagonal. A group keeps its reference columns on every
+    array that holds any of its columns.
 
     Args:
         groups: Independent sub-matrices (convolution groups).
@@ -38,10 +39,12 @@ class Plan:
         taps: Kernel positions (1 for a linear layer).
         array: Size of an array.
         columns_per_weight: Physical columns that a weight takes.
+        references: Physical columns that all weights of a group on an array share.
 
     Attributes:
         blocks: Row blocks, in order.
-        columns_per_array: Outputs that one array holds.
+        columns_per_array: Outputs of a group that one array holds.
+        arrays_per_group: Arrays beside each other that the columns of a group are cut over; if several, it shares none.
         inputs: Features or channels that the whole matrix reads.
     """
 
@@ -51,13 +54,17 @@ class Plan:
     taps: int
     array: Array
     columns_per_weight: int = 1
+    references: int = 0
     blocks: tuple[Block, ...] = field(init=False)
     columns_per_array: int = field(init=False)
+    arrays_per_group: int = field(init=False)
     inputs: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", self._cut())
-        object.__setattr__(self, "columns_per_array", max(1, self.array.cols // self.columns_per_weight))
+        fit = max(1, (self.array.cols - self.references) // self.columns_per_weight)
+        object.__setattr__(self, "columns_per_array", fit)
+        object.__setattr__(self, "arrays_per_group", math.ceil(self.columns / fit))
         object.__setattr__(self, "inputs", self.groups * self.rows // self.taps)
 
     def _cut(self) -> tuple[Block, ...]:
@@ -72,19 +79,25 @@ class Plan:
 
     def groups_per_array(self, block: Block) -> int:
         """Groups that share one array along its diagonal."""
-        return max(1, min(self.array.rows // block.rows, self.columns_per_array // self.columns))
+        wide = self.columns * self.columns_per_weight + self.references
+        return max(1, min(self.array.rows // block.rows, self.array.cols // wide))
 
     def array_index(self, block: Block) -> Tensor:
         """Which array of the block holds each column, (groups, columns), counted from 0."""
         group = torch.arange(self.groups)[:, None].expand(self.groups, self.columns)
         column = torch.arange(self.columns)[None, :].expand(self.groups, self.columns)
-        wide = math.ceil(self.columns / self.columns_per_array)  # arrays that a group takes; if several, it shares none
-        return group // self.groups_per_array(block) * wide + column // self.columns_per_array
+        return group // self.groups_per_array(block) * self.arrays_per_group + column // self.columns_per_array
 
     @property
     def arrays(self) -> int:
         """Number of arrays in all."""
-        return sum(int(self.array_index(block).max()) + 1 for block in self.blocks)
+        packed = (math.ceil(self.groups / self.groups_per_array(block)) for block in self.blocks)
+        return sum(packed) * self.arrays_per_group
+
+    @property
+    def physical_columns(self) -> int:
+        """Columns of arrays that hold a row block: those of weights, and each group's references on each of its arrays."""
+        return self.groups * (self.columns * self.columns_per_weight + self.arrays_per_group * self.references)
 
     @property
     def utilisation(self) -> float:

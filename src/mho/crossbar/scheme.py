@@ -104,7 +104,8 @@ class Scheme:
         drawn_per_conversion: Weights are drawn anew for every conversion of a batch.
         noisy: Something is drawn for every product, or every conversion.
         lossless: Nothing between the layer's input and the digital sum loses or adds anything; nor do repeated vectors, then.
-        needs_input_range: The DAC's range is a number of the layer's own (noise and ADC are in units of it, too).
+        needs_input_range: The DAC's range is a number of the layer's own, and something depends on it: converters, IR drop, the
+            curve of columns, and noise of inputs and outputs are in units of it.
         needs_adc_range: An ADC's range comes from data.
         fits_a_byte: One conversion says all of the output, in whole codes of a byte.
         repeats: Vectors that clip are repeated.
@@ -157,7 +158,7 @@ class Scheme:
             raise NotYet(
                 "inputs that come in slices are not repeated at half their size", "set adc.on_clip to 'clip'", path=path
             )
-        plan = operator.plan(shape, hw.array, hw.encoding.columns_per_weight())
+        plan = operator.plan(shape, hw.array, hw.encoding)
         readouts = hw.encoding.readouts(hw.cell)
         blocks = tuple(_block(b, block.rows, readouts, hw, path) for b, block in enumerate(plan.blocks))
         every = tuple(conversion for block in blocks for conversion in block)
@@ -167,10 +168,14 @@ class Scheme:
         per_vector, input_steps = hw.dac.range == "abs_max", hw.dac.half_steps
         converted = input_steps is not None or any(c.half_steps is not None for c in every)
         exact = not (converted or noisy or hw.ir_drop.scale or hw.columns)
+        # Everything else grows with the inputs, so that a range of theirs cancels: noise of weights and offsets of columns, too.
+        of_full = (
+            hw.noise.input or hw.ir_drop.scale or hw.columns.nonlinearity or any(c.noise or c.halvings for c in every)
+        )
         found = cls(
             hw, shape, plan, tuple(shape[2:]) if operator.dims else (), readouts, blocks, every, per_vector, input_steps, drawn,
             anew, noisy, lossless=exact,
-            needs_input_range=not per_vector and not exact,
+            needs_input_range=not per_vector and not exact and bool(converted or of_full),
             needs_adc_range=any(c.half_steps is not None and c.bound is None and not c.batch for c in every),
             fits_a_byte=len(every) == 1 and (half := every[0].half_steps) is not None and half <= 127 and half == int(half),
             repeats=any(c.halvings for c in every),

@@ -120,9 +120,11 @@ class Hardware(Spec):
             except WrongSetting as error:
                 raise WrongSetting(error.problem, error.remedy, path=f"layers.{pattern}") from None
         self.encoding.fits(self.cell)
-        if self.array.cols < (wide := self.encoding.columns_per_weight()):
-            raise WrongSetting(f"an array of {self.array.cols} columns holds no weight, which takes {wide}",
-                               f"give {wide} columns at least", path="array.cols")  # fmt: skip
+        wide, shared = self.encoding.columns_per_weight(), self.encoding.reference_columns()
+        if self.array.cols < wide + shared:
+            beside = f" beside {shared} of references" if shared else ""
+            raise WrongSetting(f"an array of {self.array.cols} columns holds no weight, which takes {wide}{beside}",
+                               f"give {wide + shared} columns at least", path="array.cols")  # fmt: skip
         if self.wires and self.ir_drop.scale:
             raise WrongSetting("the columns' resistance counts twice, in ir_drop and in wires", "set ir_drop.scale to 0",
                                path="wires")  # fmt: skip

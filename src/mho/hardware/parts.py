@@ -128,7 +128,7 @@ class Encoding(Spec, ABC):
 
         Returns:
             One tensor a plane, shape (groups, columns, rows), or (groups, 1, rows) for a reference column that all
-            columns of the group share; µS.
+            columns of the group share (see `reference_columns`); µS.
         """
 
     @abstractmethod
@@ -152,6 +152,10 @@ class Encoding(Spec, ABC):
     def columns_per_weight(self) -> int:
         """Physical columns that one weight takes in an array."""
         return 1
+
+    def reference_columns(self) -> int:
+        """Physical columns that all weights of a group share, on each array: as many as planes of (groups, 1, rows)."""
+        return 0
 
     def exact_planes(self) -> frozenset[int]:
         """Planes of fixed resistors: they hold their targets, and nothing random or ageing happens to them."""
