@@ -45,8 +45,8 @@ class BlockDropStudy(Study[BlockArm, Rows]):
         "the measurement are others. σ as in `early-exits`. The policy stays digital, but for the one 'on the chip'. Random "
         "blocks: as many for each image as the clean policy keeps. Fixed blocks: the best by 500 test images that are "
         "reported nowhere, of the number next below and above the policy's mean, to which accuracy is interpolated. All choices "
-        "share backbone, chips and images. ResNet-20 with γ = 5 has three training seeds (of policies and joint training), "
-        "the other arms one, of which intervals say nothing. Intervals are Student's over chips, over chips and training seeds "
+        "share backbone, chips and images. ResNet-20 has three training seeds (of policies and joint training), "
+        "ResNet-14 one, and its intervals say nothing of seeds. Intervals are Student's over chips, over chips and training seeds "
         "where there are several; for the digital network over images, paired, to which that over seeds is added in squares. At "
         "`cpu` scale 4,000 training images, 6 + 4 + 3 epochs in place of thousands, 10 chips and 1,000 test images: about a "
         "quarter of an hour an arm and seed, an hour in all with `--workers 2` on two cores."
@@ -60,10 +60,10 @@ class BlockDropStudy(Study[BlockArm, Rows]):
         """The published penalty first."""
         if scale == "smoke":
             return [BlockArm("digits", "digits ResNet-14, γ = 5", "digits", seeds=1)]
-        twenty = BlockArm("resnet20-5", "ResNet-20, γ = 5", "resnet20", 1, network="cifar10_resnet20")
+        twenty = BlockArm("resnet20-5", "ResNet-20, γ = 5", "resnet20", 3, network="cifar10_resnet20")
         found = [
-            replace(twenty, seeds=3), replace(twenty, name="resnet20-1", label="ResNet-20, γ = 1", penalty=1.0),
-            replace(twenty, name="resnet14-5", label="ResNet-14, γ = 5", network="cifar10_resnet14b_crosssim"),
+            twenty, replace(twenty, name="resnet20-1", label="ResNet-20, γ = 1", penalty=1.0),
+            replace(twenty, name="resnet14-5", label="ResNet-14, γ = 5", network="cifar10_resnet14b_crosssim", seeds=1),
         ]  # fmt: skip
         if scale == "full":
             deep = replace(twenty, name="resnet56-10", label="ResNet-56, γ = 10", network="cifar10_resnet56", width=16)
