@@ -46,7 +46,7 @@ class BlockDropStudy(Study[BlockArm, Rows]):
         "blocks: as many for each image as the clean policy keeps. Fixed blocks: the best by 500 test images that are "
         "reported nowhere, of the number next below and above the policy's mean, to which accuracy is interpolated. All choices "
         "share backbone, chips and images. ResNet-20 has three training seeds (of policies and joint training), "
-        "ResNet-14 one, and its intervals say nothing of seeds. Intervals are Student's over chips, over chips and training seeds "
+        "ResNet-14 one, whose intervals say nothing of seeds. Intervals are Student's over chips, over chips and training seeds "
         "where there are several; for the digital network over images, paired, to which that over seeds is added in squares. At "
         "`cpu` scale 4,000 training images, 6 + 4 + 3 epochs in place of thousands, 10 chips and 1,000 test images: about a "
         "quarter of an hour an arm and seed, an hour in all with `--workers 2` on two cores."
