@@ -26,6 +26,7 @@ from mho.exits import (
     decide,
     exit_energy,
     exit_macs,
+    front,
     observe,
     tune,
 )
@@ -287,6 +288,17 @@ def test_many_exits_get_thresholds_no_worse_than_a_common_one(exits):
     assert asked.seen.accuracy.value >= best and asked.seen.macs_share <= 0.4
     with pytest.raises(BadInput, match="leaving at the first exit takes"):
         tune(answers, macs=0.001)
+
+
+@pytest.mark.parametrize("exits", [3, 5])
+def test_a_front_is_what_each_budget_gets_alone(exits):
+    answers, budgets = _drawn(exits, 0.5, samples=150), (0.5, 0.7, 0.9)
+    alone = [tune(answers, Margin, macs=budget).rule for budget in budgets]
+    assert [each.rule for each in front(answers, Margin, macs=budgets)] == alone
+    with pytest.raises(WrongSetting, match="give a share above 0"):
+        front(answers, macs=(0.5, 0.0))
+    with pytest.raises(WrongSetting, match="give a list"):
+        front(answers, macs=0.5)
 
 
 def test_a_walk_through_thresholds_comes_near_the_best_of_all(monkeypatch):

@@ -6,23 +6,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from mho.blocks import drop, random_keep
 from mho.data import load
+from mho.models import block_drop, cifar_resnet
+from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.dropping.arm import BlockArm
 from mho.studies.dropping.claims import CLAIMS as OF_BLOCKS
+from mho.studies.dropping.measured import dropped
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import CLAIMS as OF_EXITS
 from mho.studies.leaving.measured import best_mix
 from mho.studies.outcome import Outcome, Results
-from mho.studies.placed import apart
+from mho.studies.placed import apart, over_seeds
 
 CHIPS = 10
 
 
-def judged(claims: Any, start: str, arms: dict[Any, list[dict[str, Any]]]) -> str:
+def judged(claims: Any, start: str, arms: dict[Any, Any]) -> str:
     results: Results[Any, Any] = Results()
     for arm, rows in arms.items():
-        results[arm.name] = Outcome(arm, {0: rows})
+        results[arm.name] = Outcome(arm, rows if isinstance(rows, dict) else {0: rows})
     results.scale, results.unfinished = "cpu", {}
     return str(next(claim for claim in claims if claim.sentence.startswith(start)).judge(results).verdict)
 
@@ -62,15 +67,67 @@ def test_thresholds_that_spend_more_are_no_better_for_it():
     assert judged(OF_EXITS, "Thresholds tuned again", {ExitsArm("a", "a"): rows}) == "fails"
 
 
+def alone_rows(accuracy: float) -> list[dict[str, Any]]:
+    """A network of one exit's depth, digital and on the same chips."""
+    rng = np.random.default_rng(0)
+    values = [accuracy + 0.002 * rng.standard_normal() for _ in range(CHIPS)]
+    digital = {"setting": "digital", "age": "0 s", "chip": -1, "accuracy": accuracy}
+    return [
+        digital,
+        *({**digital, "setting": "pcm", "age": "1 year", "chip": c, "accuracy": v} for c, v in enumerate(values)),
+    ]
+
+
 def test_a_network_of_an_exits_depth_is_held_against_what_spends_as_much():
-    joint = exit_rows([0.5, 0.6, 0.9], (0.7, 0.7), (0.7, 0.7))
-    alone = exit_rows([0.4, 0.55, 0.1], (0.7, 0.7), (0.7, 0.7))  # the front has 0.5 + 0.4 · 3/7 there
-    given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-2", "exit 2 alone", alone=2): alone}
+    joint = exit_rows([0.5, 0.6, 0.9], (0.7, 0.7), (0.7, 0.7))  # the front has 0.5 + 0.4 · 3/7 at exit 2
+    for accuracy, verdict in ((0.55, "holds"), (0.8, "fails")):
+        given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-2", "exit 2 alone", alone=2): alone_rows(accuracy)}
+        assert judged(OF_EXITS, "and than a network of an exit's depth", given) == verdict
+        assert judged(OF_EXITS, "and than that at equal energy", given) == verdict
+    # Seeds are paired: what a seed brings to both counts for neither.
+    better = {seed: exit_rows([0.5, 0.6, 0.9], (0.7, 0.7), (0.7, 0.7)) for seed in (0, 1, 2)}
+    for seed, rows in better.items():
+        for row in rows[1:]:
+            row["front"] = {"macs": [0.6], "energy": [0.6], "accuracy": [0.6 + 0.1 * seed]}
+    worse = {seed: alone_rows(0.58 + 0.1 * seed) for seed in (2, 0, 1)}
+    given = {ExitsArm("a", "a"): better, ExitsArm("a-alone-2", "exit 2 alone", alone=2): worse}
     assert judged(OF_EXITS, "and than a network of an exit's depth", given) == "holds"
-    assert judged(OF_EXITS, "and than that at equal energy", given) == "holds"
-    alone = exit_rows([0.4, 0.8, 0.1], (0.7, 0.7), (0.7, 0.7))
-    given[ExitsArm("a-alone-2", "exit 2 alone", alone=2)] = alone
-    assert judged(OF_EXITS, "and than a network of an exit's depth", given) == "fails"
+
+
+def choice_rows(choice: list[list[float]], test: list[list[float]], own: list[int]) -> list[dict[str, Any]]:
+    """Digital, whose choice is exit 3, and chips of σ and of pcm with accuracies of calibration and of test images."""
+    chips = [
+        {"setting": setting, "age": age, "chip": c, "choice_accuracy": known, "accuracy": there, "static_exit": k}
+        for setting, age in (("σ 0.2", "0 s"), ("pcm", "1 year"))
+        for c, (known, there, k) in enumerate(zip(choice, test, own, strict=True))
+    ]
+    return [{"setting": "digital", "age": "0 s", "chip": -1, "static_exit": 3, "accuracy": [0.5, 0.6, 0.9]}, *chips]
+
+
+def test_which_exit_is_best_depends_on_age_where_other_chips_say_so():
+    wobble = [0.001 * (c % 3) for c in range(CHIPS)]
+    turned = choice_rows([[0.6, 0.5, 0.4]] * CHIPS, [[0.6 + w, 0.5, 0.4] for w in wobble], [1] * CHIPS)
+    assert judged(OF_EXITS, "Which exit is best depends", {ExitsArm("a", "a"): turned}) == "holds"
+    assert judged(OF_EXITS, "and it depends on the chip", {ExitsArm("a", "a"): turned}) == "fails"  # all choose alike
+    # Exits that are alike on other images: chips choose by chance, and gain nothing by it.
+    rng = np.random.default_rng(1)
+    known = (0.5 + 0.02 * rng.standard_normal((CHIPS, 3))).tolist()
+    there = (0.5 + 0.02 * rng.standard_normal((CHIPS, 3))).tolist()
+    chance = choice_rows(known, there, [int(np.argmax(k)) + 1 for k in known])
+    assert judged(OF_EXITS, "and it depends on the chip", {ExitsArm("a", "a"): chance}) == "depends"
+    # Chips that differ for good: each has an exit of its own.
+    known = [[0.9, 0.1, 0.1] if c % 2 else [0.1, 0.1, 0.9] for c in range(CHIPS)]
+    mixed = choice_rows(known, known, [1 if c % 2 else 3 for c in range(CHIPS)])
+    assert judged(OF_EXITS, "and it depends on the chip", {ExitsArm("a", "a"): mixed}) == "holds"
+
+
+def test_intervals_have_training_seeds_in_them():
+    one = [Interval(0.1, 0.05, 0.15)]
+    assert over_seeds(one) == one[0]
+    wide = over_seeds([Interval(v, v - 0.03, v + 0.03) for v in (0.1, 0.2, 0.3)])
+    alike = over_seeds([Interval(0.2, 0.17, 0.23)] * 3)
+    assert (alike.value, alike.low) == pytest.approx((0.2, 0.17)) and wide.value == pytest.approx(0.2)
+    assert wide.half_width == pytest.approx((0.03**2 + mean_interval([0.1, 0.2, 0.3]).half_width ** 2) ** 0.5)
 
 
 def test_arms_of_one_exit_stand_beside_their_network():
@@ -99,6 +156,19 @@ def block_rows(all_blocks: float, clean: float) -> list[dict[str, Any]]:
 def test_a_policy_at_the_floor_has_kept_nothing(values, verdict):
     found = judged(OF_BLOCKS, "With a policy a network keeps more", {BlockArm("a", "a"): block_rows(*values)})
     assert found == verdict
+
+
+def test_an_image_is_computed_once_for_choices_that_agree():
+    net, data = block_drop(cifar_resnet(depth=8, width=4, channels=1), example=torch.zeros(2, 1, 8, 8)), load("digits")
+    keeps = {
+        "own": drop(net, data.subset(50)).keep, "all": torch.ones(3, dtype=torch.bool),
+        "some": random_keep(torch.full((50,), 2), 3),
+    }  # fmt: skip
+    found = dropped(net, data.subset(50), keeps)
+    for name, keep in keeps.items():
+        expected = drop(net, data.subset(50), keep)
+        assert found[name].right.equal(expected.right) and found[name].keep.equal(expected.keep)
+        assert found[name].mean_macs == expected.mean_macs
 
 
 def test_images_that_choose_are_not_reported():

@@ -71,7 +71,7 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
     if name == "early-exits":
         digital, *rows = outcome.first
         chips = [row for row in rows if "chip" in row]
-        assert digital["accuracy"][2] > 0.85 and len(chips) == 2 * (2 + 1) and len(rows) - len(chips) == 2 + 1
+        assert digital["accuracy"][2] > 0.85 and len(chips) == 1 + 2 * 2 and len(rows) - len(chips) == 2 + 1
         assert all(row["clean_macs"] > 0 and row["again_energy"] > 0 and 1 <= row["static_exit"] <= 3 for row in chips)
         assert all(len(row["lead_of_class"]) == 10 for row in rows if "lead" in row)
     if name == "block-drop":

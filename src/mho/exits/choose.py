@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mho.arguments import number, whole
+from mho.arguments import many, number, whole
 from mho.errors import BadInput, WrongSetting
 from mho.exits.answers import Answers
 from mho.exits.decided import Decided, decide
 from mho.exits.gate import Gate
 from mho.exits.rules import Entropy, Fixed, Rule, Sure
-from mho.exits.search import Tried, tried
+from mho.exits.search import Search, Tried
 from mho.tasks.items import shared
 
 
@@ -91,21 +91,46 @@ def tune(
     """
     if (accuracy is None) == (macs is None):
         raise WrongSetting("give one budget", "accuracy=0.9, or macs=0.5", path="accuracy, macs")
+    kind = _checked(answers, rule)
+    return _chosen(answers, kind, Search(answers, kind), accuracy, macs)
+
+
+def front(answers: Answers, rule: type[Sure] | Gate = Entropy, *, macs: Sequence[float]) -> list[Chosen]:
+    """What `tune` chooses for each of several budgets of multiply-accumulates, in less time.
+
+    Args:
+        answers: As for `tune`.
+        rule: As for `tune`.
+        macs: Budgets, as shares of the backbone's multiply-accumulates.
+
+    Raises:
+        WrongSetting: As `tune` does.
+        BadInput: As `tune` does.
+    """
+    kind = _checked(answers, rule)
+    search = Search(answers, kind)
+    return [_chosen(answers, kind, search, None, budget) for budget in many(macs, "macs")]
+
+
+def _checked(answers: Answers, rule: type[Sure] | Gate) -> Sure:
+    """A rule with some bars, once it is one for these answers."""
     if isinstance(rule, type) and issubclass(rule, Sure) and not issubclass(rule, Gate):
-        kind = rule.at((0.0,) * (len(answers.names) - 1))
-    elif isinstance(rule, Gate):
-        kind = rule
-        kind.with_bars((0.0,) * (len(answers.names) - 1)).check(len(answers.names))
-        if count := shared(rule.samples, answers.samples, "answers"):
-            problem = f"the gate has learned from {count} of these samples"
-            raise BadInput(problem, "tune it on others", path="answers")
-    else:
+        return rule.at((0.0,) * (len(answers.names) - 1))
+    if not isinstance(rule, Gate):
         remedy = "give Entropy, Probability or Margin, the class; or Gate.learn(answers)"
         raise WrongSetting(f"rule = {rule!r}", remedy, path="rule")
+    rule.with_bars((0.0,) * (len(answers.names) - 1)).check(len(answers.names))
+    if count := shared(rule.samples, answers.samples, "answers"):
+        raise BadInput(f"the gate has learned from {count} of these samples", "tune it on others", path="answers")
+    return rule
+
+
+def _chosen(answers: Answers, kind: Sure, search: Search, accuracy: float | None, macs: float | None) -> Chosen:
+    """The thresholds for a budget."""
     budget = number(macs if accuracy is None else accuracy, "budget", "give a share above 0", above=0)
     if accuracy is not None and budget > 1:
         raise WrongSetting(f"accuracy = {accuracy}", "give a share in (0, 1]", path="accuracy")
-    found = tried(answers, kind, lambda some: _best(some, accuracy, macs))
+    found = search.tried(lambda some: _best(some, accuracy, macs))
     best = _best(found, accuracy, macs)
     if best is None:
         what = f"accuracy {budget:g}" if macs is None else f"{100 * budget:.4g} % of the multiply-accumulates"

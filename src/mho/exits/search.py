@@ -1,8 +1,9 @@
-"""`tried`: what combinations of bars give, all of them for a few exits, a walk through them for many."""
+"""`Search`: what combinations of bars give, all of them for a few exits, a walk through them for many."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -35,42 +36,21 @@ Pick = Callable[[Sequence[Tried]], int | None]
 """The number of the best; None where there is none."""
 
 
-def tried(answers: Answers, rule: Sure, best: Pick) -> list[Tried]:
-    """Combinations of bars, and what they give.
+class Search:
+    """Bars of each exit, and what combinations of them give.
 
     With more than three exits: the same quantile of doubt at every exit, all of them; from there, at rising prices of a
-    multiply-accumulate, the best bar of each exit in turn, the others held, until nothing changes; and so again for the
+    multiply-accumulate, the best bar of each exit in turn, the others held, until nothing changes; and so again for each
     budget itself, from the best of what was found.
 
     Args:
         answers: Of all exits.
         rule: With any bars.
-        best: What the bars are for.
+
+    Attributes:
+        bars: Of each exit, rising.
+        first: From which of them on each sample leaves there, (N,) for each exit.
     """
-    table = _Table(answers, rule)
-    if len(table.bars) <= _FEW:
-        return table.give(product(*(range(len(bars)) for bars in table.bars)))
-    alike = {tuple(round(level * (len(bars) - 1) / (_LEVELS - 1)) for bars in table.bars) for level in range(_LEVELS)}
-    levels = sorted(alike)
-    now = levels[-1]
-    for price in reversed(_PRICES):
-
-        def worth(found: Sequence[Tried], price: float = price) -> int:
-            return max(range(len(found)), key=lambda i: found[i].accuracy - price * found[i].macs)
-
-        now = table.descend(now, worth)
-        levels.append(now)
-    levels = sorted(set(levels))
-    found = table.give(levels)
-    left = list(range(len(found)))
-    starts: list[tuple[int, ...]] = []
-    while len(starts) < _STARTS and (number := best([found[i] for i in left])) is not None:
-        starts.append(levels[left.pop(number)])
-    return found + table.give(sorted({table.descend(start, best) for start in starts}))
-
-
-class _Table:
-    """Bars of each exit, rising; and from which of them on each sample leaves there, (N,)."""
 
     def __init__(self, answers: Answers, rule: Sure) -> None:
         early = len(answers.names) - 1
@@ -86,6 +66,42 @@ class _Table:
             first = torch.searchsorted(torch.tensor(bars, dtype=torch.float64), doubt, right=True)
             self.bars.append(bars)
             self.first.append(first.masked_fill(doubt.isnan(), len(bars)))
+
+    def tried(self, best: Pick) -> list[Tried]:
+        """Combinations of bars, and what they give.
+
+        Args:
+            best: What the bars are for.
+        """
+        levels, found = self._known
+        if len(self.bars) <= _FEW:
+            return found
+        left = list(range(len(found)))
+        starts: list[tuple[int, ...]] = []
+        while len(starts) < _STARTS and (number := best([found[i] for i in left])) is not None:
+            starts.append(levels[left.pop(number)])
+        return found + self.give(sorted({self.descend(start, best) for start in starts}))
+
+    @cached_property
+    def _known(self) -> tuple[list[tuple[int, ...]], list[Tried]]:
+        """Numbers of bars, and what they give, whatever they are for."""
+        if len(self.bars) <= _FEW:
+            levels = list(product(*(range(len(bars)) for bars in self.bars)))
+            return levels, self.give(levels)
+        alike = {
+            tuple(round(level * (len(bars) - 1) / (_LEVELS - 1)) for bars in self.bars) for level in range(_LEVELS)
+        }
+        levels = sorted(alike)
+        now = levels[-1]
+        for price in reversed(_PRICES):
+
+            def worth(found: Sequence[Tried], price: float = price) -> int:
+                return max(range(len(found)), key=lambda i: found[i].accuracy - price * found[i].macs)
+
+            now = self.descend(now, worth)
+            levels.append(now)
+        levels = sorted(set(levels))
+        return levels, self.give(levels)
 
     def give(self, levels: Iterable[tuple[int, ...]]) -> list[Tried]:
         """What bars of some numbers give."""

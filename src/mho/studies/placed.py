@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mho.data import Dataset
+from mho.statistics.crossed import over_units
+from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.definitions import SIGMAS
-from mho.studies.outcome import Outcome
+from mho.studies.outcome import NotStored, Outcome
 
 Rows = list[dict[str, Any]]
+Values = NDArray[np.float64]
 Place = tuple[str, str]
 """Setting and age."""
 _CHOICE = 500
@@ -25,7 +33,7 @@ def apart(data: Dataset, reported: int | None) -> tuple[Dataset, Dataset]:
 
 @dataclass(frozen=True)
 class Placed:
-    """Reads the rows of an arm; the first is that of the digital network.
+    """Reads the rows of an arm; the first is that of the digital network. Tables are chips × training seeds.
 
     Attributes:
         outcome: The arm with its rows.
@@ -44,9 +52,18 @@ class Placed:
         return self.outcome.arm.name  # type: ignore[no-any-return]
 
     @property
-    def digital(self) -> dict[str, Any]:
-        """The row of the digital network."""
-        return self.outcome.first[0]
+    def seeds(self) -> list[int]:
+        """Training seeds that were measured."""
+        return sorted(self.outcome.runs)
+
+    @property
+    def digitals(self) -> list[dict[str, Any]]:
+        """The rows of the digital network, one a training seed."""
+        return [self.digital(seed) for seed in self.seeds]
+
+    def digital(self, seed: int | None = None) -> dict[str, Any]:
+        """That of a training seed; of the lowest by default."""
+        return (self.outcome.first if seed is None else self.outcome.runs[seed])[0]
 
     @property
     def places(self) -> list[Place]:
@@ -62,6 +79,63 @@ class Placed:
     def sigmas(self) -> list[float]:
         """Sizes of σ, drawn once a chip, that were measured."""
         return [s for s in SIGMAS if (f"σ {s:g}", "0 s") in self.places]
+
+    @property
+    def noisy(self) -> list[Place]:
+        """Places of a σ above 0, drawn once a chip."""
+        return [(f"σ {s:g}", "0 s") for s in self.sigmas if s]
+
+    @property
+    def aged(self) -> list[Place]:
+        """Places of pcm."""
+        return [place for place in self.places if place[0] == "pcm"]
+
+    def at(self, place: Place, seed: int | None = None) -> Rows:
+        """The rows of the chips at a place; of the lowest training seed by default."""
+        rows = self.outcome.first if seed is None else self.outcome.runs[seed]
+        return [row for row in rows if (row["setting"], row["age"]) == place and "chip" in row]
+
+    def each(self, place: Place, of: Callable[[dict[str, Any]], float]) -> Values:
+        """Something that each row says at a place."""
+        return np.array([[of(row) for row in self.at(place, seed)] for seed in self.seeds], dtype=np.float64).T
+
+
+def over(table: Values) -> Interval:
+    """Mean of a table, with its interval over chips and training seeds; of width 0 for a single value."""
+    return Interval(*[float(table.mean())] * 3) if table.size == 1 else over_units(table, 0.95)
+
+
+def over_seeds(found: Sequence[Interval]) -> Interval:
+    """The mean of what each training seed gives, with its interval.
+
+    Chips and images are the same for all seeds, so that their half-widths stay (root of the mean square); that over seeds is
+    added in squares.
+    """
+    values = [each.value for each in found]
+    if len(values) == 1:
+        return found[0]
+    within = np.mean([((each.high - each.low) / 2) ** 2 for each in found])
+    half = math.sqrt(float(within) + mean_interval(values).half_width ** 2)
+    mean = float(np.mean(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def common(one: Placed, other: Placed) -> list[int]:
+    """Training seeds that two arms have in common.
+
+    Raises:
+        NotStored: There are none.
+    """
+    both = [seed for seed in one.seeds if seed in other.seeds]
+    if not both:
+        raise NotStored(f"'{one.name}' and '{other.name}' have no seed in common", "measure both", path=one.name)
+    return both
+
+
+def paired(one: Placed, left: Values, other: Placed, right: Values) -> Values:
+    """A table of one arm less that of another, in the training seeds that both have."""
+    a, b = ([arm.seeds.index(seed) for seed in common(one, other)] for arm in (one, other))
+    return np.asarray(left[:, a] - right[:, b])
 
 
 def shown(place: Place) -> str:

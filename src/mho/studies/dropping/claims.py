@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mho.statistics.intervals import Interval, mean_interval
+from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, above, every
 from mho.studies.dropping.measured import Measured
 from mho.studies.outcome import Results, show_points
-from mho.studies.placed import shown
+from mho.studies.placed import common, over, over_seeds, shown
 
 PUBLISHED = "BlockDrop, Wu et al. 2018, arXiv:1711.08393"
 Check = Callable[[Results[Any, Any]], Finding]
@@ -26,7 +26,9 @@ def _over(other: str) -> Check:
     def check(results: Results[Any, Any]) -> Finding:
         parts = []
         for arm in _measured(results):
-            parts.append(above(f"{arm.label}, digital", Interval(*arm.digital["gains"][other])))
+            parts.append(
+                above(f"{arm.label}, digital", over_seeds([Interval(*row["gains"][other]) for row in arm.digitals]))
+            )
             parts += [above(shown(place), arm.apart(place, "clean", other)) for place in arm.noisy]
         return every(*parts)
 
@@ -56,20 +58,26 @@ def _plain(found: Interval) -> str:
 def _several(results: Results[Any, Any]) -> Finding:
     parts = []
     for arm in _measured(results):
-        number = arm.digital["choices"]["clean"]["policies"]
-        words = f"{arm.label} {number} among {arm.digital['samples']} images"
-        parts.append(Finding("holds" if number > 1 else "fails", words))
+        numbers = [row["choices"]["clean"]["policies"] for row in arm.digitals]
+        words = f"{arm.label} {' and '.join(map(str, numbers))} among {arm.digital()['samples']} images"
+        parts.append(Finding("holds" if min(numbers) > 1 else "fails" if max(numbers) == 1 else "depends", words))
     return every(*parts)
 
 
 def _penalty(results: Results[Any, Any]) -> Finding:
-    one, five = (results[name].first[0]["choices"]["clean"] for name in ("resnet20-1", "resnet20-5"))
-    n = results["resnet20-1"].first[0]["samples"]
-    blocks = math.hypot(one["spread"], five["spread"]) / math.sqrt(n)
-    right = math.sqrt(sum(each["accuracy"] * (1 - each["accuracy"]) for each in (one, five)) / n)
+    """Over images, and over the training seeds that both have."""
+    small, large = (Measured(results[name]) for name in ("resnet20-1", "resnet20-5"))
+    both, blocks, right = common(small, large), [], []
+    for seed in both:
+        one, five = (arm.digital(seed)["choices"]["clean"] for arm in (small, large))
+        n = small.digital(seed)["samples"]
+        blocks.append(_around(five["blocks"] - one["blocks"], math.hypot(one["spread"], five["spread"]) / math.sqrt(n)))
+        error = math.sqrt(sum(each["accuracy"] * (1 - each["accuracy"]) for each in (one, five)) / n)
+        right.append(_around(five["accuracy"] - one["accuracy"], error))
+    seeds = f"{len(both)} training seed{'s' * (len(both) > 1)}"
     return every(
-        above("blocks, γ = 5 less γ = 1", _around(five["blocks"] - one["blocks"], blocks), show=_plain),
-        above("accuracy", _around(five["accuracy"] - one["accuracy"], right)),
+        above(f"blocks, γ = 5 less γ = 1, {seeds}", over_seeds(blocks), show=_plain),
+        above("accuracy", over_seeds(right)),
     )
 
 
@@ -81,14 +89,14 @@ def _loses_less(results: Results[Any, Any]) -> Finding:
     """What is left of the accuracy above chance, as a share of that without σ; a floor is no gain."""
     parts = []
     for arm in _measured(results):
-        chance = 1 / arm.digital["classes"]
-        before = {name: float(arm.values(("σ 0", "0 s"), name)[0]) - chance for name in ("clean", "all")}
-        if min(before.values()) <= 0:
+        chance = 1 / arm.digital()["classes"]
+        before = {name: arm.values(("σ 0", "0 s"), name) - chance for name in ("clean", "all")}
+        if min(each.min() for each in before.values()) <= 0:
             parts.append(Finding("open", f"{arm.label} is at chance without σ"))
             continue
         for place in arm.noisy:
             clean, every_block = ((arm.values(place, name) - chance) / before[name] for name in ("clean", "all"))
-            parts.append(above(f"{arm.label}, {shown(place)}", mean_interval(clean - every_block)))
+            parts.append(above(f"{arm.label}, {shown(place)}", over(clean - every_block)))
     return every(*parts)
 
 

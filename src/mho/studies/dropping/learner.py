@@ -17,6 +17,7 @@ from mho.data import Dataset
 from mho.hardware import Hardware
 from mho.models import block_drop, cifar_resnet
 from mho.models.block_drop import BlockDrop
+from mho.studies.cim_resnet.measured import with_ranges
 from mho.studies.definitions import DEFINITIONS
 from mho.studies.dropping.arm import BlockArm, Effort
 from mho.studies.study import Job, Scale
@@ -50,7 +51,7 @@ class Learner:
         """Networks of the same backbone, with the clean policy and those for chips."""
         effort, x = self.effort, self.training.inputs
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(self.job.seed)
             first = block_drop(backbone, example=x[:2])
             policy = cifar_resnet(depth=8, width=self.arm.width, num_classes=len(first.droppable), channels=x.shape[1])
             net = block_drop(backbone, example=x[:2], policy=policy)
@@ -65,19 +66,37 @@ class Learner:
         }
         for name, (hw, aged) in of_chips.items():
             analog = self.analog(net, hw)
-            self._learn(analog, f"policy for {name}", effort.last, curriculum=0, chips=RandomChips(aged))
+            self._learn(
+                analog, f"policy for {name}", effort.last, curriculum=0, chips=RandomChips(aged, seed=self.job.seed)
+            )
             found[name] = copy.deepcopy(net)
             found[name].policy.load_state_dict(analog.policy.state_dict())
         return found
 
     def _learn(self, net: BlockDrop, what: str, epochs: int, **more: Any) -> None:
         self.job.progress(what)
-        told = {"reward": Reward(self.arm.penalty), "batch": self.effort.batch, "progress": self.job.steps}
+        told = {
+            "reward": Reward(self.arm.penalty),
+            "batch": self.effort.batch,
+            "seed": self.job.seed,
+            "progress": self.job.steps,
+        }
         learn(net, self.training, epochs=epochs, **{**told, **more})
 
-    def analog(self, net: BlockDrop, hw: Hardware, *, digital: bool = True) -> BlockDrop:
-        """The network on arrays, its policy digital or not; ranges with all blocks and with those that it keeps."""
+    def analog(
+        self, net: BlockDrop, hw: Hardware, *, digital: bool = True, ranged: BlockDrop | None = None
+    ) -> BlockDrop:
+        """The network on arrays, its policy digital or not; ranges with all blocks and with those that it keeps.
+
+        Args:
+            net: Digital.
+            hw: The chip.
+            digital: The policy is.
+            ranged: A network on arrays whose ranges it takes over.
+        """
         hw = hw.replace(digital=["policy"]) if digital else hw
+        if ranged is not None:
+            return cast("BlockDrop", with_ranges(net, hw, ranged, self.choice))
         analog = mho.to_analog(net, hw, example=self.choice.inputs[:2])
         return cast("BlockDrop", mho.calibrate(analog, self.choice))
 

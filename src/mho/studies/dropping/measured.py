@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from mho.blocks import Dropped, Reward
+from mho.blocks import Dropped, Reward, drop
+from mho.data import Dataset
+from mho.models.block_drop import BlockDrop
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.dropping.learner import TRAINED_AT
 from mho.studies.outcome import show_level
-from mho.studies.placed import Place, Placed, shown
+from mho.studies.placed import Place, Placed, Values, over, shown
 from mho.studies.table import Table
 
 CHOICES = {
@@ -23,6 +26,28 @@ CHOICES = {
 }  # fmt: skip
 """Names of the choices of blocks; ``fixed`` is made of ``fewer`` and ``more``."""
 _SHOWN = ("all", "clean", "sigma", "aged", "on_chip", "random", "fixed")
+
+
+def dropped(net: BlockDrop, data: Dataset, keeps: Mapping[str, Tensor], *, seed: int = 0) -> dict[str, Dropped]:
+    """What each choice of blocks gives. An image is computed once for all choices that keep the same blocks of it, so that
+    choices that agree answer alike also where noise is drawn for each product.
+
+    Args:
+        net: Digital, or a chip's.
+        data: N images.
+        keeps: Choices by name, bool (N, K) or (K,).
+        seed: See `drop`.
+    """
+    images = torch.arange(len(data.labels))
+    given = {name: keep.expand(len(images), -1) for name, keep in keeps.items()}
+    asked = torch.cat([torch.cat([images[:, None], keep.long()], 1) for keep in given.values()])
+    once, which = asked.unique(dim=0, return_inverse=True)
+    some = replace(data, inputs=data.inputs[once[:, 0]], labels=data.labels[once[:, 0]])
+    found = drop(net, some, once[:, 1:].bool(), seed=seed)
+    parts = zip(given.items(), which.split(len(images)), strict=True)
+    return {
+        name: replace(found, keep=keep, right=found.right[rows], labels=data.labels) for (name, keep), rows in parts
+    }
 
 
 def row_of(setting: str, chip: int, age: str, found: Mapping[str, Dropped], reward: Reward) -> dict[str, Any]:
@@ -65,33 +90,22 @@ def _between(values: Mapping[str, Any], blocks: Mapping[str, float]) -> Any:
 class Measured(Placed):
     """Reads the rows of an arm."""
 
-    @property
-    def noisy(self) -> list[Place]:
-        """Those of a σ above 0."""
-        return [place for place in self.varied if place[0] != "pcm"]
+    def values(self, place: Place, choice: str, of: str = "accuracy") -> Values:
+        """Of a choice of blocks."""
 
-    @property
-    def aged(self) -> list[Place]:
-        """Those of pcm."""
-        return [place for place in self.places if place[0] == "pcm"]
+        def value(row: dict[str, Any]) -> float:
+            values, blocks = ({name: each[key] for name, each in row["choices"].items()} for key in (of, "blocks"))
+            return float(_between(values, blocks) if choice == "fixed" else values[choice])
 
-    def values(self, place: Place, choice: str, of: str = "accuracy") -> NDArray[np.float64]:
-        """Of a choice of blocks, one a chip."""
-        found = []
-        for row in self.outcome.first:
-            if (row["setting"], row["age"]) == place:
-                values, blocks = ({name: each[key] for name, each in row["choices"].items()} for key in (of, "blocks"))
-                found.append(_between(values, blocks) if choice == "fixed" else values[choice])
-        return np.array(found)
+        return self.each(place, value)
 
     def level(self, place: Place, choice: str) -> Interval:
-        """Mean accuracy over chips; without an interval where all are alike."""
-        values = self.values(place, choice)
-        return Interval(*[float(values[0])] * 3) if len(values) == 1 else mean_interval(values)
+        """Mean accuracy."""
+        return over(self.values(place, choice))
 
     def apart(self, place: Place, one: str, other: str, of: str = "accuracy") -> Interval:
         """One choice less another on the same chips."""
-        return mean_interval(self.values(place, one, of) - self.values(place, other, of))
+        return over(self.values(place, one, of) - self.values(place, other, of))
 
     def accuracies(self) -> Table:
         """Every choice at every place."""
@@ -105,8 +119,12 @@ class Measured(Placed):
     def costs(self) -> Table:
         """Blocks, distinct choices, reward and cost of every choice on the digital network."""
         lines = []
-        for name, each in self.digital["choices"].items():
-            blocks, share = f"{each['blocks']:.2f} ± {each['spread']:.2f}", f"{100 * self.digital['macs'][name]:.1f}"
-            lines.append([CHOICES[name], blocks, str(each["policies"]), f"{each['reward']:.3f}", share])
+        for name in self.digital()["choices"]:
+            found = [row["choices"][name] for row in self.digitals]
+            mean = {key: np.mean([each[key] for each in found]) for key in ("blocks", "spread", "reward")}
+            share = np.mean([row["macs"][name] for row in self.digitals])
+            distinct = ", ".join(str(each["policies"]) for each in found)
+            blocks = f"{mean['blocks']:.2f} ± {mean['spread']:.2f}"
+            lines.append([CHOICES[name], blocks, distinct, f"{mean['reward']:.3f}", f"{100 * share:.1f}"])
         head = [f"{self.label}: digital", "blocks (± deviation)", "distinct choices", "reward", "MACs (%)"]
         return Table(head, lines)

@@ -34,6 +34,8 @@ class ExitsArm(Arm):
         lr: Largest learning rate.
         frozen: The backbone is the published one and stays as it is.
         augment: Images are shifted and mirrored.
+        precision: Of training, as `mho.fit` takes it.
+        redrawn: Also measured with noise that is drawn for every batch and bit of the input, which takes 17 times as long.
     """
 
     network: str = "digits"
@@ -46,6 +48,8 @@ class ExitsArm(Arm):
     lr: float = 0.05
     frozen: bool = False
     augment: bool = False
+    precision: str = "32"
+    redrawn: bool = False
 
     def images(self) -> tuple[Dataset, Dataset, Dataset]:
         """Images to train on, to choose on and to test on; the last two of the test set, for published backbones have seen every
@@ -58,14 +62,14 @@ class ExitsArm(Arm):
     def trained(self, training: Dataset, job: Job) -> MultiExit:
         """The network, its exits trained: on top, or with it."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            net = NETWORKS[self.network]()
+            torch.manual_seed(job.seed)
+            net = NETWORKS[self.network]().to(job.device)
         job.progress("training")
         one = tuple(float(number + 1 == self.alone) for number in range(len(net.names)))
         fit(net.freeze(self.frozen), training, epochs=self.epochs, lr=self.lr, schedule="onecycle",
             augment=crop_and_flip if self.augment else None, task=Exits(weights=one if self.alone else self.weights),
-            progress=job.steps)  # fmt: skip
-        return net.freeze(False)
+            precision=self.precision, seed=job.seed, progress=job.steps)  # fmt: skip
+        return net.cpu().freeze(False)
 
 
 def _digits() -> MultiExit:
@@ -85,10 +89,11 @@ NETWORKS: dict[str, Callable[[], MultiExit]] = {
 def arms(scale: Scale) -> list[ExitsArm]:
     """The quickest first; an arm of one exit alone behind that of all exits that it is held against."""
     if scale == "smoke":
-        digits = ExitsArm("digits-equal", "digits CNN, equal weights", group="digits")
+        digits = ExitsArm("digits-equal", "digits CNN, equal weights", group="digits", seeds=1)
         return [digits, *_alone(digits, 1)]
-    full, test = scale == "full", None if scale == "full" else 1000
-    lenet = ExitsArm("", "", "mnist", network="b_lenet", data="mnist?", train=6000, test=test, epochs=8)
+    full = scale == "full"
+    test, precision = (None, "32") if full else (1000, "bf16-mixed")
+    lenet = ExitsArm("", "", "mnist", 3, network="b_lenet", data="mnist?", train=6000, test=test, epochs=8)
     found = [
         replace(lenet, name=f"b-lenet-{w}", label=f"B-LeNet, {w} weights", weights=w)
         for w in ("equal", "falling", "rising")
@@ -97,16 +102,18 @@ def arms(scale: Scale) -> list[ExitsArm]:
     cifar = ExitsArm(
         "", "", "cifar10", data="cifar10?prep=imagenet", train=40_000 if full else 5000, test=test, epochs=3
     )
-    long = replace(cifar, epochs=100 if full else 20, augment=True)
+    long = replace(cifar, seeds=3, epochs=100 if full else 20, augment=True, precision=precision)
     found.append(replace(long, name="b-alexnet", label="B-AlexNet", network="b_alexnet", weights="branchynet", lr=0.02))
+    frozen = replace(cifar, seeds=3 if full else 1, frozen=True)
     for depth in (20, 56) if not full else (20, 32, 56):
         name = f"resnet{depth}"
-        found.append(replace(cifar, name=name, label=f"ResNet-{depth}, published", network=name, frozen=True))
-    twenty = replace(cifar, network="resnet20", lr=0.02)
+        found.append(
+            replace(frozen, name=name, label=f"ResNet-{depth}, published", network=name, redrawn=full or depth == 20)
+        )
     found.append(
-        replace(twenty, name="resnet20-branches", label="ResNet-20, branches of a convolution", network="resnet20-branches",
-                frozen=True)
+        replace(frozen, name="resnet20-branches", label="ResNet-20, branches of a convolution", network="resnet20-branches")
     )  # fmt: skip
+    twenty = replace(cifar, network="resnet20", lr=0.02, seeds=3, precision=precision)
     joint = [
         replace(twenty, name=f"resnet20-joint-{w}", label=f"ResNet-20, trained jointly, {w} weights", weights=w)
         for w in ("equal", "falling")

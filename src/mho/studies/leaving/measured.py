@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mho.exits import Answers, Chosen, Decided, Entropy, ExitEnergy, best_exit, decide, tune
-from mho.statistics.crossed import crossed
-from mho.statistics.intervals import Interval, mean_interval
+import mho
+from mho.data import Dataset
+from mho.exits import Answers, Chosen, Decided, Early, Entropy, ExitEnergy, Fixed, best_exit, decide, front
+from mho.models.multi_exit import MultiExit
+from mho.statistics.crossed import over_units
+from mho.statistics.intervals import Interval
 from mho.studies.outcome import show_level
-from mho.studies.placed import Place, Placed, Rows, shown
+from mho.studies.placed import Place, Placed, Values, over, over_seeds, shown
 from mho.studies.table import Table
 
 BUDGET = 0.7
@@ -24,9 +26,10 @@ SURE = 0.3
 """Entropy in nats below which a sample counts as sure, whatever the network."""
 
 
-def tuned(answers: Answers, budget: float = BUDGET) -> Chosen:
-    """Entropy thresholds for a budget, or for the least that can be spent."""
-    return tune(answers, macs=max(budget, answers.macs.deciding[0] / answers.macs.alone[-1]))
+def tuned(answers: Answers, *budgets: float) -> list[Chosen]:
+    """Entropy thresholds for budgets, or for the least that can be spent."""
+    least = answers.macs.deciding[0] / answers.macs.alone[-1]
+    return front(answers, macs=[max(budget, least) for budget in budgets])
 
 
 def best_mix(macs: Sequence[float], known: Sequence[float], spent: float) -> list[float]:
@@ -55,8 +58,8 @@ def row_of(
     setting: str, chip: int, age: str, choice: Answers, test: Answers, clean: Chosen, energy: ExitEnergy | None
 ) -> dict[str, Any]:
     """What one chip's exits give on the test, and what was chosen elsewhere gives there."""
-    static = best_exit(choice)
-    found = {"static": static.report(test), "clean": clean.report(test), "again": tuned(choice).report(test)}
+    static, budgets = best_exit(choice), [each.report(test) for each in tuned(choice, BUDGET, 0.0, *BUDGETS)]
+    found = {"static": static.report(test), "clean": clean.report(test), "again": budgets[0]}
     return {
         "setting": setting, "chip": chip, "age": age, "samples": len(test),
         "accuracy": [round(test.accuracy(name), 6) for name in test.names],
@@ -66,16 +69,21 @@ def row_of(
         **{f"{name}_accuracy": round(d.accuracy.value, 6) for name, d in found.items()},
         **{f"{name}_macs": round(d.macs_share, 6) for name, d in found.items()},
         **({f"{name}_energy": round(energy.share(d), 6) for name, d in found.items()} if energy else {}),
-        "front": _front(choice, test, energy, found["again"]), **({"exit_energy": _shares(energy)} if energy else {}),
+        "front": _front(budgets, energy), **({"exit_energy": _shares(energy)} if energy else {}),
         "sure_first": round(decide(test, Entropy(SURE)).shares["exit1"], 6),
         "exit_macs": [round(m / test.macs.alone[-1], 6) for m in test.macs.alone],
     }  # fmt: skip
 
 
-def _front(choice: Answers, test: Answers, energy: ExitEnergy | None, again: Decided) -> dict[str, list[float]]:
-    """Accuracy and what is spent (as shares of the network's without exits) of `again` and thresholds tuned for other budgets."""
-    given = [again, *(tuned(choice, budget).report(test) for budget in (0.0, *BUDGETS))]
-    given.sort(key=lambda each: each.macs_share)
+def alone_row(setting: str, chip: int, age: str, net: MultiExit, test: Dataset, number: int) -> dict[str, Any]:
+    """What one exit (from 1) gives, computed as far as to there."""
+    accuracy = mho.accuracy(Early(net, Fixed(number - 1)), test, seed=1 + chip)
+    return {"setting": setting, "chip": chip, "age": age, "samples": len(test.labels), "accuracy": round(accuracy, 6)}
+
+
+def _front(given: Sequence[Decided], energy: ExitEnergy | None) -> dict[str, list[float]]:
+    """Accuracy and what is spent (as shares of the network's without exits) of thresholds for several budgets."""
+    given = sorted(given, key=lambda each: each.macs_share)
     found = {
         "macs": [round(each.macs_share, 6) for each in given],
         "accuracy": [round(each.accuracy.value, 6) for each in given],
@@ -99,9 +107,9 @@ def lead_row(setting: str, age: str, chips: Sequence[Answers], places: int) -> d
     each = 1 - 0.05 / (len(names) * len(exits) * places)
     return {
         "setting": setting, "age": age, "chips": len(chips),
-        "lead": [_rounded(crossed(lead[:, :, k], 0.95)) for k in exits],
+        "lead": [_rounded(over_units(lead[:, :, k], 0.95)) for k in exits],
         "lead_of_class": {
-            name: [_rounded(crossed(lead[:, labels == c, k], each)) for k in exits]
+            name: [_rounded(over_units(lead[:, labels == c, k], each)) for k in exits]
             for c, name in enumerate(names) if (labels == c).sum() > 1
         },
     }  # fmt: skip
@@ -114,69 +122,96 @@ def _rounded(found: Interval) -> list[float]:
 class Measured(Placed):
     """Reads the rows of an arm."""
 
-    def at(self, place: Place) -> Rows:
-        """The rows of the chips at a place."""
-        return [row for row in self.outcome.first if (row["setting"], row["age"]) == place and "chip" in row]
+    @property
+    def count(self) -> int:
+        """Of exits."""
+        return len(self.digitals[0]["accuracy"])
 
-    def leads(self, place: Place) -> dict[str, Any]:
-        """The row of `lead_row` at a place."""
-        return next(
-            row for row in self.outcome.first if (row["setting"], row["age"]) == place and "lead" in row
-        )  # fmt: skip
+    def leads(self, place: Place) -> list[dict[str, Any]]:
+        """The rows of `lead_row` at a place, one a training seed."""
+        return [
+            next(row for row in self.outcome.runs[seed] if (row["setting"], row["age"]) == place and "lead" in row)
+            for seed in self.seeds
+        ]
 
-    def values(self, place: Place, of: str) -> NDArray[np.float64]:
-        """One a chip."""
-        return np.array([row[of] for row in self.at(place)], dtype=np.float64)
+    def lead(self, place: Place) -> Interval:
+        """The last exit less the first, over chips, images and training seeds."""
+        return over_seeds([Interval(*row["lead"][0]) for row in self.leads(place)])
 
-    def per_chip(self, exit_: int) -> NDArray[np.float64]:
-        """Accuracy (σ, chips) of an exit."""
-        return np.array([self.values((f"σ {s:g}", "0 s"), "accuracy")[:, exit_] for s in self.sigmas])
+    def values(self, place: Place, of: str) -> Values:
+        """What rows say under a name."""
+        return self.each(place, lambda row: row[of])
 
-    def level(self, place: Place, exit_: int) -> Interval:
+    def exit(self, place: Place, number: int) -> Values:
+        """Accuracy of an exit."""
+        return self.each(place, lambda row: row["accuracy"][number])
+
+    def level(self, place: Place, number: int) -> Interval:
         """Mean accuracy of an exit."""
-        return mean_interval(self.values(place, "accuracy")[:, exit_])
+        return over(self.exit(place, number))
 
-    def over_fixed(self, place: Place, name: str) -> NDArray[np.float64]:
-        """Accuracy of thresholds, ``clean`` or ``again``, less that of the best mix of fixed exits that spends as much, by chips.
+    def slopes(self, number: int) -> Values:
+        """What an exit's accuracy changes by with σ, for 0.1 of it; at σ = 0 all chips are alike."""
+        x = np.array(self.sigmas) - np.mean(self.sigmas)
+        y = np.broadcast_arrays(*(self.exit((f"σ {s:g}", "0 s"), number) for s in self.sigmas))
+        return np.asarray(0.1 * np.tensordot(x, np.array(y), 1) / (x @ x))
+
+    def best(self, place: Place, by: Literal["digital", "others", "own"]) -> Values:
+        """Number of the exit, from 0, that calibration images choose for each chip.
+
+        Args:
+            place: Setting and age.
+            by: "digital": on the digital network; "others": on the other chips of the place, by their mean; "own": on the chip.
+        """
+        own = self.values(place, "static_exit") - 1
+        if by == "own":
+            return own
+        if by == "digital":
+            return np.broadcast_to(np.array([row["static_exit"] - 1 for row in self.digitals]), own.shape)
+        known = np.array([self.each(place, lambda row, k=k: row["choice_accuracy"][k]) for k in range(self.count)])  # type: ignore[misc]
+        return np.asarray((known.sum(1, keepdims=True) - known).argmax(0))
+
+    def with_exits(self, place: Place, numbers: Values) -> Values:
+        """Accuracy of an exit for each chip."""
+        given = np.array([self.exit(place, k) for k in range(self.count)])
+        return np.take_along_axis(given, numbers.astype(np.int64)[None], 0)[0]
+
+    def over_fixed(self, place: Place, name: str) -> Values:
+        """Accuracy of thresholds, ``clean`` or ``again``, less that of the best mix of fixed exits that spends as much.
 
         The mix is chosen on the images that thresholds are chosen on.
         """
-        found = []
-        for row in self.at(place):
-            shares = best_mix(row["exit_macs"], row["choice_accuracy"], row[f"{name}_macs"])
-            found.append(row[f"{name}_accuracy"] - float(np.dot(shares, row["accuracy"])))
-        return np.array(found)
 
-    def spending(self, place: Place, spent: float, *, energy: bool = False) -> NDArray[np.float64]:
-        """Accuracy of thresholds tuned again that spend so much, between those that were tuned; one a chip."""
-        found = []
-        for row in self.at(place):
-            front = row["front"]
-            found.append(np.interp(spent, front["energy" if energy else "macs"], front["accuracy"]))
-        return np.array(found)
+        def gain(row: dict[str, Any]) -> float:
+            shares = best_mix(row["exit_macs"], row["choice_accuracy"], row[f"{name}_macs"])
+            return float(row[f"{name}_accuracy"] - np.dot(shares, row["accuracy"]))
+
+        return self.each(place, gain)
+
+    def spending(self, place: Place, spent: float, *, energy: bool = False) -> Values:
+        """Accuracy of thresholds tuned again that spend so much, between those that were tuned."""
+        key = "energy" if energy else "macs"
+        return self.each(place, lambda row: float(np.interp(spent, row["front"][key], row["front"]["accuracy"])))
 
     def table(self) -> Table:
         """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age."""
-        names = [f"exit {k + 1}" for k in range(len(self.digital["accuracy"]))]
-        lines = []
+        names, lines = [f"exit {k + 1}" for k in range(self.count)], []
         for place in [("digital", "0 s"), *self.places]:
-            at = self.at(place)
             exits = [_shown(self.level(place, k)) for k in range(len(names))]
-            chosen = [row["static_exit"] for row in at]
+            chosen = self.values(place, "static_exit").ravel().astype(int).tolist()
             counts = ", ".join(f"{e}: {chosen.count(e)}" for e in sorted(set(chosen)))
-            parts = [_shown(mean_interval(self.values(place, f"{n}_accuracy"))) for n in ("static", "clean", "again")]
-            spent = [_pair(at, key) for key in ("macs", "energy")]
+            parts = [_shown(over(self.values(place, f"{n}_accuracy"))) for n in ("static", "clean", "again")]
+            spent = [self._spent(place, key) for key in ("macs", "energy")]
             lines.append([shown(place), *exits, counts, *parts, *spent])
         head = [self.label, *names, "best exit: chips", "best exit (%)", "entropy, digital T (%)", "entropy, tuned again (%)",
                 "MACs of both (%)", "energy of both (%)"]  # fmt: skip
         return Table(head, lines)
 
+    def _spent(self, place: Place, key: str) -> str:
+        if f"clean_{key}" not in self.at(place)[0]:
+            return ""
+        return " / ".join(f"{100 * self.values(place, f'{name}_{key}').mean():.0f}" for name in ("clean", "again"))
+
 
 def _shown(found: Interval) -> str:
-    return show_level(found) if np.isfinite(found.low) else f"{100 * found.value:.1f}"
-
-
-def _pair(rows: Rows, key: str) -> str:
-    if f"clean_{key}" not in rows[0]:
-        return ""
-    return " / ".join(f"{100 * np.mean([row[f'{name}_{key}'] for row in rows]):.0f}" for name in ("clean", "again"))
+    return show_level(found) if found.half_width else f"{100 * found.value:.1f}"

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mho.statistics.intervals import mean_interval
 from mho.studies.figure import Figure, Series, points
 from mho.studies.leaving.claims import OLDEST
 from mho.studies.leaving.measured import Measured
 from mho.studies.outcome import Results
-from mho.studies.placed import Place, shown
+from mho.studies.placed import Place, Values, over, shown
 from mho.studies.table import Table
 
 _PUBLISHED = {
@@ -28,7 +27,7 @@ def over_sigma(arm: Measured) -> Figure:
     """Accuracy of each exit."""
     series = [
         Series(f"exit {k + 1}", points([arm.level((f"σ {s:g}", "0 s"), k) for s in arm.sigmas]), arm.sigmas)
-        for k in range(len(arm.digital["accuracy"]))
+        for k in range(arm.count)
     ]
     return Figure(f"sigma-{arm.name}", arm.label, series, "accuracy (%)", "linear", "σ of a cell")
 
@@ -51,7 +50,7 @@ def fronts(arm: Measured, results: Results[Any, Any]) -> list[Figure]:
             _by_entropy(arm, place), Series("fixed exits", points(fixed), [100 * e for e in energies], "points")
         ]  # fmt: skip
         if alone:
-            levels = [other.level(place, k - 1) for k, other in alone]
+            levels = [over(other.values(place, "accuracy")) for _, other in alone]
             series.append(Series("trained alone", points(levels), [100 * energies[k - 1] for k, _ in alone], "points"))
         title = f"{arm.label}: {shown(place)}"
         found.append(Figure(f"energy-{name}-{arm.name}", title, series, "accuracy (%)", "linear",
@@ -61,24 +60,24 @@ def fronts(arm: Measured, results: Results[Any, Any]) -> list[Figure]:
 
 def _by_entropy(arm: Measured, place: Place) -> Series:
     """Mean accuracy over mean energy, of each budget."""
-    rows = [row["front"] for row in arm.at(place)]
-    accuracy, energy = (np.array([row[key] for row in rows]) for key in ("accuracy", "energy"))
-    levels = [mean_interval(accuracy[:, k]) for k in range(accuracy.shape[1])]
-    return Series("by entropy", points(levels), list(100 * energy.mean(0)))
+    count = len(arm.at(place)[0]["front"]["energy"])
+
+    def each(key: str) -> list[Values]:
+        return [arm.each(place, lambda row, k=k: row["front"][key][k]) for k in range(count)]  # type: ignore[misc]
+
+    return Series("by entropy", points(list(map(over, each("accuracy")))), [100 * t.mean() for t in each("energy")])
 
 
 def branchynet(arms: Sequence[Measured]) -> Table:
     """What exits save on digital networks for half a point where thresholds are chosen, beside what BranchyNet reports."""
     lines = []
     for arm in arms:
-        one = arm.digital["one_point"]
-        shares = ", ".join(f"{100 * share:.1f}" for share in one["shares"].values())
-        mine = [
-            f"{100 * arm.digital['accuracy'][-1]:.2f}",
-            f"{100 * one['accuracy']:.2f}",
-            f"{1 / one['macs']:.1f}",
-            shares,
-        ]
+        found = [row["one_point"] for row in arm.digitals]
+        accuracy, macs = (np.mean([each[key] for each in found]) for key in ("accuracy", "macs"))
+        shares = np.mean([list(each["shares"].values()) for each in found], 0)
+        last = np.mean([row["accuracy"][-1] for row in arm.digitals])
+        left = ", ".join(f"{100 * share:.1f}" for share in shares)
+        mine = [f"{100 * last:.2f}", f"{100 * accuracy:.2f}", f"{1 / macs:.1f}", left]
         lines.append([arm.label, *mine, *_PUBLISHED.get(arm.name, ("",) * 4)])
     head = ["Digital, thresholds for half a point less", "last exit (%)", "with exits (%)", "MACs: ×", "leave at (%)",
             "BranchyNet: without (%)", "with (%)", "time on a CPU: ×", "leave at (%)"]  # fmt: skip
