@@ -17,7 +17,7 @@ from mho.statistics.intervals import Interval
 from mho.studies import STUDIES
 from mho.studies.noise.arm import DATA
 from mho.studies.noise.base import within
-from mho.studies.noise.descent import descended
+from mho.studies.noise.descent import descended, loss
 from mho.studies.noise.measured import Measured, difference, interval
 from mho.studies.noise.ranks import kendall, places, spearman, stronger
 from mho.studies.noise.recipe import Recipe, trained
@@ -54,21 +54,22 @@ def test_a_recipe_is_trained_once_and_is_the_same_when_made_again(kept, monkeypa
 
 
 def test_one_descent_gives_the_network_of_equal_epochs_and_that_of_equal_loss():
-    constant = replace(TINY, schedule="constant", lr=0.02)
+    constant, on = replace(TINY, schedule="constant", lr=0.02), load(TINY.data)
     whole = trained(replace(constant, epochs=3), 0)
-    found = descended(constant, 0, until=whole.losses[2], most=5)
+    found = descended(constant, 0, on, until=loss(whole.net, on), most=5)
     assert (len(found["epochs"].losses), len(found["loss"].losses)) == (2, 3)
-    assert _same(found["loss"], whole) and found["epochs"].losses == whole.losses[:2]
-    assert _same(found["loss"], descended(constant, 0, until=0.0, most=9)["loss"]), "what is kept is not made again"
-    never = descended(replace(constant, lr=0.03), 0, until=0.0, most=3)
+    assert _same(found["loss"], whole) and found["epochs"].losses == found["loss"].losses[:2]
+    assert loss(found["loss"].net, on) == pytest.approx(found["loss"].losses[2])
+    assert _same(found["loss"], descended(constant, 0, on, until=0.0, most=9)["loss"]), "what is kept is not made again"
+    never = descended(replace(constant, lr=0.03), 0, on, until=0.0, most=3)
     assert set(never) == {"epochs"}
-    assert descended(replace(constant, lr=1e30), 0, until=0.0, most=3) == {}
+    assert descended(replace(constant, lr=1e30), 0, on, until=0.0, most=3) == {}
 
 
 def _rows(scores, clean=0.8, setting="weights", **about):
     """Made-up rows: scores (E, draws) at η = 0.1, 0.2 …"""
     first = {"setting": "clean", "score": clean, "images": 100, "chance": 0.1, "learned": clean > 0.2, **about}
-    return [first, *({"setting": setting, "eta": 0.1 * (i + 1), "scores": list(row), "not_finite": 0}
+    return [first, *({"setting": setting, "eta": 0.1 * (i + 1), "scores": list(row), "not_finite": [0] * len(row)}
                      for i, row in enumerate(scores))]  # fmt: skip
 
 
@@ -171,16 +172,16 @@ def _store(out, study, score):
 
 
 def test_claims_of_batch_norm_follow_what_is_planted(tmp_path):
-    worth = {"none": 0.9, "some": 0.7, "batch": 0.5, "group": 0.6, "layer": 0.4}
+    worth = {"none": 0.9, "some": 0.7, "batch": 0.5, "group": 0.6, "layer": 0.4, "short": 0.5}
 
     def closed(arm, setting):
         kind = arm.rpartition("-")[2]
         return 0.9 if setting == "channel" else worth[kind] + 0.1 * (setting == "recalibrated")
 
     found = list(_store(tmp_path / "a", "noise-batchnorm", closed).values())
-    assert found == ["holds", "holds", "holds", "holds", "holds", "holds", "depends"]
+    assert found == ["holds"] * 8 + ["depends"]
     found = list(_store(tmp_path / "b", "noise-batchnorm", lambda arm, _: 1.4 - worth[arm.rpartition("-")[2]]).values())
-    assert found == ["fails", "fails", "holds", "fails", "fails", "fails", "depends"]
+    assert found == ["fails", "fails", "depends", "fails", "holds", "fails", "fails", "fails", "depends"]
 
 
 def test_claims_of_norm_types_follow_what_is_planted(tmp_path):
@@ -188,12 +189,61 @@ def test_claims_of_norm_types_follow_what_is_planted(tmp_path):
         return 0.5 + 0.2 * (setting == "statistics" and not arm.endswith("batch"))
 
     found = list(_store(tmp_path / "a", "noise-norm-type", statistic_alone).values())
-    assert found[0] == "holds" and found[4] == "holds" and found[5:] == ["holds", "holds"]
-    assert found[1] == "fails", "no difference is no gain"
+    assert found[0] == "holds" and found[4] == "holds" and found[6:] == ["holds", "holds"]
+    assert found[1] == "fails" and found[5] == "depends", "no difference is no gain"
     found = list(
         _store(tmp_path / "b", "noise-norm-type", lambda arm, _: 0.8 if arm.endswith("topk") else 0.5).values()
     )
     assert found[0] == "depends" and found[1:5] == ["depends"] * 4
+
+
+def test_answers_that_are_not_finite_count_as_wrong_or_as_guesses():
+    rows = _rows([[0.4, 0.4]])
+    rows[1]["not_finite"] = [0, 50]
+    a = _measured("a", rows)
+    np.testing.assert_allclose(a.averages("weights"), [[0.5], [0.5]])
+    np.testing.assert_allclose(a.averages("weights", guessed=True), [[0.5], [(0.4 + 0.5 * 0.1) / 0.8]])
+    assert a.not_finite("weights") == 50
+
+
+def _rates(tmp_path, worth):
+    """Judges the claims of the learning rate on rows: `worth` says what is left of 0.9 at a rate, of a part and seed."""
+    arms = STUDIES.find("noise-learning-rate")().arms("smoke")
+    for arm in arms:
+        for seed in range(3):
+            rows = []
+            for part in ("epochs", "loss"):
+                kept = worth(arm.recipe.lr, part, seed)
+                made = _rows(
+                    [],
+                    clean=0.9 if kept else 0.0,
+                    sharpness=1 / max(kept, 0.1),
+                    loss=1.0,
+                    epochs=2,
+                    std=1,
+                    max_over_std=3,
+                )
+                for name in arm.settings:
+                    made += _rows([[0.9 * kept + 0.001 * d for d in range(3)]] * 2, setting=name)[1:] if kept else []
+                rows += [{**row, "part": part} for row in made]
+            (tmp_path / arm.folder(seed)).mkdir(parents=True)
+            (tmp_path / arm.folder(seed) / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "study.json").write_text(json.dumps({"study": "noise-learning-rate", "scale": "smoke"}))
+    study = STUDIES.find("noise-learning-rate")()
+    return [claim.judge(results(study, tmp_path)) for claim in study.claims]
+
+
+def test_the_best_rate_is_chosen_on_other_seeds(tmp_path):
+    """Each seed has a best rate of its own by luck: chosen on the others it is worth nothing."""
+    rates = [0.001, 0.01, 0.1, 1.0]
+    lucky = _rates(tmp_path / "a", lambda lr, part, seed: 0.5 + 0.2 * (rates.index(lr) == seed))
+    assert lucky[0].verdict != "holds"
+    inside = _rates(tmp_path / "b", lambda lr, part, seed: 0.5 + 0.2 * (lr == 0.01) + 0.001 * seed)
+    assert [found.verdict for found in inside[:2]] == ["holds", "holds"] and "0.01" in inside[0].evidence
+    end = _rates(tmp_path / "c", lambda lr, part, seed: 0.5 + 0.1 * rates.index(lr))
+    assert end[0].verdict == "depends" and end[2].verdict == "holds"
+    half = _rates(tmp_path / "d", lambda lr, part, seed: 0.0 if lr == 1.0 and seed == 1 else 0.5 + 0.1 * (lr == 0.01))
+    assert "largest that learned, 0.1 " in half[0].evidence, "a rate at which one seed diverged is none that learned"
 
 
 @pytest.mark.slow

@@ -17,8 +17,12 @@ from mho.studies.table import Table
 PROTOCOL = (
     "Noise is Gaussian, drawn once for each stored tensor and frozen: w' = w + η·ref(w)·n, η from 0.01 to 0.4 of the tensor's "
     "standard deviation where nothing else is said (a quarter of that of its largest value, an eighth of its range). A_avg is "
-    "the mean of accuracy(η)/accuracy(0) over the sizes; a network that is no better than chance has none. Draws are the same "
-    "in every arm. Intervals are 95 %, over training seeds and draws together."
+    "the mean of accuracy(η)/accuracy(0) over the sizes; a network that is no better than chance has none. The sizes and the "
+    "meaning of σ are this study's: those of the papers are not in what could be read of them. A_avg of a weak network stays "
+    "high, for chance is a large share of its accuracy; what is left above chance, (accuracy(η) - chance)/(accuracy(0) - "
+    "chance), mean over the same sizes, stands beside it. Answers that are not finite count as wrong. Tensors of the same name "
+    "and shape have the same draws in every arm. Intervals are 95 %, over training seeds and draws as two crossed factors, for "
+    "these test images."
 )
 CPU = (
     " At `cpu` scale: the first 10,000 training images of CIFAR-10, 12 epochs of SGD (one cycle up to a rate of 0.05, weight "

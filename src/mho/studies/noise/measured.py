@@ -55,8 +55,12 @@ class Measured:
         """Score without noise, over training seeds."""
         return mean_interval(self.about("score")) if self.seeds else Interval(float("nan"), 0.0, 1.0)
 
-    def curves(self, setting: str) -> list[NoiseCurve]:
+    def curves(self, setting: str, guessed: bool = False) -> list[NoiseCurve]:
         """Scores under noise, one curve a training seed with a row a draw.
+
+        Args:
+            setting: Which noise.
+            guessed: Answers that were not finite count as guesses, right as often as chance, and not as wrong.
 
         Raises:
             NotStored: It was not measured, or no network learned.
@@ -68,15 +72,22 @@ class Measured:
             )
             if not rows:
                 raise NotStored(f"arm '{self.name}' was not measured under '{setting}'", "measure it", path=self.name)
-            etas = tuple(float(row["eta"]) for row in rows)
-            found.append(NoiseCurve(etas, self._clean(seed)["score"], np.array([row["scores"] for row in rows]).T))
+            etas, clean = tuple(float(row["eta"]) for row in rows), self._clean(seed)
+            scores = np.array([row["scores"] for row in rows])
+            if guessed:
+                scores = scores + clean["chance"] / clean["images"] * np.array([row["not_finite"] for row in rows])
+            found.append(NoiseCurve(etas, clean["score"], scores.T))
         if not found:
             raise NotStored(f"no network of arm '{self.name}' learned", "measure it", path=self.name)
         return found
 
-    def averages(self, setting: str) -> Table:
+    def scores(self, setting: str) -> list[Table]:
+        """Scores at each η, draws × seeds."""
+        return [*np.stack([curve.means for curve in self.curves(setting)], axis=1).transpose(2, 0, 1)]
+
+    def averages(self, setting: str, guessed: bool = False) -> Table:
         """A_avg, draws × seeds."""
-        return np.stack([curve.averages() for curve in self.curves(setting)], axis=1)
+        return np.stack([curve.averages() for curve in self.curves(setting, guessed)], axis=1)
 
     def kept(self, setting: str) -> Table:
         """What is left above chance, mean over η, draws × seeds."""
@@ -112,7 +123,8 @@ class Measured:
 
     def not_finite(self, setting: str) -> int:
         """Answers that were not finite."""
-        return sum(row["not_finite"] for seed in self.seeds for row in self._runs[seed] if row["setting"] == setting)
+        rows = (row for seed in self.seeds for row in self._runs[seed] if row["setting"] == setting)
+        return sum(sum(row["not_finite"]) for row in rows)
 
 
 def interval(table: Table) -> Interval:
@@ -133,6 +145,11 @@ def difference(a: Measured, b: Measured, setting: str, other: str = "") -> Inter
         NotStored: One was not measured, or they have no learned seed in common.
     """
     return interval(paired(a, b, a.averages(setting), b.averages(other or setting)))
+
+
+def above_chance(a: Measured, b: Measured, setting: str) -> Interval:
+    """As `difference`, of what is left above chance."""
+    return interval(paired(a, b, a.kept(setting), b.kept(setting)))
 
 
 def paired(a: Measured, b: Measured, of_a: Table, of_b: Table) -> Table:

@@ -25,11 +25,7 @@ def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95, seed: int = 0
     from scipy.stats import rankdata  # imported here: slow, and few callers need it
 
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    n = len(a)
-    if n < FEWEST:
-        raise NotStored(
-            f"{n} networks are no basis for a rank correlation", f"measure {FEWEST} or more", path="networks"
-        )
+    n = _enough(len(a))
     rows = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
     found = _pearson(rankdata(a[rows], axis=1), rankdata(b[rows], axis=1))
     value = float(_pearson(rankdata(a)[None], rankdata(b)[None])[0])

@@ -60,7 +60,8 @@ def measured(
     net: nn.Module, test: Dataset, names: Sequence[str], scale: Scale, *, ranges: Dataset | None = None,
     progress: Progress = None, **about: Any,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """Rows of a network: one without noise, then one for each setting and size, with the scores of all draws.
+    """Rows of a network: one without noise, then one for each setting and size, with the scores of all draws and
+    how many answers of each were not finite, which count as wrong.
 
     The draws of every network are the same where its tensors have the same names and shapes.
 
@@ -86,7 +87,7 @@ def measured(
         for i, eta in enumerate(found.etas):
             yield {
                 "setting": name, "eta": eta, "scores": [round(float(score), 6) for score in found.means[:, i]],
-                "not_finite": int(found.not_finite[i].sum()),
+                "not_finite": found.not_finite[i].tolist(),
             }  # fmt: skip
 
 
