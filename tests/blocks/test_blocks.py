@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import mho
 from mho.blocks import RandomChips, Reward, best_subset, block_macs, drop, learn, policy_step, random_keep
 from mho.blocks.step import bounded, surrogate
 from mho.convert.counting import MacCounter
-from mho.errors import BadInput, WrongSetting
+from mho.errors import BadInput, BadResults, WrongSetting
 from mho.models import block_drop, cifar_resnet
 from mho.training import HWA
 
@@ -149,6 +150,48 @@ def test_learning_depends_on_its_arguments_alone_and_leaves_a_frozen_network_as_
     learn(second, TRAIN, joint=True, epochs=1, progress=None)
     assert not torch.equal(second.conv1.weight, before["conv1.weight"])
     assert [each.free for each in learn(other, TRAIN, epochs=4, curriculum=2, progress=None)] == [2, 3, 3, 3]
+
+
+def _jitter(x, generator):
+    return x + 0.1 * torch.randn(x.shape, generator=generator)
+
+
+@pytest.mark.parametrize("kind", ["policy", "joint", "chips"])
+def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(net, analog, kind, tmp_path):
+    kwargs = {"epochs": 3, "batch": 8, "augment": _jitter, "seed": 3, "joint": kind == "joint"}
+    kwargs |= {"chips": RandomChips(("1 h", "1 day"), every=3)} if kind == "chips" else {}
+    begun = analog if kind == "chips" else net
+    whole = copy.deepcopy(begun)
+    history = learn(whole, TRAIN, progress=None, **kwargs)
+    for killed_at in (
+        (5, 8) if kind == "policy" else (5,)
+    ):  # in the middle of the second of three epochs, and at its end
+
+        def kill(step, at=killed_at):
+            if step.done == at:
+                raise KeyboardInterrupt
+
+        broken, out, copied = copy.deepcopy(begun), tmp_path / str(killed_at), tmp_path / f"{killed_at} copied"
+        with pytest.raises(KeyboardInterrupt):
+            learn(broken, TRAIN, out=out, save_every=0, progress=kill, **kwargs)
+        shutil.copytree(out, copied)
+        torch.manual_seed(killed_at)
+        for goes_on, where in ((broken, out), (copy.deepcopy(begun), copied)):  # as here, and as in another process
+            assert learn(goes_on, TRAIN, out=where, resume="must", progress=None, **kwargs) == history
+            same = goes_on.state_dict()
+            assert all(torch.equal(value, same[name]) for name, value in whole.state_dict().items())
+    with pytest.raises(BadResults, match=r"it holds another run \(seed: 3 there, 4 asked for\)"):
+        learn(copy.deepcopy(begun), TRAIN, out=out, progress=None, **{**kwargs, "seed": 4})
+    with pytest.raises(BadInput, match="there is a run already"):
+        learn(copy.deepcopy(begun), TRAIN, out=out, resume="never", progress=None, **kwargs)
+
+
+def test_more_epochs_go_on_where_no_step_depends_on_their_number(net, tmp_path):
+    once, twice = copy.deepcopy(net), copy.deepcopy(net)
+    history = learn(once, TRAIN, epochs=4, curriculum=2, batch=10, progress=None)
+    assert learn(twice, TRAIN, epochs=2, curriculum=2, batch=10, out=tmp_path, progress=None) == history[:2]
+    assert learn(twice, TRAIN, epochs=4, curriculum=2, batch=10, out=tmp_path, progress=None) == history
+    assert torch.equal(once.policy[1].weight, twice.policy[1].weight)
 
 
 def test_a_policy_learns_under_chips_of_random_seed_and_age(analog, monkeypatch):

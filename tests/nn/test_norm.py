@@ -87,6 +87,8 @@ def test_options_are_those_of_torch():
     names = set(L1BatchNorm2d(4).state_dict())
     assert names == set(nn.BatchNorm2d(4).state_dict()) - {"running_var"} | {"running_scale"}
     assert bare(x.bfloat16()).dtype == torch.bfloat16
+    for kind in (L1BatchNorm2d, TopKBatchNorm2d):
+        assert (kind(4, 1e-3, 0.2).eps, kind(4, 1e-3, 0.2).momentum) == (1e-3, 0.2), "in torch's order"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,11 @@ def test_options_are_those_of_torch():
     [
         (lambda: L1BatchNorm2d(0), WrongSetting, "num_features"),
         (lambda: L1BatchNorm2d(3, eps=-1), WrongSetting, "eps"),
+        (lambda: L1BatchNorm2d(3, momentum=2.0), WrongSetting, "momentum = 2.0"),
+        (lambda: L1BatchNorm2d("3"), WrongSetting, "num_features = '3'"),
         (lambda: TopKBatchNorm2d(3, k=0), WrongSetting, "k = 0"),
+        (lambda: TopKBatchNorm2d(3, k=1.5), WrongSetting, "k = 1.5"),
+        (lambda: L1BatchNorm1d(3)(torch.ones(4, 3, dtype=torch.int64)), BadInput, "floating point"),
         (lambda: L1BatchNorm2d(3)(torch.randn(2, 3)), BadInput, "4 dimensions"),
         (lambda: L1BatchNorm2d(3)(torch.randn(2, 4, 5, 5)), BadInput, "3 channels"),
         (lambda: L1BatchNorm1d(3)(torch.randn(1, 3)), BadInput, "more than 1 value"),

@@ -315,3 +315,43 @@ def test_a_curve_of_several_networks_is_held_against_each_ones_own_start():
     np.testing.assert_allclose(curve.averages(), [(0.85 + 0.8) / 1.8, 1.3 / 1.6])
     np.testing.assert_allclose(curve.corrected(0.1)[:, 1], [0.7 / 0.8, 0.5 / 0.7])
     np.testing.assert_allclose(curve.areas()[1], (1 + 0.7 / 0.8) / 4 + (0.7 + 0.6) / 0.8 / 4)
+
+
+def test_a_shared_tensor_goes_by_each_of_its_names():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    net[1].weight = net[0].weight
+    assert (
+        list(Perturbation(["1.weight"]).tensors(net)) == list(Perturbation(["0.weight"]).tensors(net)) == ["0.weight"]
+    )
+    block = nn.Linear(4, 4)
+    assert list(Perturbation(["2.*"]).tensors(nn.Sequential(block, nn.ReLU(), block))) == ["0.weight", "0.bias"]
+
+
+def test_parameters_that_take_no_noise_are_refused_by_name():
+    whole = nn.Sequential(nn.Linear(4, 4))
+    whole[0].weight = nn.Parameter(torch.ones(4, 4, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(WrongSetting, match=r"'0.weight' holds torch.int8"):
+        Perturbation().tensors(whole)
+    for net in (nn.Linear(4, 4, device="meta"), nn.LazyLinear(4)):
+        with pytest.raises(WrongSetting, match="has no values yet"):
+            Perturbation().tensors(net)
+
+
+def test_a_network_that_is_broken_without_noise_is_refused():
+    net = nn.Sequential(nn.Linear(4, 2))
+    with torch.no_grad():
+        net[0].weight[0, 0] = float("nan")
+    with pytest.raises(BadInput, match="5 of 5 answers are not finite without noise"):
+        mho.perturb(net, [(torch.randn(5, 4), torch.zeros(5, dtype=torch.int64))], etas=[0.1], draws=1)
+
+
+def test_draws_are_those_of_another_process():
+    """Written down: a draw that changes makes stored studies another experiment."""
+    net = nn.Linear(2, 2)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1.0, -1.0], [2.0, 0.5]]))
+        with perturbed(net, Perturbation(), 0.5, seed=3, draw=4):
+            found = net.weight.detach().clone()
+    torch.testing.assert_close(
+        found, torch.tensor([[1.0004826, -0.7914220], [2.9041390, -0.1510055]]), rtol=0, atol=1e-6
+    )

@@ -9,6 +9,7 @@ from torch import nn
 import mho
 from mho.errors import BadInput, UseInstead, WrongSetting
 from mho.hardware import Hardware
+from mho.models import block_drop
 from mho.recalibration import RecalibrateAffine, RecalibrateOutput, RecalibrateThreshold
 from mho.recalibration.shift import class_shifts
 
@@ -47,6 +48,24 @@ def test_the_mean_of_each_logit_becomes_the_digital_one():
     torch.testing.assert_close(chip(_x()).mean(0), model(_x()).mean(0), rtol=1e-4, atol=1e-5)
     undone = RecalibrateOutput([_x()], mho.to_analog(model, PCM))(_shifted(model, BY))
     torch.testing.assert_close(undone(_x(50, 9)), model(_x(50, 9)), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_chip_whose_policy_keeps_other_blocks_is_compared_under_the_same():
+    torch.manual_seed(0)
+    blocks = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(2)]
+    net = block_drop(
+        nn.Sequential(nn.Linear(12, 8), *blocks, nn.Linear(8, 5)), [1, 2], example=_x(2), policy=nn.Linear(12, 2)
+    ).eval()
+    chip = _chip(net, IDEAL)
+    chip.get_submodule("3").bias += torch.tensor(BY)
+    chip.policy.bias += 100.0
+    assert not torch.equal(net.keeps(_x()), chip.keeps(_x()))
+    undone = RecalibrateOutput(list(_x().split(100)), net)(chip)
+    undone.policy.bias -= 100.0
+    torch.testing.assert_close(undone(_x(50, 9)), net(_x(50, 9)), rtol=1e-4, atol=1e-4)
+    with pytest.raises(BadInput, match="drops blocks, the other does not"):
+        RecalibrateOutput([_x()], net.backbone())(chip)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from mho.studies import STUDIES
 from mho.studies.noise.arm import DATA
 from mho.studies.noise.base import within
 from mho.studies.noise.descent import descended, loss
+from mho.studies.noise.hardware import survival
 from mho.studies.noise.measured import Measured, difference, interval
 from mho.studies.noise.ranks import kendall, places, spearman, stronger
 from mho.studies.noise.recipe import Recipe, trained
@@ -204,6 +205,12 @@ def test_answers_that_are_not_finite_count_as_wrong_or_as_guesses():
     np.testing.assert_allclose(a.averages("weights"), [[0.5], [0.5]])
     np.testing.assert_allclose(a.averages("weights", guessed=True), [[0.5], [(0.4 + 0.5 * 0.1) / 0.8]])
     assert a.not_finite("weights") == 50
+
+
+def test_survival_is_of_what_the_network_has_on_the_same_samples():
+    runs = [[*_rows([], clean=0.8), {"setting": "pcm, 1 day", "digital": d, "scores": [0.5, 0.3]}] for d in (0.9, 0.5)]
+    found = survival(_measured("a", *runs), "pcm, 1 day")
+    assert found.value == pytest.approx((0.3 / 0.8 + 0.3 / 0.4) / 2)
 
 
 def _rates(tmp_path, worth):

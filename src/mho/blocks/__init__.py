@@ -3,7 +3,8 @@
 from mho.blocks.chips import RandomChips
 from mho.blocks.dropped import Dropped, drop
 from mho.blocks.fixed import Subset, best_subset, random_keep
-from mho.blocks.learn import Epoch, learn
+from mho.blocks.learn import learn
+from mho.blocks.learning import Epoch
 from mho.blocks.macs import BlockMacs, block_macs
 from mho.blocks.reward import Reward
 from mho.blocks.step import PolicyStep, policy_step

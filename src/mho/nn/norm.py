@@ -1,18 +1,21 @@
 """Batch norms that divide by another spread than the standard deviation: `L1BatchNorm2d`, `TopKBatchNorm2d` and others.
 
 What they keep for inference is the spread itself (``running_scale``), not its square, so noise on the stored statistic meets
-a number of another size. At inference each is one scale and one shift a channel, as torch's own norm.
+a number of another size. At inference each is one scale and one shift a channel, as torch's own norm. `torch.export`, ONNX,
+`torch.compile` and `torch.jit.trace` take them; `torch.jit.script` and the symbolic trace of `torch.fx` do not.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mho.arguments import number, whole
 from mho.errors import BadInput, WrongSetting
 
 
@@ -31,8 +34,8 @@ class ScaleBatchNorm(nn.Module, ABC):
         track_running_stats: Keep statistics for inference; without, those of the batch are always used.
 
     Raises:
-        WrongSetting: No channel, or a negative eps.
-        BadInput: An input of other dimensions or channels, or a training batch with one value a channel.
+        WrongSetting: No channel, a negative eps, or a momentum outside 0 to 1.
+        BadInput: An input of other dimensions or channels, or of whole numbers; a training batch with one value a channel.
 
     References:
         Hoffer et al. 2018, "Norm matters", arXiv:1803.01814, sections 4.1 to 4.3.
@@ -48,10 +51,12 @@ class ScaleBatchNorm(nn.Module, ABC):
         track_running_stats: bool = True, device: torch.device | str | None = None, dtype: torch.dtype | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if num_features < 1 or not eps >= 0:
-            raise WrongSetting(f"num_features = {num_features}, eps = {eps}", "a channel at least, and eps of 0 or more",
-                               path=type(self).__name__)  # fmt: skip
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        kind, way = type(self).__name__, "give a share from 0 to 1, or None for the mean over batches"
+        self.num_features = num_features = whole(num_features, f"{kind}: num_features")
+        self.eps = number(eps, f"{kind}: eps", "give 0 or more", least=0)
+        self.momentum = None if momentum is None else number(momentum, f"{kind}: momentum", way, least=0)
+        if self.momentum is not None and self.momentum > 1:
+            raise WrongSetting(f"momentum = {momentum!r}", way, path=f"{kind}: momentum")
         self.affine, self.track_running_stats = affine, track_running_stats
         made = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.ones(num_features, **made)) if affine else None  # type: ignore[arg-type]
@@ -88,9 +93,10 @@ class ScaleBatchNorm(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """The input with each channel's mean and spread taken out, in its shape and dtype."""
-        if x.dim() not in self.dimensions or x.shape[1] != self.num_features:
+        if x.dim() not in self.dimensions or x.shape[1] != self.num_features or not x.is_floating_point():
             wanted = " or ".join(f"{n} dimensions" for n in self.dimensions)
-            raise BadInput(f"an input of shape {tuple(x.shape)}", f"{wanted}, with {self.num_features} channels second",
+            raise BadInput(f"an input of shape {tuple(x.shape)} and {x.dtype}",
+                           f"{wanted}, with {self.num_features} channels second, of floating point",
                            path=type(self).__name__)  # fmt: skip
         if self.training or self.running_mean is None or self.running_scale is None:
             mean, scale = self.statistics(x)
@@ -144,19 +150,18 @@ class TopKBatchNorm(ScaleBatchNorm):
 
     Args:
         num_features: Channels C.
+        like_torch: As for `ScaleBatchNorm`.
         k: How many; 1 is the L∞ norm.
         options: As for `ScaleBatchNorm`.
 
     Raises:
-        WrongSetting: k below 1.
+        WrongSetting: k below 1, or no whole number.
         BadInput: A batch with fewer than k values a channel.
     """
 
-    def __init__(self, num_features: int, k: int = 10, **options: object) -> None:
-        super().__init__(num_features, **options)  # type: ignore[arg-type]
-        if k < 1:
-            raise WrongSetting(f"k = {k}", "1 or more", path=type(self).__name__)
-        self.k = k
+    def __init__(self, num_features: int, *like_torch: Any, k: int = 10, **options: Any) -> None:
+        super().__init__(num_features, *like_torch, **options)
+        self.k = whole(k, f"{type(self).__name__}: k")
 
     def spread(self, away: Tensor) -> Tensor:
         """c(n) times the mean of the k largest distances."""

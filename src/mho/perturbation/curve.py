@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.errors import WrongSetting
+from mho.arguments import number
 from mho.statistics.curves import expanded, resampled
 from mho.statistics.intervals import Interval
 
@@ -61,8 +61,7 @@ class NoiseCurve:
         Raises:
             WrongSetting: `worth` is not above 0.
         """
-        if not worth > 0:
-            raise WrongSetting(f"worth = {worth!r}", "what may be lost, above 0: 0.01 is a point", path="worth")
+        worth = number(worth, "worth", "give what may be lost, above 0: 0.01 is a point", above=0)
         lost = np.concatenate([np.zeros((len(self.means), 1)), self.means - self.start], axis=1)
         x = np.array([0.0, *self.etas])
         found = float(_crossing(x, lost.mean(axis=0)[None], -worth)[0])

@@ -65,7 +65,8 @@ def perturb(
 
     Raises:
         WrongSetting: A negative η, no draw, a scope without tensors, an analog network, or nothing to recalibrate.
-        BadInput: The data is refused; or answers that are not finite where the score is no share of right ones.
+        BadInput: The data is refused; answers that are not finite without noise; or such answers with noise, where the score is
+            no share of right ones.
     """
     check_mode()
     network(net)
@@ -104,6 +105,9 @@ def perturb(
                     with torch.no_grad():
                         recalibrate.apply(own)
                 values, bad = _scores(own, data, seed, eta)
+            if bad and not eta:
+                raise BadInput(f"{bad} of {len(values)} answers are not finite without noise",
+                               "look for weights and statistics that are not finite", path="net")  # fmt: skip
             rows.append(values)
             broken.append(bad)
             score = data.task.headline

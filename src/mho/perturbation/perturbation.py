@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from mho.arguments import many, one_of
 from mho.errors import WrongSetting
@@ -16,6 +18,7 @@ from mho.rng import Stream
 
 SCOPES = ("weights", "parameters", "all", "statistics")
 REFERENCES = ("std", "max", "range", "value")
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SPREADS = ("running_var", "running_scale")
 Shape = tuple[int, ...]
 
@@ -64,19 +67,29 @@ class Perturbation:
             object.__setattr__(self, "scope", names)
 
     def tensors(self, net: nn.Module) -> dict[str, Tensor]:
-        """Those of a network that are disturbed, by name; a shared one once.
+        """Those of a network that are disturbed, by name; a shared one once, by its first name.
 
         Raises:
-            WrongSetting: There is none; or a name that matches nothing.
+            WrongSetting: There is none; a name that matches nothing; or a parameter that noise cannot be added to, as whole
+                numbers, or one without values.
         """
         parameters = dict(net.named_parameters())
+        for name, p in parameters.items():
+            if p.is_meta or is_lazy(p):
+                raise WrongSetting(
+                    f"'{name}' has no values yet", "call the network once, or load its weights", path="net"
+                )
         saved = net.state_dict(keep_vars=True).keys()
         buffers = {name: t for name, t in net.named_buffers() if name in saved}
-        there = {name: t for name, t in {**parameters, **buffers}.items() if t.is_floating_point()}
+        there = {name: t for name, t in {**parameters, **buffers}.items() if t.dtype in _FLOATS}
         if not isinstance(self.scope, str):
-            found = {name: t for name, t in there.items() if any(fnmatchcase(name, p) for p in self.scope)}
+            first = {id(t): name for name, t in there.items()}
+            every = [*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False)]
+            names = {name: first[id(t)] for name, t in every if id(t) in first}
+            asked = {first for name, first in names.items() if any(fnmatchcase(name, p) for p in self.scope)}
+            found = {name: t for name, t in there.items() if name in asked}
             for pattern in self.scope:
-                if not any(fnmatchcase(name, pattern) for name in there):
+                if not any(fnmatchcase(name, pattern) for name in names):
                     some = ", ".join([*there][:5])
                     raise WrongSetting(f"no tensor is called '{pattern}'", f"names are those of the state dict: {some} …",
                                        path="scope")  # fmt: skip
@@ -87,6 +100,10 @@ class Perturbation:
             "statistics": [*buffers],
             "all": [*there],
         }[self.scope]
+        for name in wanted:
+            if name in parameters and name not in there:
+                raise WrongSetting(f"'{name}' holds {parameters[name].dtype}, to which noise cannot be added",
+                                   "name the tensors that are meant in the scope", path="scope")  # fmt: skip
         found = {name: there[name] for name in wanted if name in there and there[name].numel()}
         if not found:
             raise WrongSetting(f"the network has no tensor in the scope '{self.scope}'", f"one of {', '.join(SCOPES)}",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mho.errors import BadInput, WrongSetting
+from mho.nn.partial import deciding_as, noting, partials
 from mho.recalibration.base import Recalibration
 from mho.recalibration.digital import natively, outputs_by_exit, reference
 from mho.recalibration.shift import Scale, Shift, check_scale, class_shifts, single, to_logits
@@ -21,7 +22,8 @@ class RecalibrateOutput(Recalibration):
 
     "mean": the mean of each logit over the batches becomes the digital network's. "rate": each class is predicted as
     often as the digital network predicts it (`class_shifts`), for two classes or more.
-    Of a network with exits, each exit is shifted.
+    Of a network with exits, each exit is shifted. Of one that drops blocks, the chip is compared under the blocks
+    that the digital network keeps.
 
     Args:
         batches: Inputs without labels.
@@ -34,6 +36,7 @@ class RecalibrateOutput(Recalibration):
     match: Literal["mean", "rate"] = "mean"
     scale: Scale = "logits"
     _wanted: dict[str, Tensor] = field(init=False)
+    _kept: tuple[Any, ...] = field(init=False)
     kind: ClassVar[str] = "output"
 
     def __post_init__(self) -> None:
@@ -42,15 +45,21 @@ class RecalibrateOutput(Recalibration):
             raise WrongSetting(f"match = {self.match!r}", "'mean' or 'rate'", path="match")
         check_scale(self.scale)
         digital = reference(self.digital_net)  # type: ignore[arg-type]
-        with natively(digital):
+        kept: list[Any] = []
+        with natively(digital), noting(digital, kept):
             found = outputs_by_exit(digital, self.inputs)
             wanted = {name: self._statistic(y) for name, y in found.items()}
         object.__setattr__(self, "_wanted", wanted)
+        object.__setattr__(self, "_kept", tuple(kept))
         object.__setattr__(self, "digital_net", None)
 
     def apply(self, net: nn.Module) -> str:
         """Hang a `Shift` behind the network, or behind each of its exits."""
-        found = outputs_by_exit(net, self.inputs)
+        if bool(partials(net)) != bool(self._kept):
+            said = "one of the chip and the digital network drops blocks, the other does not"
+            raise BadInput(said, "give the network that was converted", path="digital_net")
+        with deciding_as(net, self._kept):
+            found = outputs_by_exit(net, self.inputs)
         if found.keys() != self._wanted.keys():
             raise BadInput("not the same exits", "give the network that was converted", path="digital_net")
         shifts = {name: self._shift(y, self._wanted[name]) for name, y in found.items()}

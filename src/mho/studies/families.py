@@ -21,9 +21,10 @@ from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.claim import Claim, Finding, above, below, every
 from mho.studies.figure import Figure, Series, points, reference
-from mho.studies.network import ALL, NETWORKS, SMOKE, Network, NetworkWithData, with_data
+from mho.studies.network import ALL, NETWORKS, SMOKE, Network, with_data
 from mho.studies.outcome import NotStored, Outcome, Results
 from mho.studies.study import Arm, Job, Scale, Study
+from mho.studies.subject import Subject
 from mho.studies.table import Table
 from mho.studies.trained import RECIPES
 from mho.units import seconds, show_time
@@ -259,12 +260,12 @@ class Families(Study[FamilyArm, Any]):
         return [figure for figure in found if figure.series]
 
 
-def _on_arrays(arm: FamilyArm, on: NetworkWithData, hw: mho.Hardware) -> nn.Module:
+def _on_arrays(arm: FamilyArm, on: Subject, hw: mho.Hardware) -> nn.Module:
     net = mho.to_analog(on.model, hw, example=on.test.inputs[:2])
     return mho.calibrate(net, on.ranges, method="error" if arm.least_error else "quantile")
 
 
-def _kinds(arm: FamilyArm, on: NetworkWithData, hw: mho.Hardware, chips: int, job: Job) -> Iterator[dict[str, Any]]:
+def _kinds(arm: FamilyArm, on: Subject, hw: mho.Hardware, chips: int, job: Job) -> Iterator[dict[str, Any]]:
     """One row for each mode, kind, age and chip."""
     cases = [("whole", ""), *((mode, kind) for mode in ("alone", "spared") for kind in arm.of.kinds)]
     for mode, kind in cases:
@@ -280,10 +281,10 @@ def _kinds(arm: FamilyArm, on: NetworkWithData, hw: mho.Hardware, chips: int, jo
                         for chip in run.chips)  # fmt: skip
 
 
-def _advice(network: Network, on: NetworkWithData, hw: mho.Hardware, chips: int, job: Job) -> list[dict[str, Any]]:
+def _advice(network: Network, on: Subject, hw: mho.Hardware, chips: int, job: Job) -> list[dict[str, Any]]:
     """The rows of an advice, one a remedy and age; `met`: whether it keeps the budget for certain."""
     advice = mho.advise(
-        on.model, hw, on.test, validation=on.choosing, calibration=on.ranges, budget=network.budget, times=TIMES[1:],
+        on.model, hw, on.test, validation=on.train, calibration=on.ranges, budget=network.budget, times=TIMES[1:],
         effort="quick", chips=chips, task=network.task, name=network.label, workers=job.workers, progress=job.steps,
     )  # fmt: skip
     met = {tried.name: tried.met for tried in (advice.baseline, *advice.tried) if tried.result is not None}

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from torch import nn
-
-from mho.data import Dataset, load
+from mho.data import load
 from mho.statistics.intervals import Interval
 from mho.studies.study import Job, Scale
-from mho.studies.subject import RANGES, subject
+from mho.studies.subject import RANGES, Subject, subject
 from mho.studies.trained import RECIPES, trained
 from mho.tasks.score import ACCURACY, Score
 from mho.tasks.tokens import PERPLEXITY
@@ -77,24 +75,7 @@ SMOKE = {"digits": Network(
 ALL = {**NETWORKS, **SMOKE}
 
 
-@dataclass(frozen=True)
-class NetworkWithData:
-    """A network and its data.
-
-    Attributes:
-        model: In eval mode.
-        test: What is measured on.
-        ranges: What sets ranges and recalibrates; labels are never looked at.
-        choosing: What remedies are chosen on.
-    """
-
-    model: nn.Module
-    test: Dataset
-    ranges: Dataset
-    choosing: Dataset
-
-
-def with_data(name: str, job: Job) -> NetworkWithData:
+def with_data(name: str, job: Job) -> Subject:
     """A network of `ALL` with its data; one without published weights is trained first, once for all arms.
 
     Raises:
@@ -103,15 +84,12 @@ def with_data(name: str, job: Job) -> NetworkWithData:
     if name == "stories260k":
         own = load("tinystories-self?n=20")  # what the network itself wrote: every real token is left for the test
         on = subject(name)
-        return NetworkWithData(on.model, on.test, own, own)
+        return Subject(on.model, on.test, own, own)
     if name in RECIPES:
         images = _IMAGES[job.scale]
         held = load(f"cifar10?prep=imagenet&n={2 * images}" if images else "cifar10?prep=imagenet")
         half = len(held.labels) // 2
         choosing = replace(held, inputs=held.inputs[half:], labels=held.labels[half:])
         ranges = load(f"cifar10?prep=imagenet&split=train&n={RANGES}")
-        return NetworkWithData(
-            trained(name, job.root / "weights", progress=job.steps), held.subset(half), ranges, choosing
-        )
-    on = subject(name, split=True)
-    return NetworkWithData(on.model, on.test, on.ranges, on.ranges)
+        return Subject(trained(name, job.root / "weights", progress=job.steps), held.subset(half), ranges, choosing)
+    return subject(name, split=True)

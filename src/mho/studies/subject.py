@@ -24,7 +24,7 @@ class Subject:
         model: In eval mode.
         test: What accuracy is measured on.
         ranges: What sets ranges of converters; labels are never looked at.
-        train: What may be trained on.
+        train: What may be trained on, and remedies chosen on.
     """
 
     model: nn.Module

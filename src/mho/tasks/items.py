@@ -28,7 +28,8 @@ def digests_of(inputs: Any) -> list[bytes]:
     """A digest of each item's values, by which a sample is known again in other data; labels have no part in it.
 
     Doubles count as the floats next to them. Numbers of half the precision have other values, and the digest has the kind of
-    numbers before it: see `shared`.
+    numbers before it: see `shared`. A copy that was rounded to half the precision and is in floats again is not known again:
+    like any other change of the values, it hides what the samples are.
     """
     parts = [part.detach().cpu() for part in tensors_of(inputs)]
     parts = [(part.float() if part.dtype == torch.float64 else part).contiguous() for part in parts]

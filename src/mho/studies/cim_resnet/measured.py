@@ -10,15 +10,16 @@ from torch import nn
 import mho
 from mho.data import Dataset
 from mho.hardware import Hardware
-from mho.studies.cim_resnet.networks import Made, part
+from mho.studies.cim_resnet.networks import part
 from mho.studies.definitions import Definition
+from mho.studies.subject import Subject
 
 COST_BITS = 10
 """Of the converters that energies are of where converters are ideal."""
 
 
 def over_sigma(
-    made: Made, definition: Definition, sigmas: Sequence[float], *, chips: int, images: int, rows: int = 128,
+    made: Subject, definition: Definition, sigmas: Sequence[float], *, chips: int, images: int, rows: int = 128,
     bits: int | None = None,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """A row for each σ, with the accuracy of every chip on its own images; ranges are set once, without variation.
@@ -46,7 +47,7 @@ def over_sigma(
         yield {"sigma": sigma, "rows": rows, "bits": hw.adc.bits, "images": images, "scores": scores, **energy}
 
 
-def digital(made: Made, chips: int, images: int) -> dict[str, Any]:
+def digital(made: Subject, chips: int, images: int) -> dict[str, Any]:
     """The row of the digital network."""
     scores = [round(mho.accuracy(made.model, part(made.test, chip, images)), 6) for chip in range(chips)]
     parameters = sum(p.numel() for p in made.model.parameters())
@@ -68,7 +69,7 @@ def with_ranges(model: nn.Module, hw: Hardware, ranged: nn.Module, ranges: Datas
     return net
 
 
-def _energy(made: Made, definition: Definition, rows: int, bits: int | None) -> dict[str, float]:
+def _energy(made: Subject, definition: Definition, rows: int, bits: int | None) -> dict[str, float]:
     """Energy in µJ and latency in µs of an inference; of converters of `COST_BITS` where they are ideal."""
     hw = definition.hardware(0.0, bits=bits or definition.bits or COST_BITS, rows=rows)
     example = made.ranges.inputs[:1]

@@ -21,6 +21,7 @@ from mho.studies.noise.arm import DATA, Data, recipe
 from mho.studies.noise.networks import PRECISION
 from mho.studies.noise.recipe import trained
 from mho.studies.study import Job, Scale
+from mho.studies.subject import Subject
 from mho.training import HWA, Clip, fit
 
 _EPOCHS: Mapping[Scale, tuple[int, int]] = {"smoke": (3, 3), "cpu": (8, 4), "full": (160, 30)}
@@ -96,22 +97,7 @@ def data_of(net: Net, scale: Scale) -> Data:
     return several[_SECOND[scale]] if net.data else DATA[scale][0]
 
 
-@dataclass(frozen=True)
-class Made:
-    """A network with its data.
-
-    Attributes:
-        model: In eval mode.
-        test: What is measured on.
-        ranges: Training images that set the ranges of converters.
-    """
-
-    model: nn.Module
-    test: Dataset
-    ranges: Dataset
-
-
-def made(name: str, job: Job, images: int) -> Made:
+def made(name: str, job: Job, images: int) -> Subject:
     """A network, trained or tuned first where nobody published it; once for all arms.
 
     Args:
@@ -129,13 +115,14 @@ def made(name: str, job: Job, images: int) -> Made:
         told = recipe(net.spec, data, job.scale, epochs=epochs, precision=PRECISION[job.scale])
         found = trained(told, job.seed, device=job.device, progress=job.steps)
         test = load(data.test.partition("&n=")[0].partition("?n=")[0])
-        return Made(found.net, test.subset(min(images, len(test.labels))), load(data.ranges))
+        ranges = load(data.ranges)
+        return Subject(found.net, test.subset(min(images, len(test.labels))), ranges, ranges)
     model, _ = published(net.spec)
     ranges = load(f"{_PREP}&split=train&n=200")
     if net.origin == "tuned":
         model = _tuned(name, model, ranges, job)
     test = load(_PREP)
-    return Made(model, test.subset(min(images, len(test.labels))), ranges)
+    return Subject(model, test.subset(min(images, len(test.labels))), ranges, ranges)
 
 
 def _tuned(name: str, model: nn.Module, ranges: Dataset, job: Job) -> nn.Module:

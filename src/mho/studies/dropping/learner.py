@@ -24,6 +24,8 @@ from mho.studies.study import Job, Scale
 
 TRAINED_AT = 0.05
 """σ under which the noise-aware policy is rewarded."""
+KEPT = "learning"
+"""Folder of checkpoints within that of the arm, while it is measured."""
 AGES: Mapping[Scale, tuple[str, ...]] = {
     "smoke": ("1 month",), "cpu": ("1 h", "1 year"), "full": ("1 h", "1 day", "1 month", "1 year"),
 }  # fmt: skip
@@ -81,7 +83,7 @@ class Learner:
             "seed": self.job.seed,
             "progress": self.job.steps,
         }
-        learn(net, self.training, epochs=epochs, **{**told, **more})
+        learn(net, self.training, epochs=epochs, out=self.job.out / KEPT / what.replace(" ", "-"), **{**told, **more})
 
     def analog(
         self, net: BlockDrop, hw: Hardware, *, digital: bool = True, ranged: BlockDrop | None = None

@@ -18,6 +18,9 @@ from mho.studies.study import Arm, Job, Scale
 from mho.tasks import Exits
 from mho.training import fit
 
+KEPT = "learning"
+"""Folder of checkpoints within that of the arm, while it is measured."""
+
 
 @dataclass(frozen=True)
 class ExitsArm(Arm):
@@ -68,7 +71,7 @@ class ExitsArm(Arm):
         one = tuple(float(number + 1 == self.alone) for number in range(len(net.names)))
         fit(net.freeze(self.frozen), training, epochs=self.epochs, lr=self.lr, schedule="onecycle",
             augment=crop_and_flip if self.augment else None, task=Exits(weights=one if self.alone else self.weights),
-            precision=self.precision, seed=job.seed, progress=job.steps)  # fmt: skip
+            precision=self.precision, seed=job.seed, out=job.out / KEPT, progress=job.steps)  # fmt: skip
         return net.cpu().freeze(False)
 
 

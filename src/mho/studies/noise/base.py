@@ -51,6 +51,16 @@ class NoiseStudy(Study[A, Rows]):
         return [accuracies(arms), *averages(arms, self.settings)]
 
 
+NORMED = {"smoke": ("cifar_resnet?width=4",), "cpu": ("cifar_resnet",), "full": ("cifar_resnet?depth=44", "vgg16")}
+"""Networks of the studies of norms."""
+
+
+def normed(results: Results[Any, Rows], kind: str) -> Measured:
+    """An arm of the first network and data set, by the kind of its norms."""
+    group = next(iter(results.values())).arm.group if results else ""
+    return Measured(results[f"{group}-{kind}"])
+
+
 def read(results: Results[Any, Rows]) -> list[Measured]:
     """The arms that are stored."""
     return [Measured(outcome) for outcome in results.values()]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from mho.studies.claim import Claim, Finding, above, below, every
 from mho.studies.figure import Figure
 from mho.studies.noise.arm import DATA, NoiseArm, recipe
-from mho.studies.noise.base import CPU, PROTOCOL, NoiseStudy, read, within
-from mho.studies.noise.measured import Measured, Rows, above_chance, difference, interval, paired
+from mho.studies.noise.base import CPU, NORMED, PROTOCOL, NoiseStudy, normed, read, within
+from mho.studies.noise.measured import Rows, above_chance, difference, interval, paired
 from mho.studies.noise.settings import SEEDS, SETTINGS
 from mho.studies.noise.shown import curves
 from mho.studies.outcome import Results
@@ -26,7 +26,6 @@ _KINDS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "layer": ({"norm": "layer"}, "layer norm"),
     "short": ({"norm": "batch"}, "batch norm in all layers, a third of the epochs"),
 }
-_NETWORKS = {"smoke": ("cifar_resnet?width=4",), "cpu": ("cifar_resnet",), "full": ("cifar_resnet?depth=44", "vgg16")}
 _PAPER = (
     "Fagbohungbe & Qian 2022, arXiv:2205.07372 and IEEE Access, abstracts; which tensors had noise was not to be read"
 )
@@ -34,14 +33,8 @@ _PUBLISHED = "average normalised accuracy on CIFAR-10: ResNet-44 41.32 with and 
 Found = Results[NoiseArm, Rows]
 
 
-def _arm(results: Found, kind: str) -> Measured:
-    """An arm of the first network and data set."""
-    group = next(iter(results.values())).arm.group if results else ""
-    return Measured(results[f"{group}-{kind}"])
-
-
 def _less_with(results: Found) -> Finding:
-    with_, without = _arm(results, "batch"), _arm(results, "none")
+    with_, without = normed(results, "batch"), normed(results, "none")
     return every(*(
         below(f"{SETTINGS[scope].label}: with against without", difference(with_, without, scope))
         for scope in ("weights", "parameters", "all")
@@ -49,7 +42,7 @@ def _less_with(results: Found) -> Finding:
 
 
 def _less_above_chance(results: Found) -> Finding:
-    with_, without = _arm(results, "batch"), _arm(results, "none")
+    with_, without = normed(results, "batch"), normed(results, "none")
     return every(*(
         below(f"{SETTINGS[scope].label}: with against without", above_chance(with_, without, scope))
         for scope in ("weights", "parameters", "all")
@@ -58,7 +51,7 @@ def _less_above_chance(results: Found) -> Finding:
 
 def _not_by_accuracy(results: Found) -> Finding:
     """Both parts are needed: no more accurate without noise, and less resistant."""
-    short, without = _arm(results, "short"), _arm(results, "none")
+    short, without = normed(results, "short"), normed(results, "none")
     scores = interval(paired(short, without, *(arm.about("score")[None] for arm in (short, without))))
     return every(
         below("with and short against without, accuracy without noise", scores, 0.01),
@@ -67,7 +60,7 @@ def _not_by_accuracy(results: Found) -> Finding:
 
 
 def _grows(results: Found) -> Finding:
-    none, some, all_ = (_arm(results, kind) for kind in ("none", "some", "batch"))
+    none, some, all_ = (normed(results, kind) for kind in ("none", "some", "batch"))
     return every(
         below("some against none", difference(some, none, "all")),
         below("all against some", difference(all_, some, "all")),
@@ -75,12 +68,12 @@ def _grows(results: Found) -> Finding:
 
 
 def _same_accuracy(results: Found) -> Finding:
-    a, b = _arm(results, "batch"), _arm(results, "none")
+    a, b = normed(results, "batch"), normed(results, "none")
     return within("with against without", interval(paired(a, b, *(arm.about("score")[None] for arm in (a, b)))), 0.02)
 
 
 def _references(results: Found) -> Finding:
-    a, b = _arm(results, "batch"), _arm(results, "none")
+    a, b = normed(results, "batch"), normed(results, "none")
     return every(*(
         below(f"{SETTINGS[name].label}: with against without", difference(a, b, name)) for name in ("weights", "max", "range")
     ))  # fmt: skip
@@ -88,7 +81,7 @@ def _references(results: Found) -> Finding:
 
 def _channels_close(results: Found) -> Finding:
     """The gap with σ of the tensor, less the gap with σ of each channel."""
-    a, b = _arm(results, "batch"), _arm(results, "none")
+    a, b = normed(results, "batch"), normed(results, "none")
     gaps = [paired(b, a, b.averages(name), a.averages(name)) for name in ("weights", "channel")]
     return every(
         above("the gap shrinks by", interval(gaps[0] - gaps[1])), within("and is then", interval(gaps[1]), 0.02)
@@ -96,15 +89,15 @@ def _channels_close(results: Found) -> Finding:
 
 
 def _recalibration(results: Found) -> Finding:
-    a = _arm(results, "batch")
+    a = normed(results, "batch")
     won, lost = (a.averages(name) for name in ("recalibrated", "weights"))
     return above("recalibrated against not", interval(won - lost))
 
 
 def _others(results: Found) -> Finding:
-    batch = _arm(results, "batch")
+    batch = normed(results, "batch")
     return every(*(
-        above(f"{_arm(results, kind).label} against batch norm", difference(_arm(results, kind), batch, "weights"))
+        above(f"{normed(results, kind).label} against batch norm", difference(normed(results, kind), batch, "weights"))
         for kind in ("group", "layer")
     ))  # fmt: skip
 
@@ -147,7 +140,7 @@ class BatchNorms(NoiseStudy[NoiseArm]):
         """Every network and data set of the scale: without norms and with them first."""
         found = []
         for where in DATA[scale][: 2 if scale == "full" else 1]:
-            for spec in _NETWORKS[scale]:
+            for spec in NORMED[scale]:
                 for kind, (options, label) in _KINDS.items():
                     group = f"{spec.partition('?')[0]}-{where.label.lower()}"
                     made = recipe(spec, where, scale, **options)

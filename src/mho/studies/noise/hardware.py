@@ -15,6 +15,7 @@ from mho.data import Dataset, load
 from mho.perturbation import Perturbation, perturbed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.claim import Claim, Finding, above, every
+from mho.studies.definitions import DEFINITIONS
 from mho.studies.figure import Figure, Series
 from mho.studies.noise.arm import DATA, recipe
 from mho.studies.noise.base import PROTOCOL, NoiseStudy
@@ -28,11 +29,17 @@ from mho.studies.outcome import NotStored, Results
 from mho.studies.study import Job, Scale
 from mho.studies.table import Table
 
+SLICES = "slices σ 0.05"
+"""Weights of 8 bits in two cells of 4 with an offset column (`mho.studies.definitions`), which vary by 0.05 of themselves."""
+_SLICED = 200
+"""Test images there: bit slices take ten times as long as `pcm`, and more."""
 CHIPS: Mapping[Scale, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "smoke": (("pcm", ("1 day",)),),
-    "cpu": (("pcm", ("1 day", "1 year")), ("pcm-cells", ("1 year",)), ("reram", ("1 day",))),
-    "full": (("pcm", ("1 day", "1 year")), ("pcm-cells", ("1 day", "1 year")), ("reram", ("1 day", "1 year"))),
-}
+    "cpu": (("pcm", ("1 day", "1 year")), ("pcm-cells", ("1 year",)), ("reram", ("1 day",)), (SLICES, ("0 s",))),
+    "full": (
+        ("pcm", ("1 day", "1 year")), ("pcm-cells", ("1 day", "1 year")), ("reram", ("1 day", "1 year")), (SLICES, ("0 s",)),
+    ),
+}  # fmt: skip
 """Hardware and ages."""
 STATISTICS = {
     "A_avg": "A_avg, of the deviation", "A_avg_max": "A_avg, of the largest",
@@ -60,10 +67,13 @@ class ChipArm(NetworkArm):
 
 def _on_chips(net: nn.Module, test: Dataset, ranges: Dataset, job: Job) -> Iterator[dict[str, Any]]:
     for name, ages in CHIPS[job.scale]:
-        analog = mho.calibrate(mho.to_analog(net, name, example=test.inputs[:2]), ranges)
-        run = mho.drift(analog, test, ages, chips=HardwareStudy.chips[job.scale], progress=job.steps)
+        hw = DEFINITIONS["ideal"].hardware(0.05) if name == SLICES else mho.Hardware.preset(name)
+        data = test.subset(min(_SLICED, len(test.labels))) if name == SLICES else test
+        analog = mho.calibrate(mho.to_analog(net, hw, example=data.inputs[:2]), ranges)
+        run = mho.drift(analog, data, ages, chips=HardwareStudy.chips[job.scale], progress=job.steps)
         for i, age in enumerate(ages):
-            yield {"setting": f"{name}, {age}", "scores": [round(float(score), 6) for score in run.scores[:, i]]}
+            yield {"setting": f"{name}, {age}", "digital": run.digital_score,
+                   "scores": [round(float(score), 6) for score in run.scores[:, i]]}  # fmt: skip
 
 
 def cheap(net: nn.Module, data: Dataset) -> dict[str, float]:
@@ -112,8 +122,8 @@ def _wheres(results: Found) -> list[str]:
 
 def survival(arm: Measured, where: str) -> Interval:
     """What is left above chance on chips, over training seeds, or over chips where there is one network."""
-    chips = arm.chips(where)
-    kept = (chips - arm.about("chance")) / (arm.about("score") - arm.about("chance"))
+    (chips, digital), chance = arm.chips(where), arm.about("chance")
+    kept = (chips - chance) / (digital - chance)
     return mean_interval(kept.mean(axis=0) if kept.shape[1] > 1 else kept)
 
 
@@ -151,8 +161,10 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         "which have none, by test inputs). Correlations are of ranks over networks, intervals a bootstrap over networks, "
         "differences of correlations over the same networks. The error of the outputs is the root mean square of their change by "
         "one draw at η = 0.1, by their deviation; the margin is the lead of the largest output, by their deviation. At `cpu` "
-        "scale 5 chips and 500 test images; beyond the trainings of the two other studies 65 minutes of a core: 30 of noise as "
-        "in `noise-architectures`, 15 of curvatures, 20 of 5 chips × 4 hardwares and ages × 500 images × 54 networks."
+        "scale 5 chips and 500 test images; beyond the trainings of the two other studies 80 minutes of a core: 30 of noise as "
+        "in `noise-architectures`, 15 of curvatures, 20 of 5 chips × 4 hardwares and ages × 500 "
+        "images × 54 networks, 15 of slices (two cells of 4 bits, an offset column, ADC of 10 bits, σ 0.05 of each conductance) "
+        "with 200 images."
     )
     sources = ("Fagbohungbe & Qian 2020 to 2022 (A_avg as the measure of resistance)",)
     claims = (

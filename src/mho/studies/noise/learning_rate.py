@@ -29,7 +29,7 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 _NETWORK = {"smoke": "plain_cnn?width=4", "cpu": "plain_cnn", "full": "cifar_resnet?depth=20"}
 _LEVEL: Mapping[Scale, tuple[int, int, float]] = {"smoke": (2, 3, 1.8), "cpu": (10, 20, 1.4), "full": (100, 200, 0.1)}
 """Epochs, most epochs, and the training loss of the comparison at equal loss."""
-_BATCH: Mapping[Scale, int] = {"smoke": 128, "cpu": 32, "full": 128}
+_BATCH: Mapping[Scale, int] = {"smoke": 32, "cpu": 32, "full": 128}
 """Images a step; few, so that low rates have come somewhere after ten passes over few images."""
 _PAPER = "Fagbohungbe & Qian 2022, arXiv:2205.07856, abstract"
 _CURVED = 300

@@ -104,16 +104,16 @@ class Measured:
         tables = np.stack([curve.shares() for curve in curves], axis=1)
         return curves[0].etas, [interval(tables[:, :, i]) for i in range(tables.shape[2])]
 
-    def chips(self, where: str) -> Table:
-        """Scores on chips, chips × seeds.
+    def chips(self, where: str) -> tuple[Table, Table]:
+        """Scores on chips, chips × seeds, and those of the digital network on the same samples, (seeds,).
 
         Raises:
             NotStored: It was not measured there.
         """
-        rows = [row["scores"] for seed in self.seeds for row in self._runs[seed] if row["setting"] == where]
+        rows = [row for seed in self.seeds for row in self._runs[seed] if row["setting"] == where]
         if not rows:
             raise NotStored(f"arm '{self.name}' was not measured on '{where}'", "measure it", path=self.name)
-        return np.array(rows).T
+        return np.array([row["scores"] for row in rows]).T, np.array([row["digital"] for row in rows], dtype=np.float64)
 
     def lost_at(self, setting: str, worth: float) -> Interval:
         """The η at which so much of the score is lost, over training seeds."""

@@ -8,7 +8,7 @@ from typing import Any
 from mho.studies.claim import Claim, Finding, above, every
 from mho.studies.figure import Figure
 from mho.studies.noise.arm import DATA, NoiseArm, recipe
-from mho.studies.noise.base import CPU, PROTOCOL, NoiseStudy, read, within
+from mho.studies.noise.base import CPU, NORMED, PROTOCOL, NoiseStudy, normed, read, within
 from mho.studies.noise.measured import Measured, Rows, difference, interval, paired
 from mho.studies.noise.settings import SEEDS, SETTINGS
 from mho.studies.noise.shown import curves
@@ -17,7 +17,6 @@ from mho.studies.study import Scale
 
 SCOPES = ("weights", "parameters", "all", "statistics")
 KINDS = {"batch": "L2 (batch norm)", "l1": "L1", "topk": "TopK, k = 10"}
-_NETWORKS = {"smoke": ("cifar_resnet?width=4",), "cpu": ("cifar_resnet",), "full": ("cifar_resnet?depth=44", "vgg16")}
 _PAPER = "Fagbohungbe & Qian 2022, arXiv:2205.04886, abstract"
 _SAME = 0.02
 """Differences of A_avg below two points count as none."""
@@ -26,9 +25,8 @@ Found = Results[NoiseArm, Rows]
 
 def _pairs(results: Found, kinds: tuple[str, ...] = ("l1", "topk")) -> list[tuple[str, Measured, Measured]]:
     """Name of the comparison, an arm, and the one with batch norm beside it."""
-    first = next(iter(results.values())).arm.group if results else ""
-    base = Measured(results[f"{first}-batch"])
-    return [(KINDS[kind].partition(",")[0], Measured(results[f"{first}-{kind}"]), base) for kind in kinds]
+    base = normed(results, "batch")
+    return [(KINDS[kind].partition(",")[0], normed(results, kind), base) for kind in kinds]
 
 
 def _resists(scope: str) -> Callable[[Results[Any, Any]], Finding]:
@@ -109,7 +107,7 @@ class NormType(NoiseStudy[NoiseArm]):
         data = DATA[scale][:2] if scale == "full" else DATA[scale][:1]
         found = []
         for where in data:
-            for spec in _NETWORKS[scale]:
+            for spec in NORMED[scale]:
                 group = f"{spec.partition('?')[0]}-{where.label.lower()}"
                 for kind, label in KINDS.items():
                     made = recipe(spec, where, scale, norm=kind)
