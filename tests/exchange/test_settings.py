@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 
 import pytest
 import torch
@@ -479,3 +480,49 @@ def test_misspelled_switches_and_values_of_another_kind_are_refused_by_name(tool
     with pytest.raises(WrongSetting) as error:
         import_hardware(data, tool)
     assert problem in str(error.value)
+
+
+_GRANULAR = {"model": "QuantizerADC", "bits": 8, "adc_range_option": "GRANULAR"}
+_HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("tool", "data", "problem"),
+    [
+        ("crosssim", crosssim(xbar__device__Rmin=_HUGE), "is no number"),
+        ("crosssim", crosssim(xbar__dac__mvm__bits=True), "xbar.dac.mvm.bits = 'True' is no number"),
+        ("crosssim", crosssim(xbar__device__infinite_on_off_ratio="false"), "infinite_on_off_ratio = 'false' is no switch"),
+        ("crosssim", crosssim(xbar__dac__mvm__signed=2), "xbar.dac.mvm.signed = '2' is no switch"),
+        ("crosssim", crosssim(xbar__adc__mvm={**_GRANULAR, "signed": "no"}), "xbar.adc.mvm.signed = 'no' is no switch"),
+        ("crosssim", crosssim(xbar__device__Rmin=1e4, xbar__device__Rmax=1e4), "0 < Rmin < Rmax"),
+        ("crosssim", crosssim(xbar__device__Rmin=0), "0 < Rmin < Rmax"),
+        ("crosssim", crosssim(xbar__device__read_noise="much"), "xbar.device.read_noise = much"),
+        ("crosssim", crosssim(xbar__adc__mvm="good"), "xbar.adc.mvm = good"),
+        ("crosssim", crosssim(core__style="BALANCED", core__balanced__style="SIDED"), "known are ONE_SIDED, TWO_SIDED"),
+        ("crosssim", crosssim(core__style=7), "known are BALANCED, BITSLICED, OFFSET"),
+        ("crosssim", crosssim(core__style="BITSLICED", core__bit_sliced__num_slices=0), "give one at least"),
+        ("crosssim", crosssim(core__style="BITSLICED", core__bit_sliced__style="PAIRED"), "known are BALANCED, OFFSET"),
+        ("crosssim", crosssim(xbar__adc__mvm={**_GRANULAR, "adc_range_option": "WIDE"}), "known are CALIBRATED, MAX, GRANULAR"),
+        ("crosssim", crosssim(xbar__adc__mvm={**_GRANULAR, "adc_range_option": "CALIBRATED", "calibrated_range": "wide"}),
+         "a range is a pair"),
+        ("neurosim", {**DEFAULTS, "ADCprecision": _HUGE}, "ADCprecision = '100000"),
+        ("neurosim", {**DEFAULTS, "t": -1.0}, "a time is not below 0"),
+        ("neurosim", {**DEFAULTS, "detect": 3}, "1: toward the target"),
+        ("aihwkit", {"forward": {**IO, "is_perfect": "False"}}, "forward.is_perfect = 'False' is no switch"),
+        ("aihwkit", {"forward": {**IO, "inp_res": math.inf}, "noise_model": {"g_max": "25 uS"}}, "g_max = '25 uS' is no number"),
+        ("aihwkit", {"noise_model": {"prog_coeff": 0.3}}, "noise_model.prog_coeff = '0.3' is no list"),
+        ("aihwkit", {"noise_model": {"prog_coeff": [0.3, None]}}, "noise_model.prog_coeff = 'None' is no number"),
+        ("aihwkit", {"noise_model": {"prog_coeff_g_max_reference": 0}}, "a conductance is above 0"),
+        ("aihwkit", {"noise_model": "PCM"}, "noise_model = PCM"),
+        ("aihwkit", {"pre_post": {"input_range": "learned"}}, "pre_post.input_range = learned"),
+    ],
+)  # fmt: skip
+def test_values_of_another_kind_are_never_taken_for_something(tool, data, problem):
+    """Texts for switches, switches for numbers, values for sections, unknown choices, numbers beyond all measure."""
+    with pytest.raises(WrongSetting) as error:
+        import_hardware(data, tool)
+    assert problem in str(error.value)
+
+
+def test_steps_of_an_infinite_resolution_are_none():
+    assert import_hardware({"forward": {**IO, "inp_res": math.inf}}, "aihwkit").hardware.dac.half_steps is None

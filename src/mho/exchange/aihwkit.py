@@ -69,7 +69,7 @@ def from_aihwkit(data: Mapping[str, Any], *, name: str = "aihwkit", without: tup
     for prefix in ("modifier", "clip", "remap", "backward", "update", "pre_post.input_range"):
         s.elsewhere(prefix, _TRAINING)
     for prefix in ("runtime", "device", "tile_class", "tile_array_class", "simulator_tile_class"):
-        s.elsewhere(prefix, "how the simulator computes")
+        s.elsewhere(prefix, "how the simulator computes", alone=True)
     for key in ("forward.class", "mapping.class", "pre_post.class"):
         s.became(key, "not of a chip", "a name")
     s.finish()
@@ -84,7 +84,7 @@ def _mapping(s: Settings) -> dict[str, Any]:
         s.became(f"mapping.{key}", what, note, default=MAPPING[key])
 
     s.off("mapping.digital_bias", True, "biases are added digitally here", default=True)
-    omega, columnwise = float(take("weight_scaling_omega")), bool(take("weight_scaling_columnwise"))
+    omega, columnwise = float(take("weight_scaling_omega")), take("weight_scaling_columnwise")
     scale = "none" if omega <= 0 else "column_of_array" if columnwise else "array"
     if omega not in (0.0, 1.0) and omega > 0:
         s.refuse(
@@ -130,7 +130,7 @@ def _forward(s: Settings) -> dict[str, Any]:
         s.became(f"forward.{key}", what, note, default=IO[key])
 
     kind = word(take("mv_type"))
-    if bool(take("is_perfect")) or kind == "IDEAL":
+    if take("is_perfect") or kind == "IDEAL":
         for key in IO:
             s.became(f"forward.{key}", "no converter, no noise", "is_perfect")
         s.elsewhere("pre_post.input_range", "inputs are not converted")
@@ -147,7 +147,7 @@ def _forward(s: Settings) -> dict[str, Any]:
     s.off("forward.bm_test_negative_bound", True, "clipping is seen at both ends here", default=True)
     drop = float(take("ir_drop"))
     out, inp, weight = float(take("out_noise")), float(take("inp_noise")), float(take("w_noise"))
-    unscaled = float(s.take("mapping.weight_scaling_omega", MAPPING["weight_scaling_omega"])) <= 0
+    unscaled = s.number("mapping.weight_scaling_omega", MAPPING["weight_scaling_omega"]) <= 0
     if drop and unscaled:
         s.refuse("forward.ir_drop", f"its currents are {_UNSCALED}")
         drop = 0.0
@@ -212,8 +212,8 @@ def _resolution(converter: Mapping[str, Any]) -> str:
 def _input_range(s: Settings, take: Any, became: Any) -> dict[str, str]:
     management, threshold = word(take("noise_management")), float(take("nm_thres"))
     p = "pre_post.input_range"
-    if bool(s.take(f"{p}.enable", False)):
-        learned = bool(s.take(f"{p}.learn_input_range", True))
+    if s.switch(f"{p}.enable"):
+        learned = s.switch(f"{p}.learn_input_range", True)
         here = "learned" if learned else "calibrated"
         s.became(f"{p}.enable", f"dac.range: {here}")
         s.became(f"{p}.learn_input_range", f"dac.range: {here}")
@@ -253,7 +253,7 @@ def _adc(s: Settings, take: Any, became: Any) -> dict[str, Any]:
     if management == "ITERATIVE":
         most = float(take("max_bm_factor"))
         resolution, inp = float(take("max_bm_res")), float(take("inp_res"))
-        if resolution > 0 and inp > 0:
+        if resolution > 0 and 0 < inp < math.inf:
             most = min(most, resolution / (inp if inp < 1 else 1 / inp))
         halvings = max(1, min(16, math.ceil(math.log2(max(most, 1.0001)))))
         adc |= {"on_clip": "halve_input", "max_halvings": halvings}

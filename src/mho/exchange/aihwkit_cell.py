@@ -45,8 +45,10 @@ def _converter(s: Settings, kind: str) -> tuple[dict[str, Any], float | None, fl
     c = "noise_model.g_converter"
     single = kind == "ReRamCMONoiseModel"
     name = str(s.take(f"{c}.class", "SingleDeviceConductanceConverter" if single else "SinglePairConductanceConverter"))
-    g_max = s.take(f"{c}.g_max", s.take("noise_model.g_max"))
-    g_min = s.take(f"{c}.g_min", s.take("noise_model.g_min"))
+    g_max, g_min = (
+        found if (found := s.optional(f"{c}.{key}")) is not None else s.optional(f"noise_model.{key}")
+        for key in ("g_max", "g_min")
+    )  # fmt: skip
     encoding = {"kind": "offset"} if name.startswith("SingleDevice") else {"kind": "differential", "sides": "one"}
     if not name.startswith(("SinglePair", "SingleDevice")):
         s.refuse(
@@ -57,12 +59,12 @@ def _converter(s: Settings, kind: str) -> tuple[dict[str, Any], float | None, fl
         s.became(f"{c}.class", f"encoding.kind: {encoding['kind']}", note)
     for key, what, value in (("g_max", "cell.g_max_us", g_max), ("g_min", "cell.g_min_us", g_min)):
         for place in (f"{c}.{key}", f"noise_model.{key}"):
-            s.became(place, "the cell's own" if value is None else f"{what}: {float(value):g}")
+            s.became(place, "the cell's own" if value is None else f"{what}: {value:g}")
     s.became(f"{c}.scale_ratio", "nothing", "of the weights that were converted last")
     for key in s.under(c):
         if key.rpartition(".")[2] in ("f_lst", "g_lst", "invertibility_test"):
             s.became(key, "refused with its class" if not name.startswith("Single") else OFF)
-    return encoding, None if g_min is None else float(g_min), None if g_max is None else float(g_max)
+    return encoding, g_min, g_max
 
 
 def _factors(s: Settings, cell: dict[str, Any]) -> dict[str, Any]:
@@ -74,9 +76,10 @@ def _factors(s: Settings, cell: dict[str, Any]) -> dict[str, Any]:
 
 def _times(s: Settings, cell: dict[str, Any], t0_s: float | None, t_read_s: float) -> dict[str, Any]:
     for there, here, default in (("t_0", "t0_s", t0_s), ("t_read", "t_read_s", t_read_s)):
-        value = s.take(f"noise_model.{there}", default)
+        value = s.optional(f"noise_model.{there}")
+        value = default if value is None else value
         if value is not None:
-            cell[here] = float(value)
+            cell[here] = value
             s.became(f"noise_model.{there}", f"cell.{here}: {cell[here]:g}")
         else:
             s.became(f"noise_model.{there}", f"cell.{here}: that of the fit")
@@ -87,9 +90,12 @@ def _own_programming(
     s: Settings, standard: tuple[float, ...], reference: float, g_max: float | None
 ) -> list[float] | None:
     """σ_p in µS by powers of r, where it is not the standard one."""
-    given = s.take("noise_model.prog_coeff")
-    base = s.take("noise_model.prog_coeff_g_max_reference")
-    base = reference if base is None else float(base)
+    given = s.numbers("noise_model.prog_coeff")
+    base = s.optional("noise_model.prog_coeff_g_max_reference")
+    base = reference if base is None else base
+    if not base > 0:
+        s.refuse("noise_model.prog_coeff_g_max_reference", "a conductance is above 0")
+        base = reference
     own = given is not None and (
         len(given) != len(standard) or any(abs(a - b) > _CLOSE for a, b in zip(given, standard, strict=True))
     )
@@ -122,9 +128,9 @@ def _custom(s: Settings, g_max: float | None) -> dict[str, Any]:
         programming = [c * high / 25.0 for c in PROGRAMMING_US]
     cell = _as_fitted(_times(s, _factors(s, {"kind": "fitted"}), 20.0, 250e-9), programming, g_max)
     m = "noise_model.custom_drift_model"
-    at = [float(g) / high for g in s.take(f"{m}.g_lst", [])]
+    at = [g / high for g in s.numbers(f"{m}.g_lst") or []]
     for there, here in (("nu_mean_lst", "nu"), ("nu_std_lst", "nu_std")):
-        values = [float(v) for v in s.take(f"{m}.{there}", [])]
+        values = s.numbers(f"{m}.{there}") or []
         if not at or len(values) != len(at):
             s.refuse(f"{m}.{there}", "it needs a value for each of g_lst")
         else:
@@ -146,7 +152,7 @@ def _hermes(s: Settings, g_max: float | None) -> dict[str, Any]:
 
 
 def _independent(s: Settings, g_max: float | None) -> dict[str, Any]:
-    c = [float(v) for v in (s.take("noise_model.prog_coeff") or [0.2, 0.0, 0.0])]
+    c = s.numbers("noise_model.prog_coeff") or [0.2, 0.0, 0.0]
     scale, read = (s.number(f"noise_model.{key}", 1.0) for key in ("prog_noise_scale", "read_noise_scale"))
     drift = s.number("noise_model.drift_scale", 1.0)
     nu, std = s.number("noise_model.drift_nu_mean", 0.1), s.number("noise_model.drift_nu_std", 0.05)
@@ -174,6 +180,9 @@ def _independent(s: Settings, g_max: float | None) -> dict[str, Any]:
 def _wan(s: Settings, g_max: float | None) -> dict[str, Any]:
     scale = s.number("noise_model.noise_scale", 1.0)
     base = s.number("noise_model.coeff_g_max_reference", G_REFERENCE_US)
+    if not base > 0:
+        s.refuse("noise_model.coeff_g_max_reference", "a conductance is above 0")
+        base = G_REFERENCE_US
     s.became(
         "noise_model.noise_scale",
         f"cell.relaxation: {scale * G_REFERENCE_US / base:g}",

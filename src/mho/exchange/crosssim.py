@@ -53,7 +53,8 @@ def from_crosssim(data: Mapping[str, Any], *, name: str = "crosssim", without: t
         s.off(key, False, "products here are real")
     s.became("core.output_dtype", "not of a chip", "how the simulator computes")
     s.off("xbar.array.Icol_max", 0, "no limit of a column's current is known here")
-    if s.take("xbar.array.parasitics.enable", False):
+    wires = s.switch("xbar.array.parasitics.enable")
+    if wires:
         s.refuse(
             "xbar.array.parasitics.enable",
             "wires here are driven and read at their ends and have nothing switched off: where that is the circuit meant, "
@@ -61,9 +62,8 @@ def from_crosssim(data: Mapping[str, Any], *, name: str = "crosssim", without: t
         )
     else:
         s.became("xbar.array.parasitics.enable", OFF)
-    on = bool(s.take("xbar.array.parasitics.enable", False))
     for key in s.under("xbar.array.parasitics", _WIRES):
-        s.became(key, "left out with them" if on else OFF, "" if on else "parasitics are not enabled")
+        s.became(key, "left out with them" if wires else OFF, "" if wires else "parasitics are not enabled")
     s.finish()
     return Imported(Hardware.parse(hw), tuple(_unique(s.rows)), "CrossSim")
 
@@ -77,9 +77,9 @@ def _encoding(s: Settings) -> tuple[dict[str, Any], int | None]:
         style(s, "core.offset.style", {1: "DIGITAL_OFFSET", 2: "UNIT_COLUMN_SUBTRACTION"}, 1)
         == "UNIT_COLUMN_SUBTRACTION"
     )
-    analog = bool(s.take("core.balanced.subtract_current_in_xbar", True))
+    analog = s.switch("core.balanced.subtract_current_in_xbar", True)
     subtract = "analog" if analog else "digital"
-    if not s.take("core.balanced.interleaved_posneg", False):
+    if not s.switch("core.balanced.interleaved_posneg"):
         s.became("core.balanced.interleaved_posneg", OFF)
     else:
         s.became(
@@ -118,14 +118,14 @@ def _encoding(s: Settings) -> tuple[dict[str, Any], int | None]:
         used = f"cell.levels: {levels - 1}" if levels else states
         s.became("xbar.device.cell_bits", used, "the lowest state is not used, as there" if levels else "")
         return {"kind": "offset", "reference": reference}, levels
-    if core != "BITSLICED":
-        s.refuse("core.style", "BALANCED, BITSLICED and OFFSET are known")
-        return {"kind": "differential", "subtract": subtract}, levels
     return _sliced(s, bits, cell_bits, reference, subtract)
 
 
 def _sliced(s: Settings, bits: int, cell_bits: int, reference: str, subtract: str) -> tuple[dict[str, Any], int | None]:
     slices = s.whole("core.bit_sliced.num_slices", 2)
+    if slices < 1:
+        s.refuse("core.bit_sliced.num_slices", "give one at least")
+        slices = 1
     pair = style(s, "core.bit_sliced.style", {1: "BALANCED", 3: "OFFSET"}, 1) == "BALANCED"
     if bits < 2:
         s.refuse("core.weight_bits", "bit slices need the bits of a weight")
@@ -223,7 +223,10 @@ def _mapping(s: Settings) -> dict[str, str]:
 def _cell(s: Settings, levels: int | None, *, offset: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     d = "xbar.device"
     low, high = s.number(f"{d}.Rmin", 1000), s.number(f"{d}.Rmax", 10000)
-    infinite = bool(s.take(f"{d}.infinite_on_off_ratio", False))
+    infinite = s.switch(f"{d}.infinite_on_off_ratio")
+    if not 0 < low < (math.inf if infinite else high):
+        s.refuse(f"{d}.Rmin", "resistances are 0 < Rmin < Rmax")
+        low, high = 1000.0, 10000.0
     g_max, g_min = 1e6 / low, 0.0 if infinite else 1e6 / high
     s.became(f"{d}.Rmin", f"cell.g_max_us: {g_max:g}", default=1000)
     s.became(f"{d}.Rmax", f"cell.g_min_us: {g_min:g}", "infinite on/off ratio" if infinite else "", default=10000)
@@ -231,13 +234,13 @@ def _cell(s: Settings, levels: int | None, *, offset: bool = False) -> tuple[dic
     s.became(f"{d}.Vread", "nothing", "cells are linear: the voltage cancels")
     if offset and levels:  # its conductances are squeezed so that a zero weight is a state: the lowest one is not used
         g_min, levels = g_min + (g_max - g_min) / (levels - 1), levels - 1
-    clip = "range" if s.take(f"{d}.clip_conductance", False) else "none"
+    clip = "range" if s.switch(f"{d}.clip_conductance") else "none"
     cell: dict[str, Any] = {"kind": "ideal", "g_min_us": g_min, "g_max_us": g_max, "levels": levels}
     variations: list[dict[str, Any]] = []
     for what, redraw in (("programming_error", "program"), ("read_noise", "mvm")):
         model = str(s.take(f"{d}.{what}.model", "IdealDevice"))
         magnitude = s.number(f"{d}.{what}.magnitude", 0)
-        if not s.take(f"{d}.{what}.enable", False) or model == "IdealDevice":
+        if not s.switch(f"{d}.{what}.enable") or model == "IdealDevice":
             for key in s.under(f"{d}.{what}", _ERROR):
                 s.became(key, OFF)
         elif model in _ERRORS:
@@ -258,10 +261,7 @@ def _cell(s: Settings, levels: int | None, *, offset: bool = False) -> tuple[dic
     s.became(
         f"{d}.clip_conductance", f"variations.clip: {clip}", "" if clips or clip == "none" else "nothing to cut off"
     )
-    enabled = (
-        bool(s.take(f"{d}.drift_error.enable", False))
-        and s.take(f"{d}.drift_error.model", "IdealDevice") != "IdealDevice"
-    )
+    enabled = s.switch(f"{d}.drift_error.enable") and s.take(f"{d}.drift_error.model", "IdealDevice") != "IdealDevice"
     if enabled:
         s.refuse(f"{d}.drift_error.model", "drift there takes the place of the programming error; cells here have both")
     for key in s.under(f"{d}.drift_error", _ERROR):

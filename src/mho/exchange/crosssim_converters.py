@@ -19,9 +19,13 @@ _ARRAYS = (
 
 
 def style(s: Settings, key: str, names: Mapping[int, str], default: int) -> str:
-    """A choice by its name, whether the file has its name or its number."""
+    """A choice by its name, whether the file has its name or its number; refused where it is none of them."""
     value = s.take(key, default)
-    return names.get(value, str(value)) if isinstance(value, int) else str(value).rpartition(".")[2].upper()
+    found = names.get(value, "") if isinstance(value, int) else str(value).rpartition(".")[2].upper()
+    if found not in names.values():
+        s.refuse(key, f"known are {', '.join(names.values())}")
+        return names[default]
+    return found
 
 
 def dac(s: Settings) -> dict[str, Any]:
@@ -30,9 +34,9 @@ def dac(s: Settings) -> dict[str, Any]:
     model, bits, signed = (
         str(s.take(f"{d}.model", "IdealDAC")),
         s.whole(f"{d}.bits", 0),
-        bool(s.take(f"{d}.signed", True)),
+        s.switch(f"{d}.signed", True),
     )
-    slicing, per_slice = bool(s.take(f"{d}.input_bitslicing", False)), bool(s.take("xbar.adc.mvm.adc_per_ibit", False))
+    slicing, per_slice = s.switch(f"{d}.input_bitslicing"), s.switch("xbar.adc.mvm.adc_per_ibit")
     size = s.whole(f"{d}.slice_size", 1)
     found: dict[str, Any] = {"bits": None, "range": "calibrated"}
     if model not in ("IdealDAC", "QuantizerDAC", "SignMagnitudeDAC"):
@@ -57,7 +61,11 @@ def dac(s: Settings) -> dict[str, Any]:
 def adc(s: Settings, hw: Mapping[str, Any]) -> dict[str, Any]:
     """The converter of the outputs, of a hardware whose encoding and cell are known."""
     d = "xbar.adc.mvm"
-    model, bits = str(s.take(f"{d}.model", "IdealADC")), s.whole(f"{d}.bits", 0)
+    model, bits, signed = (
+        str(s.take(f"{d}.model", "IdealADC")),
+        s.whole(f"{d}.bits", 0),
+        s.switch(f"{d}.signed", True),
+    )
     for key in _CIRCUIT:
         neutral = (100, 100.0) if key == "gain_db" else (0, 0.0)
         s.off(
@@ -78,7 +86,7 @@ def adc(s: Settings, hw: Mapping[str, Any]) -> dict[str, Any]:
         return {"bits": None}
     option = style(s, f"{d}.adc_range_option", {1: "CALIBRATED", 2: "MAX", 3: "GRANULAR"}, 1)
     unipolar = _unipolar(s, hw["encoding"], option)
-    if model == "SignMagnitudeADC" and (unipolar or not s.take(f"{d}.signed", True)):
+    if model == "SignMagnitudeADC" and (unipolar or not signed):
         s.refuse(f"{d}.model", "it has codes of both signs: CrossSim refuses it here, too")
     if unipolar and model in _BOTH_SIGNS:
         s.refuse(f"{d}.model", "its codes there are of both signs though the outputs are not: use QuantizerADC")
@@ -102,11 +110,15 @@ def _unipolar(s: Settings, encoding: Mapping[str, Any], option: str) -> bool:
     of slices."""
     ranges = s.take("xbar.adc.mvm.calibrated_range")
     if option == "CALIBRATED" and ranges:
-        pairs = ranges if isinstance(ranges[0], (list, tuple)) else [ranges]
-        return all(low == 0 for low, _ in pairs)
+        several = isinstance(ranges, (list, tuple)) and isinstance(ranges[0], (list, tuple))
+        pairs = ranges if several else [ranges]
+        if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
+            return all(pair[0] == 0 for pair in pairs)
+        s.refuse("xbar.adc.mvm.calibrated_range", "a range is a pair of numbers, or one pair for each slice")
+        return False
     analog = encoding["kind"] == "differential" and encoding["subtract"] == "analog"
     both = analog or encoding.get("sign") == "pair"
-    return not (s.take("xbar.dac.mvm.signed", True) or both)
+    return not (s.switch("xbar.dac.mvm.signed", True) or both)
 
 
 def _range(s: Settings, hw: Mapping[str, Any], option: str, codes: int) -> dict[str, Any]:
@@ -123,7 +135,7 @@ def _range(s: Settings, hw: Mapping[str, Any], option: str, codes: int) -> dict[
             s.refuse(key, "a difference of currents reaches g_max - g_min a row, the range there g_max: set "
                           "infinite_on_off_ratio, or use CALIBRATED or GRANULAR")  # fmt: skip
         return {"range": "maximum"}
-    inputs = s.whole("xbar.dac.mvm.bits", 0) - bool(s.take("xbar.dac.mvm.signed", True))
+    inputs = s.whole("xbar.dac.mvm.bits", 0) - s.switch("xbar.dac.mvm.signed", True)
     if inputs < 1:
         s.refuse(key, "its step is that of an input, too: dac.bits is needed")
         return {"range": "calibrated"}

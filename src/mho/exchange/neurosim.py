@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 """Its arguments and their defaults."""
 R_ON_OHM = 6000.0
-"""Resistance of the highest state, which its arguments do not have: the default of its Param.cpp."""
+"""Resistance of the highest state, which its arguments do not have: of the ReRAM at 22 nm in its manual (V1.4, Table VI)."""
 _RUN = ("dataset", "batch_size", "epochs", "grad_scale", "seed", "log_interval", "test_interval", "logdir", "lr", "decreasing_lr",
         "wl_grad", "wl_error", "type", "cuda", "gpu", "ngpu", "debug")  # fmt: skip
 
@@ -157,6 +157,10 @@ def _variation(take: Any, became: Any) -> list[dict[str, Any]]:
 
 def _cell(s: Settings, take: Any, became: Any) -> dict[str, Any]:
     t, v = float(take("t")), float(take("v"))
+    if t < 0:
+        s.refuse("t", "a time is not below 0")
+    if int(take("detect")) not in (0, 1):
+        s.refuse("detect", "1: toward the target, 0: to either side")
     if not v or not t:
         for key in ("t", "v", "detect", "target"):
             became(key, OFF)

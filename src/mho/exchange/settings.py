@@ -105,10 +105,27 @@ class Settings:
         Raises:
             WrongSetting: It is no number.
         """
-        value = self.take(name, default)
+        return self._number(name, self.take(name, default))
+
+    def optional(self, name: str) -> float | None:
+        """`number` that may be missing."""
+        return None if self.take(name) is None else self.number(name)
+
+    def numbers(self, name: str) -> list[float] | None:
+        """`take` of a list of numbers that may be missing.
+
+        Raises:
+            WrongSetting: It is none.
+        """
+        values = self.take(name)
+        if values is not None and not isinstance(values, (list, tuple)):
+            raise WrongSetting(f"{name} = {_short(values)!r} is no list", "give a list of numbers", path=self.tool)
+        return None if values is None else [self._number(name, value) for value in values]
+
+    def _number(self, name: str, value: Any) -> float:
         try:
-            found = float(value)
-        except (TypeError, ValueError):
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):  # JSON has whole numbers of any length
             found = math.nan
         if math.isnan(found):
             raise WrongSetting(f"{name} = {_short(value)!r} is no number", "give a number", path=self.tool)
@@ -125,13 +142,26 @@ class Settings:
             raise WrongSetting(f"{name} = {found:g} is no whole number", "give a whole number", path=self.tool)
         return int(found)
 
+    def switch(self, name: str, default: bool = False) -> bool:
+        """`take` of true or false, or of 1 or 0.
+
+        Raises:
+            WrongSetting: It is neither.
+        """
+        value = self.take(name, default)
+        if not isinstance(value, (bool, int)) or value not in (0, 1):
+            raise WrongSetting(f"{name} = {_short(value)!r} is no switch", "give true or false", path=self.tool)
+        return bool(value)
+
     def like(self, name: str, default: Any) -> Any:
-        """`take`; where the default is a number, a number of its kind.
+        """`take`; where the default is a number or a switch, one of its kind.
 
         Raises:
             WrongSetting: It is none.
         """
-        if isinstance(default, bool) or not isinstance(default, (int, float)):
+        if isinstance(default, bool):
+            return self.switch(name, default)
+        if not isinstance(default, (int, float)):
             return self.take(name, default)
         return self.whole(name, default) if isinstance(default, int) else self.number(name, default)
 
@@ -140,8 +170,10 @@ class Settings:
         return name in self._values
 
     def under(self, prefix: str, known: Iterable[str] = ()) -> list[str]:
-        """Names of the settings below a prefix, without those that look like one of `known` misspelled: `finish` refuses them."""
-        found = [name for name in self._values if name == prefix or name.startswith(f"{prefix}.")]
+        """Names of the settings below a prefix, without those that look like one of `known` misspelled: `finish` refuses them,
+        and a value where a section is due."""
+        empty = [prefix] if self._values.get(prefix, "") in (None, {}) else []
+        found = empty + [name for name in self._values if name.startswith(f"{prefix}.")]
         return [name for name in found if not _misspelled(name.rpartition(".")[2], tuple(known))]
 
     def became(self, name: str, what: str, note: str = "", default: Any = _MISSING) -> None:
@@ -152,9 +184,10 @@ class Settings:
         elif default is not _MISSING:
             self.rows.append(Became(name, default, what, note, given=False))
 
-    def elsewhere(self, prefix: str, note: str) -> None:
-        """Everything below a prefix is no property of a chip."""
-        for name in self.under(prefix):
+    def elsewhere(self, prefix: str, note: str, *, alone: bool = False) -> None:
+        """Everything below a prefix is no property of a chip; nor is its own value, where it may have one `alone`."""
+        own = [prefix] if alone and self.given(prefix) else []
+        for name in dict.fromkeys(own + self.under(prefix)):
             if name not in self._taken:
                 self.became(name, ELSEWHERE, note)
 
