@@ -133,6 +133,17 @@ def _judged(results, words):
     return claim.judge(Results(results))
 
 
+def test_networks_are_compared_in_the_seeds_that_both_have():
+    kept = np.random.default_rng(0).uniform(0.4, 0.6, (10, 2))
+    whole = {f"ideal-width{w}": _planted(f"ideal-width{w}", kept * w / 32) for w in (8, 16, 32)}
+    part = {
+        name: outcome if "16" in name else Outcome(outcome.arm, {0: outcome.runs[0]}) for name, outcome in whole.items()
+    }
+    first = {name: Outcome(outcome.arm, {0: outcome.runs[0]}) for name, outcome in whole.items()}
+    told = [_judged(found, "Narrower").evidence for found in (whole, part, first)]
+    assert told[1] == told[2] != told[0]
+
+
 def test_slope_of_depth_is_right_as_often_as_it_says():
     """Where chips have slopes of their own, where networks scatter, and where both do; the true slope is 0."""
     rng, x = np.random.default_rng(0), np.array([20.0, 32.0, 44.0, 56.0])

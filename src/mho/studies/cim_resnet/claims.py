@@ -14,6 +14,7 @@ from mho.studies.cim_resnet.held import (
     Held,
     Table,
     definitions,
+    gain,
     interval,
     one,
     slope,
@@ -71,7 +72,7 @@ def _pairs(name: str, other: str) -> Callable[[Found], Finding]:
         parts = []
         for net in there:
             a, b = one(results, name, net), one(results, other, net)
-            parts.append(above(a.net.label, interval(a.kept() - b.kept())))
+            parts.append(above(a.net.label, gain(a, b)))
         return every(*parts)
 
     return check
@@ -108,9 +109,11 @@ def _rms(curves: Table, theirs: Table) -> Table:
 def _wider(results: Found) -> Finding:
     parts = []
     for d in [d for d in MAIN if d in definitions(results, "width8", "width16", "width32")]:
-        kept = [one(results, d, f"width{w}").kept() for w in (8, 16, 32)]
-        parts += [above(f"{_label(d)}, 16 over 8 channels", interval(kept[1] - kept[0])),
-                  above("32 over 16", interval(kept[2] - kept[1]))]  # fmt: skip
+        narrow, middle, wide = (one(results, d, f"width{w}") for w in (8, 16, 32))
+        parts += [
+            above(f"{_label(d)}, 16 over 8 channels", gain(middle, narrow)),
+            above("32 over 16", gain(wide, middle)),
+        ]
     return every(*parts)
 
 
@@ -125,9 +128,9 @@ def _kernels(*families: tuple[str, str, str], judge: Callable[[str, Interval], F
         for names in families:
             for d in [d for d in MAIN if d in definitions(results, *names)]:
                 small, middle, large = (one(results, d, name) for name in names)
-                label = f"{middle.net.label.partition(',')[0]}, {_label(d)}"
-                parts += [judge(f"{label}, 3 over 1", interval(middle.kept() - small.kept())),
-                          judge("5 over 3", interval(large.kept() - middle.kept()))]  # fmt: skip
+                where = data_of(middle.net, results.scale).label
+                label = f"{middle.net.label.partition(',')[0]}, {where}, {_label(d)}"
+                parts += [judge(f"{label}, 3 over 1", gain(middle, small)), judge("5 over 3", gain(large, middle))]
         return every(*parts)
 
     return check

@@ -31,12 +31,14 @@ class Held:
 
     Attributes:
         arm: The arm.
+        seeds: Training seeds that are stored.
         net: Its network.
         chance: One over the number of classes of its data set.
     """
 
     def __init__(self, outcome: Outcome[Any, Rows], scale: Any) -> None:
-        self.arm, self._runs = outcome.arm, [outcome.runs[seed] for seed in sorted(outcome.runs)]
+        self.arm, self.seeds = outcome.arm, sorted(outcome.runs)
+        self._runs = [outcome.runs[seed] for seed in self.seeds]
         self.net: Net = of(outcome.arm.network, scale)
         self.chance = 1 / data_of(self.net, scale).classes
 
@@ -74,6 +76,13 @@ class Held:
 def interval(table: Table) -> Interval:
     """Mean with its interval over chips, and over training seeds where there are several."""
     return over_units(table, CONFIDENCE)
+
+
+def gain(one: Held, other: Held) -> Interval:
+    """What one network keeps less what the other keeps, in the training seeds that both have."""
+    both = [seed for seed in one.seeds if seed in other.seeds]
+    a, b = (held.kept()[:, [held.seeds.index(seed) for seed in both]] for held in (one, other))
+    return interval(a - b)
 
 
 def one(results: Found, definition: str, network: str) -> Held:
