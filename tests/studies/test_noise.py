@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 import mho
 from mho.data import load
+from mho.errors import BadInput
 from mho.statistics.intervals import Interval
 from mho.studies import STUDIES
 from mho.studies.noise.arm import DATA
@@ -21,12 +23,12 @@ from mho.studies.noise.descent import descended, loss
 from mho.studies.noise.hardware import survival
 from mho.studies.noise.measured import Measured, difference, interval
 from mho.studies.noise.ranks import kendall, places, spearman, stronger
-from mho.studies.noise.recipe import Recipe, trained
+from mho.studies.noise.recipe import Recipe, Trained, diverged, trained
 from mho.studies.noise.settings import SETTINGS, measured
 from mho.studies.noise.sharpness import sharpness
 from mho.studies.outcome import NotStored, Outcome
 from mho.studies.runner import results, run
-from mho.studies.study import Arm
+from mho.studies.study import Arm, Job
 
 TINY = Recipe("plain_cnn?depth=3&width=2&channels=1", "digits?split=train&n=200", 2, lr=0.1, batch=50)
 
@@ -54,15 +56,18 @@ def test_a_recipe_is_trained_once_and_is_the_same_when_made_again(kept, monkeypa
     assert _same(first, trained(TINY, 0)) and not _same(first, trained(TINY, 1))
 
 
-def test_one_descent_gives_the_network_of_equal_epochs_and_that_of_equal_loss():
+def test_one_descent_gives_the_network_of_equal_epochs_and_that_of_equal_loss(monkeypatch):
     constant, on = replace(TINY, schedule="constant", lr=0.02), load(TINY.data)
     whole = trained(replace(constant, epochs=3), 0)
-    found = descended(constant, 0, on, until=loss(whole.net, on), most=5)
+    level = loss(whole.net, on)
+    found = descended(constant, 0, on, until=level, most=5)
     assert (len(found["epochs"].losses), len(found["loss"].losses)) == (2, 3)
     assert _same(found["loss"], whole) and found["epochs"].losses == found["loss"].losses[:2]
     assert loss(found["loss"].net, on) == pytest.approx(found["loss"].losses[2])
-    assert _same(found["loss"], descended(constant, 0, on, until=0.0, most=9)["loss"]), "what is kept is not made again"
-    never = descended(replace(constant, lr=0.03), 0, on, until=0.0, most=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("mho.studies.noise.recipe.fit", None)
+        assert _same(found["loss"], descended(constant, 0, on, until=level, most=5)["loss"]), "kept, not made again"
+    never = descended(constant, 0, on, until=0.0, most=3)
     assert set(never) == {"epochs"}
     assert descended(replace(constant, lr=1e30), 0, on, until=0.0, most=3) == {}
 
@@ -196,6 +201,20 @@ def test_claims_of_norm_types_follow_what_is_planted(tmp_path):
         _store(tmp_path / "b", "noise-norm-type", lambda arm, _: 0.8 if arm.endswith("topk") else 0.5).values()
     )
     assert found[0] == "depends" and found[1:5] == ["depends"] * 4
+
+
+@pytest.mark.parametrize("part", ["weight", "running_mean"])
+def test_what_ran_away_in_its_last_step_is_a_row_and_no_fault(part, monkeypatch):
+    """Finite losses, and then weights or statistics that are not."""
+    arm = STUDIES.find("noise-batchnorm")().arms("smoke")[1]
+    net = replace(arm.recipe, epochs=1).begun(0).eval()
+    getattr(net.bn1, part).data[0] = float("nan")
+    monkeypatch.setattr("mho.studies.noise.arm.trained", lambda *_, **__: Trained(net, (2.0,)))
+    (row,) = arm.rows(Job(Path(), Path(), "smoke"))
+    assert not row["learned"] and "not finite without noise" in row["absent"]
+    assert diverged(BadInput("the weights of head.weight are not finite", "lower lr")) and not diverged(
+        BadInput("no file", "fetch it")
+    )
 
 
 def test_answers_that_are_not_finite_count_as_wrong_or_as_guesses():

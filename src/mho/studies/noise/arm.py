@@ -12,7 +12,7 @@ from torch import nn
 from mho.data import load
 from mho.errors import BadInput
 from mho.models import FACTORIES
-from mho.studies.noise.recipe import Recipe, trained
+from mho.studies.noise.recipe import Recipe, diverged, trained
 from mho.studies.noise.settings import absent_row, measured
 from mho.studies.study import Arm, Job, Scale
 
@@ -93,11 +93,11 @@ class NoiseArm(Arm):
         """Train, or take what is kept, and measure."""
         try:
             found = trained(self.recipe, job.seed, device=job.device, progress=job.steps)
+            return self.measure(found.net, job, loss=found.losses[-1], **about)
         except BadInput as error:
-            if "loss is" not in error.problem:
+            if not diverged(error):
                 raise
             return [absent_row(error.problem, load(self.data.test), **about)]
-        return self.measure(found.net, job, loss=found.losses[-1], **about)
 
     def measure(self, net: nn.Module, job: Job, **about: Any) -> list[dict[str, Any]]:
         """The rows of a network."""

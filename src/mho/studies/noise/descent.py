@@ -13,7 +13,7 @@ from mho.data import Dataset
 from mho.errors import BadInput
 from mho.nn.modes import evaluating
 from mho.progress import Progress
-from mho.studies.noise.recipe import Recipe, Trained, read, write
+from mho.studies.noise.recipe import Recipe, Trained, diverged, read, write
 
 EPOCHS, LOSS = "epochs", "loss"
 
@@ -49,6 +49,7 @@ def descended(
         not reached.
     """
     place = recipe.place(seed)
+    place = place.with_name(f"{place.name}-until{until:g}-{most}")
     parts = {part: place.with_name(f"{place.name}-{part}") for part in (EPOCHS, LOSS)}
     ended = place.with_name(f"{place.name}.json")
     if not ended.is_file():
@@ -58,7 +59,7 @@ def descended(
             try:
                 recipe.fit(net, seed, place, epoch, progress)
             except BadInput as error:
-                if "loss is" not in error.problem:
+                if not diverged(error):
                     raise
                 break
             losses.append(loss(net, on))

@@ -32,7 +32,7 @@ from mho.studies.table import Table
 SLICES = "slices σ 0.05"
 """Weights of 8 bits in two cells of 4 with an offset column (`mho.studies.definitions`), which vary by 0.05 of themselves."""
 _SLICED = 200
-"""Test images there: bit slices take ten times as long as `pcm`, and more."""
+"""Test images, and images for ranges, there: bit slices take ten times as long as `pcm`, and more."""
 CHIPS: Mapping[Scale, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "smoke": (("pcm", ("1 day",)),),
     "cpu": (("pcm", ("1 day", "1 year")), ("pcm-cells", ("1 year",)), ("reram", ("1 day",)), (SLICES, ("0 s",))),
@@ -68,12 +68,16 @@ class ChipArm(NetworkArm):
 def _on_chips(net: nn.Module, test: Dataset, ranges: Dataset, job: Job) -> Iterator[dict[str, Any]]:
     for name, ages in CHIPS[job.scale]:
         hw = DEFINITIONS["ideal"].hardware(0.05) if name == SLICES else mho.Hardware.preset(name)
-        data = test.subset(min(_SLICED, len(test.labels))) if name == SLICES else test
-        analog = mho.calibrate(mho.to_analog(net, hw, example=data.inputs[:2]), ranges)
+        data, seen = (_first(test), _first(ranges)) if name == SLICES else (test, ranges)
+        analog = mho.calibrate(mho.to_analog(net, hw, example=data.inputs[:2]), seen)
         run = mho.drift(analog, data, ages, chips=HardwareStudy.chips[job.scale], progress=job.steps)
         for i, age in enumerate(ages):
             yield {"setting": f"{name}, {age}", "digital": run.digital_score,
                    "scores": [round(float(score), 6) for score in run.scores[:, i]]}  # fmt: skip
+
+
+def _first(data: Dataset) -> Dataset:
+    return data.subset(min(_SLICED, len(data.labels)))
 
 
 def cheap(net: nn.Module, data: Dataset) -> dict[str, float]:

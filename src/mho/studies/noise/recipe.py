@@ -17,6 +17,7 @@ from torch import nn
 
 from mho.data import load
 from mho.data.augment import crop_and_flip
+from mho.errors import BadInput
 from mho.kernels.cache import folder as cache
 from mho.models import resolve
 from mho.progress import Progress
@@ -94,6 +95,11 @@ class Recipe:
             precision=self.precision, seed=seed, out=out, progress=progress,
         )  # fmt: skip
         return list(done.history)
+
+
+def diverged(error: BadInput) -> bool:
+    """Whether a training, or the measurement of what it gave, was refused because numbers ran away; all else is a fault."""
+    return any(text in error.problem for text in ("the loss is", "the weights of", "are not finite without noise"))
 
 
 @dataclass(frozen=True)
