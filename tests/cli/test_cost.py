@@ -41,6 +41,7 @@ def test_data_are_measured(tmp_path):
     (("--example", "8 by 8"), "is no shape"), (("--example", "1x8x8", "--technology", "tubes"), "unknown technology 'tubes'"),
     (("--example", "1x8x8", "--arrays", 0), "arrays = 0"), (("--example", "1x8x8", "--replication", "many"), "'many'"),
     (("--example", "1x8x8", "--node", 2), "technology node of 2"), (("--example", "4"), "does not run on the example"),
+    (("--example", "99999999999x9999x9999"), "no memory holds"), (("--example", "1" + 30 * "0"), "no memory holds"),
 ])  # fmt: skip
 def test_bad_input_is_refused_by_name(arguments, problem):
     done = call("digits_cnn", *arguments)

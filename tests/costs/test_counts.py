@@ -69,6 +69,10 @@ def test_cells_that_are_read_where_each_has_a_price(hardware, round_numbers):
     assert _counts(_cost(512, 1, Hardware.preset("jia-2020", dac__slice_bits=None), jia))["cells"] == 8 * 512
 
 
+def test_a_network_that_is_one_layer_has_a_name_in_the_table(round_numbers, hardware):
+    assert "\nthe layer  " in str(_cost(16, 4, hardware, round_numbers))
+
+
 def test_a_shared_reference_column_is_one_column(round_numbers):
     """32 × 256 in 8 slices: 65,536 cells of weights, and 8 columns of 32 on each of 18 arrays, which hold 15 outputs each."""
     net = _net(32, 256, "neurosim-rram")

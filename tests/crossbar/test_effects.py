@@ -139,8 +139,9 @@ Made and checked by `tests/crossbar/test_effects.py`: *yes*, the effect changes 
 {table()}
 
 - Weight noise and variation per *product* are applied at the outputs, per *conversion* by one draw of the weights for a whole
-  batch (DNN+NeuroSim's redraw per input bit). A column of the array that all columns share has one draw of what is frozen, and
-  noise of products of its own for each column that it serves.
+  batch (DNN+NeuroSim's redraw per input bit). A column of the array that all columns share has one draw of what is frozen (one
+  for all arrays, too, where columns are cut over several: placement and cost count one on each), and noise of products of its own
+  for each column that it serves.
 - Noise of the inputs is refused where inputs come in slices.
 - A granular ADC range needs cells of a known number of states and coded inputs. Its codes hold every output exactly
   only where the currents of the lowest states cancel in front of the converter, or are 0.

@@ -96,4 +96,9 @@ def _example(shape: str) -> Any:
         sizes = []
     if not sizes or min(sizes) < 1:
         raise WrongSetting(f"'{shape}' is no shape", "write it as 3x32x32", path="--example")
-    return torch.zeros(1, *sizes)
+    try:
+        return torch.zeros(1, *sizes)
+    except (RuntimeError, OverflowError, TypeError):
+        raise WrongSetting(
+            f"no memory holds an input of shape {shape}", "give a smaller one", path="--example"
+        ) from None

@@ -221,7 +221,7 @@ class Cost:
             size = f"{layer.rows * layer.groups}×{layer.columns * layer.groups}"
             arrays = f"{layer.arrays}×{layer.copies}" if layer.copies > 1 else f"{layer.arrays}"
             lines.append(
-                f"{layer.path:<28} {size:>12} {arrays:>6} {layer.utilisation:>5.0%} {layer.products:>9,.0f} "
+                f"{layer.path or 'the layer':<28} {size:>12} {arrays:>6} {layer.utilisation:>5.0%} {layer.products:>9,.0f} "
                 f"{show_quantity(layer.time_ns * 1e-9, 's'):>9} {show_quantity(layer.energy_pj * 1e-12, 'J'):>9} "
                 f"{layer.energy_pj / total:>6.1%}"
             )

@@ -133,7 +133,8 @@ def _layers(cost: Cost) -> Table:
     total = cost.energy_pj or 1.0
     rows = [
         Row((
-            each.path, Cell(f"{each.rows * each.groups} × {each.columns * each.groups}", sort=float(each.rows * each.columns)),
+            each.path or "the layer",
+            Cell(f"{each.rows * each.groups} × {each.columns * each.groups}", sort=float(each.rows * each.columns)),
             str(each.row_blocks), f"{each.arrays} × {each.copies}" if each.copies > 1 else str(each.arrays),
             percent(each.utilisation, 0), f"{each.products:,.0f}", f"{each.conversions:,.0f}", f"{each.macs:,.0f}",
             Cell(show_quantity(each.time_ns * 1e-9, "s"), sort=each.time_ns), Cell(_joules(each.energy_pj), sort=each.energy_pj),
