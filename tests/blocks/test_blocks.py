@@ -300,3 +300,11 @@ def test_what_does_not_fit_is_refused(net, analog):
         random_keep(torch.tensor([4]), 3)
     with pytest.raises(WrongSetting, match="lr"):
         learn(net, TRAIN, epochs=1, lr=0)
+    for wrong, said in (
+        ({"reward": 3.0}, "give Reward"), ({"hwa": "yes"}, "give a recipe"), ({"augment": 3}, "give a callable"),
+        ({"resume": "must"}, "without a folder"), ({"resume": "maybe"}, "valid are auto"),
+    ):  # fmt: skip
+        with pytest.raises(WrongSetting, match=said):
+            learn(net, TRAIN, epochs=1, progress=None, **wrong)
+    with pytest.raises(BadInput, match="does not take two samples of it"):
+        block_drop(cifar_resnet(depth=8, width=4), example=X[0])

@@ -175,6 +175,12 @@ def test_numbers_of_numpy_are_numbers():
 
 
 def test_what_does_not_fit_is_refused(net, answers):
+    for wrong in ("entropy", Entropy, 0.3, None):
+        for call in (decide, lambda _, rule: Early(net, rule)):
+            with pytest.raises(WrongSetting, match="give a rule with its threshold"):
+                call(answers, wrong)
+    with pytest.raises(BadInput, match="does not take two samples of it"):
+        multi_exit(cifar_resnet(depth=8, width=4), ["layer1"], example=X[0])
     with pytest.raises(BadInput, match='task="exits"'):
         mho.accuracy(net, TEST)
     with pytest.raises(WrongSetting, match="3 thresholds for 3 exits"):

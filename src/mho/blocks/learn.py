@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mho.arguments import number, one_of, whole
+from mho.arguments import number, whole
 from mho.blocks.chips import RandomChips
 from mho.blocks.dropped import check_policy
 from mho.blocks.learning import Epoch, Learning
-from mho.blocks.reward import Reward
+from mho.blocks.reward import Reward, checked
 from mho.blocks.step import PolicyStep, policy_step
 from mho.errors import BadInput, WrongSetting
 from mho.models.block_drop import BlockDrop
@@ -25,8 +25,9 @@ from mho.store.digest import Digest, digest
 from mho.store.lock import alone
 from mho.tasks.classes import Classes
 from mho.training.hwa import HWA
-from mho.training.loop.checkpoints import RESUME, Folder, load_checkpoint, name_of
+from mho.training.loop.checkpoints import Folder, load_checkpoint, name_of
 from mho.training.loop.loader import Augment, hold
+from mho.training.loop.settings import check_augment, check_hwa, check_resume
 from mho.units import seconds
 
 
@@ -74,7 +75,7 @@ def learn(
     """
     check_policy(net)
     epochs, batch, seed = whole(epochs, "epochs"), whole(batch, "batch"), whole(seed, "seed", least=0)
-    reward = reward or Reward(10.0 if joint else 1.0)
+    reward = checked(Reward(10.0 if joint else 1.0) if reward is None else reward)
     rate = number((1e-4 if joint else 1e-3) if lr is None else lr, "lr", "give a rate above 0", above=0)
     weight = (0.0 if joint else 0.1) if entropy is None else entropy
     blocks = len(net.droppable)
@@ -89,7 +90,9 @@ def learn(
         if not isinstance(chips, RandomChips):
             raise WrongSetting(f"chips = {chips!r}", "give RandomChips(...)", path="chips")
         chips.check(net)
-    one_of(resume, "resume", RESUME)
+    check_resume(resume, out)
+    check_augment(augment)
+    check_hwa(hwa)
     every = seconds(save_every, "save_every")
     check_progress(progress)
     held = hold(data, Classes())
@@ -108,7 +111,7 @@ def learn(
         "chips": name_of(chips), "hwa": name_of(hwa), "bound": bound, "entropy": weight, "augment": name_of(augment),
         "seed": seed,
     }  # fmt: skip
-    fixed = "" if hwa is None or hwa.schedule.constant else "the schedule of hwa"
+    fixed = "" if hwa is None or (isinstance(hwa, HWA) and hwa.schedule.constant) else "the schedule of hwa"
     with alone(out):
         stored = None if folder is None else folder.begin(settings, resume, fixed=fixed)
         net.freeze(not joint).train()

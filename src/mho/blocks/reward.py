@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from mho.arguments import number
+from mho.errors import WrongSetting
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,14 @@ class Reward:
             right: Whether the answer is right, bool (N,).
         """
         return (1 - keep.float().mean(1) ** 2).where(right, -self.penalty)
+
+
+def checked(reward: Any) -> Reward:
+    """A reward, or a callable of one's own in its place, from (keep, right) to the reward of each sample.
+
+    Raises:
+        WrongSetting: Something else, such as the penalty alone.
+    """
+    if not callable(reward) or isinstance(reward, type):
+        raise WrongSetting(f"reward = {reward!r}", "give Reward(penalty), such as Reward(1)", path="reward")
+    return reward  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.arguments import number, whole
-from mho.blocks.reward import Reward
+from mho.blocks.reward import Reward, checked
 from mho.errors import BadInput, WrongSetting
 from mho.models.block_drop import BlockDrop
 
@@ -65,7 +65,7 @@ def policy_step(
     number(entropy, "entropy", "give a weight from 0 on", least=0)
     count = len(net.droppable)
     free = count if free is None else min(count, whole(free, "free"))
-    reward = reward or Reward()
+    reward = checked(Reward() if reward is None else reward)
     fixed = torch.arange(count, device=inputs.device) < count - free
     logits = net.policy_logits(inputs)
     chance = bounded(logits, bound)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mho.exits.answers import Answers
-from mho.exits.rules import Fixed, Rule
+from mho.exits.rules import Fixed, Rule, check_rule
 from mho.statistics.intervals import Interval, wilson_interval
 
 
@@ -75,10 +75,10 @@ def decide(answers: Answers, rule: Rule) -> Decided:
     """Apply a rule to answers of all exits: the same decisions as skipping makes (`Early`).
 
     Raises:
-        WrongSetting: The rule is for another number of exits.
+        WrongSetting: It is no rule, or one for another number of exits.
     """
     count = len(answers.names)
-    rule.check(count)
+    check_rule(rule, count)
     exits = torch.full((len(answers),), count - 1)
     for number in reversed(range(count - 1)):
         exits[rule.leaves(number, answers.scores[:, number])] = number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mho.exits.answers import check_exits
-from mho.exits.rules import Fixed, Rule
+from mho.exits.rules import Fixed, Rule, check_rule
 from mho.models.multi_exit import MultiExit
 
 
@@ -20,7 +20,7 @@ class Early(nn.Module):
         rule: Who leaves where.
 
     Raises:
-        WrongSetting: `net` has no exits, or `rule` is for another number of them.
+        WrongSetting: `net` has no exits, or `rule` is none, or for another number of them.
 
     Example:
         >>> fast = Early(chip.at("1 day"), Entropy(0.3))      # doctest: +SKIP
@@ -30,7 +30,7 @@ class Early(nn.Module):
     def __init__(self, net: MultiExit, rule: Rule) -> None:
         super().__init__()
         check_exits(net)
-        rule.check(len(net.names))
+        check_rule(rule, len(net.names))
         self.net, self.rule = net, rule
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -33,6 +33,18 @@ class Rule(ABC):
         """
 
 
+def check_rule(rule: Any, exits: int) -> None:
+    """Refuse what is no rule for so many exits, the last one counted.
+
+    Raises:
+        WrongSetting: It is something else, or a rule for another number.
+    """
+    if not isinstance(rule, Rule):
+        remedy = "give a rule with its threshold, such as mho.exits.Entropy(0.3)"
+        raise WrongSetting(f"rule = {rule!r}", remedy, path="rule")
+    rule.check(exits)
+
+
 @dataclass(frozen=True)
 class Fixed(Rule):
     """Every sample leaves at one exit.

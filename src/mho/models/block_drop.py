@@ -14,7 +14,7 @@ from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.extended import Extended, check_names
 from mho.models.in_place import changes, drops_in_place
-from mho.models.pair import pair_of
+from mho.models.pair import answered, pair_of
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
 from mho.nn.partial import Partial
@@ -97,10 +97,9 @@ class BlockDrop(Extended, Partial):
         if not isinstance(keep, fx.Proxy):  # a symbol, of which a trace asks what is computed
             if not isinstance(keep, Tensor):
                 raise BadInput(f"keep is a {type(keep).__name__}", "give a tensor of truth values", path="keep")
-            if keep.dtype != torch.bool or keep.shape not in (
-                (len(self.droppable),),
-                (len(inputs), len(self.droppable)),
-            ):
+            # Length by length: torch.compile takes shapes for symbols, which are in no tuple.
+            fits = keep.dim() in (1, 2) and keep.shape[-1] == len(self.droppable)
+            if keep.dtype != torch.bool or not fits or (keep.dim() == 2 and keep.shape[0] != len(inputs)):
                 found = f"keep is {keep.dtype} {tuple(keep.shape)}"
                 raise BadInput(found, f"give truth values ({len(inputs)}, {len(self.droppable)})", path="keep")
             keep = keep.to(inputs.device).expand(len(inputs), -1)
@@ -232,7 +231,7 @@ def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> list[str]:
     """Compute two samples, and look at what every block does to them; paths of those that work in place."""
     seen: list[str] = []
     copied: list[str] = []
-    expected = answer(net(pair.clone()))
+    expected = answered(net, pair.clone())
 
     def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
         path = paths[number]

@@ -58,9 +58,10 @@ def make_head(head: Any, features: Tensor, num_classes: int, path: str) -> nn.Mo
         return made
     kind = one_of(head, "head", HEADS, of=path)
     if features.dim() not in ((4,) if kind == "conv" else (2, 4)):
+        shape = ", ".join(map(str, ("N", *features.shape[1:])))
         raise WrongSetting(
             f"its output has shape {tuple(features.shape)}, which the head '{kind}' does not take",
-            f"give a head of your own: exits={{'{path}': nn.Sequential(...)}}", path=path,
+            f"give a module of your own, from ({shape}) to (N, {num_classes}): exits={{'{path}': head}}", path=path,
         )  # fmt: skip
     made = ExitHead(features.shape[1], num_classes, images=features.dim() == 4, conv=kind == "conv")
     return made.to(features)

@@ -15,7 +15,7 @@ from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.exit_head import make_head
 from mho.models.extended import Extended, check_names
 from mho.models.in_place import changes, drops_in_place, version
-from mho.models.pair import pair_of
+from mho.models.pair import answered, pair_of
 from mho.nn.modes import evaluating
 from mho.nn.partial import partials
 from mho.tasks.parts import answer
@@ -244,7 +244,7 @@ def _features(net: nn.Module, paths: list[str], inputs: Tensor) -> tuple[dict[st
         own.extend([(paths[number], output, version(output))] if held else [])
 
     with _told(net, paths, at_exit):
-        last = answer(net(inputs))
+        last = answered(net, inputs)
     if not isinstance(last, Tensor) or last.dim() != 2 or last.shape[1] < 2:
         shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
         raise BadInput(f"the network answers {shape}", "exits need class scores (N, C)", path="backbone")

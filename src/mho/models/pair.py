@@ -1,13 +1,14 @@
-"""`pair_of`: two samples that differ, by which a network shows how it treats samples."""
+"""`pair_of`: two samples that differ, by which a network shows how it treats samples; and what it answers to them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mho.errors import BadInput
+from mho.tasks.parts import answer
 
 
 def pair_of(example: Any) -> Tensor:
@@ -31,3 +32,16 @@ def pair_of(example: Any) -> Tensor:
         noise = torch.randn(pair[1].shape, generator=torch.Generator().manual_seed(0))
         pair[1] += spread * noise.to(pair)
     return pair
+
+
+def answered(backbone: nn.Module, pair: Tensor) -> Any:
+    """The backbone's answer to two samples.
+
+    Raises:
+        BadInput: They have a shape that it does not take.
+    """
+    try:
+        return answer(backbone(pair))
+    except RuntimeError as error:
+        problem = f"the backbone does not take two samples of it: {str(error).splitlines()[0]}"
+        raise BadInput(problem, "give a batch (N, …) with which backbone(example) runs", path="example") from error

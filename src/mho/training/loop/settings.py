@@ -61,23 +61,19 @@ class Settings:
         """
         wanted = many(loggers, "loggers")
         one_of(precision, "precision", PRECISIONS)
-        one_of(resume, "resume", RESUME)
         one_of(schedule, "schedule", SCHEDULES)
         check_optimizer(optimizer, lr=lr, weight_decay=weight_decay, momentum=momentum)
-        _check_hwa(hwa)
+        check_hwa(hwa)
         if teacher is not None:
             network(teacher, "teacher")
         elif distillation is not None:
             raise WrongSetting("distillation needs a teacher", "give teacher=...", path="distillation")
         check_distillation(distillation)
-        if augment is not None and not callable(augment):
-            remedy = "give a callable of (inputs, generator), such as mho.data.augment.crop_and_flip"
-            raise WrongSetting(f"augment = {augment!r}", remedy, path="augment")
+        check_augment(augment)
         check_progress(progress)
         if early_stop is not None and val is None:
             raise WrongSetting("early_stop needs data to measure on", "give val=...", path="early_stop")
-        if resume == "must" and out is None:
-            raise WrongSetting("resume = 'must' without a folder", "give out=DIR", path="resume")
+        check_resume(resume, out)
         check_loggers(wanted, out)
         return cls(
             epochs=whole(epochs, "epochs"),
@@ -92,7 +88,34 @@ class Settings:
         )
 
 
-def _check_hwa(hwa: Any) -> None:
+def check_resume(resume: Any, out: Any) -> None:
+    """Refuse what says nothing of a folder, or insists on one that is not given.
+
+    Raises:
+        WrongSetting: It does.
+    """
+    one_of(resume, "resume", RESUME)
+    if resume == "must" and out is None:
+        raise WrongSetting("resume = 'must' without a folder", "give out=DIR", path="resume")
+
+
+def check_augment(augment: Any) -> None:
+    """Refuse what augments no batch.
+
+    Raises:
+        WrongSetting: It is neither None nor a callable.
+    """
+    if augment is not None and not callable(augment):
+        remedy = "give a callable of (inputs, generator), such as mho.data.augment.crop_and_flip"
+        raise WrongSetting(f"augment = {augment!r}", remedy, path="augment")
+
+
+def check_hwa(hwa: Any) -> None:
+    """Refuse what is no recipe of hardware-aware training.
+
+    Raises:
+        WrongSetting: It is neither None nor a recipe.
+    """
     if hwa is not None and (isinstance(hwa, (type, nn.Module)) or not callable(getattr(hwa, "attach", None))):
         remedy = "give a recipe: mho.HWA(weights=mho.training.Gaussian(sigma=0.04))"
         raise WrongSetting(
