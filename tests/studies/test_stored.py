@@ -16,7 +16,7 @@ from mho.studies.runner import results, run
 
 FOLDER = Path(__file__).parents[2] / "studies"
 NAMES = ["drift", "hwa", "ranges", "cost", "families", "squeezenet-drift", "cim-resnet"]
-RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30, "cim-resnet": 18}
+RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30, "cim-resnet": 211}
 
 
 @pytest.mark.parametrize("name", NAMES)
