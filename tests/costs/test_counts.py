@@ -75,8 +75,9 @@ def test_a_network_that_is_one_layer_has_a_name_in_the_table(round_numbers, hard
 
 def test_a_shared_reference_column_is_one_column(round_numbers):
     """32 × 256 in 8 slices: 65,536 cells of weights, and 8 columns of 32 on each of 18 arrays, which hold 15 outputs each."""
-    net = _net(32, 256, "neurosim-rram")
-    x, rows, hw = torch.zeros(1, 32), net.placement.rows(), Hardware.preset("neurosim-rram")
+    hw = Hardware.preset("neurosim-rram", array__cols=128)
+    net, x = _net(32, 256, hw), torch.zeros(1, 32)
+    rows = net.placement.rows()
     ran, told, drawn = cost(net, example=x), cost_of_placement(rows, hw, net=net), cost_of_placement(rows, hw)
     assert ran.capacity.cells == told.capacity.cells == drawn.capacity.cells == 65_536 + 18 * 8 * 32
     assert net.placement.weights[0].arrays == ran.layers[0].arrays == ran.capacity.needed == 18

@@ -25,7 +25,8 @@ class Array(Spec):
     rows: int = Field(default=512, ge=1)
     """Input lines; a matrix with more rows is cut into row blocks, each with its own converter."""
     cols: int = Field(default=512, ge=1)
-    """Output lines; cutting along columns changes no number, only counts and per-array compensation."""
+    """Output lines, the reference columns of an encoding among them; cutting along columns changes no number, only counts and
+    per-array compensation."""
 
 
 class Mapping(Spec):
