@@ -50,6 +50,10 @@ class BadInput(MhoError):
     """Weights, data or a file given by the user cannot be used."""
 
 
+class NotFinite(BadInput):
+    """Numbers ran away: a loss, weights or answers are not finite."""
+
+
 class BadResults(MhoError):
     """Stored results are damaged or belong to another run."""
 

@@ -23,7 +23,7 @@ from mho.studies.noise.descent import descended, loss
 from mho.studies.noise.hardware import survival
 from mho.studies.noise.measured import Measured, difference, interval
 from mho.studies.noise.ranks import kendall, places, spearman, stronger
-from mho.studies.noise.recipe import Recipe, Trained, diverged, trained
+from mho.studies.noise.recipe import Recipe, Trained, trained
 from mho.studies.noise.settings import SETTINGS, measured
 from mho.studies.noise.sharpness import sharpness
 from mho.studies.outcome import NotStored, Outcome
@@ -212,9 +212,17 @@ def test_what_ran_away_in_its_last_step_is_a_row_and_no_fault(part, monkeypatch)
     monkeypatch.setattr("mho.studies.noise.arm.trained", lambda *_, **__: Trained(net, (2.0,)))
     (row,) = arm.rows(Job(Path(), Path(), "smoke"))
     assert not row["learned"] and "not finite without noise" in row["absent"]
-    assert diverged(BadInput("the weights of head.weight are not finite", "lower lr")) and not diverged(
-        BadInput("no file", "fetch it")
-    )
+
+
+def test_a_fault_that_is_no_divergence_is_raised(monkeypatch):
+    arm = STUDIES.find("noise-batchnorm")().arms("smoke")[1]
+
+    def no_file(*_, **__):
+        raise BadInput("no file", "fetch it")
+
+    monkeypatch.setattr("mho.studies.noise.arm.trained", no_file)
+    with pytest.raises(BadInput, match="no file"):
+        arm.rows(Job(Path(), Path(), "smoke"))
 
 
 def test_answers_that_are_not_finite_count_as_wrong_or_as_guesses():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mho.blocks.chips import RandomChips
 from mho.blocks.step import PolicyStep
-from mho.errors import BadInput
+from mho.errors import NotFinite
 from mho.models.block_drop import BlockDrop
 from mho.progress import Meter
 from mho.rng import key, reads
@@ -107,7 +107,7 @@ class Learning:
         with reads("policy", self.seed, self.done):
             step = self.step(x, y, self.judge, free)
         if not bool(step.loss.isfinite()):
-            raise BadInput(f"the loss is {float(step.loss)} at step {self.done}", "give a lower lr", path="lr")
+            raise NotFinite(f"the loss is {float(step.loss)} at step {self.done}", "give a lower lr", path="lr")
         self.optimizer.zero_grad()
         step.loss.backward()
         self.optimizer.step()

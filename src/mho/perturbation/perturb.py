@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mho.arguments import check_mode, many, network, number, whole
-from mho.errors import BadInput, WrongSetting
+from mho.errors import NotFinite, WrongSetting
 from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
 from mho.nn.calling import call
@@ -65,8 +65,8 @@ def perturb(
 
     Raises:
         WrongSetting: A negative η, no draw, a scope without tensors, an analog network, or nothing to recalibrate.
-        BadInput: The data is refused; answers that are not finite without noise; or such answers with noise, where the score is
-            no share of right ones.
+        BadInput: The data is refused.
+        NotFinite: Answers without noise are not; or answers with noise, where the score is no share of right ones.
     """
     check_mode()
     network(net)
@@ -106,7 +106,7 @@ def perturb(
                         recalibrate.apply(own)
                 values, bad = _scores(own, data, seed, eta)
             if bad and not eta:
-                raise BadInput(f"{bad} of {len(values)} answers are not finite without noise",
+                raise NotFinite(f"{bad} of {len(values)} answers are not finite without noise",
                                "look for weights and statistics that are not finite", path="net")  # fmt: skip
             rows.append(values)
             broken.append(bad)
@@ -144,7 +144,7 @@ def _scores(net: nn.Module, data: TestData, seed: int, eta: float) -> tuple[NDAr
         bad = bad | ~torch.isfinite(values.float())
         count = int(bad.sum())
         if count and not score.share:
-            raise BadInput(
+            raise NotFinite(
                 f"{count} answers are not finite at η = {eta:g}", "measure smaller η, or clamp=True", path="etas"
             )
         broken += count

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.arguments import network, number, whole
-from mho.errors import BadInput
+from mho.errors import BadInput, NotFinite
 from mho.rng import key
 from mho.tasks.batches import batches_of
 from mho.tasks.items import check_batched
@@ -31,7 +31,8 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
         `model`, in eval mode.
 
     Raises:
-        BadInput: No batch, or a loss that is not finite.
+        BadInput: No batch.
+        NotFinite: The loss is not.
     """
     network(model, "model")
     epochs, lr = whole(epochs, "epochs"), number(lr, "lr", "give a number above 0", above=0)
@@ -50,7 +51,7 @@ def train(model: nn.Module, batches: Iterable[Any], *, epochs: int, lr: float = 
         for rows in torch.randperm(len(x), generator=generator).split(size):
             loss = F.cross_entropy(model(x[rows]), y[rows])
             if not bool(torch.isfinite(loss)):
-                raise BadInput(f"the loss is {loss.item()} in epoch {epoch}", "lower lr, or check the data")
+                raise NotFinite(f"the loss is {loss.item()} in epoch {epoch}", "lower lr, or check the data")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from mho.data import load
-from mho.errors import BadInput
+from mho.errors import NotFinite
 from mho.models import FACTORIES
-from mho.studies.noise.recipe import Recipe, diverged, trained
+from mho.studies.noise.recipe import Recipe, trained
 from mho.studies.noise.settings import absent_row, measured
 from mho.studies.study import Arm, Job, Scale
 
@@ -94,9 +94,7 @@ class NoiseArm(Arm):
         try:
             found = trained(self.recipe, job.seed, device=job.device, progress=job.steps)
             return self.measure(found.net, job, loss=found.losses[-1], **about)
-        except BadInput as error:
-            if not diverged(error):
-                raise
+        except NotFinite as error:
             return [absent_row(error.problem, load(self.data.test), **about)]
 
     def measure(self, net: nn.Module, job: Job, **about: Any) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from mho.data import Dataset
-from mho.errors import BadInput
+from mho.errors import NotFinite
 from mho.nn.modes import evaluating
 from mho.progress import Progress
-from mho.studies.noise.recipe import Recipe, Trained, diverged, read, write
+from mho.studies.noise.recipe import Recipe, Trained, read, write
 
 EPOCHS, LOSS = "epochs", "loss"
 
@@ -58,9 +58,7 @@ def descended(
         for epoch in range(1, most + 1):
             try:
                 recipe.fit(net, seed, place, epoch, progress)
-            except BadInput as error:
-                if not diverged(error):
-                    raise
+            except NotFinite:
                 break
             losses.append(loss(net, on))
             if epoch == recipe.epochs:

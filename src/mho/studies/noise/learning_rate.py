@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mho.data import Dataset, load
-from mho.errors import BadInput
+from mho.errors import NotFinite
 from mho.statistics.intervals import mean_interval
 from mho.studies.claim import Claim, Finding, above, below, every
 from mho.studies.figure import Figure, Series, points
@@ -19,7 +19,6 @@ from mho.studies.noise.base import PROTOCOL, NoiseStudy
 from mho.studies.noise.descent import EPOCHS, LOSS, descended
 from mho.studies.noise.measured import Measured, Rows, difference, interval
 from mho.studies.noise.ranks import correlation, spearman
-from mho.studies.noise.recipe import diverged
 from mho.studies.noise.settings import SEEDS, SETTINGS, absent_row, measured
 from mho.studies.noise.sharpness import sharpness, tails
 from mho.studies.noise.shown import accuracies, averages
@@ -65,9 +64,7 @@ class RateArm(NoiseArm):
             said = {"loss": losses[-1], "epochs": len(losses), **_shape(net, ranges), **about}
             try:
                 rows = list(measured(net, test, self.settings, job.scale, progress=job.steps, **said))
-            except BadInput as error:
-                if not diverged(error):
-                    raise
+            except NotFinite as error:
                 rows = [absent_row(error.problem, test)]
             found += [{**row, "part": part} for row in rows]
         return found

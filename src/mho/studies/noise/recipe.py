@@ -17,7 +17,6 @@ from torch import nn
 
 from mho.data import load
 from mho.data.augment import crop_and_flip
-from mho.errors import BadInput
 from mho.kernels.cache import folder as cache
 from mho.models import resolve
 from mho.progress import Progress
@@ -87,7 +86,7 @@ class Recipe:
             The history of `mho.training.FitResult`.
 
         Raises:
-            BadInput: The loss is not finite: it diverged.
+            NotFinite: The loss or weights are not: it diverged.
         """
         done = fit(
             net, load(self.data), epochs=epochs, batch=self.batch, optimizer=self.optimizer, lr=self.lr,
@@ -95,11 +94,6 @@ class Recipe:
             precision=self.precision, seed=seed, out=out, progress=progress,
         )  # fmt: skip
         return list(done.history)
-
-
-def diverged(error: BadInput) -> bool:
-    """Whether a training, or the measurement of what it gave, was refused because numbers ran away; all else is a fault."""
-    return any(text in error.problem for text in ("the loss is", "the weights of", "are not finite without noise"))
 
 
 @dataclass(frozen=True)
@@ -119,7 +113,8 @@ def trained(recipe: Recipe, seed: int, *, device: str = "cpu", progress: Progres
     """A network of a recipe, trained at the first call; a training that was killed goes on.
 
     Raises:
-        BadInput: Its data is not there, or the loss is not finite: it diverged.
+        BadInput: Its data is not there.
+        NotFinite: The loss or weights are not: it diverged.
     """
     place = recipe.place(seed)
     kept = read(place)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mho.errors import BadInput
+from mho.errors import NotFinite
 from mho.nn.calling import call
 from mho.rng import key, seed
 from mho.tasks import Task
@@ -226,8 +226,8 @@ class Run:
             raise self._not_finite(f"the loss is {found[-1]}")
         return found
 
-    def _not_finite(self, problem: str) -> BadInput:
+    def _not_finite(self, problem: str) -> NotFinite:
         kept = self.folder is not None and self.folder.last.exists()
         problem += f" in epoch {self.state.epoch}, after step {self.state.step}"
         problem += f"; the last good checkpoint is {self.folder.last}" if self.folder is not None and kept else ""
-        return BadInput(problem, "lower lr, or check the data")
+        return NotFinite(problem, "lower lr, or check the data")
