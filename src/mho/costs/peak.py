@@ -36,7 +36,8 @@ def peak(hw: Hardware | str, technology: Technology | str | Path | None = None, 
     chosen = Technology.of(technology, described)
     number = chosen.arrays_per_tile * (chosen.tiles_per_chip or 1) if arrays is None else whole(arrays, "arrays")
     rows, encoding = described.array.rows, described.encoding
-    outputs = (described.array.cols - encoding.reference_columns()) // encoding.columns_per_weight()
+    references = len(encoding.shared_planes(described.cell))
+    outputs = (described.array.cols - references) // encoding.columns_per_weight()
     layer = nn.Linear(rows, outputs, bias=False)
     with torch.no_grad():
         layer.weight.normal_(generator=torch.Generator().manual_seed(0))

@@ -6,8 +6,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-import torch
-
 from mho.costs.technology import Technology
 from mho.crossbar import Scheme
 from mho.errors import WrongSetting
@@ -73,7 +71,7 @@ def product(scheme: Scheme, technology: Technology, *, bias: bool = False, path:
     if scheme.input_steps is None:
         raise WrongSetting("inputs of infinite resolution cost nothing that is known", "set dac.bits", path=path)
     converted = [[c for c in block if c.readout >= 0] for block in scheme.blocks]
-    readouts, shared = len(scheme.readouts.columns), shared_planes(scheme)
+    readouts, shared = len(scheme.readouts.columns), hw.encoding.shared_planes(hw.cell)
     separate, slices, phases = len(converted[0]) // readouts, hw.dac.cycles(), timing.phases
     columns, offset = plan.groups * plan.columns, bool(scheme.readouts.offset)
     once = [all(p in shared for p, c in enumerate(r.coefficients) if c) for r in scheme.readouts.columns]
@@ -111,12 +109,6 @@ def resolution(half_steps: float, unipolar: bool) -> float:
     return math.log2(half_steps + 1) if unipolar else math.log2(2 * half_steps + 2)
 
 
-def shared_planes(scheme: Scheme) -> frozenset[int]:
-    """Planes of cells that are one column for all columns of a group on an array: references."""
-    planes = scheme.hw.encoding.encode(torch.zeros(1, 2, 1), scheme.hw.cell)
-    return frozenset(p for p, plane in enumerate(planes) if plane.shape[1] == 1)
-
-
 @dataclass(frozen=True)
 class Cells:
     """The cells of a matrix.
@@ -134,7 +126,8 @@ class Cells:
     @classmethod
     def of(cls, scheme: Scheme, planes: int) -> Cells:
         """Of so many planes."""
-        plan, shared, exact = scheme.plan, shared_planes(scheme), scheme.hw.encoding.exact_planes()
+        plan, encoding = scheme.plan, scheme.hw.encoding
+        shared, exact = encoding.shared_planes(scheme.hw.cell), encoding.exact_planes()
         columns = tuple(plan.arrays_per_group if p in shared else plan.columns for p in range(planes))
         of_group = sum(number for p, number in enumerate(columns) if p not in exact)
         most = min(plan.columns, plan.columns_per_array)

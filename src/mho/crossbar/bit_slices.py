@@ -220,7 +220,3 @@ class BitSliced(Encoding):
     def columns_per_weight(self) -> int:
         """A column for each cell of a weight."""
         return self._parts * (2 if self.sign == "pair" else 1)
-
-    def reference_columns(self) -> int:
-        """A column for each slice, and for the cells of the sign, where columns hold the constant part."""
-        return 0 if self.reference == "digital" else self._parts

@@ -83,10 +83,6 @@ class Offset(Encoding):
             return Readouts((Readout((unit,), step=step),), offset=1 + unit * cell.g_min_us)
         return Readouts((Readout((unit, -unit), step=step),))
 
-    def reference_columns(self) -> int:
-        """The column of middle cells, where there is one."""
-        return int(self.reference == "column")
-
     def ideal(self, weight: Tensor) -> Tensor | None:
         """The weights themselves, where a column of the array takes the constant part away."""
         return weight[None] if self.reference == "column" else None

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mho.crossbar.plan import Block, Plan
-from mho.hardware import Array, Encoding
+from mho.hardware import Hardware
 
 _CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -91,12 +91,12 @@ class Operator:
             by_group = by_group.transpose(1, 2)
         return by_group.reshape(-1, *by_group.shape[2:])
 
-    def plan(self, shape: tuple[int, ...], array: Array, encoding: Encoding) -> Plan:
+    def plan(self, shape: tuple[int, ...], hw: Hardware) -> Plan:
         """The division over arrays of the matrix of a weight of that shape."""
         taps, first, second = math.prod(shape[2:]), shape[0] // self.groups, shape[1]
         columns, inputs = (second, first) if self.transposed else (first, second)
-        wide, shared = encoding.columns_per_weight(), encoding.reference_columns()
-        return Plan(self.groups, columns, inputs * taps, taps, array, wide, shared)
+        wide, shared = hw.encoding.columns_per_weight(), len(hw.encoding.shared_planes(hw.cell))
+        return Plan(self.groups, columns, inputs * taps, taps, hw.array, wide, shared)
 
     def take(self, x: Tensor, block: Block, plan: Plan) -> Tensor:
         """The channels of `x` that a row block reads."""

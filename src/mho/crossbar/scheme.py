@@ -158,7 +158,7 @@ class Scheme:
             raise NotYet(
                 "inputs that come in slices are not repeated at half their size", "set adc.on_clip to 'clip'", path=path
             )
-        plan = operator.plan(shape, hw.array, hw.encoding)
+        plan = operator.plan(shape, hw)
         readouts = hw.encoding.readouts(hw.cell)
         blocks = tuple(_block(b, block.rows, readouts, hw, path) for b, block in enumerate(plan.blocks))
         every = tuple(conversion for block in blocks for conversion in block)

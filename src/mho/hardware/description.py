@@ -120,7 +120,7 @@ class Hardware(Spec):
             except WrongSetting as error:
                 raise WrongSetting(error.problem, error.remedy, path=f"layers.{pattern}") from None
         self.encoding.fits(self.cell)
-        wide, shared = self.encoding.columns_per_weight(), self.encoding.reference_columns()
+        wide, shared = self.encoding.columns_per_weight(), len(self.encoding.shared_planes(self.cell))
         if self.array.cols < wide + shared:
             beside = f" beside {shared} of references" if shared else ""
             raise WrongSetting(f"an array of {self.array.cols} columns holds no weight, which takes {wide}{beside}",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from pydantic import Field, model_validator
 
 from mho.errors import WrongSetting
@@ -128,7 +129,7 @@ class Encoding(Spec, ABC):
 
         Returns:
             One tensor a plane, shape (groups, columns, rows), or (groups, 1, rows) for a reference column that all
-            columns of the group share (see `reference_columns`); µS.
+            columns of the group on an array share; µS.
         """
 
     @abstractmethod
@@ -153,9 +154,10 @@ class Encoding(Spec, ABC):
         """Physical columns that one weight takes in an array."""
         return 1
 
-    def reference_columns(self) -> int:
-        """Physical columns that all weights of a group share, on each array: as many as planes of (groups, 1, rows)."""
-        return 0
+    def shared_planes(self, cell: Cell) -> frozenset[int]:
+        """Planes of one column that all weights of a group share, which stands on each of its arrays: references."""
+        planes = self.encode(torch.zeros(1, 2, 1), cell)
+        return frozenset(p for p, plane in enumerate(planes) if plane.shape[1] == 1)
 
     def exact_planes(self) -> frozenset[int]:
         """Planes of fixed resistors: they hold their targets, and nothing random or ageing happens to them."""
