@@ -25,7 +25,7 @@ from mho.store.digest import Digest, digest
 from mho.store.lock import alone
 from mho.tasks.classes import Classes
 from mho.training.hwa import HWA
-from mho.training.loop.checkpoints import Folder, load_checkpoint, name_of
+from mho.training.loop.checkpoints import Folder, back_to_last, name_of
 from mho.training.loop.loader import Augment, hold
 from mho.training.loop.settings import check_augment, check_hwa, check_resume
 from mho.units import seconds
@@ -69,8 +69,8 @@ def learn(
     Raises:
         WrongSetting: No policy, a setting outside its range, `chips` or `hwa` for a network that is not converted, or a network
             that is a programmed chip.
-        BadInput: No data, no labels or such as the network has no score for, a loss that is not finite, or a
-            folder that cannot be written.
+        BadInput: No data, no labels or such as the network has no score for, or a folder that cannot be written.
+        NotFinite: The loss is not.
         BadResults: `out` holds another training, or a damaged one, or another call is writing there.
     """
     check_policy(net)
@@ -117,22 +117,19 @@ def learn(
         net.freeze(not joint).train()
         session = None
         try:
-            steps = epochs * math.ceil(len(held) / batch)
-            session = None if hwa is None else hwa.attach(learning, steps=steps, seed=seed)
-            optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=rate)
-            loop = Learning(
-                net, held.inputs, held.targets, step, optimizer, session, chips, ramp, augment, epochs, batch, seed,
-                folder, every,
-            )  # fmt: skip
-            if folder is not None and stored is not None:
-                loop.restore(stored)
-                folder.note()
-            with telling(progress, "policy", "steps") as told:
-                loop.run(told)
-        except BaseException:
-            if folder is not None and folder.last.exists():
-                net.load_state_dict(load_checkpoint(folder.last)["net"])
-            raise
+            with back_to_last(net, folder):
+                steps = epochs * math.ceil(len(held) / batch)
+                session = None if hwa is None else hwa.attach(learning, steps=steps, seed=seed)
+                optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=rate)
+                loop = Learning(
+                    net, held.inputs, held.targets, step, optimizer, session, chips, ramp, augment, epochs, batch, seed,
+                    folder, every,
+                )  # fmt: skip
+                if folder is not None and stored is not None:
+                    loop.restore(stored)
+                    folder.note()
+                with telling(progress, "policy", "steps") as told:
+                    loop.run(told)
         finally:
             if session is not None:
                 session.detach()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mho.errors import BadInput, BadResults
 from mho.store.digest import digest
@@ -109,6 +112,17 @@ class Folder:
         nets = [] if state is None else [state["net"]]
         nets += [load_checkpoint(self.best)["state_dict"]] if self.best.exists() else []
         return {digest(*net.values()) for net in nets}
+
+
+@contextlib.contextmanager
+def back_to_last(net: nn.Module, folder: Folder | None) -> Iterator[None]:
+    """Whatever ends the block early leaves the network with the weights of the folder's last checkpoint, where there is one."""
+    try:
+        yield
+    except BaseException:
+        if folder is not None and folder.last.exists():
+            net.load_state_dict(load_checkpoint(folder.last)["net"])
+        raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

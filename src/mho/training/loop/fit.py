@@ -24,7 +24,7 @@ from mho.store.lock import alone
 from mho.tasks import Task
 from mho.tasks.items import take, tensors_of
 from mho.training.hwa import HWA
-from mho.training.loop.checkpoints import Folder, load_checkpoint, name_of
+from mho.training.loop.checkpoints import Folder, back_to_last, name_of
 from mho.training.loop.loader import Augment, Loader, Samples, hold, moved
 from mho.training.loop.loggers import logging
 from mho.training.loop.loss import Loss, loss_of
@@ -132,8 +132,9 @@ def fit(
     Raises:
         WrongSetting: An unknown name, a number outside its range, settings that contradict each other, or a network that
             is a programmed chip.
-        BadInput: No data, targets that the network has no output for, no labels and no teacher, a loss that is not finite,
-            batches of one sample for a batch norm, or a folder that cannot be written.
+        BadInput: No data, targets that the network has no output for, no labels and no teacher, batches of one sample
+            for a batch norm, or a folder that cannot be written.
+        NotFinite: The loss, or weights at the end of an epoch, are not: it diverged.
         BadResults: `out` holds another run, or a damaged one, or another call is writing there.
         MissingExtra: The package of a logger is not installed.
     """
@@ -201,29 +202,30 @@ def fit(
 
         session = None if hwa is None else hwa.attach(net, steps=steps, seed=seed)
         try:
-            run = Run(
-                net, loss=loss, task=task, optimizer=made, rate=rate, session=session, loader=loader, val=held,
-                processes=processes, precision=precision, seed=seed, folder=folder, save_every=told.save_every,
-                epochs=told.epochs, max_seconds=told.max_seconds, early_stop=told.early_stop,
-            )  # fmt: skip
-            if stored is not None:
-                run.restore(stored)
-                if folder is not None and processes.first:
-                    folder.note()
-            state = run.state
-            if not state.stopped:
-                first, where = processes.first, None if folder is None else folder.directory
-                logs = logging(
-                    loggers if first else (), where, step=state.step, steps=steps, progress=progress if first else None
-                )
-                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), logs as opened:
-                    run.train(opened)
-            if state.stopped and run.best_weights is not None:
-                net.load_state_dict(run.best_weights)
-        except BaseException:
-            if folder is not None and folder.last.exists():
-                net.load_state_dict(load_checkpoint(folder.last)["net"])
-            raise
+            with back_to_last(net, folder):
+                run = Run(
+                    net, loss=loss, task=task, optimizer=made, rate=rate, session=session, loader=loader, val=held,
+                    processes=processes, precision=precision, seed=seed, folder=folder, save_every=told.save_every,
+                    epochs=told.epochs, max_seconds=told.max_seconds, early_stop=told.early_stop,
+                )  # fmt: skip
+                if stored is not None:
+                    run.restore(stored)
+                    if folder is not None and processes.first:
+                        folder.note()
+                state = run.state
+                if not state.stopped:
+                    first, where = processes.first, None if folder is None else folder.directory
+                    logs = logging(
+                        loggers if first else (),
+                        where,
+                        step=state.step,
+                        steps=steps,
+                        progress=progress if first else None,
+                    )
+                    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), logs as opened:
+                        run.train(opened)
+                if state.stopped and run.best_weights is not None:
+                    net.load_state_dict(run.best_weights)
         finally:
             if session is not None:
                 session.detach()
