@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ class _One:
         if rows is not None:
             folder.mkdir(exist_ok=True)
             _write(folder / _ROWS, [dict(row) for row in rows])
+            shutil.rmtree(job.checkpoints, ignore_errors=True)
         return folder.name
 
 

@@ -9,9 +9,9 @@ from torch import nn
 
 import mho
 from mho.data import Dataset
-from mho.hardware import Hardware
 from mho.studies.cim_resnet.networks import part
 from mho.studies.definitions import Definition
+from mho.studies.on_arrays import with_ranges
 from mho.studies.subject import Subject
 
 COST_BITS = 10
@@ -60,13 +60,6 @@ def _chip(net: nn.Module, chip: int) -> nn.Module:
 
 def _score(net: nn.Module, data: Dataset, chip: int) -> float:
     return round(mho.accuracy(net, data, seed=chip), 6)
-
-
-def with_ranges(model: nn.Module, hw: Hardware, ranged: nn.Module, ranges: Dataset) -> nn.Module:
-    """A network on hardware whose converters have the ranges of another one."""
-    net = mho.to_analog(model, hw, example=ranges.inputs[:2])
-    net.load_state_dict(ranged.state_dict())
-    return net
 
 
 def _energy(made: Subject, definition: Definition, rows: int, bits: int | None) -> dict[str, float]:

@@ -18,9 +18,8 @@ from mho.models import published
 from mho.store.files import replaced
 from mho.studies.definitions import DEFINITIONS
 from mho.studies.noise.arm import DATA, Data, recipe
-from mho.studies.noise.networks import PRECISION
 from mho.studies.noise.recipe import trained
-from mho.studies.study import Job, Scale
+from mho.studies.study import PRECISION, Job, Scale
 from mho.studies.subject import Subject
 from mho.training import HWA, Clip, fit
 

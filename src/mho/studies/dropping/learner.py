@@ -17,15 +17,13 @@ from mho.data import Dataset
 from mho.hardware import Hardware
 from mho.models import block_drop, cifar_resnet
 from mho.models.block_drop import BlockDrop
-from mho.studies.cim_resnet.measured import with_ranges
 from mho.studies.definitions import DEFINITIONS
 from mho.studies.dropping.arm import BlockArm, Effort
+from mho.studies.on_arrays import with_ranges
 from mho.studies.study import Job, Scale
 
 TRAINED_AT = 0.05
 """σ under which the noise-aware policy is rewarded."""
-KEPT = "learning"
-"""Folder of checkpoints within that of the arm, while it is measured."""
 AGES: Mapping[Scale, tuple[str, ...]] = {
     "smoke": ("1 month",), "cpu": ("1 h", "1 year"), "full": ("1 h", "1 day", "1 month", "1 year"),
 }  # fmt: skip
@@ -83,7 +81,7 @@ class Learner:
             "seed": self.job.seed,
             "progress": self.job.steps,
         }
-        learn(net, self.training, epochs=epochs, out=self.job.out / KEPT / what.replace(" ", "-"), **{**told, **more})
+        learn(net, self.training, epochs=epochs, out=self.job.checkpoints / what.replace(" ", "-"), **{**told, **more})
 
     def analog(
         self, net: BlockDrop, hw: Hardware, *, digital: bool = True, ranged: BlockDrop | None = None

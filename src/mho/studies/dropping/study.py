@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
@@ -18,7 +17,7 @@ from mho.models.block_drop import BlockDrop
 from mho.studies.definitions import DEFINITIONS, SIGMAS, SLIDES
 from mho.studies.dropping.arm import EFFORTS, BlockArm, subject
 from mho.studies.dropping.claims import CLAIMS, PUBLISHED
-from mho.studies.dropping.learner import AGES, KEPT, TRAINED_AT, Learner
+from mho.studies.dropping.learner import AGES, TRAINED_AT, Learner
 from mho.studies.dropping.measured import CHOICES, Measured, digital_row, dropped, row_of
 from mho.studies.figure import Figure, Series, points
 from mho.studies.outcome import Results
@@ -100,7 +99,6 @@ class BlockDropStudy(Study[BlockArm, Rows]):
                     old, own = (cast("BlockDrop", mho.fuse(each.at(age), inplace=True)) for each in (chip, other))
                     seen = dropped(old, test, keeps, seed=1)
                     rows.append(row_of(setting, number, age, seen | {"on_chip": drop(own, test, seed=1)}, reward))
-        shutil.rmtree(job.out / KEPT)
         return rows
 
     def tables(self, results: Results[BlockArm, Rows]) -> list[Table]:

@@ -14,12 +14,9 @@ from mho.data.augment import crop_and_flip
 from mho.models import b_alexnet, b_lenet, digits_cnn, multi_exit, resnet_exits
 from mho.models.multi_exit import MultiExit
 from mho.studies.placed import apart
-from mho.studies.study import Arm, Job, Scale
+from mho.studies.study import PRECISION, Arm, Job, Scale
 from mho.tasks import Exits
 from mho.training import fit
-
-KEPT = "learning"
-"""Folder of checkpoints within that of the arm, while it is measured."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class ExitsArm(Arm):
         one = tuple(float(number + 1 == self.alone) for number in range(len(net.names)))
         fit(net.freeze(self.frozen), training, epochs=self.epochs, lr=self.lr, schedule="onecycle",
             augment=crop_and_flip if self.augment else None, task=Exits(weights=one if self.alone else self.weights),
-            precision=self.precision, seed=job.seed, out=job.out / KEPT, progress=job.steps)  # fmt: skip
+            precision=self.precision, seed=job.seed, out=job.checkpoints, progress=job.steps)  # fmt: skip
         return net.cpu().freeze(False)
 
 
@@ -95,7 +92,7 @@ def arms(scale: Scale) -> list[ExitsArm]:
         digits = ExitsArm("digits-equal", "digits CNN, equal weights", group="digits", seeds=1)
         return [digits, *_alone(digits, 1)]
     full = scale == "full"
-    test, precision = (None, "32") if full else (1000, "bf16-mixed")
+    test, precision = None if full else 1000, PRECISION[scale]
     lenet = ExitsArm("", "", "mnist", 3, network="b_lenet", data="mnist?", train=6000, test=test, epochs=8)
     found = [
         replace(lenet, name=f"b-lenet-{w}", label=f"B-LeNet, {w} weights", weights=w)

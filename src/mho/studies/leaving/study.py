@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -13,13 +12,13 @@ from mho.exits import Answers, ExitEnergy, exit_energy, observe, tune
 from mho.hardware import Hardware
 from mho.models.multi_exit import MultiExit
 from mho.statistics.intervals import mean_interval
-from mho.studies.cim_resnet.measured import with_ranges
 from mho.studies.definitions import DEFINITIONS, SIGMAS, SLIDES
 from mho.studies.figure import Figure
-from mho.studies.leaving.arm import KEPT, ExitsArm, arms
+from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import BRANCHYNET, CLAIMS, all_exits
 from mho.studies.leaving.measured import BUDGET, alone_row, lead_row, row_of, tuned
 from mho.studies.leaving.shown import branchynet, fronts, over_sigma
+from mho.studies.on_arrays import with_ranges
 from mho.studies.outcome import Results
 from mho.studies.placed import Place, Rows
 from mho.studies.study import Job, Scale, Study
@@ -79,7 +78,6 @@ class EarlyExits(Study[ExitsArm, Rows]):
             rows = [alone_row("digital", -1, "0 s", net, test, arm.alone)]
             for setting, age, number, old, _ in self._chips(arm, net, ranges, job):
                 rows.append(alone_row(setting, number, age, old, test, arm.alone))
-            shutil.rmtree(job.out / KEPT)
             return rows
         first, seen = observe(net, left), observe(net, test)
         (clean,) = tuned(first, BUDGET)
@@ -88,7 +86,6 @@ class EarlyExits(Study[ExitsArm, Rows]):
         for setting, age, number, old, energy in self._chips(arm, net, ranges, job):
             found.setdefault((setting, age), []).append(seen := observe(old, test, seed=1 + number))
             rows.append(row_of(setting, number, age, observe(old, left, seed=number), seen, clean, energy))
-        shutil.rmtree(job.out / KEPT)
         return [*rows, *(lead_row(*place, answers, len(found)) for place, answers in found.items())]
 
     def _chips(

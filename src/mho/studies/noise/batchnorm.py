@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, above, below, every
 from mho.studies.figure import Figure
 from mho.studies.noise.arm import DATA, NoiseArm, recipe
@@ -18,6 +19,7 @@ from mho.studies.study import Scale
 SHOWN = ("weights", "parameters", "all", "statistics", "channel", "max", "range", "recalibrated")
 _EVERY = ("weights", "parameters", "channel", "max", "range")
 """What can be measured without running statistics; noise on all tensors is noise on the parameters then."""
+_SCOPES = ("weights", "parameters", "all")
 _KINDS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "none": ({"norm": "none"}, "no norm"),
     "batch": ({"norm": "batch"}, "batch norm in all layers"),
@@ -33,20 +35,16 @@ _PUBLISHED = "average normalised accuracy on CIFAR-10: ResNet-44 41.32 with and 
 Found = Results[NoiseArm, Rows]
 
 
-def _less_with(results: Found) -> Finding:
-    with_, without = normed(results, "batch"), normed(results, "none")
-    return every(*(
-        below(f"{SETTINGS[scope].label}: with against without", difference(with_, without, scope))
-        for scope in ("weights", "parameters", "all")
-    ))  # fmt: skip
+def _less(of: Callable[..., Interval], *names: str) -> Callable[[Found], Finding]:
+    """What `of` says of batch norms in all layers against none, for each of these settings: less."""
 
+    def found(results: Found) -> Finding:
+        with_, without = normed(results, "batch"), normed(results, "none")
+        return every(*(
+            below(f"{SETTINGS[name].label}: with against without", of(with_, without, name)) for name in names
+        ))  # fmt: skip
 
-def _less_above_chance(results: Found) -> Finding:
-    with_, without = normed(results, "batch"), normed(results, "none")
-    return every(*(
-        below(f"{SETTINGS[scope].label}: with against without", above_chance(with_, without, scope))
-        for scope in ("weights", "parameters", "all")
-    ))  # fmt: skip
+    return found
 
 
 def _not_by_accuracy(results: Found) -> Finding:
@@ -70,13 +68,6 @@ def _grows(results: Found) -> Finding:
 def _same_accuracy(results: Found) -> Finding:
     a, b = normed(results, "batch"), normed(results, "none")
     return within("with against without", interval(paired(a, b, *(arm.about("score")[None] for arm in (a, b)))), 0.02)
-
-
-def _references(results: Found) -> Finding:
-    a, b = normed(results, "batch"), normed(results, "none")
-    return every(*(
-        below(f"{SETTINGS[name].label}: with against without", difference(a, b, name)) for name in ("weights", "max", "range")
-    ))  # fmt: skip
 
 
 def _channels_close(results: Found) -> Finding:
@@ -121,14 +112,14 @@ class BatchNorms(NoiseStudy[NoiseArm]):
     )
     sources = ("Fagbohungbe & Qian 2022, arXiv:2205.07372 (the claims)", "Joshi et al. 2020 (recalibrated norms)")
     claims = (
-        Claim("A network with batch norms resists noise less than one without, whichever tensors it is on", _less_with, _PAPER,
-              _PUBLISHED),
-        Claim("The same holds for what is left above chance", _less_above_chance),
+        Claim("A network with batch norms resists noise less than one without, whichever tensors it is on",
+              _less(difference, *_SCOPES), _PAPER, _PUBLISHED),
+        Claim("The same holds for what is left above chance", _less(above_chance, *_SCOPES)),
         Claim("It is not because they are more accurate: trained less, and no more accurate by a point, one with batch norms "
               "keeps less above chance, too", _not_by_accuracy),
         Claim("The more batch norms, the less it resists", _grows, _PAPER),
         Claim("Both are as accurate without noise: within 2 points", _same_accuracy),
-        Claim("They resist less for every meaning of σ", _references),
+        Claim("They resist less for every meaning of σ", _less(difference, "weights", "max", "range")),
         Claim("It is a matter of small channels: with σ by channel the gap closes, to within 2 points", _channels_close),
         Claim("Norms recalibrated under the frozen noise win back a part", _recalibration,
               "Joshi et al. 2020, abstract: compensation by batch-norm parameters improves retention"),

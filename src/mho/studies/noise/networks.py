@@ -10,7 +10,7 @@ from mho.models import published
 from mho.models.published_table import NETWORKS
 from mho.studies.noise.arm import DATA, Data, NoiseArm, recipe
 from mho.studies.noise.settings import SEEDS
-from mho.studies.study import Job, Scale
+from mho.studies.study import PRECISION, Job, Scale
 
 _ADAMW = {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05, "precision": "32"}
 _LAYOUT: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
@@ -41,8 +41,6 @@ _PUBLISHED = {
 }  # fmt: skip
 _EPOCHS: Mapping[Scale, tuple[int, int]] = {"smoke": (2, 8), "cpu": (8, 4), "full": (160, 30)}
 """On colour and on grey images."""
-PRECISION: Mapping[Scale, str] = {"smoke": "32", "cpu": "bf16-mixed", "full": "32"}
-"""Of training; bfloat16 takes 0.6 of the time on cores that have it, but twice the time for products as small as the ViT's."""
 SETTINGS = ("weights", "max")
 IMAGES = 500
 
