@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -19,6 +19,8 @@ from mho.studies.study import Scale
 DRAWS: dict[Scale, int] = {"smoke": 3, "cpu": 10, "full": 20}
 SEEDS: dict[Scale, int] = {"smoke": 2, "cpu": 3, "full": 5}
 _ETAS: dict[Scale, tuple[float, ...]] = {"smoke": (0.1, 0.4), "cpu": ETAS, "full": ETAS}
+_BATCH = 50
+"""Images at a time: what layers of such small networks hand on stays in a core's cache, which saves a fifth of the time."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def measured(
         progress: Told of the draws.
         about: What else the first row says.
     """
-    clean = None
+    test, clean = replace(test, batch=_BATCH), None
     for name in names:
         setting = SETTINGS[name]
         mend = RecalibrateNorms(ranges, net) if setting.recalibrated and ranges is not None else None
