@@ -10,14 +10,14 @@ from torch import Tensor
 
 from mho.devices.law import Law
 from mho.devices.phase_change import PhaseChangeCell
+from mho.devices.written import SOURCE, programmed, switched_off
 from mho.errors import WrongSetting
 from mho.hardware.definition import Definition
 from mho.hardware.parts import State
 from mho.rng import Stream
 
-SOURCE = "fitted to measurements"
-_SWITCHES = {"programming_us": "programming_noise", "nu": "drift", "reading_q": "read_noise"}
-"""Each law that may be missing, and the factor that is then 0."""
+_SWITCHES = {"programming_noise": ("programming_us",), "drift": ("nu",), "read_noise": ("reading_q",)}
+"""Each factor, and the law without which it is 0."""
 
 
 class Fitted(PhaseChangeCell):
@@ -55,15 +55,7 @@ class Fitted(PhaseChangeCell):
     @model_validator(mode="before")
     @classmethod
     def _off_without_law(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        data = dict(data)
-        for law, factor in _SWITCHES.items():
-            if data.get(law) is None:
-                if data.get(factor):
-                    raise WrongSetting(f"{factor} = {data[factor]:g} has no law", f"give '{law}' too", path=factor)
-                data[factor] = 0.0
-        return data
+        return switched_off(data, _SWITCHES)
 
     @model_validator(mode="after")
     def _spread_has_a_mean(self) -> Fitted:
@@ -91,13 +83,9 @@ class Fitted(PhaseChangeCell):
 
     def program(self, target: Tensor, draw: Stream) -> State:
         """State "g", "nu", "q"."""
-        r, g = target / self.g_max_us, target
-        if self.programming_bias_us is not None:
-            g = g + self.programming_bias_us(r)
-        if self.programming_noise:
-            noise = self.sigma_programming_us(r) * draw.normal("programming", target.shape, like=target)
-            g = g + self.programming_noise * noise
-        g = g.clamp(min=0)
+        r = target / self.g_max_us
+        g = programmed(target, r, bias_us=self.programming_bias_us, sigma_us=self.programming_us,
+                       factor=self.programming_noise, draw=draw)  # fmt: skip
         mean, std = self.nu_statistics(r)
         nu = mean + std * draw.normal("nu", target.shape, like=target)
         nu = nu.abs() if self.nu_folded else nu

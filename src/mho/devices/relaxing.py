@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from mho.devices.law import Law
-from mho.errors import WrongSetting
+from mho.devices.written import SOURCE, programmed, switched_off
 from mho.hardware.definition import Definition
 from mho.hardware.parts import Cell, State
 from mho.rng import Stream
 
-SOURCE = "fitted to measurements"
 _STEP = 2.0
 """Decades between the places where the lasting part is drawn."""
 _LONGEST_S = 100 * 365.25 * 86400
@@ -56,25 +55,15 @@ class Relaxing(Cell):
     @model_validator(mode="before")
     @classmethod
     def _off_without_law(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        data = dict(data)
-        for factor, laws in _SWITCHED.items():
-            if all(data.get(law) is None for law in laws):
-                if data.get(factor):
-                    raise WrongSetting(f"{factor} = {data[factor]:g} has no law", f"give '{laws[-1]}' too", path=factor)
-                data[factor] = 0.0
-        return data
+        return switched_off(data, _SWITCHED)
 
     def program(self, target: Tensor, draw: Stream) -> State:
         """State "g"; "trend" where there is one; "size", s/√2, and "step0", "step1", … of the lasting part, µS."""
-        r, g = target / self.g_max_us, target
-        if self.programming_bias_us is not None:
-            g = g + self.programming_bias_us(r)
-        if self.programming_us is not None and self.programming_noise:
-            sigma = self.programming_us(r).clamp(min=0)
-            g = g + self.programming_noise * sigma * draw.normal("programming", target.shape, like=target)
-        state = {"g": g.clamp(min=0)}
+        r = target / self.g_max_us
+        state = {
+            "g": programmed(target, r, bias_us=self.programming_bias_us, sigma_us=self.programming_us,
+                            factor=self.programming_noise, draw=draw)
+        }  # fmt: skip
         if self.relaxation and self.trend_us is not None:
             state["trend"] = self.relaxation * self.trend_us(r)
         if self.relaxation and self.fluctuation_us is not None:
