@@ -23,6 +23,7 @@ class Effort:
         train: Training images.
         alone: Epochs of the policy alone, with its curriculum.
         joint: Epochs with the network.
+        lr: Rate of both there.
         last: Epochs of the policy alone afterwards: clean, for σ, and for aged chips.
         batch: Samples in a step.
         test: Images that are reported; None: all but those that are chosen on.
@@ -31,14 +32,15 @@ class Effort:
     train: int
     alone: int
     joint: int
+    lr: float
     last: int
     batch: int
     test: int | None
 
 
 EFFORTS: Mapping[Scale, Effort] = {
-    "smoke": Effort(600, 2, 1, 1, 100, 200), "cpu": Effort(4000, 6, 4, 3, 64, 1000),
-    "full": Effort(45_000, 5000, 2000, 200, 256, None),
+    "smoke": Effort(600, 2, 1, 5e-4, 1, 100, 200), "cpu": Effort(10_000, 2, 6, 1e-3, 3, 64, 1000),
+    "full": Effort(45_000, 5000, 2000, 5e-4, 200, 256, None),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import mho
 from mho.blocks import RandomChips, Reward, best_subset, learn
 from mho.data import Dataset
+from mho.data.augment import crop_and_flip
 from mho.hardware import Hardware
 from mho.models import block_drop, cifar_resnet
 from mho.models.block_drop import BlockDrop
@@ -56,7 +57,8 @@ class Learner:
             policy = cifar_resnet(depth=8, width=self.arm.width, num_classes=len(first.droppable), channels=x.shape[1])
             net = block_drop(backbone, example=x[:2], policy=policy)
         self._learn(net, "policy", effort.alone, reward=Reward(1))
-        self._learn(net, "policy and network", effort.joint, joint=True, lr=5e-4)
+        augment = None if self.arm.network == "digits" else crop_and_flip
+        self._learn(net, "policy and network", effort.joint, joint=True, lr=effort.lr, augment=augment)
         found = {"clean": copy.deepcopy(net)}
         self._learn(found["clean"], "clean policy", effort.last, curriculum=0)
         ages = AGES[self.job.scale]

@@ -32,6 +32,7 @@ class ExitsArm(Arm):
         test: Images that are reported; None: all but those that are chosen on.
         epochs: Passes over them.
         lr: Largest learning rate.
+        batch: Images a step.
         frozen: The backbone is the published one and stays as it is.
         augment: Images are shifted and mirrored.
         precision: Of training, as `mho.fit` takes it.
@@ -46,6 +47,7 @@ class ExitsArm(Arm):
     test: int | None = None
     epochs: int = 4
     lr: float = 0.05
+    batch: int = 128
     frozen: bool = False
     augment: bool = False
     precision: str = "32"
@@ -66,7 +68,7 @@ class ExitsArm(Arm):
             net = NETWORKS[self.network]().to(job.device)
         job.progress("training")
         one = tuple(float(number + 1 == self.alone) for number in range(len(net.names)))
-        fit(net.freeze(self.frozen), training, epochs=self.epochs, lr=self.lr, schedule="onecycle",
+        fit(net.freeze(self.frozen), training, epochs=self.epochs, lr=self.lr, batch=self.batch, schedule="onecycle",
             augment=crop_and_flip if self.augment else None, task=Exits(weights=one if self.alone else self.weights),
             precision=self.precision, seed=job.seed, out=job.checkpoints, progress=job.steps)  # fmt: skip
         return net.cpu().freeze(False)
@@ -81,8 +83,8 @@ def _digits() -> MultiExit:
 
 NETWORKS: dict[str, Callable[[], MultiExit]] = {
     "digits": _digits, "b_lenet": b_lenet, "b_alexnet": b_alexnet,
-    "resnet20-branches": lambda: resnet_exits(trained=True, head="conv"), "resnet110": lambda: resnet_exits(depth=110),
-    **{f"resnet{depth}": partial(resnet_exits, depth=depth, trained=True) for depth in (20, 32, 56)},
+    "resnet20-linear": partial(resnet_exits, trained=True), "resnet110": partial(resnet_exits, depth=110, head="conv"),
+    **{f"resnet{depth}": partial(resnet_exits, depth=depth, trained=True, head="conv") for depth in (20, 32, 56)},
 }  # fmt: skip
 
 
@@ -93,17 +95,18 @@ def arms(scale: Scale) -> list[ExitsArm]:
         return [digits, *_alone(digits, 1)]
     full = scale == "full"
     test, precision = None if full else 1000, PRECISION[scale]
-    lenet = ExitsArm("", "", "mnist", 3, network="b_lenet", data="mnist?", train=6000, test=test, epochs=8)
+    lenet = ExitsArm("", "", "mnist", 3, network="b_lenet", data="mnist?", train=6000, test=test, epochs=8, batch=32)
     found = [
         replace(lenet, name=f"b-lenet-{w}", label=f"B-LeNet, {w} weights", weights=w)
         for w in ("equal", "falling", "rising")
     ]
     found[1:1] = _alone(found[0], 1)
     cifar = ExitsArm(
-        "", "", "cifar10", data="cifar10?prep=imagenet", train=40_000 if full else 5000, test=test, epochs=3
+        "", "", "cifar10", data="cifar10?prep=imagenet", train=40_000 if full else 10_000, test=test, epochs=8, batch=64
     )
     long = replace(cifar, seeds=3, epochs=100 if full else 20, augment=True, precision=precision)
-    found.append(replace(long, name="b-alexnet", label="B-AlexNet", network="b_alexnet", weights="branchynet", lr=0.02))
+    alexnet = replace(long, network="b_alexnet", weights="branchynet", lr=0.03, batch=32)
+    found.append(replace(alexnet, name="b-alexnet", label="B-AlexNet"))
     frozen = replace(cifar, seeds=3 if full else 1, frozen=True)
     for depth in (20, 56) if not full else (20, 32, 56):
         name = f"resnet{depth}"
@@ -111,9 +114,9 @@ def arms(scale: Scale) -> list[ExitsArm]:
             replace(frozen, name=name, label=f"ResNet-{depth}, published", network=name, redrawn=full or depth == 20)
         )
     found.append(
-        replace(frozen, name="resnet20-branches", label="ResNet-20, branches of a convolution", network="resnet20-branches")
+        replace(frozen, name="resnet20-linear", label="ResNet-20, linear exits", network="resnet20-linear")
     )  # fmt: skip
-    twenty = replace(cifar, network="resnet20", lr=0.02, seeds=3, precision=precision)
+    twenty = replace(long, network="resnet20", lr=0.1, epochs=12)
     joint = [
         replace(twenty, name=f"resnet20-joint-{w}", label=f"ResNet-20, trained jointly, {w} weights", weights=w)
         for w in ("equal", "falling")
