@@ -111,7 +111,7 @@ def made(name: str, job: Job, images: int) -> Subject:
     if net.origin == "trained":
         data = data_of(net, job.scale)
         epochs = _EPOCHS[job.scale][net.data]
-        told = recipe(net.spec, data, job.scale, epochs=epochs, precision=PRECISION[job.scale])
+        told = recipe(net.spec, data, job.scale, epochs=epochs, batch=128, precision=PRECISION[job.scale])
         found = trained(told, job.seed, device=job.device, progress=job.steps)
         test = load(data.test.partition("&n=")[0].partition("?n=")[0])
         ranges = load(data.ranges)

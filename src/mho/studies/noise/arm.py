@@ -73,6 +73,8 @@ DATA: Mapping[Scale, tuple[Data, ...]] = {
 }  # fmt: skip
 """By scale, the main one first."""
 EPOCHS: Mapping[Scale, int] = {"smoke": 3, "cpu": 12, "full": 160}
+BATCH: Mapping[Scale, int] = {"smoke": 128, "cpu": 64, "full": 128}
+"""Images a step; fewer where there are few images, for the sake of steps."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def recipe(spec: str, data: Data, scale: Scale, *, norm: str = "", normed: str =
     Args:
         spec: Network, as `Data.network` takes it.
         data: What it is trained on.
-        scale: Decides the epochs.
+        scale: Decides epochs and images a step.
         norm: Of the network; empty: its own.
         normed: Which layers have it; empty: as the network has it.
         changes: Of the recipe.
@@ -120,4 +122,5 @@ def recipe(spec: str, data: Data, scale: Scale, *, norm: str = "", normed: str =
     options = [f"{key}={value}" for key, value in (("norm", norm), ("normed", normed)) if value]
     name, _, given = spec.partition("?")
     spec = "?".join(filter(None, [name, "&".join(filter(None, [given, *options]))]))
-    return Recipe(data.network(spec), data.train, **{"epochs": EPOCHS[scale], "augment": data.augment, **changes})
+    usual = {"epochs": EPOCHS[scale], "batch": BATCH[scale], "augment": data.augment}
+    return Recipe(data.network(spec), data.train, **{**usual, **changes})

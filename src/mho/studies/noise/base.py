@@ -25,8 +25,8 @@ PROTOCOL = (
     "these test images."
 )
 CPU = (
-    " At `cpu` scale: the first 10,000 training images of CIFAR-10, 12 epochs of SGD (one cycle up to a rate of 0.05, weight "
-    "decay 5e-4, crops and flips), the first 1,000 test images, 3 training seeds, 10 draws."
+    " At `cpu` scale: the first 10,000 training images of CIFAR-10, 12 epochs of SGD (64 images a step, one cycle up to a rate "
+    "of 0.05, weight decay 5e-4, crops and flips), the first 1,000 test images, 3 training seeds, 10 draws."
 )
 A = TypeVar("A", bound=NoiseArm)
 
