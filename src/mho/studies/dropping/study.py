@@ -120,7 +120,7 @@ class BlockDropStudy(Study[BlockArm, Rows]):
                 for name in ("all", "clean", "sigma", "random", "fixed")
             ]
             drawn.append(Figure(f"sigma-{outcome.arm.name}", outcome.arm.label, series, "accuracy (%)", "linear",
-                                "σ of a cell", legend=True))  # fmt: skip
+                                "σ of a cell", high=100, legend=True))  # fmt: skip
         return drawn
 
 

@@ -29,7 +29,7 @@ def over_sigma(arm: Measured) -> Figure:
         Series(f"exit {k + 1}", points([arm.level((f"σ {s:g}", "0 s"), k) for s in arm.sigmas]), arm.sigmas)
         for k in range(arm.count)
     ]
-    return Figure(f"sigma-{arm.name}", arm.label, series, "accuracy (%)", "linear", "σ of a cell")
+    return Figure(f"sigma-{arm.name}", arm.label, series, "accuracy (%)", "linear", "σ of a cell", high=100)
 
 
 def fronts(arm: Measured, results: Results[Any, Any]) -> list[Figure]:
