@@ -32,6 +32,12 @@ def _faster(results: Results[Any, Any]) -> Finding:
     ))  # fmt: skip
 
 
+def _keeps_less(results: Results[Any, Any]) -> Finding:
+    """What the last exit keeps above chance, less what the first does, chip by chip: points that are lost depend on how many
+    there were."""
+    return every(*(below(arm.label, over(arm.kept(-1) - arm.kept(0))) for arm in all_exits(results)))
+
+
 def _ahead(results: Results[Any, Any]) -> Finding:
     """The last exit less the first at every σ, over chips, images and training seeds."""
     return every(*(
@@ -164,6 +170,7 @@ def _cheaper(results: Results[Any, Any]) -> Finding:
 
 CLAIMS = (
     Claim("A deeper exit falls faster with σ", _faster, SLIDES),
+    Claim("also as a share of what it has above chance without σ", _keeps_less),
     Claim("and is still ahead at every σ", _ahead, SLIDES),
     Claim(
         "Thresholds tuned again on the noisy or aged chip gain more over fixed exits that spend as much",

@@ -156,6 +156,12 @@ class Measured(Placed):
         y = np.broadcast_arrays(*(self.exit((f"σ {s:g}", "0 s"), number) for s in self.sigmas))
         return np.asarray(0.1 * np.tensordot(x, np.array(y), 1) / (x @ x))
 
+    def kept(self, number: int) -> Values:
+        """Share of an exit's accuracy above chance at σ = 0 that is left, mean over σ > 0."""
+        chance = 1 / len(self.digital()["recall"])
+        clean = self.exit(("σ 0", "0 s"), number) - chance
+        return np.mean([(self.exit(place, number) - chance) / clean for place in self.noisy], 0)
+
     def best(self, place: Place, by: Literal["digital", "others", "own"]) -> Values:
         """Number of the exit, from 0, that calibration images choose for each chip.
 
