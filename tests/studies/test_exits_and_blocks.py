@@ -121,6 +121,30 @@ def test_which_exit_is_best_depends_on_age_where_other_chips_say_so():
     assert judged(OF_EXITS, "and it depends on the chip", {ExitsArm("a", "a"): mixed}) == "holds"
 
 
+def test_an_exit_may_lose_more_points_and_keep_a_larger_share():
+    """From 90 to 50 %, and from 50 to 30: 40 points of 80, 20 of 40; a point less or more decides."""
+    wobble = [0.001 * (c % 3) for c in range(CHIPS)]
+
+    def rows(last: float) -> list[dict[str, Any]]:
+        there = {"σ 0": [(0, [0.5, 0.9])], "σ 0.1": [(c, [0.3 + w, last + w]) for c, w in enumerate(wobble)]}
+        digital = {
+            "setting": "digital",
+            "age": "0 s",
+            "accuracy": [0.5, 0.9],
+            "recall": {str(c): [] for c in range(10)},
+        }
+        chips = [
+            {"setting": setting, "age": "0 s", "chip": c, "accuracy": accuracy}
+            for setting, found in there.items() for c, accuracy in found
+        ]  # fmt: skip
+        return [digital, *chips]
+
+    for last, verdict in ((0.49, "holds"), (0.51, "fails")):
+        given = {ExitsArm("a", "a"): rows(last)}
+        assert judged(OF_EXITS, "A deeper exit falls faster", given) == "holds"
+        assert judged(OF_EXITS, "also as a share", given) == verdict
+
+
 def test_intervals_have_training_seeds_in_them():
     one = [Interval(0.1, 0.05, 0.15)]
     assert over_seeds(one) == one[0]
