@@ -10,6 +10,8 @@ import torch
 
 from mho.blocks import drop, random_keep
 from mho.data import load
+from mho.exits import Answers
+from mho.exits.macs import ExitMacs
 from mho.models import block_drop, cifar_resnet
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.dropping.arm import BlockArm
@@ -17,11 +19,12 @@ from mho.studies.dropping.claims import CLAIMS as OF_BLOCKS
 from mho.studies.dropping.measured import dropped
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import CLAIMS as OF_EXITS
-from mho.studies.leaving.measured import best_mix
+from mho.studies.leaving.rows import Seen, best_mix, place_row, tuned
 from mho.studies.outcome import Outcome, Results
-from mho.studies.placed import apart, over_seeds
+from mho.studies.placed import DIGITAL, apart, over_seeds
 
 CHIPS = 10
+Ends = tuple[float, float]
 
 
 def judged(claims: Any, start: str, arms: dict[Any, Any]) -> str:
@@ -32,19 +35,30 @@ def judged(claims: Any, start: str, arms: dict[Any, Any]) -> str:
     return str(next(claim for claim in claims if claim.sentence.startswith(start)).judge(results).verdict)
 
 
-def exit_rows(accuracy: list[float], again: tuple[float, float], clean: tuple[float, float]) -> list[dict[str, Any]]:
-    """Digital, and ten chips of pcm after a year whose exits have these accuracies, and thresholds (accuracy, macs)."""
+def exit_rows(accuracy: list[float], front: float, gains: dict[str, float] | None = None) -> list[dict[str, Any]]:
+    """Digital, and ten chips of pcm after a year whose exits have these accuracies, and thresholds for what exit 2 spends;
+    gains are known to half a point."""
     rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = [{"setting": "digital", "age": "0 s", "accuracy": accuracy}]
+    known = {name: [gain, gain - 0.005, gain + 0.005] for name, gain in (gains or {}).items()}
+    rows: list[dict[str, Any]] = [{"setting": "digital", "age": "0 s", "chip": -1, "accuracy": accuracy}]
     for chip in range(CHIPS):
         noise = 0.002 * rng.standard_normal()
         rows.append({
-            "setting": "pcm", "age": "1 year", "chip": chip, "accuracy": [a + noise for a in accuracy],
-            "choice_accuracy": accuracy, "exit_macs": [0.3, 0.6, 1.0], "exit_energy": [0.3, 0.6, 1.0],
-            "again_accuracy": again[0] + noise, "again_macs": again[1], "clean_accuracy": clean[0] + noise,
-            "clean_macs": clean[1], "front": {"macs": [0.3, 1.0], "energy": [0.3, 1.0], "accuracy": [0.5, 0.9]},
+            "setting": "pcm", "age": "1 year", "chip": chip, "accuracy": [a + noise for a in accuracy], "samples": 10_000,
+            "exit_macs": [0.3, 0.6, 1.0], "exit_energy": [0.3, 0.6, 1.0], "clean_macs": 0.4, "again_macs": 0.7,
+            "front": {"macs": [0.6], "energy": [0.6], "accuracy": [front + noise]},
         })  # fmt: skip
-    return rows
+    return [*rows, *({"setting": s, "age": a, "lead": [], "gains": known} for s, a in (DIGITAL, ("pcm", "1 year")))]
+
+
+def answers(right: torch.Tensor, doubt: torch.Tensor, first: int = 0) -> Answers:
+    """Of two classes: right or wrong (N, K), less sure where `doubt` (N, K) is larger; images are numbers from `first` on."""
+    sure = 1 / (0.1 + doubt)
+    scores = torch.stack([torch.where(right, sure, -sure), torch.where(right, -sure, sure)], -1)
+    names, (n, k) = tuple(f"exit{i + 1}" for i in range(right.shape[1])), right.shape
+    spent = tuple(10 * (i + 1) for i in range(k))
+    images = torch.arange(first, first + n, dtype=torch.float32)[:, None]
+    return Answers(names, scores, torch.zeros(n, dtype=torch.long), ("a", "b"), ExitMacs(spent, spent), (images,))
 
 
 def test_the_best_mix_of_fixed_exits_is_that_of_any_two():
@@ -54,16 +68,47 @@ def test_the_best_mix_of_fixed_exits_is_that_of_any_two():
     assert best_mix([0.2, 0.6, 1.0], [0.5, 0.8, 0.9], 0.1) == [1.0, 0.0, 0.0]
 
 
+def test_gains_of_an_image_are_what_choices_answer_to_it():
+    """By hand: thresholds over the last exit, over a mix of fixed exits, and those tuned again over those of before."""
+    g = torch.Generator().manual_seed(0)
+    parts = [
+        answers(torch.rand(n, 3, generator=g) < torch.tensor([0.5, 0.6, 0.8]), torch.rand(n, 3, generator=g), first)
+        for n, first in ((200, 0), (300, 1000), (200, 2000))
+    ]
+    choice, test, other = parts
+    clean = tuned(other, 0.5)[0]
+    seen = Seen.of(choice, test, clean)
+    right, gains = test.right.double().numpy(), seen.gains()
+    own, before = (seen.found[name].right.double().numpy() for name in ("again", "clean"))
+    np.testing.assert_array_equal(gains["kept"], before - right[:, 2])
+    np.testing.assert_array_equal(gains["tuning"], own - before)
+    mixes = {
+        name: right
+        @ np.array(best_mix([1 / 3, 2 / 3, 1.0], choice.right.double().mean(0).tolist(), seen.found[name].macs_share))
+        for name in ("again", "clean")
+    }
+    np.testing.assert_allclose(gains["over_fixed"], own - mixes["again"], atol=1e-12)
+    np.testing.assert_allclose(gains["retuned"], own - mixes["again"] - before + mixes["clean"], atol=1e-12)
+    np.testing.assert_array_equal(gains["static"], right[:, int(choice.right.double().mean(0).argmax())] - right[:, 2])
+    row = place_row("pcm", "1 year", [seen, Seen.of(choice, parts[1], clean)], 3)
+    assert row["gains"]["tuning"][0] == pytest.approx((own - before).mean(), abs=1e-6)
+    assert row["lead"][0][0] == pytest.approx((right[:, 2] - right[:, 0]).mean(), abs=1e-6)
+    # What holds for all exits and places together is known less well than each alone, and that of classes less again.
+    widths = [
+        interval[2] - interval[1] for interval in (row["lead"][0], row["lead_of_all"][0], row["lead_of_class"]["a"][0])
+    ]
+    assert widths == sorted(widths) and widths[0] < widths[2]
+
+
 def test_exits_by_entropy_are_held_against_the_best_fixed_ones():
-    coin = exit_rows([0.6, 0.45, 0.4], (0.55, 0.7), (0.55, 0.7))  # less than exit 1 gives for a third of it
-    assert judged(OF_EXITS, "Exits by entropy", {ExitsArm("a", "a"): coin}) == "fails"
-    better = exit_rows([0.5, 0.6, 0.7], (0.68, 0.7), (0.68, 0.7))
-    assert judged(OF_EXITS, "Exits by entropy", {ExitsArm("a", "a"): better}) == "holds"
+    for gain, verdict in ((-0.05, "fails"), (0.05, "holds"), (0.001, "depends")):
+        rows = exit_rows([0.5, 0.6, 0.7], 0.65, {"over_fixed": gain})
+        assert judged(OF_EXITS, "Exits by entropy", {ExitsArm("a", "a"): rows}) == verdict
 
 
 def test_thresholds_that_spend_more_are_no_better_for_it():
-    # On the line of fixed exits from 0.5 at 30 % to 0.9 at 100 %: tuned again is above in accuracy, below in what it gains.
-    rows = exit_rows([0.5, 0.671, 0.9], (0.75, 0.7), (0.62, 0.4))
+    """What they gain is taken over fixed exits that spend as much; the plain gain stands beside it."""
+    rows = exit_rows([0.5, 0.6, 0.9], 0.6, {"retuned": -0.02, "tuning": 0.13})
     assert judged(OF_EXITS, "Thresholds tuned again", {ExitsArm("a", "a"): rows}) == "fails"
 
 
@@ -71,7 +116,7 @@ def alone_rows(accuracy: float) -> list[dict[str, Any]]:
     """A network of one exit's depth, digital and on the same chips."""
     rng = np.random.default_rng(0)
     values = [accuracy + 0.002 * rng.standard_normal() for _ in range(CHIPS)]
-    digital = {"setting": "digital", "age": "0 s", "chip": -1, "accuracy": accuracy}
+    digital = {"setting": "digital", "age": "0 s", "chip": -1, "accuracy": accuracy, "samples": 10_000}
     return [
         digital,
         *({**digital, "setting": "pcm", "age": "1 year", "chip": c, "accuracy": v} for c, v in enumerate(values)),
@@ -79,19 +124,53 @@ def alone_rows(accuracy: float) -> list[dict[str, Any]]:
 
 
 def test_a_network_of_an_exits_depth_is_held_against_what_spends_as_much():
-    joint = exit_rows([0.5, 0.6, 0.9], (0.7, 0.7), (0.7, 0.7))  # the front has 0.5 + 0.4 · 3/7 at exit 2
-    for accuracy, verdict in ((0.55, "holds"), (0.8, "fails")):
+    joint = exit_rows([0.5, 0.6, 0.9], 0.67)
+    for accuracy, verdict in ((0.55, "holds"), (0.8, "fails"), (0.665, "depends")):  # 10,000 images tell 1.3 points
         given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-2", "exit 2 alone", alone=2): alone_rows(accuracy)}
-        assert judged(OF_EXITS, "and than a network of an exit's depth", given) == verdict
+        assert judged(OF_EXITS, "and than a network of a later exit's depth", given) == verdict
         assert judged(OF_EXITS, "and than that at equal energy", given) == verdict
     # Seeds are paired: what a seed brings to both counts for neither.
-    better = {seed: exit_rows([0.5, 0.6, 0.9], (0.7, 0.7), (0.7, 0.7)) for seed in (0, 1, 2)}
-    for seed, rows in better.items():
-        for row in rows[1:]:
-            row["front"] = {"macs": [0.6], "energy": [0.6], "accuracy": [0.6 + 0.1 * seed]}
+    better = {seed: exit_rows([0.5, 0.6, 0.9], 0.6 + 0.1 * seed) for seed in (0, 1, 2)}
     worse = {seed: alone_rows(0.58 + 0.1 * seed) for seed in (2, 0, 1)}
     given = {ExitsArm("a", "a"): better, ExitsArm("a-alone-2", "exit 2 alone", alone=2): worse}
-    assert judged(OF_EXITS, "and than a network of an exit's depth", given) == "holds"
+    assert judged(OF_EXITS, "and than a network of a later exit's depth", given) == "holds"
+
+
+def test_an_exit_alone_is_held_against_the_same_exit_and_not_against_entropy():
+    """For what exit 1 spends nothing can be decided."""
+    joint = exit_rows([0.5, 0.6, 0.9], 0.67)
+    for accuracy, verdict in ((0.45, "holds"), (0.55, "fails")):
+        given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-1", "exit 1 alone", alone=1): alone_rows(accuracy)}
+        assert judged(OF_EXITS, "Exits that are trained together", given) == verdict
+        assert judged(OF_EXITS, "and than a network of a later exit's depth", given) == "open"
+
+
+def lead_rows(
+    leads: dict[tuple[str, str], tuple[float, float]], of_class: tuple[float, float] = (0.0, 0.0)
+) -> list[dict[str, Any]]:
+    """The last of two exits less the first at each place, and for one class."""
+    digital = {"setting": "digital", "age": "0 s", "chip": -1, "accuracy": [0.5, 0.5]}
+    return [
+        digital,
+        *(
+            {"setting": setting, "age": age, "lead": [], "lead_of_all": [[sum(ends) / 2, *ends]],
+             "lead_of_class": {"a": [[sum(of_class) / 2, *of_class]]}}
+            for (setting, age), ends in leads.items()
+        ),
+    ]  # fmt: skip
+
+
+def test_the_best_exit_depends_on_age_where_it_is_surely_another_one():
+    old = ("pcm", "1 year")
+    for there, verdict in (((0.01, 0.1), "holds"), ((-0.2, -0.1), "fails"), ((-0.01, 0.1), "depends")):
+        rows = lead_rows({DIGITAL: (-0.1, -0.05), old: there})
+        assert judged(OF_EXITS, "Which exit is best depends", {ExitsArm("a", "a"): rows}) == verdict
+
+
+def test_classes_of_an_earlier_exit_are_found_refused_or_not_to_be_told():
+    for ends, verdict in (((-0.3, -0.1), "holds"), ((-0.005, 0.2), "fails"), ((-0.1, 0.2), "depends")):
+        rows = lead_rows({DIGITAL: (0.0, 0.0), ("pcm", "1 year"): (0.0, 0.0)}, ends)
+        assert judged(OF_EXITS, "For some classes", {ExitsArm("a", "a"): rows}) == verdict
 
 
 def choice_rows(choice: list[list[float]], test: list[list[float]], own: list[int]) -> list[dict[str, Any]]:
@@ -101,14 +180,20 @@ def choice_rows(choice: list[list[float]], test: list[list[float]], own: list[in
         for setting, age in (("σ 0.2", "0 s"), ("pcm", "1 year"))
         for c, (known, there, k) in enumerate(zip(choice, test, own, strict=True))
     ]
-    return [{"setting": "digital", "age": "0 s", "chip": -1, "static_exit": 3, "accuracy": [0.5, 0.6, 0.9]}, *chips]
+    held = [
+        {"setting": s, "age": a, "lead": [[0.0, -0.002, 0.002]] * 2} for s, a in (("σ 0.2", "0 s"), ("pcm", "1 year"))
+    ]
+    return [
+        {"setting": "digital", "age": "0 s", "chip": -1, "static_exit": 3, "accuracy": [0.5, 0.6, 0.9]},
+        *chips,
+        *held,
+    ]
 
 
-def test_which_exit_is_best_depends_on_age_where_other_chips_say_so():
+def test_a_chip_has_an_exit_of_its_own_where_that_gains_on_other_images():
     wobble = [0.001 * (c % 3) for c in range(CHIPS)]
-    turned = choice_rows([[0.6, 0.5, 0.4]] * CHIPS, [[0.6 + w, 0.5, 0.4] for w in wobble], [1] * CHIPS)
-    assert judged(OF_EXITS, "Which exit is best depends", {ExitsArm("a", "a"): turned}) == "holds"
-    assert judged(OF_EXITS, "and it depends on the chip", {ExitsArm("a", "a"): turned}) == "fails"  # all choose alike
+    alike = choice_rows([[0.6, 0.5, 0.4]] * CHIPS, [[0.6 + w, 0.5, 0.4] for w in wobble], [1] * CHIPS)
+    assert judged(OF_EXITS, "and it depends on the chip", {ExitsArm("a", "a"): alike}) == "fails"
     # Exits that are alike on other images: chips choose by chance, and gain nothing by it.
     rng = np.random.default_rng(1)
     known = (0.5 + 0.02 * rng.standard_normal((CHIPS, 3))).tolist()

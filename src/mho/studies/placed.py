@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mho.data import Dataset
+from mho.rng import key
 from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.definitions import SIGMAS
@@ -20,15 +22,20 @@ Rows = list[dict[str, Any]]
 Values = NDArray[np.float64]
 Place = tuple[str, str]
 """Setting and age."""
+DIGITAL: Place = ("digital", "0 s")
 _CHOICE = 500
 """Images on which thresholds, exits and blocks are chosen, at most; at most a quarter of all."""
 
 
 def apart(data: Dataset, reported: int | None) -> tuple[Dataset, Dataset]:
-    """Test images to choose on, the last ones, and others that are reported, the first ones; None: all others."""
-    first = len(data.labels) - min(_CHOICE, len(data.labels) // 4)
-    choice = replace(data, inputs=data.inputs[first:], labels=data.labels[first:])
-    return choice, data.subset(first if reported is None else min(reported, first))
+    """Test images to choose on, and others that are reported; None: all others. Both are drawn from all, once and for good: a
+    test set may have an order (MNIST's first half is by other writers than its second)."""
+    count = len(data.labels)
+    mixed = torch.randperm(count, generator=torch.Generator().manual_seed(key("choice")))
+    first = count - min(_CHOICE, count // 4)
+    parts = mixed[first:], mixed[: first if reported is None else min(reported, first)]
+    choice, test = (replace(data, inputs=data.inputs[part], labels=data.labels[part]) for part in parts)
+    return choice, test
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ class Placed:
     @property
     def places(self) -> list[Place]:
         """Every setting and age of chips."""
-        return list(dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first[1:]))
+        there = dict.fromkeys((row["setting"], row["age"]) for row in self.outcome.first)
+        return [place for place in there if place != DIGITAL]
 
     @property
     def varied(self) -> list[Place]:
@@ -118,6 +126,17 @@ def over_seeds(found: Sequence[Interval]) -> Interval:
     half = math.sqrt(float(within) + mean_interval(values).half_width ** 2)
     mean = float(np.mean(values))
     return Interval(mean, mean - half, mean + half)
+
+
+def with_images(found: Interval, scores: Sequence[float], images: int) -> Interval:
+    """A difference of two shares of right answers on the same images, with those as random draws, too.
+
+    What they add, in squares, is as if the answers of both were independent: more than they do, for networks err on the same
+    images. Where answers themselves are at hand, `mho.statistics.crossed` says it exactly.
+    """
+    error = 1.96 * math.sqrt(sum(s * (1 - s) for s in scores) / images)
+    half = math.hypot(found.half_width, error)
+    return Interval(found.value, found.value - half, found.value + half)
 
 
 def common(one: Placed, other: Placed) -> list[int]:

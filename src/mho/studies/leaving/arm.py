@@ -37,6 +37,7 @@ class ExitsArm(Arm):
         augment: Images are shifted and mirrored.
         precision: Of training, as `mho.fit` takes it.
         redrawn: Also measured with noise that is drawn for every batch and bit of the input, which takes 17 times as long.
+        digital_exits: Side classifiers stay digital.
     """
 
     network: str = "digits"
@@ -52,6 +53,7 @@ class ExitsArm(Arm):
     augment: bool = False
     precision: str = "32"
     redrawn: bool = False
+    digital_exits: bool = False
 
     def images(self) -> tuple[Dataset, Dataset, Dataset]:
         """Images to train on, to choose on and to test on; the last two of the test set, for published backbones have seen every
@@ -95,12 +97,12 @@ def arms(scale: Scale) -> list[ExitsArm]:
         return [digits, *_alone(digits, 1)]
     full = scale == "full"
     test, precision = None if full else 1000, PRECISION[scale]
-    lenet = ExitsArm("", "", "mnist", 3, network="b_lenet", data="mnist?", train=6000, test=test, epochs=8, batch=32)
+    lenet = ExitsArm("", "", "mnist", 3, network="b_lenet", data="mnist?", train=6000, test=None, epochs=8, batch=32)
     found = [
         replace(lenet, name=f"b-lenet-{w}", label=f"B-LeNet, {w} weights", weights=w)
         for w in ("equal", "falling", "rising")
     ]
-    found[1:1] = _alone(found[0], 1)
+    found[1:1] = _alone(found[0], 1, 2)
     cifar = ExitsArm(
         "", "", "cifar10", data="cifar10?prep=imagenet", train=40_000 if full else 10_000, test=test, epochs=8, batch=64
     )
@@ -113,15 +115,15 @@ def arms(scale: Scale) -> list[ExitsArm]:
         found.append(
             replace(frozen, name=name, label=f"ResNet-{depth}, published", network=name, redrawn=full or depth == 20)
         )
-    found.append(
-        replace(frozen, name="resnet20-linear", label="ResNet-20, linear exits", network="resnet20-linear")
-    )  # fmt: skip
+    twenty = replace(frozen, network="resnet20", name="resnet20-digital", label="ResNet-20, digital exits")
+    linear = replace(frozen, network="resnet20-linear", name="resnet20-linear", label="ResNet-20, linear exits")
+    found += [replace(twenty, digital_exits=True), linear]
     twenty = replace(long, network="resnet20", lr=0.1, epochs=12)
     joint = [
         replace(twenty, name=f"resnet20-joint-{w}", label=f"ResNet-20, trained jointly, {w} weights", weights=w)
         for w in ("equal", "falling")
     ]
-    found += [joint[0], *_alone(joint[0], 1, 2), joint[1]]
+    found += [joint[0], *_alone(joint[0], 1, 2, 3), joint[1]]
     if full:
         deep = replace(long, name="resnet110", label="ResNet-110, trained with its exits", network="resnet110")
         found.append(replace(deep, epochs=160, lr=0.1))
