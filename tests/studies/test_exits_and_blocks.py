@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from mho.blocks import drop, random_keep
-from mho.data import load
+from mho.blocks import Dropped, Reward, drop, random_keep
+from mho.blocks.macs import BlockMacs
+from mho.data import Dataset, load
 from mho.exits import Answers
 from mho.exits.macs import ExitMacs
 from mho.models import block_drop, cifar_resnet
 from mho.statistics.intervals import Interval, mean_interval
 from mho.studies.dropping.arm import BlockArm
 from mho.studies.dropping.claims import CLAIMS as OF_BLOCKS
-from mho.studies.dropping.measured import dropped
+from mho.studies.dropping.rows import dropped, gains, place_row
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import CLAIMS as OF_EXITS
-from mho.studies.leaving.rows import Seen, best_mix, place_row, tuned
+from mho.studies.leaving.rows import Seen, best_mix, tuned
+from mho.studies.leaving.rows import place_row as exits_at
 from mho.studies.outcome import Outcome, Results
 from mho.studies.placed import DIGITAL, apart, over_seeds
 
@@ -90,7 +92,7 @@ def test_gains_of_an_image_are_what_choices_answer_to_it():
     np.testing.assert_allclose(gains["over_fixed"], own - mixes["again"], atol=1e-12)
     np.testing.assert_allclose(gains["retuned"], own - mixes["again"] - before + mixes["clean"], atol=1e-12)
     np.testing.assert_array_equal(gains["static"], right[:, int(choice.right.double().mean(0).argmax())] - right[:, 2])
-    row = place_row("pcm", "1 year", [seen, Seen.of(choice, parts[1], clean)], 3)
+    row = exits_at("pcm", "1 year", [seen, Seen.of(choice, parts[1], clean)], 3)
     assert row["gains"]["tuning"][0] == pytest.approx((own - before).mean(), abs=1e-6)
     assert row["lead"][0][0] == pytest.approx((right[:, 2] - right[:, 0]).mean(), abs=1e-6)
     # What holds for all exits and places together is known less well than each alone, and that of classes less again.
@@ -248,22 +250,22 @@ def test_arms_of_one_exit_stand_beside_their_network():
                 assert names.index(arm.name.partition("-alone")[0]) < names.index(arm.name)
 
 
-def block_rows(all_blocks: float, clean: float) -> list[dict[str, Any]]:
+def block_rows(original: float, clean: float) -> list[dict[str, Any]]:
     """Without σ 0.92 and 0.85; at σ = 0.2 these."""
 
     def row(setting: str, values: tuple[float, float], chip: int) -> dict[str, Any]:
-        choices = {n: {"accuracy": v, "blocks": 5.0} for n, v in zip(("all", "clean"), values, strict=True)}
+        choices = {n: {"accuracy": v, "blocks": 5.0} for n, v in zip(("original", "clean"), values, strict=True)}
         return {"setting": setting, "chip": chip, "age": "0 s", "choices": choices}
 
     rng = np.random.default_rng(0)
-    noisy = [row("σ 0.2", (all_blocks + n, clean + n), c) for c, n in enumerate(0.001 * rng.standard_normal(CHIPS))]
+    noisy = [row("σ 0.2", (original + n, clean + n), c) for c, n in enumerate(0.001 * rng.standard_normal(CHIPS))]
     digital = row("digital", (0.92, 0.85), -1) | {"classes": 10, "samples": 1000}
     return [digital, row("σ 0", (0.92, 0.85), 0), *noisy]
 
 
 @pytest.mark.parametrize(("values", "verdict"), [((0.1, 0.1), "depends"), ((0.4, 0.5), "holds"), ((0.6, 0.4), "fails")])
 def test_a_policy_at_the_floor_has_kept_nothing(values, verdict):
-    found = judged(OF_BLOCKS, "With a policy a network keeps more", {BlockArm("a", "a"): block_rows(*values)})
+    found = judged(OF_BLOCKS, "With its policy it keeps more", {BlockArm("a", "a"): block_rows(*values)})
     assert found == verdict
 
 
@@ -278,6 +280,41 @@ def test_an_image_is_computed_once_for_choices_that_agree():
         expected = drop(net, data.subset(50), keep)
         assert found[name].right.equal(expected.right) and found[name].keep.equal(expected.keep)
         assert found[name].mean_macs == expected.mean_macs
+
+
+def test_gains_of_blocks_are_at_equal_blocks():
+    """A policy for chips that keeps a block more has to be better by what a block more is worth to fixed ones."""
+    g, images, names = torch.Generator().manual_seed(0), 400, ("b0", "b1", "b2")
+    given = {"clean": 1, "sigma": 2, "aged": 1, "random": 1, "fewer": 1, "more": 2, "original": 3, "on_chip": 1}
+
+    def answered(kept: int, accuracy: float) -> Dropped:
+        keep = torch.arange(3).expand(images, 3) < kept
+        right = torch.rand(images, generator=g) < accuracy
+        zeros, macs = torch.zeros(images, dtype=torch.long), BlockMacs(1, 10, (5, 5, 5), (0, 0, 0))
+        return Dropped(names, keep, right, zeros, ("a",), macs, True)
+
+    found = {name: answered(kept, 0.3 + 0.2 * kept) for name, kept in given.items()}
+    right = {name: each.right.double().numpy() for name, each in found.items()}
+    gained = gains(found, reward := Reward(1.0))
+    np.testing.assert_array_equal(gained["original"], right["clean"] - right["original"])
+    np.testing.assert_array_equal(gained["fixed"], right["clean"] - right["fewer"])  # as many as the clean policy keeps
+    np.testing.assert_allclose(
+        gained["sigma_accuracy"], right["sigma"] - right["clean"] - (right["more"] - right["fewer"]), atol=1e-12
+    )
+    np.testing.assert_array_equal(gained["aged_accuracy"], right["aged"] - right["clean"])
+    worth = [reward(found[name].keep, found[name].right).double().numpy() for name in ("sigma", "clean")]
+    np.testing.assert_allclose(gained["sigma_reward"], worth[0] - worth[1], atol=1e-12)
+    row = place_row("σ 0.1", "0 s", [found, found], reward)
+    assert row["gains"]["random"][0] == pytest.approx((right["clean"] - right["random"]).mean(), abs=1e-6)
+    assert row["gains"]["random"][1] < row["gains"]["random"][0] < row["gains"]["random"][2]
+
+
+def test_images_that_choose_are_drawn_from_all():
+    """A test set in order of its classes gives both parts all of them."""
+    labels = torch.arange(10).repeat_interleave(100)
+    choice, test = apart(Dataset("a", torch.zeros(1000, 1), labels), None)
+    assert set(choice.labels.tolist()) == set(test.labels.tolist()) == set(range(10))
+    assert apart(Dataset("a", torch.zeros(1000, 1), labels), None)[0].labels.equal(choice.labels)
 
 
 def test_images_that_choose_are_not_reported():

@@ -103,6 +103,17 @@ class Placed:
         rows = self.outcome.first if seed is None else self.outcome.runs[seed]
         return [row for row in rows if (row["setting"], row["age"]) == place and "chip" in row]
 
+    def held(self, place: Place) -> Rows:
+        """What is known of all chips of a place together: a row a training seed."""
+        return [
+            next(row for row in self.outcome.runs[seed] if (row["setting"], row["age"]) == place and "chip" not in row)
+            for seed in self.seeds
+        ]
+
+    def gain(self, place: Place, name: str) -> Interval:
+        """What choices gain, by the names of the study, over chips, images and training seeds."""
+        return over_seeds([Interval(*row["gains"][name]) for row in self.held(place)])
+
     def each(self, place: Place, of: Callable[[dict[str, Any]], float]) -> Values:
         """Something that each row says at a place."""
         return np.array([[of(row) for row in self.at(place, seed)] for seed in self.seeds], dtype=np.float64).T

@@ -39,7 +39,7 @@ class Effort:
 
 
 EFFORTS: Mapping[Scale, Effort] = {
-    "smoke": Effort(600, 2, 1, 5e-4, 1, 100, 200), "cpu": Effort(10_000, 2, 6, 1e-3, 3, 64, 1000),
+    "smoke": Effort(600, 2, 1, 5e-4, 1, 100, 200), "cpu": Effort(10_000, 6, 6, 1e-3, 3, 64, 1000),
     "full": Effort(45_000, 5000, 2000, 5e-4, 200, 256, None),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, above, every
 from mho.studies.dropping.measured import Measured
 from mho.studies.outcome import Results, show_points
-from mho.studies.placed import common, over, over_seeds, shown
+from mho.studies.placed import DIGITAL, common, over, over_seeds, shown, with_images
 
 PUBLISHED = "BlockDrop, Wu et al. 2018, arXiv:1711.08393"
 Check = Callable[[Results[Any, Any]], Finding]
@@ -20,17 +20,14 @@ def _measured(results: Results[Any, Any]) -> list[Measured]:
     return [Measured(outcome) for outcome in results.values()]
 
 
-def _over(other: str) -> Check:
-    """The clean policy over another choice of as many blocks."""
+def _over(other: str, least: float = 0.0) -> Check:
+    """The clean policy over another choice of blocks: by more than `least`."""
 
     def check(results: Results[Any, Any]) -> Finding:
-        parts = []
-        for arm in _measured(results):
-            parts.append(
-                above(f"{arm.label}, digital", over_seeds([Interval(*row["gains"][other]) for row in arm.digitals]))
-            )
-            parts += [above(shown(place), arm.apart(place, "clean", other)) for place in arm.noisy]
-        return every(*parts)
+        return every(*(
+            above(f"{arm.label}, {shown(place)}", arm.gain(place, other), least)
+            for arm in _measured(results) for place in (DIGITAL, *arm.noisy)
+        ))  # fmt: skip
 
     return check
 
@@ -42,10 +39,10 @@ def _aware(name: str, of: str) -> Check:
         parts = []
         for arm in _measured(results):
             for place in arm.aged if name == "aged" else arm.noisy:
-                blocks = arm.apart(place, name, "clean", "blocks").value
+                blocks = (arm.values(place, name, "blocks") - arm.values(place, "clean", "blocks")).mean()
                 words = f"{arm.label}, {shown(place)} ({blocks:+.2f} blocks)"
                 show = show_points if of == "accuracy" else _plain
-                parts.append(above(words, arm.apart(place, name, "clean", of), show=show))
+                parts.append(above(words, arm.gain(place, f"{name}_{of}"), show=show))
         return every(*parts)
 
     return check
@@ -86,38 +83,45 @@ def _around(value: float, error: float) -> Interval:
 
 
 def _loses_less(results: Results[Any, Any]) -> Finding:
-    """What is left of the accuracy above chance, as a share of that without σ; a floor is no gain."""
+    """What is left of the accuracy above chance, as a share of that without σ, against the original network; a floor is no
+    gain."""
     parts = []
     for arm in _measured(results):
-        chance = 1 / arm.digital()["classes"]
-        before = {name: arm.values(("σ 0", "0 s"), name) - chance for name in ("clean", "all")}
+        chance, images = 1 / arm.digital()["classes"], arm.digital()["samples"]
+        before = {name: arm.values(("σ 0", "0 s"), name) - chance for name in ("clean", "original")}
         if min(each.min() for each in before.values()) <= 0:
             parts.append(Finding("open", f"{arm.label} is at chance without σ"))
             continue
         for place in arm.noisy:
-            clean, every_block = ((arm.values(place, name) - chance) / before[name] for name in ("clean", "all"))
-            parts.append(above(f"{arm.label}, {shown(place)}", over(clean - every_block)))
+            scores = {name: arm.values(place, name) for name in before}
+            clean, original = ((scores[name] - chance) / before[name] for name in before)
+            least, kept = float(min(each.mean() for each in before.values())), over(clean - original)
+            points = Interval(least * kept.value, least * kept.low, least * kept.high)
+            wider = with_images(points, [float(each.mean()) for each in scores.values()], images).half_width / least
+            found = Interval(kept.value, kept.value - wider, kept.value + wider)
+            parts.append(above(f"{arm.label}, {shown(place)}", found))
     return every(*parts)
 
 
 def _on_chip(results: Results[Any, Any]) -> Finding:
     return every(*(
-        above(f"{arm.label}, {shown(place)}", arm.apart(place, "clean", "on_chip"))
+        above(f"{arm.label}, {shown(place)}", arm.gain(place, "on_chip"))
         for arm in _measured(results) for place in arm.noisy
     ))  # fmt: skip
 
 
 CLAIMS = (
     Claim("A policy rewarded on chips of σ > 0 earns more there than a clean one", _aware("sigma", "reward")),
-    Claim("and is more accurate there", _aware("sigma", "accuracy")),
+    Claim("and is more accurate there, at equal blocks", _aware("sigma", "accuracy")),
     Claim("A policy rewarded on aged chips earns more on them than a clean one", _aware("aged", "reward")),
-    Claim("A policy beats as many blocks drawn at random", _over("random"), PUBLISHED),
-    Claim("It beats the best fixed blocks, as many", _over("fixed"), PUBLISHED),
+    Claim("and is more accurate on them, at equal blocks", _aware("aged", "accuracy")),
+    Claim("A policy beats as many blocks drawn at random, of the network that was tuned with it", _over("random"), PUBLISHED),
+    Claim("It beats the best fixed blocks there, as many", _over("fixed"), PUBLISHED),
+    Claim("The network tuned with its policy is as accurate as the original one with all blocks, but for a point",
+          _over("original", -0.01), PUBLISHED, "93.6 % with 16.93 of 54 blocks against 93.2, ResNet-110 on CIFAR-10"),
     Claim("It makes more than one choice", _several, PUBLISHED, "469 choices among CIFAR-10's test images, ResNet-110"),
     Claim("A larger penalty keeps more blocks and more accuracy", _penalty, PUBLISHED),
-    Claim(
-        "With a policy a network keeps more of its accuracy above chance under σ than with all blocks",
-        _loses_less,
-    ),
+    Claim("With its policy it keeps more of its accuracy above chance under σ than the original one with all blocks",
+          _loses_less),
     Claim("A policy on the chip costs accuracy against a digital one", _on_chip),
-)
+)  # fmt: skip

@@ -13,15 +13,17 @@ import mho
 from mho.blocks import Reward, drop, random_keep
 from mho.errors import WrongSetting
 from mho.hardware import Hardware
+from mho.models import block_drop
 from mho.models.block_drop import BlockDrop
 from mho.studies.definitions import DEFINITIONS, SIGMAS, SLIDES
 from mho.studies.dropping.arm import EFFORTS, BlockArm, subject
 from mho.studies.dropping.claims import CLAIMS, PUBLISHED
 from mho.studies.dropping.learner import AGES, TRAINED_AT, Learner
-from mho.studies.dropping.measured import CHOICES, Measured, digital_row, dropped, row_of
+from mho.studies.dropping.measured import CHOICES, Measured
+from mho.studies.dropping.rows import digital_row, dropped, place_row, row_of
 from mho.studies.figure import Figure, Series, points
 from mho.studies.outcome import Results
-from mho.studies.placed import Rows
+from mho.studies.placed import DIGITAL, Rows
 from mho.studies.study import Job, Scale, Study
 from mho.studies.table import Table
 
@@ -40,16 +42,18 @@ class BlockDropStudy(Study[BlockArm, Rows]):
     )
     protocol = (
         "A published network with a ResNet-8 of width 4 as policy: the policy alone with a curriculum (γ = 1), then both "
-        "together (γ of the arm), then three copies of the policy alone for as many epochs each: rewarded by the digital "
-        f"network, by chips of σ = {TRAINED_AT:g}, and by chips of `pcm` of random age. Each chip of training is new; those of "
-        "the measurement are others. σ as in `early-exits`. The policy stays digital, but for the one 'on the chip'. Random "
-        "blocks: as many for each image as the clean policy keeps. Fixed blocks: the best by 500 test images that are "
-        "reported nowhere, of the number next below and above the policy's mean, to which accuracy is interpolated. All choices "
-        "share backbone, chips and images. ResNet-20 has three training seeds (of policies and joint training), ResNet-14 and "
-        "γ = 5 one, whose intervals say nothing of seeds. Intervals are Student's over chips, over chips and training seeds "
-        "where there are several; for the digital network over images, paired, to which that over seeds is added in squares. At "
-        "`cpu` scale 10,000 training images, 2 + 6 + 3 epochs in place of thousands (crops and flips while both learn), 10 chips "
-        "and 1,000 test images: about a quarter of an hour an arm and seed, 40 minutes in all with `--workers 2` on two cores."
+        "together (γ of the arm), then three copies of the policy alone for as many epochs each, with the entropy's bonus of the "
+        f"first phase: rewarded by the digital network, by chips of σ = {TRAINED_AT:g}, and by chips of `pcm` of random age. "
+        "Each chip of training is new; those of the measurement are others. σ as in `early-exits`. The policy stays digital, "
+        "but for the one 'on the chip'. Random blocks: as many for each image as the clean policy keeps. Fixed blocks: the "
+        "best by 500 test images that are drawn at random and reported nowhere (they set the ranges of converters, too), of "
+        "the number next below and above the policy's mean, to which accuracy is interpolated. Random, fixed and all blocks "
+        "are those of the network that was tuned with the policy; the original network stands beside it. ResNet-20 has three "
+        "training seeds (of policies and joint training), ResNet-14 and γ = 5 one, whose intervals say nothing of seeds. "
+        "Intervals are Student's over chips and images, to which that over training seeds is added in squares; of shares that "
+        "are kept over chips and seeds, to which images are added in squares. At `cpu` scale 10,000 training images, 6 + 6 + 3 "
+        "epochs in place of thousands (crops and flips while both learn), 10 chips and 1,000 test images: about twenty minutes "
+        "an arm and seed, 50 minutes in all with `--workers 2` on two cores."
     )
     claims = CLAIMS
     sources = (PUBLISHED, SLIDES)
@@ -81,26 +85,35 @@ class BlockDropStudy(Study[BlockArm, Rows]):
         learner = Learner(arm, effort, job, training, choice)
         nets = learner.policies(backbone)
         clean = nets["clean"]
+        every_block = torch.ones(len(clean.droppable), dtype=torch.bool)
         keeps: dict[str, Tensor] = {name: drop(net, test).keep for name, net in nets.items()}
         fewer, more = learner.fixed(clean, keeps["clean"])
-        keeps |= {"all": torch.ones(len(clean.droppable), dtype=torch.bool), "fewer": fewer, "more": more}
+        keeps |= {"all": every_block, "fewer": fewer, "more": more}
         keeps["random"] = random_keep(keeps["clean"].sum(1), len(clean.droppable), seed=job.seed)
+        original = block_drop(backbone, example=test.inputs[:2], policy=clean.policy)
         reward = Reward(arm.penalty)
-        rows = [digital_row(dropped(clean, test, keeps), reward)]
-        ranged: tuple[BlockDrop | None, BlockDrop | None] = (None, None)
+        digital = dropped(clean, test, keeps) | {"original": drop(original, test, every_block)}
+        rows, places = [digital_row(digital, reward)], {DIGITAL: [digital]}
+        wanted = {"clean": (clean, True), "on_chip": (clean, False), "original": (original, True)}
+        quiet: dict[str, BlockDrop] = {}
         for setting, hw, ages in _settings(job.scale):
-            again = ranged if setting in _DRAWN_ONCE else (None, None)
-            analog = learner.analog(clean, hw, ranged=again[0])
-            policy_too = learner.analog(clean, hw, digital=False, ranged=again[1])
-            ranged = (analog, policy_too) if setting == "σ 0" else ranged
+            again = quiet if setting in _DRAWN_ONCE else {}
+            analog = {
+                name: learner.analog(net, hw, digital=policy, ranged=again.get(name))
+                for name, (net, policy) in wanted.items()
+            }
+            quiet = quiet or analog
             for number in range(1 if setting == "σ 0" else self.chips[job.scale]):
                 job.progress(f"{setting}, chip {number}")
-                chip, other = mho.program(analog, seed=0, chip=number), mho.program(policy_too, seed=0, chip=number)
+                chips = {name: mho.program(net, seed=0, chip=number) for name, net in analog.items()}
                 for age in ages:
-                    old, own = (cast("BlockDrop", mho.fuse(each.at(age), inplace=True)) for each in (chip, other))
-                    seen = dropped(old, test, keeps, seed=1)
-                    rows.append(row_of(setting, number, age, seen | {"on_chip": drop(own, test, seed=1)}, reward))
-        return rows
+                    old = {n: cast("BlockDrop", mho.fuse(each.at(age), inplace=True)) for n, each in chips.items()}
+                    found = dropped(old["clean"], test, keeps, seed=1)
+                    found["on_chip"] = drop(old["on_chip"], test, seed=1)
+                    found["original"] = drop(old["original"], test, every_block, seed=1)
+                    places.setdefault((setting, age), []).append(found)
+                    rows.append(row_of(setting, number, age, found, reward))
+        return [*rows, *(place_row(*place, found, reward) for place, found in places.items())]
 
     def tables(self, results: Results[BlockArm, Rows]) -> list[Table]:
         """Accuracy of every choice at each setting; blocks, policies, reward and cost of each."""
@@ -117,7 +130,7 @@ class BlockDropStudy(Study[BlockArm, Rows]):
             arm = Measured(outcome)
             series = [
                 Series(CHOICES[name], points([arm.level((f"σ {s:g}", "0 s"), name) for s in arm.sigmas]), arm.sigmas)
-                for name in ("all", "clean", "sigma", "random", "fixed")
+                for name in ("original", "all", "clean", "sigma", "random", "fixed")
             ]
             drawn.append(Figure(f"sigma-{outcome.arm.name}", outcome.arm.label, series, "accuracy (%)", "linear",
                                 "σ of a cell", high=100, legend=True))  # fmt: skip

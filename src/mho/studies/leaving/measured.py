@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from mho.statistics.intervals import Interval
 from mho.studies.outcome import NotStored, show_level
-from mho.studies.placed import Place, Placed, Values, over, over_seeds, shown
+from mho.studies.placed import DIGITAL, Place, Placed, Values, over, over_seeds, shown
 from mho.studies.table import Table
 
 _STANDING = 0.2
@@ -23,20 +23,9 @@ class Measured(Placed):
         """Of exits."""
         return len(self.digitals[0]["accuracy"])
 
-    def held(self, place: Place) -> list[dict[str, Any]]:
-        """The rows of `place_row` at a place, one a training seed."""
-        return [
-            next(row for row in self.outcome.runs[seed] if (row["setting"], row["age"]) == place and "lead" in row)
-            for seed in self.seeds
-        ]
-
     def lead(self, place: Place, number: int = 0, of: str = "lead") -> Interval:
         """The last exit less another, the first by default, over chips, images and training seeds."""
         return over_seeds([Interval(*row[of][number]) for row in self.held(place)])
-
-    def gain(self, place: Place, name: str) -> Interval:
-        """One of `Seen.gains`, over chips, images and training seeds."""
-        return over_seeds([Interval(*row["gains"][name]) for row in self.held(place)])
 
     def values(self, place: Place, of: str) -> Values:
         """What rows say under a name."""
@@ -97,7 +86,7 @@ class Measured(Placed):
     def table(self) -> Table:
         """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age."""
         names, lines = [f"exit {k + 1}" for k in range(self.count)], []
-        for place in [("digital", "0 s"), *self.places]:
+        for place in [DIGITAL, *self.places]:
             exits = [_shown(self.level(place, k)) for k in range(len(names))]
             chosen = self.values(place, "static_exit").ravel().astype(int).tolist()
             counts = ", ".join(f"{e}: {chosen.count(e)}" for e in sorted(set(chosen)))
