@@ -228,5 +228,5 @@ CLAIMS = (
     Claim("Exits that are trained together are as accurate as each alone, but for a point", _together, BRANCHYNET),
     Claim(f"A larger weight on shallow exits makes more samples sure there (entropy below {SURE:g} nats)", _sooner, SLIDES),
     Claim("Thresholds keep the accuracy but for a point with less than 70 % of the multiply-accumulates (tuned for "
-          f"{LEAN:.0%})", _cheaper, BRANCHYNET),
+          f"{100 * LEAN:.0f} %)", _cheaper, BRANCHYNET),
 )  # fmt: skip
