@@ -56,6 +56,22 @@ def test_every_arm_is_measured_once_and_more_seeds_are_added(tmp_path, store):
     assert len(study.ran) == 6 and len(results(study, tmp_path)["tuned"].runs) == 4
 
 
+def test_checkpoints_last_until_the_rows_are_stored(tmp_path):
+    class Long(Untrained):
+        def run(self, arm, job):
+            begun = job.checkpoints.exists()
+            job.checkpoints.mkdir(parents=True, exist_ok=True)
+            if not begun:
+                raise KeyboardInterrupt
+            return [{"begun": begun}]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Long(), tmp_path, "smoke")
+    run(Long(), tmp_path, "smoke")
+    assert [path.name for path in (tmp_path / "plain").iterdir()] == ["rows.json"]
+    assert stored(tmp_path / "plain") == [{"begun": True}]
+
+
 def test_a_killed_run_goes_on(tmp_path, store):
     killed, again = Counted(store, fail_at="run"), Counted(store)
     with pytest.raises(KeyboardInterrupt):
