@@ -15,9 +15,19 @@ from mho.studies import STUDIES
 from mho.studies.runner import results, run
 
 FOLDER = Path(__file__).parents[2] / "studies"
-NAMES = ["drift", "hwa", "ranges", "cost", "families", "squeezenet-drift", "cim-resnet", "noise-batchnorm"]
+NAMES = [
+    "drift",
+    "hwa",
+    "ranges",
+    "cost",
+    "families",
+    "squeezenet-drift",
+    "cim-resnet",
+    "noise-batchnorm",
+    "noise-norm-type",
+]
 RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30, "cim-resnet": 211,
-        "noise-batchnorm": 18}  # fmt: skip
+        "noise-batchnorm": 18, "noise-norm-type": 9}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -83,8 +83,8 @@ class NormType(NoiseStudy[NoiseArm]):
     )
     protocol = (
         f"{PROTOCOL}{CPU} ResNet-8; `full`: ResNet-44 and VGG16. The k of TopK is 10; that of the paper was not to be read. A "
-        "stored spread and a stored variance have other names, so other draws. At `cpu` scale 45 minutes of a core: 28 of "
-        "training, beside the networks of `noise-batchnorm`, and 17 of 4 kinds of noise × 6 sizes × 10 draws × 1,000 images × 9 "
+        "stored spread and a stored variance have other names, so other draws. At `cpu` scale 20 minutes of a core: half for "
+        "training, beside the networks of `noise-batchnorm`, half for 4 kinds of noise × 6 sizes × 10 draws × 1,000 images × 9 "
         "networks."
     )
     sources = (
