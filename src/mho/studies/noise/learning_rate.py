@@ -143,8 +143,8 @@ class LearningRate(NoiseStudy[RateArm]):
         "epochs every network is trained as long; at equal loss each until the first epoch after which its loss on 1,000 "
         "training images is at the level, if it gets there in twice the epochs. A rate counts where the networks of all seeds "
         "learned. At `cpu` scale: plain CNN of four convolutions, the first 10,000 training images of CIFAR-10, 10 epochs with "
-        "32 images a step, loss 1.4, the first 1,000 test images, 3 seeds, 10 draws; 95 minutes of a core: 55 of training, 40 of "
-        "2 kinds of noise × 6 sizes × 10 draws × 1,000 images × 54 networks at most. Sharpness is "
+        "32 images a step, loss 1.4, the first 1,000 test images, 3 seeds, 10 draws; 35 minutes of a core: two thirds "
+        "of training, the rest 2 kinds of noise × 6 sizes × 10 draws × 1,000 images × 54 networks at most. Sharpness is "
         "the largest eigenvalue of the Hessian on 300 training images in steps relative to each tensor's deviation. The best "
         "rate is chosen for each seed on the other seeds, and compared on that one."
     )
