@@ -158,7 +158,7 @@ def test_slices_of_crosssim_with_a_unit_column_that_is_converted_by_itself(signe
                  xbar__adc__mvm__model="QuantizerADC" if not (signed or pair) else "SignMagnitudeADC", xbar__adc__mvm__bits=bits,
                  xbar__dac__mvm__bits=dac_bits, xbar__dac__mvm__signed=signed, core__rows_max=0), "crosssim",
     ).hardware  # fmt: skip
-    torch.manual_seed(1)
+    torch.manual_seed(10)  # no sum halfway between two codes, where the order of a machine's additions would decide
     w = torch.randint(-7, 8, (4, 64)).double() / 7
     w[0, 0] = 1.0
     places = dac_bits - signed
