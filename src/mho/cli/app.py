@@ -20,6 +20,7 @@ from mho.cli import (
     export,
     hardware,
     info,
+    perturb,
     report,
     smallest,
     study,
@@ -45,6 +46,7 @@ app.command("demo")(demo.demo)
 app.command("drift")(drift.drift)
 app.command("advise")(advise.advise)
 app.command("compare")(compare.compare)
+app.command("perturb")(perturb.perturb)
 app.command("cost")(cost.cost)
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)

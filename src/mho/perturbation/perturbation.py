@@ -91,8 +91,8 @@ class Perturbation:
             for pattern in self.scope:
                 if not any(fnmatchcase(name, pattern) for name in names):
                     some = ", ".join([*there][:5])
-                    raise WrongSetting(f"no tensor is called '{pattern}'", f"names are those of the state dict: {some} …",
-                                       path="scope")  # fmt: skip
+                    raise WrongSetting(f"no tensor is called '{pattern}'", f"one of {', '.join(SCOPES)}, or names of the "
+                                       f"state dict: {some} …", path="scope")  # fmt: skip
             return found
         wanted = {
             "weights": [name for name, p in parameters.items() if p.dim() > 1],

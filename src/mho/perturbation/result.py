@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mho.perturbation.perturbation import Perturbation
 from mho.statistics.crossed import crossed
 from mho.statistics.intervals import Interval, mean_interval
 from mho.store import DataInfo
+from mho.store.csv_file import write_csv
 from mho.tasks import Score
 
 
@@ -135,6 +137,14 @@ class PerturbationResult:
             for draw, worth in enumerate(self.means[:, e]):
                 shown = self.score.shown(float(worth))
                 yield {**same, "eta": eta, "draw": draw, "score": shown, "not_finite": int(self.not_finite[e, draw])}
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `rows` as CSV (UTF-8, one header line).
+
+        Raises:
+            BadInput: The file cannot be written.
+        """
+        return write_csv([*self.rows()], path)
 
     def _better_than_chance(self) -> None:
         low = mean_interval(self.clean.astype(np.float64)).low
