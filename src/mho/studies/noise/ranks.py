@@ -70,13 +70,18 @@ def redrawn(table: Floats, seed: int) -> Floats:
     return np.asarray(np.einsum("bd,ds,bs->b", of_draws, table, of_seeds))
 
 
-def places(tables: Sequence[Floats]) -> list[Interval]:
-    """The rank of each network by its mean, 1 for the largest, with the 2.5th and 97.5th percentile over draws and seeds."""
+def places(tables: Sequence[Floats], confidence: float = 0.95) -> list[Interval]:
+    """The rank of each network by its mean, 1 for the largest; draws × training seeds, drawn again. The interval: expanded
+    percentiles, by the number of seeds, or of draws of one training; with three seeds they are the outermost ones."""
     from scipy.stats import rankdata
 
     ranks = rankdata([-redrawn(table, seed) for seed, table in enumerate(tables)], axis=0)
     best = rankdata([-table.mean() for table in tables])
-    return [Interval(float(b), *map(float, np.percentile(r, (2.5, 97.5)))) for b, r in zip(best, ranks, strict=True)]
+    ends = [
+        expanded(found, min(n for n in table.shape if n > 1), confidence)
+        for found, table in zip(ranks, tables, strict=True)
+    ]
+    return [Interval(float(value), *bounds) for value, bounds in zip(best, ends, strict=True)]
 
 
 def correlation(found: Interval) -> str:
