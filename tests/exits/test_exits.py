@@ -315,3 +315,17 @@ def test_a_walk_through_thresholds_comes_near_the_best_of_all(monkeypatch):
     walked = [tune(answers, macs=budget).seen.accuracy.value for budget in budgets]
     assert all(w <= e for w, e in zip(walked, every, strict=True))
     assert max(e - w for w, e in zip(walked, every, strict=True)) < 0.02
+
+
+def test_a_part_of_the_answers_knows_its_samples(answers):
+    some, rest = answers.part(slice(20)), answers.part(slice(20, None))
+    assert len(some) == 20 and some.samples | rest.samples == answers.samples and not some.samples & rest.samples
+    assert torch.equal(torch.cat([some.scores, rest.scores]), answers.scores) and torch.equal(
+        rest.labels, answers.labels[20:]
+    )
+    gate = Gate.learn(some)
+    assert tune(rest, gate, macs=1.0).answers is rest
+    with pytest.raises(BadInput, match="learned from 20 of these samples"):
+        tune(answers, gate, macs=1.0)
+    with pytest.raises(BadInput, match="no sample of 30"):
+        answers.part(slice(30, None))

@@ -11,7 +11,7 @@ import torch
 from mho.blocks import Dropped, Reward, drop, random_keep
 from mho.blocks.macs import BlockMacs
 from mho.data import Dataset, load
-from mho.exits import Answers
+from mho.exits import Answers, Gate
 from mho.exits.macs import ExitMacs
 from mho.models import block_drop, cifar_resnet
 from mho.statistics.intervals import Interval, mean_interval
@@ -20,7 +20,7 @@ from mho.studies.dropping.claims import CLAIMS as OF_BLOCKS
 from mho.studies.dropping.rows import dropped, gains, place_row
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import CLAIMS as OF_EXITS
-from mho.studies.leaving.rows import Seen, best_mix, tuned
+from mho.studies.leaving.rows import RULES, Seen, best_mix, by_rules, tuned
 from mho.studies.leaving.rows import place_row as exits_at
 from mho.studies.outcome import Outcome, Results
 from mho.studies.placed import DIGITAL, apart, over_seeds
@@ -87,11 +87,13 @@ def test_gains_of_an_image_are_what_choices_answer_to_it():
     mixes = {
         name: right
         @ np.array(best_mix([1 / 3, 2 / 3, 1.0], choice.right.double().mean(0).tolist(), seen.found[name].macs_share))
-        for name in ("again", "clean")
+        for name in ("again", "clean", "gate")
     }
     np.testing.assert_allclose(gains["over_fixed"], own - mixes["again"], atol=1e-12)
     np.testing.assert_allclose(gains["retuned"], own - mixes["again"] - before + mixes["clean"], atol=1e-12)
     np.testing.assert_array_equal(gains["static"], right[:, int(choice.right.double().mean(0).argmax())] - right[:, 2])
+    gate = seen.found["gate"].right.double().numpy() - mixes["gate"]
+    np.testing.assert_allclose(gains["gate"], gate - own + mixes["again"], atol=1e-12)
     row = exits_at("pcm", "1 year", [seen, Seen.of(choice, parts[1], clean)], 3)
     assert row["gains"]["tuning"][0] == pytest.approx((own - before).mean(), abs=1e-6)
     assert row["lead"][0][0] == pytest.approx((right[:, 2] - right[:, 0]).mean(), abs=1e-6)
@@ -100,6 +102,23 @@ def test_gains_of_an_image_are_what_choices_answer_to_it():
         interval[2] - interval[1] for interval in (row["lead"][0], row["lead_of_all"][0], row["lead_of_class"]["a"][0])
     ]
     assert widths == sorted(widths) and widths[0] < widths[2]
+
+
+def test_a_gate_learns_from_one_half_and_is_tuned_on_the_other():
+    g = torch.Generator().manual_seed(0)
+    given = answers(torch.rand(80, 3, generator=g) < 0.7, torch.rand(80, 3, generator=g))
+    chosen = by_rules(given)
+    gate = chosen["gate"].rule
+    assert isinstance(gate, Gate) and gate.samples == given.part(slice(40)).samples and len(gate.samples) == 40
+    assert chosen["gate"].answers.samples == given.samples - gate.samples and chosen["margin"].answers is given
+    assert all(each.seen.macs_share <= 0.7 for each in chosen.values())
+
+
+def test_other_rules_are_held_against_entropy():
+    for gain, margin, gate in ((-0.05, "fails", "fails"), (0.0, "holds", "depends"), (0.05, "holds", "holds")):
+        arms = {ExitsArm("a", "a"): exit_rows([0.5, 0.6, 0.7], 0.65, dict.fromkeys(RULES, gain))}
+        assert judged(OF_EXITS, "The largest probability", arms) == margin
+        assert judged(OF_EXITS, "and a gate that", arms) == gate
 
 
 def test_exits_by_entropy_are_held_against_the_best_fixed_ones():
@@ -129,13 +148,18 @@ def test_a_network_of_an_exits_depth_is_held_against_what_spends_as_much():
     joint = exit_rows([0.5, 0.6, 0.9], 0.67)
     for accuracy, verdict in ((0.55, "holds"), (0.8, "fails"), (0.665, "depends")):  # 10,000 images tell 1.3 points
         given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-2", "exit 2 alone", alone=2): alone_rows(accuracy)}
-        assert judged(OF_EXITS, "and than a network of a later exit's depth", given) == verdict
+        assert (
+            judged(OF_EXITS, "Exits by entropy are more accurate than a network of a later exit's depth", given)
+            == verdict
+        )
         assert judged(OF_EXITS, "and than that at equal energy", given) == verdict
     # Seeds are paired: what a seed brings to both counts for neither.
     better = {seed: exit_rows([0.5, 0.6, 0.9], 0.6 + 0.1 * seed) for seed in (0, 1, 2)}
     worse = {seed: alone_rows(0.58 + 0.1 * seed) for seed in (2, 0, 1)}
     given = {ExitsArm("a", "a"): better, ExitsArm("a-alone-2", "exit 2 alone", alone=2): worse}
-    assert judged(OF_EXITS, "and than a network of a later exit's depth", given) == "holds"
+    assert (
+        judged(OF_EXITS, "Exits by entropy are more accurate than a network of a later exit's depth", given) == "holds"
+    )
 
 
 def test_an_exit_alone_is_held_against_the_same_exit_and_not_against_entropy():
@@ -144,7 +168,10 @@ def test_an_exit_alone_is_held_against_the_same_exit_and_not_against_entropy():
     for accuracy, verdict in ((0.45, "holds"), (0.55, "fails")):
         given = {ExitsArm("a", "a"): joint, ExitsArm("a-alone-1", "exit 1 alone", alone=1): alone_rows(accuracy)}
         assert judged(OF_EXITS, "Exits that are trained together", given) == verdict
-        assert judged(OF_EXITS, "and than a network of a later exit's depth", given) == "open"
+        assert (
+            judged(OF_EXITS, "Exits by entropy are more accurate than a network of a later exit's depth", given)
+            == "open"
+        )
 
 
 def lead_rows(

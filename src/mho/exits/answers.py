@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,6 +64,17 @@ class Answers:
         """Recall of each class at every exit; NaN for a class without samples."""
         right = self.right.double()
         return {name: tuple(right[self.labels == c].mean(0).tolist()) for c, name in enumerate(self.classes)}
+
+    def part(self, rows: slice) -> Answers:
+        """The answers to some of the samples, as ``answers.part(slice(200))``: to learn a gate from, or to choose on.
+
+        Raises:
+            BadInput: There are none.
+        """
+        kept = self.labels[rows]
+        if not len(kept):
+            raise BadInput(f"no sample of {len(self)} in {rows}", "give others", path="rows")
+        return replace(self, scores=self.scores[rows], labels=kept, inputs=(torch.cat(self.inputs)[rows],))
 
     @cached_property
     def samples(self) -> frozenset[bytes]:

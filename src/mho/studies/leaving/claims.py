@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, Verdict, above, below, every
 from mho.studies.definitions import SLIDES
 from mho.studies.leaving.measured import Measured
-from mho.studies.leaving.rows import LEAN, SURE
+from mho.studies.leaving.rows import BUDGET, LEAN, SURE
 from mho.studies.outcome import NotStored, Results, show_points
 from mho.studies.placed import DIGITAL, Place, Values, common, over, over_seeds, paired, shown, with_images
 
@@ -141,6 +141,18 @@ def _equal_macs(results: Results[Any, Any]) -> Finding:
     ))  # fmt: skip
 
 
+def _rules(names: Sequence[str], threshold: float) -> Check:
+    """Other rules less entropy, each over fixed exits that spend as much; digitally, and at the oldest age of pcm."""
+
+    def check(results: Results[Any, Any]) -> Finding:
+        return every(*(
+            above(f"{arm.label}, {shown(place)}, {name}", arm.gain(place, name), threshold)
+            for arm in all_exits(results) for place in (DIGITAL, ("pcm", OLDEST)) for name in names
+        ))  # fmt: skip
+
+    return check
+
+
 def _pairs(results: Results[Any, Any]) -> list[tuple[Measured, Measured, int]]:
     """Networks of one exit's depth that were trained alone, with the network of all exits, and the exit, from 1."""
     return [
@@ -223,7 +235,11 @@ CLAIMS = (
     Claim("and it depends on the chip: its own choice beats that of other chips of its σ or age", _own),
     Claim("For some classes an earlier exit is better than the last one", _classes, SLIDES),
     Claim("Exits by entropy are more accurate than fixed exits at equal multiply-accumulates", _equal_macs, BRANCHYNET),
-    Claim("and than a network of a later exit's depth that was trained alone", _beside_alone(energy=False)),
+    Claim("The largest probability, or its lead, decides as well as entropy, but for a point (tuned for "
+          f"{100 * BUDGET:.0f} % of the multiply-accumulates)", _rules(("probability", "margin"), -0.01)),
+    Claim("and a gate that has learned who is right decides better", _rules(("gate",), 0.0)),
+    Claim("Exits by entropy are more accurate than a network of a later exit's depth that was trained alone",
+          _beside_alone(energy=False)),
     Claim("and than that at equal energy on the chip", _beside_alone(energy=True)),
     Claim("Exits that are trained together are as accurate as each alone, but for a point", _together, BRANCHYNET),
     Claim(f"A larger weight on shallow exits makes more samples sure there (entropy below {SURE:g} nats)", _sooner, SLIDES),

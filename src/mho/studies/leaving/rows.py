@@ -12,7 +12,22 @@ import torch
 
 import mho
 from mho.data import Dataset
-from mho.exits import Answers, Chosen, Decided, Early, Entropy, ExitEnergy, Fixed, best_exit, decide, front
+from mho.exits import (
+    Answers,
+    Chosen,
+    Decided,
+    Early,
+    Entropy,
+    ExitEnergy,
+    Fixed,
+    Gate,
+    Margin,
+    Probability,
+    best_exit,
+    decide,
+    front,
+    tune,
+)
 from mho.models.multi_exit import MultiExit
 from mho.statistics.crossed import over_units
 from mho.statistics.intervals import Interval
@@ -24,14 +39,30 @@ BUDGETS = (0.4, 0.5, 0.6, 0.8, 0.9, 1.0)
 """Further ones, for accuracy over what is spent."""
 LEAN = 0.6
 """Share that digital thresholds are tuned for which are to keep the accuracy."""
+RULES = ("probability", "margin", "gate")
+"""What may decide in place of entropy."""
 SURE = 0.3
 """Entropy in nats below which a sample counts as sure, whatever the network."""
 
 
 def tuned(answers: Answers, *budgets: float) -> list[Chosen]:
     """Entropy thresholds for budgets, or for the least that can be spent."""
-    least = answers.macs.deciding[0] / answers.macs.alone[-1]
-    return front(answers, macs=[max(budget, least) for budget in budgets])
+    return front(answers, macs=[max(budget, _least(answers)) for budget in budgets])
+
+
+def by_rules(answers: Answers) -> dict[str, Chosen]:
+    """Other rules for the budget of entropy's thresholds, from the same images: the gate learns from one half and is tuned on the
+    other."""
+    budget, half = max(BUDGET, _least(answers)), len(answers) // 2
+    gate = Gate.learn(answers.part(slice(half)))
+    return {
+        "probability": tune(answers, Probability, macs=budget), "margin": tune(answers, Margin, macs=budget),
+        "gate": tune(answers.part(slice(half, None)), gate, macs=budget),
+    }  # fmt: skip
+
+
+def _least(answers: Answers) -> float:
+    return answers.macs.deciding[0] / answers.macs.alone[-1]
 
 
 def best_mix(macs: Sequence[float], known: Sequence[float], spent: float) -> list[float]:
@@ -63,7 +94,7 @@ class Seen:
     Attributes:
         choice: Answers on images that choices are made on.
         test: Answers on others.
-        found: "static": the best exit; "clean": thresholds of the digital network; "again": those tuned here.
+        found: "static": the best exit; "clean": thresholds of the digital network; "again": tuned here, as `RULES` are.
         budgets: "again" and thresholds for further budgets.
     """
 
@@ -77,22 +108,24 @@ class Seen:
         """Choose, and report."""
         budgets = [each.report(test) for each in tuned(choice, BUDGET, 0.0, *BUDGETS)]
         found = {"static": best_exit(choice).report(test), "clean": clean.report(test), "again": budgets[0]}
+        found |= {name: chosen.report(test) for name, chosen in by_rules(choice).items()}
         return cls(choice, test, found, budgets)
 
     def gains(self) -> dict[str, Values]:
         """Of each image: what a choice gains over the last exit, or thresholds over the best mix of fixed exits that spends as
-        much, which is chosen on the same images as they."""
+        much, which is chosen on the same images as they; and what other rules gain there more than entropy."""
         right = self.test.right.double()
         last = {name: (self.found[name].right.double() - right[:, -1]).numpy() for name in ("static", "clean", "again")}
         known = [self.choice.accuracy(name) for name in self.choice.names]
         macs = [m / self.test.macs.alone[-1] for m in self.test.macs.alone]
         fixed = {}
-        for name in ("clean", "again"):
+        for name in ("clean", "again", *RULES):
             shares = torch.tensor(best_mix(macs, known, self.found[name].macs_share), dtype=right.dtype)
             fixed[name] = (self.found[name].right.double() - right @ shares).numpy()
         return {
             "static": last["static"], "kept": last["clean"], "tuning": last["again"] - last["clean"],
             "over_fixed": fixed["again"], "retuned": fixed["again"] - fixed["clean"],
+            **{name: fixed[name] - fixed["again"] for name in RULES},
         }  # fmt: skip
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from mho.studies.figure import Figure, Series, points
 from mho.studies.leaving.claims import OLDEST
 from mho.studies.leaving.measured import Measured
+from mho.studies.leaving.rows import RULES
 from mho.studies.outcome import Results
-from mho.studies.placed import Place, Values, over, shown
+from mho.studies.placed import DIGITAL, Place, Values, over, shown
 from mho.studies.table import Table
 
 _PUBLISHED = {
@@ -66,6 +67,22 @@ def _by_entropy(arm: Measured, place: Place) -> Series:
         return [arm.each(place, lambda row, k=k: row["front"][key][k]) for k in range(count)]  # type: ignore[misc]
 
     return Series("by entropy", points(list(map(over, each("accuracy")))), [100 * t.mean() for t in each("energy")])
+
+
+def rules(arms: Sequence[Measured]) -> Table:
+    """Accuracy by each rule, tuned for one budget, and what it spends; digitally, on noisy and on aged chips."""
+    lines = []
+    for arm in arms:
+        for place in (DIGITAL, ("σ 0.1", "0 s"), ("pcm", OLDEST)):
+            if place in (DIGITAL, *arm.places):
+                lines.append([arm.label, shown(place), *(_with_spent(arm, place, name) for name in ("again", *RULES))])
+    head = ["Thresholds tuned for one budget: accuracy (%) with MACs (%)", "at", "entropy", *RULES]
+    return Table(head, lines)
+
+
+def _with_spent(arm: Measured, place: Place, name: str) -> str:
+    accuracy, macs = (100 * arm.values(place, f"{name}_{what}").mean() for what in ("accuracy", "macs"))
+    return f"{accuracy:.1f} with {macs:.0f}"
 
 
 def branchynet(arms: Sequence[Measured]) -> Table:

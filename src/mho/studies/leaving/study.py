@@ -17,7 +17,7 @@ from mho.studies.figure import Figure
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import BRANCHYNET, CLAIMS, all_exits
 from mho.studies.leaving.rows import BUDGET, LEAN, Seen, alone_row, place_row, row_of, tuned
-from mho.studies.leaving.shown import branchynet, fronts, over_sigma
+from mho.studies.leaving.shown import branchynet, fronts, over_sigma, rules
 from mho.studies.on_arrays import with_ranges
 from mho.studies.outcome import Results
 from mho.studies.placed import DIGITAL, Place, Rows
@@ -52,8 +52,9 @@ class EarlyExits(Study[ExitsArm, Rows]):
         f"{100 * BUDGET:.0f} % of the multiply-accumulates, are chosen on 500 test images, for published networks know all "
         "training images, and reported on others, both drawn at random; thresholds of the digital network, or tuned again on "
         "each chip at its age. 'Fixed exits' at equal multiply-accumulates: the best mix of two by a coin, chosen on the same "
-        "500. Energy: `mho.cost` with its generic constants, as a share of the network's without exits. 'Exit 1 alone': the "
-        "loss is that exit's, and the network ends there; the last exit alone is the network without exits. Networks with "
+        "500. Other rules are tuned from these 500, too; a learned gate learns from one half and is tuned on the other. Energy: "
+        "`mho.cost` with its generic constants, as a share of the network's without exits. 'Exit 1 alone': the loss is that "
+        "exit's, and the network ends there; the last exit alone is the network without exits. Networks with "
         "trained backbones: three training seeds, which arms share; published backbones, on which exits alone are trained: one "
         "at `cpu` scale. Intervals are Student's over chips and images, to which that over training seeds is added in squares; "
         "of slopes and of shares that are kept over chips and seeds alone; between networks over chips and seeds, to which "
@@ -114,9 +115,9 @@ class EarlyExits(Study[ExitsArm, Rows]):
                     yield setting, age, number, cast("MultiExit", mho.fuse(chip.at(age), inplace=True)), energy
 
     def tables(self, results: Results[ExitsArm, Rows]) -> list[Table]:
-        """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age; BranchyNet's table."""
+        """Accuracy of exits, of the chosen one, and by entropy, at each setting and age; of other rules; BranchyNet's table."""
         found = all_exits(results)
-        return [*(arm.table() for arm in found), branchynet(found)]
+        return [*(arm.table() for arm in found), rules(found), branchynet(found)]
 
     def figures(self, results: Results[ExitsArm, Rows]) -> list[Figure]:
         """For each network accuracy of each exit over σ, and accuracy over energy."""
