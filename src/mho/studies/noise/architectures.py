@@ -16,13 +16,13 @@ from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, Verdict, above, below, every
 from mho.studies.figure import Figure, Series, points
 from mho.studies.noise.arm import DATA
-from mho.studies.noise.base import PROTOCOL, NoiseStudy
+from mho.studies.noise.base import PROTOCOL, NoiseStudy, read
 from mho.studies.noise.measured import Measured, Rows, interval
 from mho.studies.noise.measured import Table as Draws
 from mho.studies.noise.networks import SETTINGS, NetworkArm, all_networks
 from mho.studies.noise.ranks import FEWEST, correlation, kendall, places, redrawn, spearman
 from mho.studies.noise.settings import SETTINGS as NOISES
-from mho.studies.noise.shown import curves, level
+from mho.studies.noise.shown import accuracies, averages, curves, level
 from mho.studies.outcome import NotStored, Results
 from mho.studies.study import Scale
 from mho.studies.table import Table
@@ -31,16 +31,22 @@ _BENCHMARK = "Fagbohungbe & Qian 2020, arXiv:2011.11840, abstract"
 _YANG = "Yang & Sze 2019, arXiv:1912.12167, as a later study relays it"
 _BENCHMARK_NOISE = f"{_BENCHMARK}; what its noise is relative to was not to be read"
 _YANG_NOISE = f"{_YANG}; what its noise is relative to was not to be read"
+_PUBLISHED = "published"
 _SIMILAR = 0.05
 _SURE = 0.95
 Found = Results[NetworkArm, Rows]
 
 
-def _group(results: Found, group: str = "") -> dict[str, Measured]:
-    """Networks of a data set that learned, by their short names; of the first data set by default."""
-    group = group or next((o.arm.group for o in results.values()), "")
+def _group(results: Found, group: str) -> dict[str, Measured]:
+    """Networks of a data set that learned, by their short names."""
     held = {o.arm.name.removeprefix(f"{group}-"): Measured(o) for o in results.values() if o.arm.group == group}
     return {name: arm for name, arm in held.items() if arm.seeds}
+
+
+def _trained(results: Found) -> dict[str, dict[str, Measured]]:
+    """Those that were trained here, by data set."""
+    groups = {o.arm.group: o.arm.data.label for o in results.values() if o.arm.group != _PUBLISHED}
+    return {label: _group(results, group) for group, label in groups.items()}
 
 
 def _of(arms: Mapping[str, Measured], name: str) -> Measured:
@@ -59,65 +65,69 @@ def _gain(
     return Interval(value, value - half, value + half)
 
 
-_STEPS = (
-    ("plain4", "plain6"), ("plain6", "plain8"), ("resnet8", "resnet14"), ("resnet14", "resnet20"),
-    ("cifar10_resnet20", "cifar10_resnet56"),
-)  # fmt: skip
+_STEPS = (("plain4", "plain6"), ("plain6", "plain8"), ("resnet8", "resnet14"), ("resnet14", "resnet20"))
+_LONGEST = ("cifar10_resnet20", "cifar10_resnet56")
 
 
 def _depth(setting: str, judge: Callable[[str, Interval], Finding]) -> Callable[[Results[Any, Any]], Finding]:
     def check(results: Found) -> Finding:
-        arms = {**_group(results), **_group(results, "published")}
+        pairs = [(group, arms, *step) for group, arms in _trained(results).items() for step in _STEPS]
+        if published := _group(results, _PUBLISHED):
+            pairs.append((_PUBLISHED, published, *_LONGEST))
         return every(*(
-            judge(f"{_of(arms, deep).label} against {_of(arms, flat).label}", _gain(_of(arms, deep), _of(arms, flat), setting))
-            for flat, deep in _STEPS if deep in arms or not deep.startswith("cifar10")
+            judge(f"{group}: {_of(arms, deep).label} against {_of(arms, flat).label}",
+                  _gain(_of(arms, deep), _of(arms, flat), setting))
+            for group, arms, flat, deep in pairs
         ))  # fmt: skip
 
     return check
 
 
 def _turns(results: Found) -> Finding:
-    arms = _group(results)
-    deep, flat = _of(arms, "resnet20"), _of(arms, "resnet8")
-    found = every(
-        above("ResNet-20 against ResNet-8, of the deviation", more := _gain(deep, flat, "weights")),
-        below("of the largest", less := _gain(deep, flat, "max")),
-    )
-    return (
-        replace(found, verdict="fails") if more.high <= 0 or less.low >= 0 else found
-    )  # one side is enough to refute it
+    parts = []
+    for group, arms in _trained(results).items():
+        deep, flat = _of(arms, "resnet20"), _of(arms, "resnet8")
+        found = every(
+            above(f"{group}: ResNet-20 against ResNet-8, of the deviation", more := _gain(deep, flat, "weights")),
+            below("of the largest", less := _gain(deep, flat, "max")),
+        )
+        refuted = more.high <= 0 or less.low >= 0  # one side is enough
+        parts.append(replace(found, verdict="fails") if refuted else found)
+    return every(*parts)
 
 
 def _vgg(results: Found) -> Finding:
-    arms = _group(results)
-    best = _of(arms, "vgg")
-    like = [arm for arm in arms.values() if arm is not best and abs(arm.clean.value - best.clean.value) <= _SIMILAR]
-    if not like:
-        return Finding("open", "no other network is as accurate")
-    return every(*(
-        above(f"against {arm.label}, {what}", _gain(best, arm, "weights", of))
-        for what, of in (("A_avg", Measured.averages), ("above chance", Measured.kept)) for arm in like
-    ))  # fmt: skip
+    parts = []
+    for group, arms in _trained(results).items():
+        best = _of(arms, "vgg")
+        like = [arm for arm in arms.values() if arm is not best and abs(arm.clean.value - best.clean.value) <= _SIMILAR]
+        parts += [
+            above(f"{group}: against {arm.label}, {what}", _gain(best, arm, "weights", of))
+            for what, of in (("A_avg", Measured.averages), ("above chance", Measured.kept)) for arm in like
+        ]  # fmt: skip
+    return every(*parts) if parts else Finding("open", "no other network is as accurate")
 
 
 def _parameters(results: Found) -> Finding:
-    arms = list(_group(results).values())
-    sizes = [arm.about("parameters")[0] for arm in arms]
-    return every(*(
-        above(f"rank correlation of parameters and {what}", spearman(sizes, values), show=correlation)
-        for what, values in (
-            ("A_avg", [arm.averages("weights").mean() for arm in arms]),
-            ("what is left above chance", [arm.kept("weights").mean() for arm in arms]),
-        )
-    ))  # fmt: skip
+    parts = []
+    for group, held in _trained(results).items():
+        arms = list(held.values())
+        sizes = [arm.about("parameters")[0] for arm in arms]
+        ways = {"A_avg": Measured.averages, "what is left above chance": Measured.kept}
+        parts += [
+            above(f"{group}: rank correlation of parameters and {what}",
+                  spearman(sizes, [of(arm, "weights").mean() for arm in arms]), show=correlation)
+            for what, of in ways.items()
+        ]  # fmt: skip
+    return every(*parts)
 
 
 def _tasks(results: Found) -> Finding:
     """τ between training seeds on a data set less τ between data sets, both of rankings by one seed each."""
-    groups = [g for g in dict.fromkeys(o.arm.group for o in results.values()) if g != "published"]
+    groups = _trained(results)
     if len(groups) < 2:
         raise NotStored("one data set alone is stored", "measure another", path="groups")
-    one, other = (_group(results, group) for group in groups[:2])
+    one, other = [*groups.values()][:2]
     names = [name for name in one if name in other]
     seeds = min(len(arms[name].seeds) for arms in (one, other) for name in names) if len(names) >= FEWEST else 0
     if seeds < 2:
@@ -142,10 +152,9 @@ def _tasks(results: Found) -> Finding:
 def _inversion(results: Found) -> Finding:
     """Probability over draws and seeds that ResNet-20 is ahead without noise and behind at the largest size of which
     SqueezeNet is still above chance: below that there is no order. A seed is drawn again with and without noise alike."""
-    arms = _group(results)
-    ahead, behind = _of(arms, "resnet20"), _of(arms, "squeezenet")
     parts = []
-    for setting in SETTINGS:
+    for (group, arms), setting in product(_trained(results).items(), SETTINGS):
+        ahead, behind = _of(arms, "resnet20"), _of(arms, "squeezenet")
         etas, left = ahead.shares(setting)[0], [interval(table) for table in behind.scores(setting)]
         chance = float(behind.about("chance")[0])
         seen = [i for i, found in enumerate(left) if found.low > chance]
@@ -160,18 +169,16 @@ def _inversion(results: Found) -> Finding:
         first, last = (redrawn(pair[0], 0) - redrawn(pair[1], 1) for pair in (clean, noisy))
         share = float(np.mean((first > 0) & (last < 0)))
         verdict: Verdict = "holds" if share > _SURE else "fails" if share < 1 - _SURE else "depends"
-        what = f"{NOISES[setting].label}, η = {etas[seen[-1]]:g}"
+        what = f"{group}: {NOISES[setting].label}, η = {etas[seen[-1]]:g}"
         parts.append(Finding(verdict, f"{what}: bootstrap probability {share:.2f} over {len(ahead.seeds)} seeds"))
     return every(*parts)
 
 
 def _filters(results: Found) -> Finding:
-    arms = _group(results)
-    five, three, one = (_of(arms, name) for name in ("plain4-5x5", "plain4", "plain4-1x1"))
-    pairs = (("5 × 5 against 3 × 3", five, three), ("3 × 3 against 1 × 1", three, one))
+    pairs = (("5 × 5 against 3 × 3", "plain4-5x5", "plain4"), ("3 × 3 against 1 × 1", "plain4", "plain4-1x1"))
     return every(*(
-        above(f"{what}, noise on {NOISES[setting].label}", _gain(a, b, setting))
-        for setting in SETTINGS for what, a, b in pairs
+        above(f"{group}: {what}, noise on {NOISES[setting].label}", _gain(_of(arms, large), _of(arms, small), setting))
+        for group, arms in _trained(results).items() for setting in SETTINGS for what, large, small in pairs
     ))  # fmt: skip
 
 
@@ -190,11 +197,11 @@ class Architectures(NoiseStudy[NetworkArm]):
         "batch norm behind every convolution but LeNet's, layer norms in the ViT. At `cpu` scale: the first 10,000 training "
         "images of CIFAR-10, 8 epochs with crops and flips, and the first 6,000 of MNIST, 4 epochs, 64 images a step, in "
         "bfloat16 mixed precision (the ViT: float32); the first 500 test images, 3 seeds, 10 draws; six published networks on "
-        "500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 and Fashion-MNIST. 95 minutes of a core: 60 "
-        "of training, 35 of 2 kinds of noise × 6 sizes × 10 draws × 500 images × 84 networks. Networks differ in accuracy, so "
-        "what they keep above chance is compared; where a paper's measure, A_avg, may say otherwise, both are. Networks of "
+        "500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 and Fashion-MNIST. Half an hour on "
+        "two cores with `--workers 2`: 84 networks, 2 kinds of noise × 6 sizes × 10 draws × 500 images. Networks differ in "
+        "accuracy, so what they keep above chance is compared; where a paper's measure, A_avg, may say otherwise, both are. Networks of "
         "other layers share no draws: differences between them have both networks' intervals. A published network is one "
-        "training: its intervals are over draws alone."
+        "training: its intervals are over draws alone. Ranks are redrawn over seeds and draws: expanded percentiles."
     )
     sources = ("Fagbohungbe & Qian 2020, arXiv:2011.11840", "Yang & Sze 2019, arXiv:1912.12167")
     claims = (
@@ -214,34 +221,33 @@ class Architectures(NoiseStudy[NetworkArm]):
         return all_networks(scale)
 
     def tables(self, results: Found) -> list[Table]:
-        """Ranks in each data set, then every number."""
-        tables = [_ranks(results, group) for group in dict.fromkeys(o.arm.group for o in results.values())]
-        return [*tables, *super().tables(results)]
+        """Of each data set: ranks, then every number."""
+        found = []
+        for group in dict.fromkeys(outcome.arm.group for outcome in results.values()):
+            arms = [arm for arm in read(results) if arm.group == group]
+            found += [_ranks(results, group), accuracies(arms, group), *averages(arms, self.settings, group)]
+        return found
 
     def figures(self, results: Found) -> list[Figure]:
         """A_avg of every network relative to both; a(η) by depth."""
         drawn = []
         for data in DATA[results.scale]:
-            arms = _group(results, data.label.lower())
-            if not arms:
-                continue
+            group = data.label.lower()
+            arms = _group(results, group)
             order = sorted(arms.values(), key=lambda arm: -arm.averages("weights").mean())
             series = [
-                Series(
-                    NOISES[name].label,
-                    points([interval(arm.averages(name)) for arm in order]),
-                    range(len(order)),
-                    "points",
-                )
+                Series(NOISES[name].label, points([interval(arm.averages(name)) for arm in order]), range(len(order)), "points")
                 for name in SETTINGS
-            ]
+            ]  # fmt: skip
             title = f"{data.label}: what is left under noise on weights"
-            drawn.append(Figure(f"networks-{data.label.lower()}", title, series, "A_avg (%)", [arm.label for arm in order],
-                                "network", legend=True))  # fmt: skip
-        deep = [arm for name, arm in _group(results).items() if name.startswith(("resnet", "squeeze"))]
-        drawn += [
-            curves(f"depth-{name}", f"Depth, noise on: {NOISES[name].label}", deep, name) for name in SETTINGS if deep
-        ]
+            if order:
+                drawn.append(Figure(f"networks-{group}", title, series, "A_avg (%)", [arm.label for arm in order], "network",
+                                    legend=True))  # fmt: skip
+            deep = [arm for name, arm in arms.items() if name.startswith(("resnet", "squeeze"))]
+            drawn += [
+                curves(f"depth-{name}-{group}", f"{data.label}, noise on: {NOISES[name].label}", deep, name)
+                for name in SETTINGS if deep
+            ]  # fmt: skip
         return drawn
 
 

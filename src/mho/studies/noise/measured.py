@@ -28,12 +28,13 @@ class Measured:
     Attributes:
         name: Of the arm.
         label: Of the arm.
+        group: Of the arm.
         seeds: Training seeds whose network learned.
         failed: Those whose network did not.
     """
 
     def __init__(self, outcome: Outcome[Any, Rows], part: str = "") -> None:
-        self.name, self.label = outcome.arm.name, outcome.arm.label
+        self.name, self.label, self.group = outcome.arm.name, outcome.arm.label, outcome.arm.group
         runs = {seed: [row for row in rows if row.get("part", "") == part] for seed, rows in outcome.runs.items()}
         self._runs = {seed: rows for seed, rows in sorted(runs.items()) if rows}
         self.seeds = [seed for seed in self._runs if self._clean(seed)["learned"]]
@@ -116,8 +117,10 @@ class Measured:
         return np.array([row["scores"] for row in rows]).T, np.array([row["digital"] for row in rows], dtype=np.float64)
 
     def lost_at(self, setting: str, worth: float) -> Interval:
-        """The η at which so much of the score is lost, over training seeds."""
+        """The η at which so much of the score is lost, over training seeds; of one training over draws."""
         curves = self.curves(setting)
+        if len(curves) == 1:
+            return curves[0].lost_at(worth)
         means = np.stack([curve.means.mean(axis=0) for curve in curves])
         return NoiseCurve(curves[0].etas, self.about("score"), means).lost_at(worth)
 

@@ -15,18 +15,18 @@ from mho.studies.table import Table
 LOST = (0.01, 0.05, 0.1)
 
 
-def accuracies(arms: Sequence[Measured]) -> Table:
-    """Without noise: accuracy and training seeds."""
+def accuracies(arms: Sequence[Measured], group: str = "arm") -> Table:
+    """Without noise: accuracy and training seeds. `group`: what stands over the arms."""
     rows = []
     for arm in arms:
         failed = f"{len(arm.failed)} of {len(arm.failed) + len(arm.seeds)}" if arm.failed else "none"
         rows.append((arm.label, level(arm.clean) if arm.seeds else "–", str(len(arm.seeds)), failed))
     return Table(
-        ("arm", "accuracy without noise (%)", "training seeds", "left out: diverged, at chance, or not there"), rows
+        (group, "accuracy without noise (%)", "training seeds", "left out: diverged, at chance, or not there"), rows
     )
 
 
-def averages(arms: Sequence[Measured], settings: Sequence[str]) -> list[Table]:
+def averages(arms: Sequence[Measured], settings: Sequence[str], group: str = "") -> list[Table]:
     """One table a setting: A_avg, the part above chance, the area, what is lost where, answers that are not finite."""
     found = []
     for name in settings:
@@ -38,7 +38,7 @@ def averages(arms: Sequence[Measured], settings: Sequence[str]) -> list[Table]:
             )
             for arm in arms if arm.has(name)
         ]  # fmt: skip
-        head = (f"noise on: {SETTINGS[name].label}", "A_avg (%)", "above chance (%)", "area (%)",
+        head = (f"{group}, noise on: {SETTINGS[name].label}".removeprefix(", "), "A_avg (%)", "above chance (%)", "area (%)",
                 *(f"η at -{100 * worth:g} points" for worth in LOST), "not finite")  # fmt: skip
         found.append(Table(head, rows))
     return [table for table in found if table.rows]
