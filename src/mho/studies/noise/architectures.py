@@ -193,15 +193,16 @@ class Architectures(NoiseStudy[NetworkArm]):
         "one line of studies has it, and noise relative to full scale, as the other has it?"
     )
     protocol = (
-        f"{PROTOCOL} Thirteen networks: SGD with one cycle up to a rate of 0.05, weight decay 5e-4 (the ViT: AdamW, 2e-3, 0.05); "
-        "batch norm behind every convolution but LeNet's, layer norms in the ViT. At `cpu` scale: the first 10,000 training "
-        "images of CIFAR-10, 8 epochs with crops and flips, and the first 6,000 of MNIST, 4 epochs, 64 images a step, in "
-        "bfloat16 mixed precision (the ViT: float32); the first 500 test images, 3 seeds, 10 draws; six published networks on "
-        "500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 and Fashion-MNIST. Half an hour on "
-        "two cores with `--workers 2`: 84 networks, 2 kinds of noise × 6 sizes × 10 draws × 500 images. Networks differ in "
-        "accuracy, so what they keep above chance is compared; where a paper's measure, A_avg, may say otherwise, both are. Networks of "
-        "other layers share no draws: differences between them have both networks' intervals. A published network is one "
-        "training: its intervals are over draws alone. Ranks are redrawn over seeds and draws: expanded percentiles."
+        f"{PROTOCOL} Thirteen networks: SGD with one cycle up to a rate of 0.05, weight decay 5e-4 (the ViT: AdamW, 2e-3, "
+        "0.05); batch norm behind every convolution but LeNet's, layer norms in the ViT. At `cpu` scale: the first 10,000 "
+        "training images of CIFAR-10, 8 epochs with crops and flips, and the first 6,000 of MNIST, 4 epochs, 64 images a "
+        "step, in bfloat16 mixed precision (the ViT: float32); the first 500 test images, 3 seeds, 10 draws; six published "
+        "networks on 500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 and Fashion-MNIST. Half an "
+        "hour on two cores with `--workers 2`: 84 networks, 2 kinds of noise × 6 sizes × 10 draws × 500 images. Networks "
+        "differ in accuracy, so what they keep above chance is compared; where a paper's measure, A_avg, may say otherwise, "
+        "both are. Networks of other layers share no draws: differences between them have both networks' intervals. A "
+        "published network is one training: its intervals are over draws alone. Ranks are redrawn over seeds and draws: "
+        "expanded percentiles."
     )
     sources = ("Fagbohungbe & Qian 2020, arXiv:2011.11840", "Yang & Sze 2019, arXiv:1912.12167")
     claims = (
