@@ -97,9 +97,7 @@ def _table(found: PerturbationResult) -> Table:
     from rich.table import Table
 
     score = found.score
-    shown = Table(
-        caption="intervals: 95 %; of scores over draws and samples, of shares over draws", caption_justify="left"
-    )
+    shown = Table()
     shown.add_column("η", justify="right")
     shown.add_column(score.label, justify="right", no_wrap=True)
     columns = [[f"{eta:g}" for eta in found.etas], [score.bracket(v.value, v.low, v.high) for v in found.raw()]]
@@ -118,8 +116,9 @@ def _table(found: PerturbationResult) -> Table:
 
 def _averages(found: PerturbationResult) -> str:
     """A_avg, area, and where points are lost; or why there is none."""
-    broken = int(found.not_finite.sum())
-    lines = [f"{broken} answers were not finite and count as wrong"] if broken else []
+    lines = ["intervals: 95 %; of scores over draws and samples, of shares over draws"]
+    if broken := int(found.not_finite.sum()):
+        lines.append(f"{broken} answers were not finite and count as wrong")
     if found.untouched:
         lines.append(
             f"the {found.perturbation.reference} of {', '.join(found.untouched)} is 0: noise left them as they are"
