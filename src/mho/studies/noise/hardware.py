@@ -50,6 +50,8 @@ STATISTICS = {
 }  # fmt: skip
 """What may predict survival; the first four take many passes over test data, the others one, or none."""
 _NORMS = {"none": "ResNet-8 without norms", "group": "ResNet-8, group norm", "layer": "ResNet-8, layer norm"}
+_STURDY = 0.8
+"""A_avg of networks that are not fragile."""
 _FEW = 300
 """Training images for statistics that need some."""
 
@@ -136,6 +138,16 @@ def _predicts(results: Found) -> Finding:
     return every(*(above(where, spearman(held["A_avg"], held[where]), show=correlation) for where in _wheres(results)))
 
 
+def _sturdy(results: Found) -> Finding:
+    """As `_predicts`, without the few fragile networks that anything tells from the others."""
+    held = _columns(results)
+    among = held["A_avg"] >= _STURDY
+    return every(*(
+        above(f"{where}, {among.sum()} networks", spearman(held["A_avg"][among], held[where][among]), show=correlation)
+        for where in _wheres(results)
+    ))  # fmt: skip
+
+
 def _better(one: str, other: str, by: float = 0.0, sign: int = 1) -> Callable[[Results[Any, Any]], Finding]:
     """Whether a statistic (times `sign`) goes with survival more than another, by more than so much."""
 
@@ -159,20 +171,20 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         "network, cheaper than to simulate its chips, predicts what it keeps?"
     )
     protocol = (
-        f"{PROTOCOL} The networks of `noise-architectures` on its first data set with the same weights, ResNet-8 without norms, "
-        "with group and with layer norms (`noise-batchnorm`), and published networks. Survival is (accuracy on chips - chance)/"
-        "(accuracy without noise - chance), mean over chips; ranges of converters by 1,000 training images (of the keywords, "
-        "which have none, by test inputs). Correlations are of ranks over networks, intervals a bootstrap over networks, "
-        "differences of correlations over the same networks. The error of the outputs is the root mean square of their change by "
-        "one draw at η = 0.1, by their deviation; the margin is the lead of the largest output, by their deviation. At `cpu` "
-        "scale 5 chips and 500 test images; beyond the trainings of the two other studies 80 minutes of a core: 30 of noise as "
-        "in `noise-architectures`, 15 of curvatures, 20 of 5 chips × 4 hardwares and ages × 500 "
-        "images × 54 networks, 15 of slices (two cells of 4 bits, an offset column, ADC of 10 bits, σ 0.05 of each conductance) "
-        "with 200 images."
+        f"{PROTOCOL} The networks of `noise-architectures` on its first data set with the same weights, ResNet-8 without "
+        "norms, with group and with layer norms (`noise-batchnorm`), and published networks. Survival is (accuracy on chips - "
+        "chance)/(accuracy without noise - chance), mean over chips; ranges of converters by 1,000 training images (of the "
+        "keywords, which have none, by test inputs). Correlations are of ranks over networks, intervals a bootstrap over "
+        "networks, differences of correlations over the same networks. The error of the outputs is the root mean square of "
+        "their change by one draw at η = 0.1, by their deviation; the margin is the lead of the largest output, by their "
+        "deviation. At `cpu` scale 5 chips and 500 test images, of slices (two cells of 4 bits, an offset column, ADC of 10 "
+        "bits, σ 0.05 of each conductance) 200; beyond the trainings of the two other studies twenty minutes on two cores "
+        "with `--workers 2`."
     )
     sources = ("Fagbohungbe & Qian 2020 to 2022 (A_avg as the measure of resistance)",)
     claims = (
         Claim("Networks with a higher A_avg keep more on chips", _predicts),
+        Claim(f"also among those with an A_avg of {100 * _STURDY:.0f} % and more", _sturdy),
         Claim("Noise relative to the largest weight predicts better than relative to the deviation", _better("kept_max", "kept")),
         Claim("A_avg predicts better than accuracy without noise does", _better("A_avg", "score")),
         Claim("What is left above chance under noise predicts better than A_avg", _better("kept", "A_avg")),
@@ -203,7 +215,13 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         ]  # fmt: skip
         head = ("network", "accuracy without noise (%)", *(f"left above chance, {where} (%)" for where in wheres),
                 *[*STATISTICS.values()][4:-1])  # fmt: skip
-        shown = [_correlations(results), Table(head, rows), accuracies(arms), *averages(arms, self.settings)]
+        shown = [
+            _correlations(results),
+            _correlations(results, _STURDY),
+            Table(head, rows),
+            accuracies(arms),
+            *averages(arms, self.settings),
+        ]
         return [table for table in shown if table.rows]
 
     def figures(self, results: Found) -> list[Figure]:
@@ -216,7 +234,7 @@ class HardwareStudy(NoiseStudy[ChipArm]):
                 if arms:
                     x = [100 * float(arm.averages("weights").mean()) for arm in arms]
                     series.append(Series(label, [_percent(survival(arm, where)) for arm in arms], x, "points"))
-            name = where.replace(", ", "-").replace(" ", "-")
+            name = where.replace(", ", "-").replace(" ", "-").replace("σ", "sigma")
             title = f"What is left on '{where}' and what resists noise"
             drawn.append(Figure(name, title, series, "left above chance (%)", "linear", "A_avg, noise of the deviation (%)",
                                 legend=True))  # fmt: skip
@@ -227,12 +245,15 @@ def _percent(found: Interval) -> Interval:
     return Interval(100 * found.value, 100 * found.low, 100 * found.high)
 
 
-def _correlations(results: Found) -> Table:
-    """Every statistic with every survival; no rows for fewer networks than a correlation takes."""
+def _correlations(results: Found, least: float = 0.0) -> Table:
+    """Every statistic with every survival, over networks of so much A_avg; no rows for fewer than a correlation takes."""
     held, rows = _columns(results), []
+    among = held["A_avg"] >= least
     try:
         for name, label in STATISTICS.items():
-            rows.append((label, *(correlation(spearman(held[name], held[where])) for where in _wheres(results))))
+            found = [spearman(held[name][among], held[where][among]) for where in _wheres(results)]
+            rows.append((label, *map(correlation, found)))
     except NotStored:
         rows = []
-    return Table(("rank correlation over networks with what is left on", *_wheres(results)), rows)
+    what = f"{among.sum()} networks" + (f" with an A_avg of {100 * least:.0f} % and more" if least else "")
+    return Table((f"rank correlation over {what} with what is left on", *_wheres(results)), rows)
