@@ -78,3 +78,15 @@ def test_norms_recalibrated_under_each_draw_forget_the_noise_on_their_statistics
 def test_bad_input_is_refused_by_name(given, arguments, problem):
     done = call("digits_cnn", "--weights", given / "net.pt", "--data", given / "right.npz", *arguments)
     assert isinstance(done.exception, MhoError) and problem in f"{done.exception} {done.exception.path}"
+
+
+def test_sizes_go_with_the_reference(given):
+    args = ("digits_cnn", "--weights", given / "net.pt", "--data", given / "right.npz", "--draws", 2)
+    assert "over η = 0.01, 0.05, 0.1, 0.2, 0.3, 0.4;" in call(*args).output
+    assert "over η = 0.00125, 0.00625, 0.0125, 0.025, 0.0375, 0.05;" in call(*args, "--reference", "range").output
+
+
+def test_clamped_variances_give_numbers(given):
+    args = ("digits_cnn", "--weights", given / "net.pt", "--data", given / "right.npz", "--etas", "3", "--draws", 3,
+            "--scope", "*.running_var", "--reference", "max")  # fmt: skip
+    assert "not finite" in call(*args).output and "not finite" not in call(*args, "--clamp").output

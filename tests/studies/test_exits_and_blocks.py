@@ -20,9 +20,10 @@ from mho.studies.dropping.claims import CLAIMS as OF_BLOCKS
 from mho.studies.dropping.rows import dropped, gains, place_row
 from mho.studies.leaving.arm import ExitsArm, arms
 from mho.studies.leaving.claims import CLAIMS as OF_EXITS
+from mho.studies.leaving.measured import Measured
 from mho.studies.leaving.rows import RULES, Seen, best_mix, by_rules, tuned
 from mho.studies.leaving.rows import place_row as exits_at
-from mho.studies.outcome import Outcome, Results
+from mho.studies.outcome import NotStored, Outcome, Results
 from mho.studies.placed import DIGITAL, apart, over_seeds
 
 CHIPS = 10
@@ -266,6 +267,33 @@ def test_intervals_have_training_seeds_in_them():
     alike = over_seeds([Interval(0.2, 0.17, 0.23)] * 3)
     assert (alike.value, alike.low) == pytest.approx((0.2, 0.17)) and wide.value == pytest.approx(0.2)
     assert wide.half_width == pytest.approx((0.03**2 + mean_interval([0.1, 0.2, 0.3]).half_width ** 2) ** 0.5)
+
+
+def test_leads_that_hold_together_have_seeds_at_that_confidence_too():
+    """Twenty places where an exit leads in the mean of three seeds by 4.3 standard errors: sure of one, not of one of twenty."""
+    places = [DIGITAL, *((f"σ {i}", "0 s") for i in range(19))]
+    runs = {
+        seed: [
+            {"setting": "digital", "age": "0 s", "chip": -1, "accuracy": [0.5, 0.6]},
+            *({"setting": s, "age": a, "chip": 0, "accuracy": [0.5, 0.6]} for s, a in places[1:]),
+            *({"setting": s, "age": a, "lead": [[v, v, v]], "lead_of_all": [[v, v, v]]} for s, a in places),
+        ]
+        for seed, v in enumerate((0.08, 0.1, 0.12))
+    }  # fmt: skip
+    arm = Measured(Outcome(ExitsArm("a", "a"), runs))
+    assert arm.lead(DIGITAL).low > 0 > arm.lead(DIGITAL, 0, "lead_of_all").low
+
+
+def test_spending_is_between_energies_in_their_own_order_and_never_below_the_least():
+    rows = exit_rows([0.5, 0.6, 0.9], 0.6)
+    for row in rows:
+        if "front" in row:
+            row["front"] = {"macs": [0.4, 0.6, 0.8], "energy": [0.5, 0.9, 0.7], "accuracy": [0.6, 0.9, 0.8]}
+    arm = Measured(Outcome(ExitsArm("a", "a"), {0: rows}))
+    assert arm.spending(("pcm", "1 year"), 0.6, energy=True) == pytest.approx(0.7)
+    assert arm.spending(("pcm", "1 year"), 0.8, energy=True) == pytest.approx(0.85)
+    with pytest.raises(NotStored, match="at least"):
+        arm.spending(("pcm", "1 year"), 0.3)
 
 
 def test_arms_of_one_exit_stand_beside_their_network():

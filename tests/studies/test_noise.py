@@ -134,6 +134,7 @@ def test_rank_correlations_are_those_of_scipy():
     assert found.value == pytest.approx(spearmanr(x, y).statistic) and found.low < found.value < found.high
     assert kendall(x[:5], y[[0, 1, 2, 4, 5]]) == pytest.approx(kendalltau(x[:5], y[[0, 1, 2, 4, 5]]).statistic)
     assert stronger(y, x, y).value == pytest.approx(1 - found.value) and stronger(x, x, y).high == 0
+    assert stronger(-y, x, y).value == pytest.approx(1 - found.value) and stronger(-x, x, y).value == pytest.approx(0)
     many = np.random.default_rng(0).normal(size=(2, 400))
     wide = spearman(many[0], many[0] + many[1])
     assert wide.low > 0.5 and wide.high < 0.85

@@ -51,7 +51,7 @@ def test_the_index_says_what_the_rows_say():
     lines = {m[1]: m[0] for m in re.finditer(r"^\| \[([\w-]+)\]\([\w-]+/README.md\).*$", index, flags=re.MULTILINE)}
     assert list(lines) == NAMES
     for name, line in lines.items():
-        summary = (FOLDER / name / "summary.md").read_text()
+        summary = "".join((FOLDER / name / f"{of}.md").read_text() for of in ("summary", "table"))
         numbers = re.findall(r"[-+\d.]+(?: h)? \[[^\]]*\d\]|[\d.]+ h \[[^\]]*\]", line)
         assert numbers and all(number in summary for number in numbers), (name, numbers)
         assert f"mho study run {name}" in line

@@ -41,7 +41,16 @@ def perturb(
         str, typer.Option("--per", help="The reference of each tensor, or of each output channel.")
     ] = "tensor",
     distribution: Annotated[str, typer.Option("--distribution", help="gaussian or uniform.")] = "gaussian",
-    etas: Annotated[str, typer.Option("--etas", help="Sizes η, separated by commas.")] = "0.01,0.05,0.1,0.2,0.3,0.4",
+    etas: Annotated[
+        str | None,
+        typer.Option(
+            "--etas",
+            help="Sizes η, separated by commas; default: 0.01 to 0.4 for std and value, a quarter for max, an eighth for range.",
+        ),
+    ] = None,
+    clamp: Annotated[
+        bool, typer.Option("--clamp", help="Variances of norms that noise makes negative become 0.")
+    ] = False,
     draws: Annotated[int, typer.Option("--draws", help="Draws at each size.")] = 10,
     recalibrate: Annotated[
         str | None, typer.Option("--recalibrate", help="Data (labels unused): norms are recalibrated under each draw.")
@@ -65,9 +74,13 @@ def perturb(
 
     asked = scope or ["weights"]
     noise = Perturbation(
-        asked[0] if len(asked) == 1 and asked[0] in SCOPES else asked, reference, per=per, distribution=distribution
+        asked[0] if len(asked) == 1 and asked[0] in SCOPES else asked,
+        reference,
+        per=per,
+        distribution=distribution,
+        clamp=clamp,
     )
-    sizes = _sizes(etas)
+    sizes = None if etas is None else _sizes(etas)
     if out is not None:
         writable_file(out, "--out")
     network, test = trained(model, weights), load(data)
@@ -126,7 +139,8 @@ def _averages(found: PerturbationResult) -> str:
     if not (found.score.share and found.data.classes):
         return "\n".join(lines)
     try:
-        lines.append(f"A_avg {_number(found.average())}, area {_number(found.area())}")
+        over = ", ".join(f"{eta:g}" for eta in found.etas)
+        lines.append(f"A_avg {_number(found.average())} over η = {over}; area {_number(found.area())}")
     except BadInput as error:
         return "\n".join([*lines, str(error)])
     for points in (1, 5, 10):

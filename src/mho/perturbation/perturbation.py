@@ -17,7 +17,9 @@ from mho.errors import WrongSetting
 from mho.rng import Stream
 
 SCOPES = ("weights", "parameters", "all", "statistics")
-REFERENCES = ("std", "max", "range", "value")
+_DEVIATIONS = {"std": 1, "max": 4, "range": 8, "value": 1}
+"""By reference, about how many standard deviations of a trained tensor it is."""
+REFERENCES = tuple(_DEVIATIONS)
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SPREADS = ("running_var", "running_scale")
 Shape = tuple[int, ...]
@@ -42,7 +44,8 @@ class Perturbation:
         WrongSetting: An unknown word, no name in the scope, or a reference by channel of each value.
 
     References:
-        Fagbohungbe & Qian 2020, arXiv:2011.11840 (η, a share of the standard deviation); Joshi et al. 2020 (of the maximum).
+        Fagbohungbe & Qian 2020, arXiv:2011.11840 (η; a share of the standard deviation in our reading, for what could be read
+        of it does not say so); Joshi et al. 2020 (of the maximum).
     """
 
     scope: str | Sequence[str] = "weights"
@@ -65,6 +68,11 @@ class Perturbation:
                 remedy = f"one of {', '.join(SCOPES)}, or names of tensors, as ['*.weight']"
                 raise WrongSetting(f"scope = {self.scope!r}", remedy, path="scope")
             object.__setattr__(self, "scope", names)
+
+    @property
+    def deviations(self) -> int:
+        """About how many standard deviations the reference of a trained tensor is: sizes divided by it do comparable harm."""
+        return _DEVIATIONS[self.reference]
 
     def tensors(self, net: nn.Module) -> dict[str, Tensor]:
         """Those of a network that are disturbed, by name; a shared one once, by its first name.

@@ -124,8 +124,8 @@ def over(table: Values) -> Interval:
     return Interval(*[float(table.mean())] * 3) if table.size == 1 else over_units(table, 0.95)
 
 
-def over_seeds(found: Sequence[Interval]) -> Interval:
-    """The mean of what each training seed gives, with its interval.
+def over_seeds(found: Sequence[Interval], confidence: float = 0.95) -> Interval:
+    """The mean of what each training seed gives, with its interval; `confidence` is that of the given ones, too.
 
     Chips and images are the same for all seeds, so that their half-widths stay (root of the mean square); that over seeds is
     added in squares.
@@ -134,7 +134,7 @@ def over_seeds(found: Sequence[Interval]) -> Interval:
     if len(values) == 1:
         return found[0]
     within = np.mean([((each.high - each.low) / 2) ** 2 for each in found])
-    half = math.sqrt(float(within) + mean_interval(values).half_width ** 2)
+    half = math.sqrt(float(within) + mean_interval(values, confidence).half_width ** 2)
     mean = float(np.mean(values))
     return Interval(mean, mean - half, mean + half)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mho.statistics.intervals import Interval
+from mho.studies.leaving.rows import of_all
 from mho.studies.outcome import NotStored, show_level
 from mho.studies.placed import DIGITAL, Place, Placed, Values, over, over_seeds, shown
 from mho.studies.table import Table
@@ -25,7 +26,8 @@ class Measured(Placed):
 
     def lead(self, place: Place, number: int = 0, of: str = "lead") -> Interval:
         """The last exit less another, the first by default, over chips, images and training seeds."""
-        return over_seeds([Interval(*row[of][number]) for row in self.held(place)])
+        confidence = of_all(self.count - 1, 1 + len(self.places)) if of == "lead_of_all" else 0.95
+        return over_seeds([Interval(*row[of][number]) for row in self.held(place)], confidence)
 
     def values(self, place: Place, of: str) -> Values:
         """What rows say under a name."""
@@ -79,9 +81,25 @@ class Measured(Placed):
         return np.take_along_axis(given, numbers.astype(np.int64)[None], 0)[0]
 
     def spending(self, place: Place, spent: float, *, energy: bool = False) -> Values:
-        """Accuracy of thresholds tuned again that spend so much, between those that were tuned."""
+        """Accuracy of thresholds tuned again that spend so much, between those that were tuned.
+
+        Raises:
+            NotStored: All of them spend more.
+        """
         key = "energy" if energy else "macs"
-        return self.each(place, lambda row: float(np.interp(spent, row["front"][key], row["front"]["accuracy"])))
+
+        def between(row: dict[str, Any]) -> float:
+            x, y = np.array(row["front"][key]), np.array(row["front"]["accuracy"])
+            if spent < x.min():
+                raise NotStored(
+                    f"thresholds of '{self.name}' spend {x.min():g} at least", "tune for less", path=self.name
+                )
+            order = np.argsort(
+                x, kind="stable"
+            )  # budgets are of multiply-accumulates, in whose order energies need not rise
+            return float(np.interp(spent, x[order], y[order]))
+
+        return self.each(place, between)
 
     def table(self) -> Table:
         """Accuracy of every exit, of the chosen exit, and by entropy, at each setting and age."""

@@ -167,6 +167,11 @@ def _shares(energy: ExitEnergy) -> list[float]:
     return [round(each / energy.alone[-1], 6) for each in energy.alone]
 
 
+def of_all(exits: int, places: int) -> float:
+    """Confidence of each of so many exits at so many places, for 95 % of all together (Bonferroni)."""
+    return 1 - 0.05 / (exits * places)
+
+
 def place_row(setting: str, age: str, chips: Sequence[Seen], places: int) -> dict[str, Any]:
     """How far the last exit leads each other one, and what choices gain, with intervals over chips and images.
 
@@ -176,12 +181,11 @@ def place_row(setting: str, age: str, chips: Sequence[Seen], places: int) -> dic
     labels, names = chips[0].test.labels.numpy(), chips[0].test.classes
     lead = right[:, :, -1:] - right[:, :, :-1]
     exits, gains = range(lead.shape[2]), [seen.gains() for seen in chips]
-    of_all = 1 - 0.05 / (len(exits) * places)
     of_class = 1 - 0.05 / (len(names) * len(exits) * places)
     return {
         "setting": setting, "age": age, "chips": len(chips),
         "lead": [_rounded(over_units(lead[:, :, k], 0.95)) for k in exits],
-        "lead_of_all": [_rounded(over_units(lead[:, :, k], of_all)) for k in exits],
+        "lead_of_all": [_rounded(over_units(lead[:, :, k], of_all(len(exits), places))) for k in exits],
         "lead_of_class": {
             name: [_rounded(over_units(lead[:, labels == c, k], of_class)) for k in exits]
             for c, name in enumerate(names) if (labels == c).sum() > 1

@@ -19,11 +19,11 @@ from mho.studies.noise.arm import DATA
 from mho.studies.noise.base import PROTOCOL, NoiseStudy, read
 from mho.studies.noise.measured import Measured, Rows, interval
 from mho.studies.noise.measured import Table as Draws
-from mho.studies.noise.networks import SETTINGS, NetworkArm, all_networks
+from mho.studies.noise.networks import PUBLISHED, SETTINGS, NetworkArm, all_networks
 from mho.studies.noise.ranks import FEWEST, correlation, kendall, places, redrawn, spearman
 from mho.studies.noise.settings import SETTINGS as NOISES
 from mho.studies.noise.shown import accuracies, averages, curves, level
-from mho.studies.outcome import NotStored, Results
+from mho.studies.outcome import NotStored, Results, show_points
 from mho.studies.study import Scale
 from mho.studies.table import Table
 
@@ -31,7 +31,6 @@ _BENCHMARK = "Fagbohungbe & Qian 2020, arXiv:2011.11840, abstract"
 _YANG = "Yang & Sze 2019, arXiv:1912.12167, as a later study relays it"
 _BENCHMARK_NOISE = f"{_BENCHMARK}; what its noise is relative to was not to be read"
 _YANG_NOISE = f"{_YANG}; what its noise is relative to was not to be read"
-_PUBLISHED = "published"
 _SIMILAR = 0.05
 _SURE = 0.95
 Found = Results[NetworkArm, Rows]
@@ -45,7 +44,7 @@ def _group(results: Found, group: str) -> dict[str, Measured]:
 
 def _trained(results: Found) -> dict[str, dict[str, Measured]]:
     """Those that were trained here, by data set."""
-    groups = {o.arm.group: o.arm.data.label for o in results.values() if o.arm.group != _PUBLISHED}
+    groups = {o.arm.group: o.arm.data.label for o in results.values() if o.arm.group != PUBLISHED}
     return {label: _group(results, group) for group, label in groups.items()}
 
 
@@ -60,7 +59,10 @@ def _gain(
 ) -> Interval:
     """What one network keeps above chance, less what another of other layers does: neither draws nor seeds are paired, and
     half-widths add in squares. `of`: something else of theirs, draws × training seeds."""
-    a, b = interval(of(one, setting)), interval(of(other, setting))
+    return _less(interval(of(one, setting)), interval(of(other, setting)))
+
+
+def _less(a: Interval, b: Interval) -> Interval:
     value, half = a.value - b.value, float(np.hypot(a.half_width, b.half_width))
     return Interval(value, value - half, value + half)
 
@@ -72,8 +74,8 @@ _LONGEST = ("cifar10_resnet20", "cifar10_resnet56")
 def _depth(setting: str, judge: Callable[[str, Interval], Finding]) -> Callable[[Results[Any, Any]], Finding]:
     def check(results: Found) -> Finding:
         pairs = [(group, arms, *step) for group, arms in _trained(results).items() for step in _STEPS]
-        if published := _group(results, _PUBLISHED):
-            pairs.append((_PUBLISHED, published, *_LONGEST))
+        if published := _group(results, PUBLISHED):
+            pairs.append((PUBLISHED, published, *_LONGEST))
         return every(*(
             judge(f"{group}: {_of(arms, deep).label} against {_of(arms, flat).label}",
                   _gain(_of(arms, deep), _of(arms, flat), setting))
@@ -98,13 +100,12 @@ def _turns(results: Found) -> Finding:
 
 def _vgg(results: Found) -> Finding:
     parts = []
-    for group, arms in _trained(results).items():
+    for (group, arms), setting in product(_trained(results).items(), SETTINGS):
         best = _of(arms, "vgg")
         like = [arm for arm in arms.values() if arm is not best and abs(arm.clean.value - best.clean.value) <= _SIMILAR]
         parts += [
-            above(f"{group}: against {arm.label}, {what}", _gain(best, arm, "weights", of))
-            for what, of in (("A_avg", Measured.averages), ("above chance", Measured.kept)) for arm in like
-        ]  # fmt: skip
+            above(f"{group}, {NOISES[setting].label}: against {arm.label}", _gain(best, arm, setting)) for arm in like
+        ]
     return every(*parts) if parts else Finding("open", "no other network is as accurate")
 
 
@@ -123,7 +124,11 @@ def _parameters(results: Found) -> Finding:
 
 
 def _tasks(results: Found) -> Finding:
-    """τ between training seeds on a data set less τ between data sets, both of rankings by one seed each."""
+    return every(*(_alike(results, setting) for setting in SETTINGS))
+
+
+def _alike(results: Found, setting: str) -> Finding:
+    """τ between training seeds on a data set less τ between data sets, of rankings by one seed each; networks drawn again."""
     groups = _trained(results)
     if len(groups) < 2:
         raise NotStored("one data set alone is stored", "measure another", path="groups")
@@ -134,7 +139,7 @@ def _tasks(results: Found) -> Finding:
         raise NotStored(
             f"{len(names)} networks with {seeds} seeds on both", f"measure {FEWEST} with two", path="groups"
         )
-    here, there = (np.array([arms[n].kept("weights").mean(axis=0)[:seeds] for n in names]).T for arms in (one, other))
+    here, there = (np.array([arms[n].kept(setting).mean(axis=0)[:seeds] for n in names]).T for arms in (one, other))
 
     def taus(rows: NDArray[np.int64]) -> tuple[float, float]:
         a, b = here[:, rows], there[:, rows]
@@ -145,32 +150,34 @@ def _tasks(results: Found) -> Finding:
     rng = np.random.default_rng(0)
     found = [np.subtract(*taus(rng.integers(0, len(names), len(names)))) for _ in range(RESAMPLES)]
     low, high = expanded(np.array(found), len(names), _SURE)
-    what = f"Kendall's τ {across:+.2f} between data sets, {same:+.2f} between training seeds on one; difference"
-    return above(what, Interval(same - across, low, high), show=correlation)
+    what = f"{NOISES[setting].label}: Kendall's τ {across:+.2f} between data sets, {same:+.2f} between training seeds on one"
+    return above(f"{what}; difference", Interval(same - across, low, high), show=correlation)
 
 
 def _inversion(results: Found) -> Finding:
-    """Probability over draws and seeds that ResNet-20 is ahead without noise and behind at the largest size of which
-    SqueezeNet is still above chance: below that there is no order. A seed is drawn again with and without noise alike."""
+    """Accuracy of ResNet-20 less SqueezeNet's without noise, and at the largest size at which SqueezeNet is still above chance:
+    below that there is no order. Beside it the share of draws and seeds, drawn again, in which the two change places."""
     parts = []
     for (group, arms), setting in product(_trained(results).items(), SETTINGS):
-        ahead, behind = _of(arms, "resnet20"), _of(arms, "squeezenet")
-        etas, left = ahead.shares(setting)[0], [interval(table) for table in behind.scores(setting)]
-        chance = float(behind.about("chance")[0])
-        seen = [i for i, found in enumerate(left) if found.low > chance]
+        pair = (_of(arms, "resnet20"), _of(arms, "squeezenet"))
+        etas, left = pair[0].shares(setting)[0], [interval(table) for table in pair[1].scores(setting)]
+        seen = [i for i, found in enumerate(left) if found.low > float(pair[1].about("chance")[0])]
         if not seen:
             raise NotStored(
                 f"SqueezeNet is at chance under every {NOISES[setting].label}", "measure smaller η", path=setting
             )
-        noisy = [arm.scores(setting)[seen[-1]] for arm in (ahead, behind)]
-        clean = [
-            np.broadcast_to(arm.about("score"), table.shape) for arm, table in zip((ahead, behind), noisy, strict=True)
-        ]
-        first, last = (redrawn(pair[0], 0) - redrawn(pair[1], 1) for pair in (clean, noisy))
+        noisy = [arm.scores(setting)[seen[-1]] for arm in pair]
+        clean = [np.broadcast_to(arm.about("score"), table.shape) for arm, table in zip(pair, noisy, strict=True)]
+        first, last = (redrawn(tables[0], 0) - redrawn(tables[1], 1) for tables in (clean, noisy))
         share = float(np.mean((first > 0) & (last < 0)))
-        verdict: Verdict = "holds" if share > _SURE else "fails" if share < 1 - _SURE else "depends"
-        what = f"{group}: {NOISES[setting].label}, η = {etas[seen[-1]]:g}"
-        parts.append(Finding(verdict, f"{what}: bootstrap probability {share:.2f} over {len(ahead.seeds)} seeds"))
+        before, behind = (_less(*map(interval, tables)) for tables in (clean, noisy))
+        verdict: Verdict = "depends"
+        if before.low > 0 and behind.high < 0:
+            verdict = "holds"
+        elif behind.low >= 0 or before.high <= 0:
+            verdict = "fails"
+        what = f"{group}, {NOISES[setting].label}: {show_points(before)} without noise, {show_points(behind)} at η = "
+        parts.append(Finding(verdict, f"{what}{etas[seen[-1]]:g}, bootstrap probability of a change {share:.2f}"))
     return every(*parts)
 
 
@@ -211,7 +218,7 @@ class Architectures(NoiseStudy[NetworkArm]):
         Claim("The ranking of depth turns around between the two", _turns),
         Claim("VGG resists most among networks that are as accurate, within 5 points", _vgg, _BENCHMARK),
         Claim("Networks with more parameters resist more", _parameters, _BENCHMARK),
-        Claim("The ranking depends on the data set: more than on the training seed", _tasks, _BENCHMARK),
+        Claim("The ranking depends on the data set, more than on the training seed", _tasks, _BENCHMARK),
         Claim("ResNet is ahead of SqueezeNet without noise and behind under much of it", _inversion, _YANG),
         Claim("Larger filters keep more: 5 × 5, then 3 × 3, then 1 × 1", _filters, _YANG),
     )  # fmt: skip

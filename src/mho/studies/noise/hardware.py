@@ -13,14 +13,14 @@ from torch import Tensor, nn
 import mho
 from mho.data import Dataset, load
 from mho.perturbation import Perturbation, perturbed
-from mho.statistics.intervals import Interval, mean_interval
+from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, above, every
 from mho.studies.definitions import DEFINITIONS
 from mho.studies.figure import Figure, Series
 from mho.studies.noise.arm import DATA, recipe
 from mho.studies.noise.base import PROTOCOL, NoiseStudy
-from mho.studies.noise.measured import Measured, Rows
-from mho.studies.noise.networks import SETTINGS, NetworkArm, networks, others
+from mho.studies.noise.measured import Measured, Rows, interval
+from mho.studies.noise.networks import PUBLISHED, SETTINGS, NetworkArm, networks, others
 from mho.studies.noise.ranks import correlation, spearman, stronger
 from mho.studies.noise.settings import SEEDS
 from mho.studies.noise.sharpness import sharpness, tails
@@ -98,6 +98,7 @@ def cheap(net: nn.Module, data: Dataset) -> dict[str, float]:
 
 
 Found = Results[ChipArm, Rows]
+Check = Callable[[Results[Any, Any]], Finding]
 
 
 def _learned(results: Found) -> list[Measured]:
@@ -127,35 +128,45 @@ def _wheres(results: Found) -> list[str]:
 
 
 def survival(arm: Measured, where: str) -> Interval:
-    """What is left above chance on chips, over training seeds, or over chips where there is one network."""
+    """What is left above chance on chips, over chips and training seeds."""
     (chips, digital), chance = arm.chips(where), arm.about("chance")
-    kept = (chips - chance) / (digital - chance)
-    return mean_interval(kept.mean(axis=0) if kept.shape[1] > 1 else kept)
+    return interval((chips - chance) / (digital - chance))
 
 
-def _predicts(results: Found) -> Finding:
+_AMONG: Mapping[str, str] = {
+    "all": "", "sturdy": f" with an A_avg of {100 * _STURDY:.0f} % and more", "trained": " that were trained here",
+}  # fmt: skip
+"""Networks over which there are correlations: a few fragile ones are told from the others by anything; published ones were
+trained for longer, on more data."""
+
+
+def _among(results: Found, which: str) -> dict[str, Any]:
+    """`_columns` of some networks."""
     held = _columns(results)
-    return every(*(above(where, spearman(held["A_avg"], held[where]), show=correlation) for where in _wheres(results)))
+    published = np.array([arm.group == PUBLISHED for arm in _learned(results)])
+    chosen = {"all": np.full(len(published), True), "sturdy": held["A_avg"] >= _STURDY, "trained": ~published}[which]
+    return {name: values[chosen] for name, values in held.items()}
 
 
-def _sturdy(results: Found) -> Finding:
-    """As `_predicts`, without the few fragile networks that anything tells from the others."""
-    held = _columns(results)
-    among = held["A_avg"] >= _STURDY
-    return every(*(
-        above(f"{where}, {among.sum()} networks", spearman(held["A_avg"][among], held[where][among]), show=correlation)
-        for where in _wheres(results)
-    ))  # fmt: skip
-
-
-def _better(one: str, other: str, by: float = 0.0, sign: int = 1) -> Callable[[Results[Any, Any]], Finding]:
-    """Whether a statistic (times `sign`) goes with survival more than another, by more than so much."""
+def _predicts(which: str) -> Check:
+    """Whether A_avg goes with survival."""
 
     def check(results: Found) -> Finding:
-        held = _columns(results)
+        held = _among(results, which)
         return every(*(
-            above(where, stronger(sign * held[one], held[other], held[where]), by, show=correlation)
-            for where in _wheres(results)
+            above(where, spearman(held["A_avg"], held[where]), show=correlation) for where in _wheres(results)
+        ))  # fmt: skip
+
+    return check
+
+
+def _better(one: str, other: str, by: float = 0.0, which: str = "all") -> Check:
+    """Whether a statistic goes with survival, one way or the other, more than another does, by more than so much."""
+
+    def check(results: Found) -> Finding:
+        held = _among(results, which)
+        return every(*(
+            above(where, stronger(held[one], held[other], held[where]), by, show=correlation) for where in _wheres(results)
         ))  # fmt: skip
 
     return check
@@ -183,13 +194,15 @@ class HardwareStudy(NoiseStudy[ChipArm]):
     )
     sources = ("Fagbohungbe & Qian 2020 to 2022 (A_avg as the measure of resistance)",)
     claims = (
-        Claim("Networks with a higher A_avg keep more on chips", _predicts),
-        Claim(f"also among those with an A_avg of {100 * _STURDY:.0f} % and more", _sturdy),
+        Claim("Networks with a higher A_avg keep more on chips", _predicts("all")),
+        Claim(f"also among those with an A_avg of {100 * _STURDY:.0f} % and more", _predicts("sturdy")),
+        Claim("also among those that were trained alike, here", _predicts("trained")),
         Claim("Noise relative to the largest weight predicts better than relative to the deviation", _better("kept_max", "kept")),
-        Claim("A_avg predicts better than accuracy without noise does", _better("A_avg", "score")),
+        Claim("also among those that were trained alike, here", _better("kept_max", "kept", which="trained")),
+        Claim("A_avg predicts better than accuracy without noise, by the size of the correlation", _better("A_avg", "score")),
         Claim("What is left above chance under noise predicts better than A_avg", _better("kept", "A_avg")),
         Claim("The error of the outputs under one draw predicts as well as what is left above chance: less by at most 0.1",
-              _better("error", "kept", -0.1, sign=-1)),
+              _better("error", "kept", -0.1)),
     )  # fmt: skip
     settings = SETTINGS
     chips: Mapping[Scale, int] = {"smoke": 2, "cpu": 5, "full": 10}  # type: ignore[misc]
@@ -216,8 +229,7 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         head = ("network", "accuracy without noise (%)", *(f"left above chance, {where} (%)" for where in wheres),
                 *[*STATISTICS.values()][4:-1])  # fmt: skip
         shown = [
-            _correlations(results),
-            _correlations(results, _STURDY),
+            *(_correlations(results, which) for which in _AMONG),
             Table(head, rows),
             accuracies(arms),
             *averages(arms, self.settings),
@@ -230,7 +242,7 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         for where in _wheres(results):
             series = []
             for label, published in (("trained here", False), ("published", True)):
-                arms = [arm for arm in _learned(results) if arm.name.startswith("published") == published]
+                arms = [arm for arm in _learned(results) if (arm.group == PUBLISHED) == published]
                 if arms:
                     x = [100 * float(arm.averages("weights").mean()) for arm in arms]
                     series.append(Series(label, [_percent(survival(arm, where)) for arm in arms], x, "points"))
@@ -245,15 +257,13 @@ def _percent(found: Interval) -> Interval:
     return Interval(100 * found.value, 100 * found.low, 100 * found.high)
 
 
-def _correlations(results: Found, least: float = 0.0) -> Table:
-    """Every statistic with every survival, over networks of so much A_avg; no rows for fewer than a correlation takes."""
-    held, rows = _columns(results), []
-    among = held["A_avg"] >= least
+def _correlations(results: Found, which: str) -> Table:
+    """Every statistic with every survival; no rows for fewer networks than a correlation takes."""
+    held, rows = _among(results, which), []
     try:
         for name, label in STATISTICS.items():
-            found = [spearman(held[name][among], held[where][among]) for where in _wheres(results)]
-            rows.append((label, *map(correlation, found)))
+            rows.append((label, *(correlation(spearman(held[name], held[where])) for where in _wheres(results))))
     except NotStored:
         rows = []
-    what = f"{among.sum()} networks" + (f" with an A_avg of {100 * least:.0f} % and more" if least else "")
+    what = f"{len(held['A_avg'])} networks{_AMONG[which]}"
     return Table((f"rank correlation over {what} with what is left on", *_wheres(results)), rows)

@@ -41,6 +41,8 @@ _PUBLISHED = {
 }  # fmt: skip
 _EPOCHS: Mapping[Scale, tuple[int, int]] = {"smoke": (2, 8), "cpu": (8, 4), "full": (160, 30)}
 """On colour and on grey images."""
+PUBLISHED = "published"
+"""Group of networks that others trained."""
 SETTINGS = ("weights", "max")
 IMAGES = 500
 
@@ -94,6 +96,6 @@ def others(scale: Scale) -> list[NetworkArm]:
         train = f"{spec}{'&' if '?' in spec else '?'}split=train&n=1000" if spec.startswith("cifar10") else joined
         data = Data(label, "", joined, train)
         found.append(
-            NetworkArm(f"published-{name}", label, "published", 0, data=data, settings=SETTINGS, published=name)
+            NetworkArm(f"{PUBLISHED}-{name}", label, PUBLISHED, 0, data=data, settings=SETTINGS, published=name)
         )
     return found

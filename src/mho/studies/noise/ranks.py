@@ -34,7 +34,7 @@ def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95, seed: int = 0
 
 
 def stronger(x: ArrayLike, other: ArrayLike, y: ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """How much more y goes with x than with another: the difference of rank correlations, networks drawn again together.
+    """How much more y goes with x than with another, one way or the other: |ρ| less |ρ| of ranks, networks drawn again together.
 
     Raises:
         NotStored: Fewer than four networks.
@@ -47,7 +47,7 @@ def stronger(x: ArrayLike, other: ArrayLike, y: ArrayLike, confidence: float = 0
 
     def each(places: NDArray[np.int64]) -> Floats:
         ranks = [rankdata(values[places], axis=1) for values in (a, b, c)]
-        return np.asarray(_pearson(ranks[0], ranks[2]) - _pearson(ranks[1], ranks[2]))
+        return np.asarray(np.abs(_pearson(ranks[0], ranks[2])) - np.abs(_pearson(ranks[1], ranks[2])))
 
     value = float(each(np.arange(n)[None])[0])
     low, high = expanded(each(rows), n, confidence)

@@ -30,19 +30,16 @@ class Setting:
     Attributes:
         label: How tables name it.
         noise: Which tensors, and what η is a share of.
-        divided: What the sizes of `ETAS` are divided by: the largest value of a tensor is about four times its deviation, its
-            range eight times.
         recalibrated: Statistics of batch norms are taken anew under the frozen noise.
     """
 
     label: str
     noise: Perturbation
-    divided: int = 1
     recalibrated: bool = False
 
     def etas(self, scale: Scale) -> tuple[float, ...]:
         """Sizes of the noise."""
-        return tuple(eta / self.divided for eta in _ETAS[scale])
+        return tuple(eta / self.noise.deviations for eta in _ETAS[scale])
 
 
 SETTINGS = {
@@ -51,8 +48,8 @@ SETTINGS = {
     "all": Setting("every stored tensor", Perturbation("all")),
     "statistics": Setting("running statistics", Perturbation("statistics")),
     "channel": Setting("weights, σ by channel", Perturbation(per="channel")),
-    "max": Setting("weights, of the largest", Perturbation(reference="max"), 4),
-    "range": Setting("weights, of the range", Perturbation(reference="range"), 8),
+    "max": Setting("weights, of the largest", Perturbation(reference="max")),
+    "range": Setting("weights, of the range", Perturbation(reference="range")),
     "recalibrated": Setting("weights, norms recalibrated", Perturbation(), recalibrated=True),
 }
 """By name. Where it is not said otherwise, η is a share of the tensor's standard deviation."""
