@@ -187,7 +187,7 @@ def _bar() -> Iterator[Callable[[Step], object]]:
         texts["left"],
         texts["known"],
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True, emoji=False)) as bar:
         task = bar.add_task("", total=None, work="", amount="", left="", known="")
 
         def tell(step: Step) -> None:

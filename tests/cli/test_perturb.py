@@ -71,7 +71,7 @@ def test_norms_recalibrated_under_each_draw_forget_the_noise_on_their_statistics
 
 
 @pytest.mark.parametrize("arguments, problem", [
-    (("--etas", "some"), "'some' holds no sizes"), (("--etas", "-1"), "-1"), (("--etas", ""), "etas"),
+    (("--etas", "0.1,some"), "'some' is no size"), (("--etas", "-1"), "-1"), (("--etas", ""), "--etas"),
     (("--scope", "weight"), "one of weights"), (("--reference", "mean"), "mean"), (("--draws", 0), "draws"),
     (("--out", "/"), "--out"),
 ])  # fmt: skip
@@ -90,3 +90,11 @@ def test_clamped_variances_give_numbers(given):
     args = ("digits_cnn", "--weights", given / "net.pt", "--data", given / "right.npz", "--etas", "3", "--draws", 3,
             "--scope", "*.running_var", "--reference", "max")  # fmt: skip
     assert "not finite" in call(*args).output and "not finite" not in call(*args, "--clamp").output
+
+
+def test_a_narrow_terminal_loses_nothing(given, monkeypatch):
+    args = ("digits_cnn", "--weights", given / "net.pt", "--data", given / "right.npz", "--etas", "0.125", "--draws", 2)
+    app = typer.Typer()
+    app.command()(perturb)
+    lines = CliRunner().invoke(app, [str(a) for a in args], env={"COLUMNS": "40"}).output
+    assert "0.125" in lines and "…" not in lines

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mho
+from mho.cli.terminal import Console
 from mho.kernels.cpu_library import library
 
 RUN = [sys.executable, "-c", "from mho.cli import main; main()"]
@@ -80,3 +81,8 @@ def test_info_says_why_the_plain_kernels_run(tmp_path):
     reason = "CXX='/nowhere/c++' names no program"
     assert reason in done.stdout.decode() and "reference (plain torch)" in done.stdout.decode()
     assert len(done.stderr.decode().splitlines()) == 1 and reason in done.stderr.decode()
+
+
+def test_names_are_no_emoji(capsys):
+    Console().print("own:one: returned nothing", markup=False)
+    assert capsys.readouterr().out == "own:one: returned nothing\n"

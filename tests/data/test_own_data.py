@@ -164,7 +164,7 @@ def test_what_is_wrong_with_a_npz_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "a.npz"
     for keys, match in (
-        ({"x": BYTES}, r"holds 'x': none of them is called like targets\? -> say which: .*\?y=KEY"),
+        ({"x": BYTES}, r"holds 'x': none of them has a name for targets -> say which: .*\?y=KEY"),
         ({"x": BYTES, "images": BYTES, "y": CLASSES}, r"holds 'x', 'images', 'y': which are inputs\?"),
         ({"x": BYTES, "y": CLASSES[:3]}, "12 inputs but 3 labels"),
         ({"x": BYTES, "y": CLASSES - 1}, "labels run from -1"),

@@ -329,3 +329,11 @@ def test_a_part_of_the_answers_knows_its_samples(answers):
         tune(answers, gate, macs=1.0)
     with pytest.raises(BadInput, match="no sample of 30"):
         answers.part(slice(30, None))
+
+
+@pytest.mark.parametrize("act", [
+    lambda a: a.part(20), lambda a: a.part(slice(None, None, -1)), lambda a: Gate.learn([]), lambda a: tune(3, macs=0.5),
+])  # fmt: skip
+def test_what_is_no_part_and_no_answers_is_refused_by_name(answers, act):
+    with pytest.raises(WrongSetting, match="give a slice|is no answers"):
+        act(answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -355,3 +356,20 @@ def test_draws_are_those_of_another_process():
     torch.testing.assert_close(
         found, torch.tensor([[1.0004826, -0.7914220], [2.9041390, -0.1510055]]), rtol=0, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("net, data, said", [
+    (_network(), torch.zeros(4, 3, 8, 8), "does not run on the example, float32 (2, 3, 8, 8)"),
+    (_network().double(), torch.zeros(4, 1, 8, 8), "its weights: float64"), (_network(), torch.zeros(1, 1, 8, 8), "one sample"),
+])  # fmt: skip
+def test_data_that_do_not_fit_are_refused_before_anything_is_measured(net, data, said):
+    with pytest.raises(BadInput, match=re.escape(said)):
+        mho.perturb(net, [(data, torch.zeros(len(data), dtype=torch.long))])
+
+
+def test_rows_name_their_tensors_in_words(tmp_path):
+    data = [(torch.randn(8, 1, 8, 8), torch.arange(8))]
+    found = mho.perturb(_network(), data, Perturbation(["0.weight", "*bias"], "max"), [0.1], draws=2)
+    assert {row["scope"] for row in found.rows()} == {"0.weight, *bias"}
+    with pytest.raises(WrongSetting, match="seed"):
+        found.lost_at(0.01, seed=-1)

@@ -54,13 +54,12 @@ def advise(
     ),
 ) -> None:
     """Try what can be done against the loss of accuracy, cheapest first, and say what helps beyond noise."""
-    from rich.console import Console
-
     import mho
     from mho.advice.asked import Asked
     from mho.advice.call import Call
     from mho.advice.remedies import REMEDIES
     from mho.advice.search import advise as search
+    from mho.cli.terminal import Console
     from mho.data import load
     from mho.units import share
 

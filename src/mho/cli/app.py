@@ -6,7 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from mho.cli import (
     advise,
@@ -30,6 +29,7 @@ from mho.cli import (
     weights,
 )
 from mho.cli.interruption import message
+from mho.cli.terminal import Console
 from mho.errors import MhoError
 
 _INTERRUPTED = 130

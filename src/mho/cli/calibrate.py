@@ -73,13 +73,12 @@ def calibrate(
 
     'mho drift', 'mho advise' and 'mho train' take it: --ranges FILE; in Python, mho.calibration.load_ranges(net, FILE).
     """
-    from rich.console import Console
-
     import mho
     from mho.calibration import ranges_of, save_ranges
     from mho.calibration.range_report import range_report
     from mho.calibration.ranges import rules as check_options
     from mho.cli.options import described, trained
+    from mho.cli.terminal import Console
     from mho.data import load
     from mho.statistics.intervals import check_confidence
     from mho.store.files import writable_file

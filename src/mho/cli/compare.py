@@ -26,9 +26,8 @@ def compare(
     ] = "95%",
 ) -> None:
     """Stored runs side by side: what differs in the settings, and what each has over the first. Measures nothing."""
-    from rich.console import Console
-
     import mho
+    from mho.cli.terminal import Console
     from mho.statistics.intervals import check_confidence
 
     level, command = check_confidence(confidence), shlex.join(["mho", *sys.argv[1:]])

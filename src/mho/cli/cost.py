@@ -45,9 +45,8 @@ def cost(
     out: Annotated[Path | None, typer.Option("--out", help="Where the page, its figure, CSV and JSON go.")] = None,
 ) -> None:
     """What one inference costs: energy, latency, area and arrays, layer by layer, and what every number rests on."""
-    from rich.console import Console
-
     import mho
+    from mho.cli.terminal import Console
     from mho.costs import Technology
     from mho.data import load
     from mho.models import resolve

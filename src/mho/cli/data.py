@@ -17,9 +17,9 @@ app = typer.Typer(
 @app.command("list")
 def list_known() -> None:
     """Every known data set and network: address, licence, size, and where its checksum stands."""
-    from rich.console import Console
     from rich.text import Text
 
+    from mho.cli.terminal import Console
     from mho.data.known import KNOWN
 
     console = Console()
@@ -57,8 +57,7 @@ def vww(
     ] = None,
 ) -> None:
     """Build the lists of Visual Wake Words from COCO; broken off, the same command goes on where it was."""
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.data.coco_people import build
     from mho.data.root import folder
 
@@ -74,8 +73,7 @@ def where() -> None:
     """The folder that data sets and weights are read from and fetched into."""
     import os
 
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.data.root import VARIABLE, folder
 
     place = folder()
@@ -90,8 +88,7 @@ def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of 'mho data list'.")],
 ) -> None:
     """Download, verify and unpack; broken off, the same command goes on where it was."""
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.data.check import check
     from mho.data.fetch import fetch as get
     from mho.data.known import known
@@ -117,9 +114,9 @@ def check(
     name: Annotated[str | None, typer.Argument(help="A name of 'mho data list'; default: all that is here.")] = None,
 ) -> None:
     """Compare with the published checksums and read all of it; ends with 1 where something is wrong."""
-    from rich.console import Console
     from rich.text import Text
 
+    from mho.cli.terminal import Console
     from mho.data.check import check as look
     from mho.data.check import unfinished
     from mho.data.known import KNOWN, known

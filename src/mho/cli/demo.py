@@ -15,9 +15,9 @@ def demo(
 ) -> None:
     """The main job on scikit-learn's digits, within a minute: train, map, program chips, age them, report."""
     import torch
-    from rich.console import Console
 
     import mho
+    from mho.cli.terminal import Console
     from mho.data import load
     from mho.models import digits_cnn
     from mho.training import train

@@ -72,9 +72,8 @@ def fit(
     seed: Annotated[int, typer.Option("--seed", help="Of the drawings.")] = 0,
 ) -> None:
     """Fit a cell: programming error, drift, read noise and odd cells, each with its interval, and what the data cannot tell."""
-    from rich.console import Console
-
     import mho
+    from mho.cli.terminal import Console
     from mho.hardware import Hardware
     from mho.store.files import writable
 

@@ -65,10 +65,9 @@ def drift(
     ),
 ) -> None:
     """Measure what a network keeps of its accuracy as programmed chips age, and write a report."""
-    from rich.console import Console
-
     import mho
     from mho.calibration import load_ranges
+    from mho.cli.terminal import Console
     from mho.data import load
     from mho.measure import Asked
     from mho.measure.table import table

@@ -16,8 +16,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", help="File, or folder; default: in the sweep's.")] = None,
 ) -> None:
     """Write a sweep's rows to a file, or a run for each of its trials to W&B or MLflow."""
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.sweeps.export import export as write
 
     Console().print(write(place, to, out, progress=True), markup=False, highlight=False, soft_wrap=True)

@@ -16,9 +16,9 @@ app = typer.Typer(
 @app.command("list")
 def list_presets() -> None:
     """The shipped descriptions, one a line."""
-    from rich.console import Console
     from rich.table import Table
 
+    from mho.cli.terminal import Console
     from mho.hardware import Hardware
     from mho.hardware.left_out import NEVER, left_out
 
@@ -81,8 +81,7 @@ def import_(
     ] = None,
 ) -> None:
     """Another tool's settings as a hardware; says what became of every one, and refuses by name what has no meaning here."""
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.exchange import import_hardware
     from mho.store.files import writable_file
 

@@ -8,9 +8,9 @@ import platform
 def info() -> None:
     """Versions, threads, and which kernels run, from where or why."""
     import torch
-    from rich.console import Console
 
     from mho import __version__
+    from mho.cli.terminal import Console
     from mho.hardware import CELLS, COMPENSATIONS, ENCODINGS, Hardware
     from mho.kernels import active, origin
 

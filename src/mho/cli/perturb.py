@@ -53,7 +53,10 @@ def perturb(
     ] = False,
     draws: Annotated[int, typer.Option("--draws", help="Draws at each size.")] = 10,
     recalibrate: Annotated[
-        str | None, typer.Option("--recalibrate", help="Data (labels unused): norms are recalibrated under each draw.")
+        str | None,
+        typer.Option(
+            "--recalibrate", help="Data as for --data (labels unused): norms are recalibrated under each draw."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Root of the draws.")] = 0,
     task: Annotated[str, typer.Option("--task", help=TASK)] = "classes",
@@ -63,9 +66,8 @@ def perturb(
 
     'mho drift' measures the same network on chips.
     """
-    from rich.console import Console
-
     import mho
+    from mho.cli.terminal import Console
     from mho.data import load
     from mho.perturbation import Perturbation
     from mho.perturbation.perturbation import SCOPES
@@ -100,10 +102,13 @@ def perturb(
 
 
 def _sizes(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise WrongSetting(f"'{text}' holds no sizes", "write them as 0.01,0.1,0.2", path="--etas") from None
+    sizes = []
+    for part in text.split(","):
+        try:
+            sizes.append(float(part))
+        except ValueError:
+            raise WrongSetting(f"'{part}' is no size", "write them as 0.01,0.1,0.2", path="--etas") from None
+    return sizes
 
 
 def _table(found: PerturbationResult) -> Table:
@@ -111,8 +116,8 @@ def _table(found: PerturbationResult) -> Table:
 
     score = found.score
     shown = Table()
-    shown.add_column("η", justify="right")
-    shown.add_column(score.label, justify="right", no_wrap=True)
+    shown.add_column("η", justify="right", no_wrap=True)
+    shown.add_column(score.label, justify="right", overflow="fold")
     columns = [[f"{eta:g}" for eta in found.etas], [score.bracket(v.value, v.low, v.high) for v in found.raw()]]
     if score.share and found.data.classes:
         for name, of in (("of the clean score", found.normalised), ("above chance", found.corrected)):
@@ -120,7 +125,7 @@ def _table(found: PerturbationResult) -> Table:
                 columns.append([_number(v) for v in of()])
             except BadInput:  # a network at chance has neither; `_averages` says so
                 continue
-            shown.add_column(name, justify="right", no_wrap=True)
+            shown.add_column(name, justify="right", overflow="fold")
     shown.add_row("0", score.show(found.digital), *("1" for _ in columns[2:]))
     for row in zip(*columns, strict=True):
         shown.add_row(*row)
@@ -152,6 +157,6 @@ def _averages(found: PerturbationResult) -> str:
 
 def _number(found: Interval) -> str:
     """With its interval, of which one draw says nothing."""
-    known = math.isfinite(found.low) or math.isfinite(found.high)
+    known = math.isfinite(found.high) or found.low > 0
     ends = f"{found.low:.3f}, {found.high:.3f}" if known else "unknown"
     return f"{found.value:.3f} [{ends}]"

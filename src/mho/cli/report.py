@@ -25,9 +25,8 @@ def report(
     ] = None,
 ) -> None:
     """Draw the report of what is stored in a folder; nothing is measured."""
-    from rich.console import Console
-
     import mho
+    from mho.cli.terminal import Console
     from mho.errors import BadInput, WrongSetting
     from mho.sweeps import SweepResult, findings
     from mho.sweeps.ledger import FILE

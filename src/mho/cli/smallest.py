@@ -30,9 +30,8 @@ def smallest(
     workers: Annotated[int, typer.Option("--workers", help="Processes, one thread each.")] = 1,
 ) -> None:
     """The cheapest hardware that keeps an accuracy budget under the given variation, confirmed on fresh chips."""
-    from rich.console import Console
-
     import mho
+    from mho.cli.terminal import Console
     from mho.sweeps import findings
     from mho.sweeps.smallest import smallest as search
 

@@ -21,8 +21,7 @@ _OUT = typer.Option(
 @app.command("list")
 def list_studies() -> None:
     """Every study with its question, built in or of your own (entry point group mho.studies)."""
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.studies import STUDIES
 
     console = Console()
@@ -79,16 +78,14 @@ def index(
     ),
 ) -> None:
     """Write the claims of every study into one table of the folder's README.md."""
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.reports.study_index import write_index
 
     Console().print(str(write_index(folder)), markup=False, highlight=False, soft_wrap=True)
 
 
 def _draw(study: object, folder: Path) -> None:
-    from rich.console import Console
-
+    from mho.cli.terminal import Console
     from mho.reports.study import write_study
 
     for path in write_study(study, folder):  # type: ignore[arg-type]

@@ -43,10 +43,9 @@ def sweep(
     ] = "1%",
 ) -> None:
     """Measure a network over levels of its hardware, its training or itself; every factor is proven to act first."""
-    from rich.console import Console
-
     import mho
     from mho._optional import require
+    from mho.cli.terminal import Console
     from mho.store.files import writable_file
     from mho.sweeps import Plan, findings, preview
     from mho.sweeps import engine as local

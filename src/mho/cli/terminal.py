@@ -7,12 +7,22 @@ import io
 import logging
 import sys
 import unicodedata
+from typing import Any
+
+from rich.console import Console as RichConsole
 
 _SPELLED = {
     "×": "x", "·": "*", "±": "+-", "−": "-", "–": "-", "—": "-", "→": "->", "…": "...", "≤": "<=", "≥": ">=", "≈": "~",
-    "√": "sqrt", "Δ": "delta ", "σ": "sigma", "ν": "nu", "µ": "u", "μ": "u", "‘": "'", "’": "'", "“": '"', "”": '"',
-    "•": "*", "━": "-", "─": "-", "│": "|", "∞": "inf", "█": "#",
+    "√": "sqrt", "Δ": "delta ", "β": "beta", "γ": "gamma", "η": "eta", "σ": "sigma", "ν": "nu", "µ": "u", "μ": "u",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "•": "*", "━": "-", "─": "-", "│": "|", "∞": "inf", "█": "#",
 }  # fmt: skip
+
+
+class Console(RichConsole):
+    """Prints what it is given: ``:one:`` in a name or message is no emoji."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
 
 def prepare() -> None:

@@ -61,11 +61,10 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Where weights go; the same command resumes.")] = Path("out"),
 ) -> None:
     """Train a network to bear the noise of analog hardware; writes weights and ranges that `mho drift` takes."""
-    from rich.console import Console
-
     import mho
     from mho.arguments import device as known_device
     from mho.calibration import load_ranges
+    from mho.cli.terminal import Console
     from mho.data import load
     from mho.data.augment import crop_and_flip
     from mho.measure.evaluate import measure

@@ -18,9 +18,9 @@ def weights(
     ),
 ) -> None:
     """A checkpoint of AIHWKit as the weights of the digital network; no code of the file is run."""
-    from rich.console import Console
     from safetensors.torch import save_file
 
+    from mho.cli.terminal import Console
     from mho.exchange import import_weights
     from mho.models import resolve
     from mho.store.files import replaced, writable_file

@@ -74,8 +74,9 @@ def _key(asked: str | None, stems: tuple[str, ...], split: str | None, keys: lis
     found = [key for key in wanted if key in keys]
     if len(found) != 1:
         what = "inputs" if option == "x" else "targets"
+        which = f"which are {what}?" if found else f"none of them has a name for {what}"
         raise BadInput(
-            f"holds {', '.join(map(repr, keys)) or 'nothing'}: {'which are' if found else 'none of them is called like'} {what}?",
+            f"holds {', '.join(map(repr, keys)) or 'nothing'}: {which}",
             f"say which: {file}?{option}=KEY, or ?split=test for {option}_test",
             path=str(file),
         )

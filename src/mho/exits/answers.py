@@ -69,8 +69,11 @@ class Answers:
         """The answers to some of the samples, as ``answers.part(slice(200))``: to learn a gate from, or to choose on.
 
         Raises:
+            WrongSetting: `rows` is no slice that goes forward.
             BadInput: There are none.
         """
+        if not isinstance(rows, slice) or (rows.step is not None and rows.step < 1):
+            raise WrongSetting(f"rows = {rows!r}", "give a slice: slice(200) is the first 200", path="rows")
         kept = self.labels[rows]
         if not len(kept):
             raise BadInput(f"no sample of {len(self)} in {rows}", "give others", path="rows")
@@ -115,6 +118,14 @@ def observe(net: MultiExit, data: Iterable[Any], *, seed: int = 0) -> Answers:
 def digests(batches: Iterable[Tensor]) -> frozenset[bytes]:
     """A digest of each sample in batches of inputs."""
     return frozenset(found for batch in batches for found in digests_of(batch))
+
+
+def check_answers(answers: Any) -> None:
+    """Raises WrongSetting for anything else than answers."""
+    if not isinstance(answers, Answers):
+        raise WrongSetting(
+            f"a {type(answers).__name__} is no answers", "give mho.exits.observe(net, data)", path="answers"
+        )
 
 
 def check_exits(net: Any) -> None:

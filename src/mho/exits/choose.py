@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mho.arguments import many, number, whole
 from mho.errors import BadInput, WrongSetting
-from mho.exits.answers import Answers
+from mho.exits.answers import Answers, check_answers
 from mho.exits.decided import Decided, decide
 from mho.exits.gate import Gate
 from mho.exits.rules import Entropy, Fixed, Rule, Sure
@@ -114,6 +114,7 @@ def front(answers: Answers, rule: type[Sure] | Gate = Entropy, *, macs: Sequence
 
 def _checked(answers: Answers, rule: type[Sure] | Gate) -> Sure:
     """A rule with some bars, once it is one for these answers."""
+    check_answers(answers)
     if isinstance(rule, type) and issubclass(rule, Sure) and not issubclass(rule, Gate):
         return rule.at((0.0,) * (len(answers.names) - 1))
     if not isinstance(rule, Gate):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mho.errors import BadInput, WrongSetting
-from mho.exits.answers import Answers
+from mho.exits.answers import Answers, check_answers
 from mho.exits.rules import Probability, threshold_of
 
 _RIDGE = 1e-3
@@ -45,8 +45,10 @@ class Gate(Probability):
             answers: Of the network, or of the chip at its age, on data that take no part in the choice of thresholds.
 
         Raises:
+            WrongSetting: These are no answers.
             BadInput: Scores that are not finite.
         """
+        check_answers(answers)
         found = []
         for k in range(len(answers.names) - 1):
             x = _features(answers.scores[:, k].double())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mho.arguments import number
+from mho.arguments import number, whole
 from mho.statistics.curves import expanded, resampled
 from mho.statistics.intervals import Interval
 
@@ -59,8 +59,9 @@ class NoiseCurve:
         Its interval is a bootstrap over rows. inf: not lost at the largest size.
 
         Raises:
-            WrongSetting: `worth` is not above 0.
+            WrongSetting: `worth` is not above 0, or `seed` below it.
         """
+        seed = whole(seed, "seed", least=0)
         worth = number(worth, "worth", "give what may be lost, above 0: 0.01 is a point", above=0)
         lost = np.concatenate([np.zeros((len(self.means), 1)), self.means - self.start], axis=1)
         x = np.array([0.0, *self.etas])

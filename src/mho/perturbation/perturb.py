@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mho.arguments import check_mode, many, network, number, whole
-from mho.errors import NotFinite, WrongSetting
+from mho.convert.trial import first_trial
+from mho.errors import BadInput, NotFinite, WrongSetting
 from mho.measure.names import name_of_network
 from mho.measure.test_data import TestData
 from mho.nn.calling import call
@@ -25,6 +26,7 @@ from mho.progress import Progress, telling
 from mho.recalibration import Recalibration
 from mho.rng import reads
 from mho.tasks import Named
+from mho.tasks.parts import few
 
 ETAS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4)
 _SIZES = "give sizes of the noise, 0 or more: [0.01, 0.1]"
@@ -66,7 +68,7 @@ def perturb(
 
     Raises:
         WrongSetting: A negative η, no draw, a scope without tensors, an analog network, or nothing to recalibrate.
-        BadInput: The data is refused.
+        BadInput: The data is refused, is one sample, or the network does not run on it.
         NotFinite: Answers without noise are not; or answers with noise, where the score is no share of right ones.
     """
     check_mode()
@@ -84,6 +86,8 @@ def perturb(
     if not sizes:
         raise WrongSetting("etas holds no size above 0", _SIZES, path="etas")
     draws, data = whole(draws, "draws"), TestData.of(batches, task=task)
+    if data.info.samples < 2:
+        raise BadInput("one sample says nothing of a network", "give two or more", path="data")
     own = copy.deepcopy(net)
     if not (recalibrate is None or isinstance(recalibrate, Recalibration)):
         raise WrongSetting(
@@ -97,6 +101,9 @@ def perturb(
             f"all that is to be disturbed ({', '.join(untouched[:4])} …) has the {noise.reference} 0: noise would change nothing",
             "give another reference or scope", path="perturbation",
         )  # fmt: skip
+    x = few(data.batches[0][0])
+    with _as_before(own):
+        first_trial(own, *(x if type(x) is tuple else (x,)))
     jobs = [(0.0, 0), *((eta, draw) for eta in sizes for draw in range(draws))]
     rows: list[NDArray[Any]] = []
     broken: list[int] = []

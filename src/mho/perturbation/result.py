@@ -125,13 +125,15 @@ class PerturbationResult:
         Its interval is a bootstrap over draws. inf: not lost at the largest size.
 
         Raises:
-            WrongSetting: `worth` is not above 0.
+            WrongSetting: `worth` is not above 0, or `seed` below it.
         """
         return self.curve.lost_at(worth, confidence, seed)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One for each size and draw, the clean network first, as plain values."""
-        same = {"network": self.name, "seed": self.seed, **self.perturbation.record()}
+        noise = self.perturbation.record()
+        scope = noise["scope"] if isinstance(noise["scope"], str) else ", ".join(noise["scope"])
+        same = {"network": self.name, "seed": self.seed, **noise, "scope": scope}
         yield {**same, "eta": 0.0, "draw": 0, "score": self.score.shown(self.digital), "not_finite": 0}
         for e, eta in enumerate(self.etas):
             for draw, worth in enumerate(self.means[:, e]):
