@@ -324,6 +324,22 @@ def test_a_policy_at_the_floor_has_kept_nothing(values, verdict):
     assert found == verdict
 
 
+def test_all_blocks_are_no_choice():
+    """Of a policy that keeps all blocks nothing is said; beside it one that drops some is judged alone."""
+
+    def rows(kept: float, gain: float) -> list[dict[str, Any]]:
+        choices = {name: {"blocks": kept if name == "clean" else 9.0} for name in ("clean", "all")}
+        place = {"setting": "digital", "age": "0 s"}
+        return [
+            {**place, "chip": -1, "choices": choices},
+            {**place, "gains": {"fixed": [gain, gain - 0.01, gain + 0.01]}},
+        ]
+
+    everything, some = {BlockArm("a", "a"): rows(9.0, 0.0)}, {BlockArm("b", "b"): rows(7.0, 0.05)}
+    assert judged(OF_BLOCKS, "It beats the best fixed", everything) == "open"
+    assert judged(OF_BLOCKS, "It beats the best fixed", {**everything, **some}) == "holds"
+
+
 def test_an_image_is_computed_once_for_choices_that_agree():
     net, data = block_drop(cifar_resnet(depth=8, width=4, channels=1), example=torch.zeros(2, 1, 8, 8)), load("digits")
     keeps = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mho.statistics.intervals import Interval
@@ -21,15 +21,20 @@ def _measured(results: Results[Any, Any]) -> list[Measured]:
 
 
 def _over(other: str, least: float = 0.0) -> Check:
-    """The clean policy over another choice of blocks: by more than `least`."""
+    """The clean policy over another choice of blocks: by more than `least`. All blocks are no choice."""
 
     def check(results: Results[Any, Any]) -> Finding:
-        return every(*(
+        return _any(
             above(f"{arm.label}, {shown(place)}", arm.gain(place, other), least)
-            for arm in _measured(results) for place in (DIGITAL, *arm.noisy)
-        ))  # fmt: skip
+            for arm in _measured(results) for place in (DIGITAL, *arm.noisy) if other == "original" or arm.drops(place, "clean")
+        )  # fmt: skip
 
     return check
+
+
+def _any(parts: Iterable[Finding]) -> Finding:
+    held = [*parts]
+    return every(*held) if held else Finding("open", "no policy drops a block")
 
 
 def _aware(name: str, of: str) -> Check:
@@ -39,11 +44,13 @@ def _aware(name: str, of: str) -> Check:
         parts = []
         for arm in _measured(results):
             for place in arm.aged if name == "aged" else arm.noisy:
+                if not arm.drops(place, "clean", name):
+                    continue
                 blocks = (arm.values(place, name, "blocks") - arm.values(place, "clean", "blocks")).mean()
                 words = f"{arm.label}, {shown(place)} ({blocks:+.2f} blocks)"
                 show = show_points if of == "accuracy" else _plain
                 parts.append(above(words, arm.gain(place, f"{name}_{of}"), show=show))
-        return every(*parts)
+        return _any(parts)
 
     return check
 
@@ -104,10 +111,10 @@ def _loses_less(results: Results[Any, Any]) -> Finding:
 
 
 def _on_chip(results: Results[Any, Any]) -> Finding:
-    return every(*(
+    return _any(
         above(f"{arm.label}, {shown(place)}", arm.gain(place, "on_chip"))
-        for arm in _measured(results) for place in arm.noisy
-    ))  # fmt: skip
+        for arm in _measured(results) for place in arm.noisy if arm.drops(place, "clean", "on_chip")
+    )  # fmt: skip
 
 
 CLAIMS = (

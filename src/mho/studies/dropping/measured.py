@@ -34,6 +34,11 @@ class Measured(Placed):
 
         return self.each(place, value)
 
+    def drops(self, place: Place, *choices: str) -> bool:
+        """Whether one of some choices drops a block there."""
+        there = self.values(place, "all", "blocks")
+        return any(bool((self.values(place, choice, "blocks") < there).any()) for choice in choices)
+
     def level(self, place: Place, choice: str) -> Interval:
         """Mean accuracy."""
         return over(self.values(place, choice))
