@@ -70,6 +70,9 @@ def test_checkpoints_last_until_the_rows_are_stored(tmp_path):
     run(Long(), tmp_path, "smoke")
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["rows.json"]
     assert stored(tmp_path / "plain") == [{"begun": True}]
+    (tmp_path / "plain" / "checkpoints").mkdir()  # as a kill right behind the rows leaves it
+    run(Long(), tmp_path, "smoke")
+    assert [path.name for path in (tmp_path / "plain").iterdir()] == ["rows.json"]
 
 
 def test_a_killed_run_goes_on(tmp_path, store):

@@ -21,7 +21,7 @@ from mho.measure.workers import in_order
 from mho.progress import Meter, Progress, Step, check_progress, telling
 from mho.store.files import replaced, write_text
 from mho.studies.outcome import Outcome, Results
-from mho.studies.study import SCALES, Arm, Job, Scale, Study
+from mho.studies.study import CHECKPOINTS, SCALES, Arm, Job, Scale, Study
 
 _STUDY, _ROWS = "study.json", "rows.json"
 
@@ -74,6 +74,8 @@ def run(
     _note(study, out, scale)
     with telling(progress, f"study {study.name}", "arms") as told:
         todo = [each for each in wanted if not _done(study, out, scale, *each)]
+        for arm, seed in (each for each in wanted if each not in todo):  # a run may have been killed behind its rows
+            shutil.rmtree(out / arm.folder(seed) / CHECKPOINTS, ignore_errors=True)
         one = _One(study, out, scale, device, workers if not study.apart else 1)
         if study.apart and workers > 1:
             told(done := len(wanted) - len(todo), len(wanted), known=f"{workers} arms at a time")

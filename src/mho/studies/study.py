@@ -18,6 +18,8 @@ from mho.studies.table import Table
 Scale = Literal["smoke", "cpu", "full"]
 SCALES: tuple[Scale, ...] = ("smoke", "cpu", "full")
 """About a minute on two cores with the digits of scikit-learn (the extra `demo`); what is stored; the size of the literature."""
+CHECKPOINTS = "checkpoints"
+"""Folder below an arm's, while the arm is measured."""
 PRECISION: Mapping[Scale, str] = {"smoke": "32", "cpu": "bf16-mixed", "full": "32"}
 """Of training; bfloat16 takes 0.6 of the time on cores that have it, but twice the time for products as small as the ViT's."""
 
@@ -72,7 +74,7 @@ class Job:
     @property
     def checkpoints(self) -> Path:
         """Folder for checkpoints, while the arm is measured; removed when its rows are stored."""
-        return self.out / "checkpoints"
+        return self.out / CHECKPOINTS
 
 
 A = TypeVar("A", bound=Arm)
