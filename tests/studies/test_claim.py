@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mho.errors import WrongSetting
 from mho.measure import DriftResult
 from mho.statistics.intervals import Interval, mean_interval
-from mho.studies import Arm, Claim, Finding, Outcome, Results, above, below, every
+from mho.studies import Arm, Claim, Finding, Outcome, Results, above, below, both, every
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,8 @@ def test_the_whole_interval_decides(low, high, up, down):
 )
 def test_parts_together(parts, verdict):
     found = every(*(Finding(part, part[0]) for part in parts.split()))
+    conditions = both(*(Finding(part, part[0]) for part in parts.split()))
+    assert conditions == (replace(found, verdict="fails") if "fails" in parts else found)
     assert found.verdict == verdict and found.evidence == "; ".join(part[0] for part in parts.split())
 
 

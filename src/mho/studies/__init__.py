@@ -4,7 +4,7 @@ A study of your own is a class that derives from `Study`, named under the entry 
 """
 
 from mho.registry import Registry
-from mho.studies.claim import Claim, Finding, above, below, every
+from mho.studies.claim import Claim, Finding, above, below, both, every
 from mho.studies.figure import Figure, Series, limit, points, reference
 from mho.studies.outcome import Outcome, Results, show_level, show_points
 from mho.studies.study import SCALES, Arm, Job, Scale, Study
@@ -34,5 +34,5 @@ STUDIES: Registry[type[Study]] = Registry(
 
 __all__ = [
     "SCALES", "STUDIES", "Arm", "Claim", "Figure", "Finding", "Job", "Outcome", "Results", "Scale", "Series", "Study",
-    "Subject", "Table", "above", "below", "every", "limit", "points", "reference", "show_level", "show_points", "subject",
+    "Subject", "Table", "above", "below", "both", "every", "limit", "points", "reference", "show_level", "show_points", "subject",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mho.statistics.intervals import Interval
@@ -68,3 +68,9 @@ def every(*parts: Finding) -> Finding:
     """All parts together: holds where all hold, fails where all fail, and else depends."""
     verdicts = {part.verdict for part in parts}
     return Finding(verdicts.pop() if len(verdicts) == 1 else "depends", "; ".join(part.evidence for part in parts))
+
+
+def both(*parts: Finding) -> Finding:
+    """All parts as conditions of one claim: holds where all hold, fails where one fails, and else depends."""
+    found = every(*parts)
+    return replace(found, verdict="fails") if any(part.verdict == "fails" for part in parts) else found

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mho.statistics.intervals import Interval
-from mho.studies.claim import Claim, Finding, above, below, every
+from mho.studies.claim import Claim, Finding, above, below, both, every
 from mho.studies.figure import Figure
 from mho.studies.noise.arm import DATA, NoiseArm, recipe
 from mho.studies.noise.base import CPU, NORMED, PROTOCOL, NoiseStudy, normed, read, within
 from mho.studies.noise.measured import Rows, above_chance, difference, interval, paired
 from mho.studies.noise.settings import SEEDS, SETTINGS
 from mho.studies.noise.shown import curves
-from mho.studies.outcome import Results
+from mho.studies.outcome import Results, show_points
 from mho.studies.study import Scale
 
 SHOWN = ("weights", "parameters", "all", "statistics", "channel", "max", "range", "recalibrated")
@@ -51,7 +51,7 @@ def _not_by_accuracy(results: Found) -> Finding:
     """Both parts are needed: no more accurate without noise, and less resistant."""
     short, without = normed(results, "short"), normed(results, "none")
     scores = interval(paired(short, without, *(arm.about("score")[None] for arm in (short, without))))
-    return every(
+    return both(
         below("with and short against without, accuracy without noise", scores, 0.01),
         *(below(SETTINGS[scope].label, above_chance(short, without, scope)) for scope in ("weights", "all")),
     )
@@ -59,7 +59,7 @@ def _not_by_accuracy(results: Found) -> Finding:
 
 def _grows(results: Found) -> Finding:
     none, some, all_ = (normed(results, kind) for kind in ("none", "some", "batch"))
-    return every(
+    return both(
         below("some against none", difference(some, none, "all")),
         below("all against some", difference(all_, some, "all")),
     )
@@ -74,7 +74,7 @@ def _channels_close(results: Found) -> Finding:
     """The gap with σ of the tensor, less the gap with σ of each channel."""
     a, b = normed(results, "batch"), normed(results, "none")
     gaps = [paired(b, a, b.averages(name), a.averages(name)) for name in ("weights", "channel")]
-    return every(
+    return both(
         above("the gap shrinks by", interval(gaps[0] - gaps[1])), within("and is then", interval(gaps[1]), 0.02)
     )
 
@@ -96,17 +96,23 @@ def _recovered(results: Found) -> Finding:
     ))  # fmt: skip
 
 
-def _others(kind: str, of: Callable[..., Interval]) -> Callable[[Found], Finding]:
-    """What `of` says of group and layer norms against batch norms of this kind."""
+def _others(results: Found) -> Finding:
+    batch = normed(results, "batch")
+    return every(*(
+        above(f"{other.label} against batch norm", difference(other, batch, "weights"))
+        for other in (normed(results, "group"), normed(results, "layer"))
+    ))  # fmt: skip
 
-    def found(results: Found) -> Finding:
-        batch = normed(results, kind)
-        return every(*(
-            above(f"{normed(results, other).label} against batch norm", of(normed(results, other), batch, "weights"))
-            for other in ("group", "layer")
-        ))  # fmt: skip
 
-    return found
+def _others_alike(results: Found) -> Finding:
+    """Against batch norms of networks that were trained less; of one that is surely less accurate than they nothing is said."""
+    short, parts = normed(results, "short"), []
+    for other in (normed(results, "group"), normed(results, "layer")):
+        gain = above(f"{other.label} against batch norm", above_chance(other, short, "weights"))
+        lead = interval(paired(short, other, *(arm.about("score")[None] for arm in (short, other))))
+        unequal = Finding("depends", f"{gain.evidence}, of a network that is less accurate by {show_points(lead)}")
+        parts.append(unequal if lead.low > 0 else gain)
+    return every(*parts)
 
 
 class BatchNorms(NoiseStudy[NoiseArm]):
@@ -140,9 +146,9 @@ class BatchNorms(NoiseStudy[NoiseArm]):
         Claim("Norms recalibrated under the frozen noise win back a part", _recalibration,
               "Joshi et al. 2020, abstract: compensation by batch-norm parameters improves retention"),
         Claim("So recalibrated, it resists more than one without norms", _recovered),
-        Claim("Group and layer norms resist more than batch norms", _others("batch", difference)),
+        Claim("Group and layer norms resist more than batch norms", _others),
         Claim("also than those of a network that is no more accurate, trained less, in what is left above chance",
-              _others("short", above_chance)),
+              _others_alike),
     )  # fmt: skip
     settings = SHOWN
 

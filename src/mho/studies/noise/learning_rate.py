@@ -12,7 +12,7 @@ import numpy as np
 from mho.data import Dataset, load
 from mho.errors import NotFinite
 from mho.statistics.intervals import mean_interval
-from mho.studies.claim import Claim, Finding, above, below, every
+from mho.studies.claim import Claim, Finding, above, below, both, every
 from mho.studies.figure import Figure, Series, points
 from mho.studies.noise.arm import DATA, NoiseArm, recipe
 from mho.studies.noise.base import PROTOCOL, NoiseStudy
@@ -86,30 +86,35 @@ def _rates(results: Found, part: str) -> list[tuple[float, Measured]]:
     return held
 
 
-def _product(arm: Measured) -> Any:
+def _product(arm: Measured, setting: str) -> Any:
     """A₀·A_avg, draws × seeds."""
-    return arm.averages("weights") * arm.about("score")
+    return arm.averages(setting) * arm.about("score")
 
 
 def _sweet_spot(part: str) -> Any:
+    """Whether a rate inside the range is better than both ends of it: chosen for each seed on the other seeds."""
+
     def check(results: Found) -> Finding:
-        held = _rates(results, part)
-        seeds = sorted(set[int].intersection(*(set(arm.seeds) for _, arm in held)))
-        if len(seeds) < 2:
-            raise NotStored(
-                "one training seed is not enough to choose a rate on others", "measure another", path="seeds"
-            )
-        products = np.stack([_product(arm)[:, [arm.seeds.index(seed) for seed in seeds]] for _, arm in held])
-        best = [int(np.delete(products, i, axis=2).mean(axis=(1, 2)).argmax()) for i in range(len(seeds))]
-        chosen = np.stack([products[rate, :, i] for i, rate in enumerate(best)], axis=1)
-        named = ", ".join(f"{held[rate][0]:g}" for rate in sorted(set(best)))
-        return every(*(
-            above(f"best rate on the other seeds, {named}, against the {which} that learned, {held[end][0]:g}",
-                  interval(chosen - products[end]))
-            for which, end in (("smallest", 0), ("largest", -1))
-        ))  # fmt: skip
+        return every(*(_inside(results, part, setting) for setting in ("weights", "max")))
 
     return check
+
+
+def _inside(results: Found, part: str, setting: str) -> Finding:
+    held = _rates(results, part)
+    seeds = sorted(set[int].intersection(*(set(arm.seeds) for _, arm in held)))
+    if len(seeds) < 2:
+        raise NotStored("one training seed is not enough to choose a rate on others", "measure another", path="seeds")
+    products = np.stack([_product(arm, setting)[:, [arm.seeds.index(seed) for seed in seeds]] for _, arm in held])
+    inner = products[1:-1]
+    best = [1 + int(np.delete(inner, i, axis=2).mean(axis=(1, 2)).argmax()) for i in range(len(seeds))]
+    chosen = np.stack([products[rate, :, i] for i, rate in enumerate(best)], axis=1)
+    named = ", ".join(f"{held[rate][0]:g}" for rate in sorted(set(best)))
+    of = f"noise on {SETTINGS[setting].label}: best inner rate on the other seeds, {named}"
+    return both(*(
+        above(f"{what}, {held[end][0]:g}", interval(chosen - products[end]))
+        for what, end in ((f"{of}, against the smallest that learned", 0), ("against the largest", -1))
+    ))  # fmt: skip
 
 
 def _rate_matters(results: Found) -> Finding:
@@ -124,9 +129,14 @@ def _rate_matters(results: Found) -> Finding:
 
 def _sharp(results: Found) -> Finding:
     """A value a rate: networks of one rate are no independent ones."""
-    values = [(arm.about("sharpness").mean(), arm.kept("weights").mean()) for _, arm in _rates(results, EPOCHS)]
-    found = spearman(*np.array(values).T)
-    return below("rank correlation over rates of sharpness and what is left above chance", found, show=correlation)
+    parts = []
+    for name in ("weights", "max"):
+        values = [(arm.about("sharpness").mean(), arm.kept(name).mean()) for _, arm in _rates(results, EPOCHS)]
+        what = (
+            f"noise on {SETTINGS[name].label}: rank correlation over rates of sharpness and what is left above chance"
+        )
+        parts.append(below(what, spearman(*np.array(values).T), show=correlation))
+    return every(*parts)
 
 
 class LearningRate(NoiseStudy[RateArm]):
@@ -203,7 +213,7 @@ def _over_rates(name: str, title: str, held: list[tuple[float, Measured]]) -> Fi
     lines = {
         "accuracy without noise": [mean_interval(arm.about("score")) for _, arm in held],
         "A_avg": [interval(arm.averages("weights")) for _, arm in held],
-        "accuracy × A_avg": [interval(_product(arm)) for _, arm in held],
+        "accuracy × A_avg": [interval(_product(arm, "weights")) for _, arm in held],
     }
     series = [Series(label, points(values), x) for label, values in lines.items()]
     return Figure(name, title, series, "%", "log", "learning rate", low=0.0, high=103.0, legend=True)

@@ -27,19 +27,20 @@ def accuracies(arms: Sequence[Measured], group: str = "arm") -> Table:
 
 
 def averages(arms: Sequence[Measured], settings: Sequence[str], group: str = "") -> list[Table]:
-    """One table a setting: A_avg, the part above chance, the area, what is lost where, answers that are not finite."""
+    """One table a setting: mean accuracy under noise, A_avg, the part above chance, the area, what is lost where, and how many
+    answers are not finite."""
     found = []
     for name in settings:
-        rows = [
-            (
-                arm.label, level(interval(arm.averages(name))), level(interval(arm.kept(name))),
-                level(interval(arm.areas(name))), *(_eta(arm.lost_at(name, worth)) for worth in LOST),
-                str(arm.not_finite(name)),
-            )
-            for arm in arms if arm.has(name)
-        ]  # fmt: skip
-        head = (f"{group}, noise on: {SETTINGS[name].label}".removeprefix(", "), "A_avg (%)", "above chance (%)", "area (%)",
-                *(f"η at -{100 * worth:g} points" for worth in LOST), "not finite")  # fmt: skip
+        rows = []
+        for arm in arms:
+            if not arm.has(name):
+                continue
+            shares = arm.averages(name)
+            tables = (shares * arm.about("score"), shares, arm.kept(name), arm.areas(name))
+            lost = [_eta(arm.lost_at(name, worth)) for worth in LOST]
+            rows.append((arm.label, *(level(interval(table)) for table in tables), *lost, str(arm.not_finite(name))))
+        head = (f"{group}, noise on: {SETTINGS[name].label}".removeprefix(", "), "mean accuracy (%)", "A_avg (%)",
+                "above chance (%)", "area (%)", *(f"η at -{100 * worth:g} points" for worth in LOST), "not finite")  # fmt: skip
         found.append(Table(head, rows))
     return [table for table in found if table.rows]
 
