@@ -10,7 +10,7 @@ from mho.statistics.intervals import Interval
 from mho.studies.claim import Claim, Finding, above, every
 from mho.studies.dropping.measured import Measured
 from mho.studies.outcome import Results, show_points
-from mho.studies.placed import DIGITAL, common, over, over_seeds, shown, with_images
+from mho.studies.placed import DIGITAL, over, over_seeds, shown, with_images
 
 PUBLISHED = "BlockDrop, Wu et al. 2018, arXiv:1711.08393"
 Check = Callable[[Results[Any, Any]], Finding]
@@ -26,7 +26,8 @@ def _over(other: str, least: float = 0.0) -> Check:
     def check(results: Results[Any, Any]) -> Finding:
         return _any(
             above(f"{arm.label}, {shown(place)}", arm.gain(place, other), least)
-            for arm in _measured(results) for place in (DIGITAL, *arm.noisy) if other == "original" or arm.drops(place, "clean")
+            for arm in _measured(results) for place in (DIGITAL, *arm.noisy, *arm.aged)
+            if other == "original" or arm.drops(place, "clean")
         )  # fmt: skip
 
     return check
@@ -69,18 +70,22 @@ def _several(results: Results[Any, Any]) -> Finding:
 
 
 def _penalty(results: Results[Any, Any]) -> Finding:
-    """Over images, and over the training seeds that both have."""
+    """Over images, and over training seeds: where one penalty has fewer, its first stands against the others' further ones."""
     small, large = (Measured(results[name]) for name in ("resnet20-1", "resnet20-5"))
-    both, blocks, right = common(small, large), [], []
-    for seed in both:
-        one, five = (arm.digital(seed)["choices"]["clean"] for arm in (small, large))
+    blocks, right = [], []
+    for seed in small.seeds:
+        other = large.digital(seed if seed in large.seeds else None)
+        one, five = (row["choices"]["clean"] for row in (small.digital(seed), other))
         n = small.digital(seed)["samples"]
         blocks.append(_around(five["blocks"] - one["blocks"], math.hypot(one["spread"], five["spread"]) / math.sqrt(n)))
         error = math.sqrt(sum(each["accuracy"] * (1 - each["accuracy"]) for each in (one, five)) / n)
         right.append(_around(five["accuracy"] - one["accuracy"], error))
-    seeds = f"{len(both)} training seed{'s' * (len(both) > 1)}"
     return every(
-        above(f"blocks, γ = 5 less γ = 1, {seeds}", over_seeds(blocks), show=_plain),
+        above(
+            f"blocks, γ = 5 less γ = 1, of {len(large.seeds)} and {len(small.seeds)} training seeds",
+            over_seeds(blocks),
+            show=_plain,
+        ),
         above("accuracy", over_seeds(right)),
     )
 
@@ -113,7 +118,7 @@ def _loses_less(results: Results[Any, Any]) -> Finding:
 def _on_chip(results: Results[Any, Any]) -> Finding:
     return _any(
         above(f"{arm.label}, {shown(place)}", arm.gain(place, "on_chip"))
-        for arm in _measured(results) for place in arm.noisy if arm.drops(place, "clean", "on_chip")
+        for arm in _measured(results) for place in (*arm.noisy, *arm.aged) if arm.drops(place, "clean", "on_chip")
     )  # fmt: skip
 
 
