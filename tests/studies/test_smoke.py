@@ -78,7 +78,11 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
     if name == "block-drop":
         digital, *rows = outcome.first
         chips = [row for row in rows if "chip" in row]
-        assert digital["choices"]["all"]["accuracy"] > 0.6 and len(chips) == 1 + 2 * 2 and len(rows) - len(chips) == 1 + 2 + 1
+        assert (
+            digital["choices"]["all"]["accuracy"] > 0.6
+            and len(chips) == 1 + 2 * 2
+            and len(rows) - len(chips) == 1 + 2 + 1
+        )
         assert all(row["choices"]["random"]["blocks"] == row["choices"]["clean"]["blocks"] for row in chips)
         assert "on_chip" in chips[0]["choices"] and digital["macs"]["all"] == 1
     if name == "ranges":
