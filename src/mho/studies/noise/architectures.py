@@ -17,7 +17,6 @@ from mho.studies.figure import Figure, Series, points
 from mho.studies.noise.arm import DATA
 from mho.studies.noise.base import PROTOCOL, NoiseStudy, read
 from mho.studies.noise.measured import Measured, Rows, interval
-from mho.studies.noise.measured import Table as Draws
 from mho.studies.noise.networks import PUBLISHED, SETTINGS, NetworkArm, all_networks
 from mho.studies.noise.ranks import FEWEST, correlation, kendall, places, redrawn, spearman
 from mho.studies.noise.settings import SETTINGS as NOISES
@@ -53,12 +52,10 @@ def _of(arms: Mapping[str, Measured], name: str) -> Measured:
     return arms[name]
 
 
-def _gain(
-    one: Measured, other: Measured, setting: str, of: Callable[[Measured, str], Draws] = Measured.kept
-) -> Interval:
+def _gain(one: Measured, other: Measured, setting: str) -> Interval:
     """What one network keeps above chance, less what another of other layers does: neither draws nor seeds are paired, and
-    half-widths add in squares. `of`: something else of theirs, draws × training seeds."""
-    return _less(interval(of(one, setting)), interval(of(other, setting)))
+    half-widths add in squares."""
+    return _less(interval(one.kept(setting)), interval(other.kept(setting)))
 
 
 def _less(a: Interval, b: Interval) -> Interval:
@@ -203,10 +200,9 @@ class Architectures(NoiseStudy[NetworkArm]):
         "step, in bfloat16 mixed precision (the ViT: float32); the first 500 test images, 3 seeds, 10 draws; six published "
         "networks on 500 images of their own test sets. `full` adds ResNet-44, VGG16, CIFAR-100 and Fashion-MNIST. Half an "
         "hour on two cores with `--workers 2`: 84 networks, 2 kinds of noise × 6 sizes × 10 draws × 500 images. Networks "
-        "differ in accuracy, so what they keep above chance is compared; where a paper's measure, A_avg, may say otherwise, "
-        "both are. Networks of other layers share no draws: differences between them have both networks' intervals. A "
-        "published network is one training: its intervals are over draws alone. Ranks are redrawn over seeds and draws: "
-        "expanded percentiles."
+        "differ in accuracy, so what they keep above chance is compared; of parameters A_avg, the paper's measure, is, too. "
+        "Networks of other layers share no draws: differences between them have both networks' intervals. A published network "
+        "is one training: its intervals are over draws alone. Ranks are redrawn over seeds and draws: expanded percentiles."
     )
     sources = ("Fagbohungbe & Qian 2020, arXiv:2011.11840", "Yang & Sze 2019, arXiv:1912.12167")
     claims = (

@@ -10,7 +10,7 @@ from mho.studies.claim import Claim, Finding, above, below, both, every
 from mho.studies.figure import Figure
 from mho.studies.noise.arm import DATA, NoiseArm, recipe
 from mho.studies.noise.base import CPU, NORMED, PROTOCOL, NoiseStudy, normed, read, within
-from mho.studies.noise.measured import Rows, above_chance, difference, interval, paired
+from mho.studies.noise.measured import Rows, above_chance, at_sizes, clean_difference, difference, interval, paired
 from mho.studies.noise.settings import SEEDS, SETTINGS
 from mho.studies.noise.shown import curves
 from mho.studies.outcome import Results, show_points
@@ -50,9 +50,8 @@ def _less(of: Callable[..., Interval], *names: str) -> Callable[[Found], Finding
 def _not_by_accuracy(results: Found) -> Finding:
     """Both parts are needed: no more accurate without noise, and less resistant."""
     short, without = normed(results, "short"), normed(results, "none")
-    scores = interval(paired(short, without, *(arm.about("score")[None] for arm in (short, without))))
     return both(
-        below("with and short against without, accuracy without noise", scores, 0.01),
+        below("with and short against without, accuracy without noise", clean_difference(short, without), 0.01),
         *(below(SETTINGS[scope].label, above_chance(short, without, scope)) for scope in ("weights", "all")),
     )
 
@@ -67,7 +66,7 @@ def _grows(results: Found) -> Finding:
 
 def _same_accuracy(results: Found) -> Finding:
     a, b = normed(results, "batch"), normed(results, "none")
-    return within("with against without", interval(paired(a, b, *(arm.about("score")[None] for arm in (a, b)))), 0.02)
+    return within("with against without", clean_difference(a, b), 0.02)
 
 
 def _channels_close(results: Found) -> Finding:
@@ -109,10 +108,36 @@ def _others_alike(results: Found) -> Finding:
     short, parts = normed(results, "short"), []
     for other in (normed(results, "group"), normed(results, "layer")):
         gain = above(f"{other.label} against batch norm", above_chance(other, short, "weights"))
-        lead = interval(paired(short, other, *(arm.about("score")[None] for arm in (short, other))))
+        lead = clean_difference(short, other)
         unequal = Finding("depends", f"{gain.evidence}, of a network that is less accurate by {show_points(lead)}")
         parts.append(unequal if lead.low > 0 else gain)
     return every(*parts)
+
+
+def _more_accurate(*scopes: str) -> Callable[[Found], Finding]:
+    """In accuracy under noise, which shares of what there was do not show."""
+
+    def found(results: Found) -> Finding:
+        a, b = normed(results, "batch"), normed(results, "none")
+        return every(*(
+            above(f"{SETTINGS[scope].label}, {where}", gain) for scope in scopes for where, gain in at_sizes(a, b, scope)
+        ))  # fmt: skip
+
+    return found
+
+
+def _others_more_accurate(results: Found) -> Finding:
+    batch = normed(results, "batch")
+    return every(*(
+        above(f"{other.label} against batch norm, {where}", gain)
+        for other in (normed(results, "group"), normed(results, "layer"))
+        for where, gain in at_sizes(other, batch, "weights")
+    ))  # fmt: skip
+
+
+def _statistics_cost_more(results: Found) -> Finding:
+    a = normed(results, "batch")
+    return below("statistics alone against weights alone", interval(a.averages("statistics") - a.averages("weights")))
 
 
 class BatchNorms(NoiseStudy[NoiseArm]):
@@ -139,7 +164,10 @@ class BatchNorms(NoiseStudy[NoiseArm]):
         Claim("The same holds for what is left above chance", _less(above_chance, *_SCOPES)),
         Claim("It is not because they are more accurate: trained less, and no more accurate by a point, one with batch norms "
               "keeps less above chance, too", _not_by_accuracy),
+        Claim("In accuracy it stays ahead at every size of noise on the weights", _more_accurate("weights")),
+        Claim("and on every stored tensor", _more_accurate("all")),
         Claim("The more batch norms, the less it resists", _grows, _PAPER),
+        Claim("Noise on the running statistics alone costs more than as much on all weights", _statistics_cost_more),
         Claim("Both are as accurate without noise: within 2 points", _same_accuracy),
         Claim("They resist less for every meaning of σ", _less(difference, "weights", "max", "range")),
         Claim("It is a matter of small channels: with σ by channel the gap closes, to within 2 points", _channels_close),
@@ -149,6 +177,7 @@ class BatchNorms(NoiseStudy[NoiseArm]):
         Claim("Group and layer norms resist more than batch norms", _others),
         Claim("also than those of a network that is no more accurate, trained less, in what is left above chance",
               _others_alike),
+        Claim("and are more accurate under noise on the weights", _others_more_accurate),
     )  # fmt: skip
     settings = SHOWN
 

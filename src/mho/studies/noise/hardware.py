@@ -198,7 +198,7 @@ class HardwareStudy(NoiseStudy[ChipArm]):
         Claim(f"also among those with an A_avg of {100 * _STURDY:.0f} % and more", _predicts("sturdy")),
         Claim("also among those that were trained alike, here", _predicts("trained")),
         Claim("Noise relative to the largest weight predicts better than relative to the deviation", _better("kept_max", "kept")),
-        Claim("also among those that were trained alike, here", _better("kept_max", "kept", which="trained")),
+        Claim("It does so among those that were trained alike, here", _better("kept_max", "kept", which="trained")),
         Claim("A_avg predicts better than accuracy without noise, by the size of the correlation", _better("A_avg", "score")),
         Claim("What is left above chance under noise predicts better than A_avg", _better("kept", "A_avg")),
         Claim("The error of the outputs under one draw predicts as well as what is left above chance: less by at most 0.1",

@@ -127,6 +127,19 @@ def _rate_matters(results: Found) -> Finding:
     ))  # fmt: skip
 
 
+def _rises(results: Found) -> Finding:
+    """Rates ten times apart, and the largest against its neighbour: A_avg at equal loss."""
+    held = dict(_rates(results, LOSS))
+    rates = [*held]
+    steps = [(low, high) for low in rates for high in rates if abs(np.log10(high / low) - 1) < 0.1] + [
+        (rates[-2], rates[-1])
+    ]
+    return every(*(
+        above(f"noise on {SETTINGS[name].label}: {high:g} against {low:g}", difference(held[high], held[low], name))
+        for name in ("weights", "max") for low, high in steps
+    ))  # fmt: skip
+
+
 def _sharp(results: Found) -> Finding:
     """A value a rate: networks of one rate are no independent ones."""
     parts = []
@@ -163,6 +176,7 @@ class LearningRate(NoiseStudy[RateArm]):
         Claim("Accuracy × A_avg is best at a rate inside the range: a sweet spot", _sweet_spot(EPOCHS), _PAPER),
         Claim("The sweet spot is there among networks of equal training loss, too", _sweet_spot(LOSS)),
         Claim("At equal loss the largest rate gives networks that resist more than the smallest", _rate_matters),
+        Claim("and it rises all along the rates", _rises),
         Claim("Sharper networks resist less", _sharp),
     )  # fmt: skip
     settings = ("weights", "max")

@@ -155,6 +155,19 @@ def above_chance(a: Measured, b: Measured, setting: str) -> Interval:
     return interval(paired(a, b, a.kept(setting), b.kept(setting)))
 
 
+def clean_difference(a: Measured, b: Measured) -> Interval:
+    """Accuracy without noise of `a` less that of `b`, over the training seeds that both have."""
+    return interval(paired(a, b, a.about("score")[None], b.about("score")[None]))
+
+
+def at_sizes(a: Measured, b: Measured, setting: str) -> list[tuple[str, Interval]]:
+    """Accuracy under noise of `a` less that of `b`, paired as `difference`: mean over the sizes, then at each, in words."""
+    etas = a.curves(setting)[0].etas
+    tables = [paired(a, b, *both) for both in zip(a.scores(setting), b.scores(setting), strict=True)]
+    each = [(f"at η = {eta:g}", interval(table)) for eta, table in zip(etas, tables, strict=True)]
+    return [("mean over the sizes", interval(np.mean(tables, axis=0))), *each]
+
+
 def paired(a: Measured, b: Measured, of_a: Table, of_b: Table) -> Table:
     """Differences of tables of two arms, in the training seeds that both have."""
     both = [seed for seed in a.seeds if seed in b.seeds]
