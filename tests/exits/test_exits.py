@@ -333,6 +333,7 @@ def test_a_part_of_the_answers_knows_its_samples(answers):
 
 @pytest.mark.parametrize("act", [
     lambda a: a.part(20), lambda a: a.part(slice(None, None, -1)), lambda a: Gate.learn([]), lambda a: tune(3, macs=0.5),
+    lambda a: best_exit([]),
 ])  # fmt: skip
 def test_what_is_no_part_and_no_answers_is_refused_by_name(answers, act):
     with pytest.raises(WrongSetting, match="give a slice|is no answers"):

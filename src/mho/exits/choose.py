@@ -59,6 +59,7 @@ def best_exit(answers: Answers, *, of_class: str | int = "") -> Chosen:
         WrongSetting: There is no such class.
         BadInput: It has no samples.
     """
+    check_answers(answers)
     if not isinstance(of_class, str):
         number_of = whole(of_class, "of_class", least=0, remedy="give the name of a class, or its number")
         if number_of >= len(answers.classes):

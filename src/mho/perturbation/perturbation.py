@@ -170,14 +170,16 @@ class Perturbation:
 
     def record(self) -> dict[str, Any]:
         """Plain values that decide the noise."""
-        found = asdict(self)
-        return {**found, "scope": found["scope"] if isinstance(self.scope, str) else [*self.scope]}
+        return {**asdict(self), "scope": self._what}
+
+    @property
+    def _what(self) -> str:
+        return self.scope if isinstance(self.scope, str) else ", ".join(self.scope)
 
     def __str__(self) -> str:
-        what = self.scope if isinstance(self.scope, str) else ", ".join(self.scope)
         of = {"std": "standard deviation", "max": "largest value", "range": "range", "value": "value"}[self.reference]
         whose = "each" if self.reference == "value" else f"the {self.per}'s"
-        return f"{self.distribution} noise on {what}, η as a share of {whose} {of}"
+        return f"{self.distribution} noise on {self._what}, η as a share of {whose} {of}"
 
 
 def by_groups(net: nn.Module) -> dict[str, Shape]:

@@ -131,9 +131,7 @@ class PerturbationResult:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One for each size and draw, the clean network first, as plain values."""
-        noise = self.perturbation.record()
-        scope = noise["scope"] if isinstance(noise["scope"], str) else ", ".join(noise["scope"])
-        same = {"network": self.name, "seed": self.seed, **noise, "scope": scope}
+        same = {"network": self.name, "seed": self.seed, **self.perturbation.record()}
         yield {**same, "eta": 0.0, "draw": 0, "score": self.score.shown(self.digital), "not_finite": 0}
         for e, eta in enumerate(self.etas):
             for draw, worth in enumerate(self.means[:, e]):
