@@ -11,7 +11,18 @@ import torch
 from torch import nn
 
 import mho
-from mho.blocks import RandomChips, Reward, best_subset, block_macs, drop, learn, policy_step, random_keep
+from mho.blocks import (
+    Choices,
+    RandomChips,
+    Reward,
+    best_subset,
+    block_macs,
+    drop,
+    every_choice,
+    learn,
+    policy_step,
+    random_keep,
+)  # fmt: skip
 from mho.blocks.step import bounded, surrogate
 from mho.convert.counting import MacCounter
 from mho.errors import BadInput, BadResults, WrongSetting
@@ -89,6 +100,50 @@ def test_the_policy_gradient_is_that_of_the_expected_reward_over_all_policies(fr
     kept = torch.stack([step.keep for step in steps]).float().mean((0, 1))
     expected = torch.where(fixed, torch.ones(2), chance.mean(0))
     assert torch.allclose(kept, expected, atol=0.03)
+
+
+def test_every_choice_gives_what_it_gives_alone(net, analog):
+    for each in (net, mho.program(analog, seed=0).at("1 h")):
+        found = every_choice(each, TEST, seed=3)
+        assert found.keep.shape == (8, 3) and len(found.keep.unique(dim=0)) == 8 and bool(found.keep[-1].all())
+        for keep, right in zip(found.keep, found.right.T, strict=True):
+            assert right.equal(drop(each, TEST, keep, seed=3).right)
+    reward, found = Reward(2.0), every_choice(net, TEST)
+    worth = found.rewards(reward)
+    subsets = [best_subset(net, TEST, n).seen for n in range(4)]
+    best = max(float(reward(each.keep, each.right).mean()) for each in subsets)
+    fixed = (found.keep == found.fixed(reward)).all(1)
+    assert float(worth[:, fixed].mean()) == pytest.approx(best) and found.oracle(reward) >= best
+
+
+def test_what_is_expected_of_a_policy_is_its_mean_over_all_choices():
+    net, reward = _two_blocks(), Reward(2.0)
+    choices = every_choice(net, [(X, Y)])
+    logits, p = net.policy(X), net.policy(X).sigmoid()
+    found = choices.expected(logits, choices.rewards(reward))
+    by_hand = torch.zeros(len(X))
+    for kept in itertools.product([False, True], repeat=2):
+        keep = torch.tensor(kept).expand(len(X), -1)
+        by_hand = by_hand + torch.where(keep, p, 1 - p).prod(1) * reward(keep, net.under(X, keep).argmax(1) == Y)
+    torch.testing.assert_close(found, by_hand)
+    sure = torch.where(choices.keep[2].expand(60, -1), 100.0, -100.0)
+    torch.testing.assert_close(choices.expected(sure, choices.rewards(reward)), choices.rewards(reward)[:, 2])
+    with pytest.raises(BadInput, match=r"\(N, 2\) and \(N, 4\)"):
+        choices.expected(logits[:, :1], choices.rewards(reward))
+
+
+def test_all_choices_of_many_blocks_are_refused():
+    deep = block_drop(nn.Sequential(nn.Flatten(), *[nn.Sequential(nn.Linear(192, 192), nn.Tanh()) for _ in range(13)]),
+                      list(range(1, 14)), example=X, policy=nn.Sequential(nn.Flatten(), nn.Linear(192, 13)))  # fmt: skip
+    with pytest.raises(WrongSetting, match="8,192 choices"):
+        every_choice(deep, TEST)
+
+
+def test_no_policy_earns_more_than_the_oracle():
+    choices = Choices(torch.tensor([[False], [True]]), torch.tensor([[True, True], [False, True]]))
+    assert choices.oracle(Reward(1)) == 0.5 and choices.fixed(Reward(1)).tolist() in ([False], [True])
+    logits = torch.tensor([[-100.0], [100.0]])
+    assert float(choices.expected(logits, choices.rewards(Reward(1))).mean()) == pytest.approx(0.5)
 
 
 def test_rewards_lie_within_their_bounds_and_fall_with_blocks():
