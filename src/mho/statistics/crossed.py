@@ -34,7 +34,7 @@ def crossed(table: NDArray[np.float64], confidence: float) -> Interval:
     else:
         total, freedom = least, float(c - 1 if chip >= sample else n - 1)
     half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
-    return Interval(mean, mean - half, mean + half)
+    return Interval.around(mean, half)
 
 
 def over_units(table: NDArray[np.float64], confidence: float) -> Interval:

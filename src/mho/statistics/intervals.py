@@ -20,6 +20,11 @@ class Interval:
     low: float
     high: float
 
+    @classmethod
+    def around(cls, value: float, half: float) -> Interval:
+        """value ± half."""
+        return cls(value, value - half, value + half)
+
     @property
     def half_width(self) -> float:
         """Half the distance between the bounds; inf for a mean of one value."""
@@ -71,7 +76,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, *, widened: float
     if x.size == 1:
         return Interval(mean, -math.inf, math.inf)
     half = widened * t_quantile(confidence, x.size - 1) * float(x.std(ddof=1)) / math.sqrt(x.size)
-    return Interval(mean, mean - half, mean + half)
+    return Interval.around(mean, half)
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:

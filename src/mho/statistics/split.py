@@ -56,7 +56,7 @@ class VarianceSplit:
             return Interval(self.mean, self.mean, self.mean)
         freedom = total**2 / (chip**2 / (c - 1) + sample**2 / (n - 1) + rest**2 / ((c - 1) * (n - 1)))
         half = t_quantile(confidence, freedom) * math.sqrt(total / (c * n))
-        return Interval(self.mean, self.mean - half, self.mean + half)
+        return Interval.around(self.mean, half)
 
 
 def variance_split(values: Iterable[NDArray[Any]], share: int = 1) -> VarianceSplit:

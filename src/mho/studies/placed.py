@@ -136,7 +136,7 @@ def over_seeds(found: Sequence[Interval], confidence: float = 0.95) -> Interval:
     within = np.mean([((each.high - each.low) / 2) ** 2 for each in found])
     half = math.sqrt(float(within) + mean_interval(values, confidence).half_width ** 2)
     mean = float(np.mean(values))
-    return Interval(mean, mean - half, mean + half)
+    return Interval.around(mean, half)
 
 
 def with_images(found: Interval, scores: Sequence[float], images: int) -> Interval:
@@ -147,7 +147,7 @@ def with_images(found: Interval, scores: Sequence[float], images: int) -> Interv
     """
     error = 1.96 * math.sqrt(sum(s * (1 - s) for s in scores) / images)
     half = math.hypot(found.half_width, error)
-    return Interval(found.value, found.value - half, found.value + half)
+    return Interval.around(found.value, half)
 
 
 def common(one: Placed, other: Placed) -> list[int]:

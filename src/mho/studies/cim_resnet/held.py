@@ -149,7 +149,7 @@ def slope_of_depth(nets: Sequence[Held]) -> Interval:
         freedom = total**2 / sum(v**2 / f for v, f in zip((of_chips, of_nets, rest), freedoms, strict=True))
         halves.append(t_quantile(CONFIDENCE, freedom) * math.sqrt(total))
     value, half = LAYERS * float(slopes.mean()), LAYERS * max(halves)
-    return Interval(value, value - half, value + half)
+    return Interval.around(value, half)
 
 
 def _by_chip(nets: Sequence[Held]) -> Table:

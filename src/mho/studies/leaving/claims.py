@@ -104,7 +104,7 @@ def _own(results: Results[Any, Any]) -> Finding:
             found, images = over(gains), max(arm.lead(p, k).half_width for p in places for k in range(arm.count - 1))
             half = math.hypot(found.half_width, differ * images)
             words = f"{arm.label}, {what} (another exit on {100 * differ:.0f} % of chips)"
-            parts.append(above(words, Interval(found.value, found.value - half, found.value + half)))
+            parts.append(above(words, Interval.around(found.value, half)))
     return every(*parts)
 
 
@@ -207,7 +207,7 @@ def _sooner(results: Results[Any, Any]) -> Finding:
         for seed in common(one, other):
             (p, n), (q, _) = ((row["sure_first"], row["samples"]) for row in (one.digital(seed), other.digital(seed)))
             half = 1.96 * math.sqrt((p * (1 - p) + q * (1 - q)) / n)
-            found.append(Interval(p - q, p - q - half, p - q + half))
+            found.append(Interval.around(p - q, half))
         parts.append(above(f"{one.label} against {other.label}", over_seeds(found)))
     return every(*parts)
 

@@ -60,7 +60,7 @@ def _gain(one: Measured, other: Measured, setting: str) -> Interval:
 
 def _less(a: Interval, b: Interval) -> Interval:
     value, half = a.value - b.value, float(np.hypot(a.half_width, b.half_width))
-    return Interval(value, value - half, value + half)
+    return Interval.around(value, half)
 
 
 _STEPS = (("plain4", "plain6"), ("plain6", "plain8"), ("resnet8", "resnet14"), ("resnet14", "resnet20"))

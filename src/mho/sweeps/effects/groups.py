@@ -49,7 +49,7 @@ def apart(one: Floats, other: Floats, confidence: float, widened: float = 1.0) -
     if sum(parts) > 0:
         freedom = sum(parts) ** 2 / sum(v**2 / (len(g) - 1) for v, g in zip(parts, values, strict=True))
         half = math.hypot(half, widened * t_quantile(confidence, freedom) * math.sqrt(sum(parts)))
-    return Interval(found.value, found.value - half, found.value + half)
+    return Interval.around(found.value, half)
 
 
 def over_points(worths: Floats, confidence: float, widened: float = 1.0) -> Interval:
@@ -57,4 +57,4 @@ def over_points(worths: Floats, confidence: float, widened: float = 1.0) -> Inte
     found = mean_interval(worths.mean(axis=(1, 2)), confidence, widened=widened)
     units = over_units(worths.mean(axis=0), confidence)
     half = math.hypot(found.half_width, units.half_width if math.isfinite(units.half_width) else 0.0)
-    return Interval(found.value, found.value - half, found.value + half)
+    return Interval.around(found.value, half)
