@@ -17,11 +17,11 @@ from mho.studies.runner import results, run
 FOLDER = Path(__file__).parents[2] / "studies"
 NAMES = [
     "drift", "hwa", "ranges", "cost", "families", "squeezenet-drift", "cim-resnet", "noise-batchnorm", "noise-norm-type",
-    "noise-learning-rate", "noise-architectures", "noise-and-hardware", "block-drop",
+    "noise-learning-rate", "noise-architectures", "noise-and-hardware", "early-exits", "block-drop",
 ]  # fmt: skip
 RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30, "cim-resnet": 211,
         "noise-batchnorm": 18, "noise-norm-type": 9, "noise-learning-rate": 27,
-        "noise-architectures": 84, "noise-and-hardware": 54, "block-drop": 5}  # fmt: skip
+        "noise-architectures": 84, "noise-and-hardware": 54, "early-exits": 38, "block-drop": 5}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -110,7 +110,7 @@ def arms(scale: Scale) -> list[ExitsArm]:
     alexnet = replace(long, network="b_alexnet", weights="branchynet", lr=0.03, batch=32)
     found.append(replace(alexnet, name="b-alexnet", label="B-AlexNet"))
     frozen = replace(cifar, seeds=3 if full else 1, frozen=True)
-    for depth in (20, 56) if not full else (20, 32, 56):
+    for depth in (20, 32, 56):
         name = f"resnet{depth}"
         found.append(
             replace(frozen, name=name, label=f"ResNet-{depth}, published", network=name, redrawn=full or depth == 20)

@@ -64,7 +64,7 @@ class EarlyExits(Study[ExitsArm, Rows]):
         "B-AlexNet on CIFAR-10 (10,000 images, 20 epochs), published ResNets on CIFAR-10, exits of a convolution and a linear "
         "layer trained on top (10,000 images, 8 epochs) or jointly (12 epochs), 1,000 test images; B-AlexNet and what is "
         "trained jointly in bfloat16 mixed precision; 'redrawn' is measured on the published ResNet-20 alone, for it takes 17 "
-        "times as long. About an hour and a quarter in all with `--workers 2` on two cores."
+        "times as long. About two hours in all with `--workers 2` on two cores."
     )
     sources = (SLIDES, BRANCHYNET)
     claims = CLAIMS
