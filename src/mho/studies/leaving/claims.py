@@ -33,6 +33,16 @@ def _faster(results: Results[Any, Any]) -> Finding:
     ))  # fmt: skip
 
 
+def _loses_more(results: Results[Any, Any]) -> Finding:
+    """What the last exit has lost of its digital points, less what the first has, chip by chip, place by place."""
+    parts = []
+    for arm in all_exits(results):
+        for place in arm.varied:
+            first, last = (arm.exit(DIGITAL, k) - arm.exit(place, k) for k in (0, -1))
+            parts.append(above(f"{arm.label}, {shown(place)}", over(last - first)))
+    return every(*parts)
+
+
 def _keeps_less(results: Results[Any, Any]) -> Finding:
     """What the last exit keeps above chance, less what the first does, chip by chip, where both stand: points that are lost
     depend on how many there were."""
@@ -40,9 +50,10 @@ def _keeps_less(results: Results[Any, Any]) -> Finding:
 
 
 def _ahead(results: Results[Any, Any]) -> Finding:
-    """The last exit less the first at every σ, over chips, images and training seeds."""
+    """The last exit less each earlier one at every σ and age, over chips, images and training seeds."""
     return every(*(
-        above(f"{arm.label}, σ {s:g}", arm.lead((f"σ {s:g}", "0 s"))) for arm in all_exits(results) for s in arm.sigmas
+        above(f"{arm.label}, {shown(place)}, exit {k + 1}", arm.lead(place, k))
+        for arm in all_exits(results) for place in [DIGITAL, *arm.varied] for k in range(arm.count - 1)
     ))  # fmt: skip
 
 
@@ -130,7 +141,8 @@ def _classes(results: Results[Any, Any]) -> Finding:
             said += f", {len(set.intersection(*map(set, found)))} of them with every seed"
         said += f"; ahead without being sure {early - sum(map(len, found))} of {len(known)}"
         said += f", known to ±{50 * np.median(known[:, 2] - known[:, 1]):.1f} points"
-        said += "".join(f", {where} {by}" for where, by in list(found[0].items())[:3])
+        for seed, mine in zip(arm.seeds, found, strict=True):
+            said += "".join(f", seed {seed}, {where} {by}" for where, by in mine.items())
         none = bool((known[:, 1] > -0.01).all())
         parts.append(Finding("holds" if all(found) else "fails" if none else "depends", said))
     return every(*parts)
@@ -186,7 +198,7 @@ def _together(results: Results[Any, Any]) -> Finding:
     """An exit of a network that is trained with all of them, less the same exit trained alone."""
     parts = []
     for alone, arm, exit_ in _pairs(results):
-        for place in alone.varied:
+        for place in (DIGITAL, *alone.varied):
             left, right = arm.exit(place, exit_ - 1), alone.values(place, "accuracy")
             parts.append(above(f"{alone.label}, {shown(place)}", _apart(arm, left, alone, right, place), -0.01))
     return every(*parts)
@@ -226,8 +238,9 @@ def _cheaper(results: Results[Any, Any]) -> Finding:
 
 CLAIMS = (
     Claim("A deeper exit falls faster with σ", _faster, SLIDES),
+    Claim("so that at every σ and age it has lost more points", _loses_more, SLIDES),
     Claim("also as a share of what it has above chance without σ", _keeps_less),
-    Claim("and is still ahead at every σ", _ahead, SLIDES),
+    Claim("and is still ahead of every earlier one, at every σ and age", _ahead, SLIDES),
     Claim(
         "Thresholds tuned again on the noisy or aged chip gain more over fixed exits that spend as much",
         _again,
