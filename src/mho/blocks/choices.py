@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mho.blocks.dropped import check_policy, drop
+from mho.blocks.dropped import drop
 from mho.blocks.reward import Reward, checked
 from mho.errors import BadInput, WrongSetting
 from mho.measure.test_data import TestData
-from mho.models.block_drop import BlockDrop
+from mho.models.block_drop import BlockDrop, check_policy
 from mho.progress import Progress, telling
 
 _MOST = 12

@@ -12,9 +12,9 @@ from torch import Tensor
 from mho.arguments import whole
 from mho.blocks.macs import BlockMacs, block_macs
 from mho.blocks.step import right_of
-from mho.errors import BadInput, WrongSetting
-from mho.measure.test_data import TestData
-from mho.models.block_drop import BlockDrop
+from mho.errors import BadInput
+from mho.measure.test_data import TestData, first_of
+from mho.models.block_drop import BlockDrop, check_policy
 from mho.nn.modes import evaluating
 from mho.rng import reads
 from mho.statistics.intervals import Interval, wilson_interval
@@ -111,8 +111,8 @@ def drop(net: BlockDrop, data: Iterable[Any], keep: Tensor | None = None, *, see
     labels = torch.cat([y for _, y in held.batches]).cpu()
     if labels.dim() != 1:
         raise BadInput(f"labels {tuple(labels.shape)}", "one class number a sample", path="data")
-    if keep is not None and not isinstance(keep, Tensor):
-        found = f"keep is a {type(keep).__name__}"
+    if keep is not None and (not isinstance(keep, Tensor) or keep.dim() not in (1, 2)):
+        found = f"keep {tuple(keep.shape)}" if isinstance(keep, Tensor) else f"keep is a {type(keep).__name__}"
         raise BadInput(found, "give a tensor of truth values: torch.tensor([True, …])", path="keep")
     given = keep
     if keep is not None and keep.dim() == 2 and len(keep) != len(labels):
@@ -125,12 +125,5 @@ def drop(net: BlockDrop, data: Iterable[Any], keep: Tensor | None = None, *, see
                 right.append(right_of(net.under(x, mine), y.to(x.device)).cpu())
             chosen.append(mine.cpu().expand(len(x), -1))
             done += len(x)
-    macs = block_macs(net, held.batches[0][0][:1])
+    macs = block_macs(net, first_of(held))
     return Dropped(net.droppable, torch.cat(chosen), torch.cat(right), labels, held.info.classes, macs, given is None)
-
-
-def check_policy(net: Any) -> None:
-    """Raises WrongSetting for a network that drops no blocks."""
-    if not isinstance(net, BlockDrop):
-        remedy = "give it a policy: mho.models.block_drop(net, example=x)"
-        raise WrongSetting(f"a {type(net).__name__} has no policy", remedy, path="net")

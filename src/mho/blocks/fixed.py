@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from mho.arguments import whole
-from mho.blocks.dropped import Dropped, check_policy, drop
+from mho.blocks.dropped import Dropped, drop
 from mho.errors import BadInput, WrongSetting
 from mho.exits.answers import digests
 from mho.measure.test_data import TestData
-from mho.models.block_drop import BlockDrop
+from mho.models.block_drop import BlockDrop, check_policy
 from mho.progress import Progress, telling
 from mho.rng import Stream
 from mho.tasks.items import shared
@@ -103,7 +103,7 @@ def _mask(count: int, kept: Iterable[int]) -> Tensor:
     return found
 
 
-def random_keep(counts: Tensor, blocks: int, *, seed: int = 0) -> Tensor:
+def random_keep(counts: Tensor | Sequence[int], blocks: int, *, seed: int = 0) -> Tensor:
     """Blocks drawn at random, as many for each sample as are asked for: bool (N, K).
 
     Args:
@@ -114,6 +114,7 @@ def random_keep(counts: Tensor, blocks: int, *, seed: int = 0) -> Tensor:
     Raises:
         WrongSetting: More than there are.
     """
+    counts = torch.as_tensor(counts)
     if len(counts) and (int(counts.max()) > blocks or int(counts.min()) < 0):
         raise WrongSetting(f"counts up to {int(counts.max())}", f"there are {blocks} blocks", path="counts")
     order = Stream(("random blocks", seed)).uniform("order", (len(counts), blocks)).argsort(1).argsort(1)

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from mho.arguments import number, whole
 from mho.blocks.chips import RandomChips
-from mho.blocks.dropped import check_policy
 from mho.blocks.learning import Epoch, Learning
 from mho.blocks.reward import Reward, checked
 from mho.blocks.step import PolicyStep, policy_step
 from mho.errors import BadInput, WrongSetting
-from mho.models.block_drop import BlockDrop
+from mho.models.block_drop import BlockDrop, check_policy
 from mho.nn.matrix import matrices
 from mho.progress import Progress, check_progress, telling
 from mho.store.digest import Digest, digest

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mho.blocks.chips import RandomChips
 from mho.blocks.step import PolicyStep
-from mho.errors import NotFinite
+from mho.errors import BadInput, NotFinite
 from mho.models.block_drop import BlockDrop
 from mho.progress import Meter
 from mho.rng import key, reads
@@ -76,8 +76,16 @@ class Learning:
         """Go on until all epochs are done."""
         if not self.done:
             self.save()
-        while self.done < self.epochs * self.steps:
-            self._epoch(told)
+        try:
+            while self.done < self.epochs * self.steps:
+                self._epoch(told)
+        except ValueError as error:  # torch's, of a batch norm
+            if "more than 1 value per channel" not in str(error):
+                raise
+            remedy = "give another batch, or one sample less"
+            raise BadInput(
+                "a batch of one sample, on which batch norms cannot be trained", remedy, path="batch"
+            ) from error
         self.save()
 
     def _epoch(self, told: Meter) -> None:

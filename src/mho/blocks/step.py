@@ -11,7 +11,7 @@ from torch import Tensor
 from mho.arguments import number, whole
 from mho.blocks.reward import Reward, checked
 from mho.errors import BadInput, WrongSetting
-from mho.models.block_drop import BlockDrop
+from mho.models.block_drop import BlockDrop, check_policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,9 @@ def policy_step(
     if not 0.5 <= number(bound, "bound", "give a share in 0.5 … 1") <= 1:
         raise WrongSetting(f"bound = {bound}", "give a share in 0.5 … 1", path="bound")
     number(entropy, "entropy", "give a weight from 0 on", least=0)
+    for asked in (net, judge):
+        if asked is not None:
+            check_policy(asked)
     count = len(net.droppable)
     free = count if free is None else min(count, whole(free, "free"))
     reward = checked(Reward() if reward is None else reward)
@@ -108,11 +111,15 @@ def right_of(scores: Tensor, labels: Tensor) -> Tensor:
     """Whether answers are right, bool (N,); scores that are not finite are wrong.
 
     Raises:
-        BadInput: Labels that the network has no score for.
+        BadInput: Labels of another shape, or that the network has no score for.
     """
+    if labels.shape != scores.shape[:-1]:
+        found = f"labels {tuple(labels.shape)} for scores {tuple(scores.shape)}"
+        raise BadInput(found, "give one class number a sample, (N,)", path="labels")
     if len(labels) and (int(labels.max()) >= scores.shape[-1] or int(labels.min()) < 0):
         problem = f"labels from {int(labels.min())} to {int(labels.max())}, but {scores.shape[-1]} scores"
-        raise BadInput(problem, f"labels are 0 … {scores.shape[-1] - 1}", path="labels")
+        remedy = f"labels are 0 … {scores.shape[-1] - 1}; leave out samples without, which nobody decides about"
+        raise BadInput(problem, remedy, path="labels")
     return (scores.argmax(-1) == labels) & ~scores.isnan().any(-1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from mho.arguments import whole
 from mho.errors import BadInput, WrongSetting
 from mho.exits.macs import ExitMacs, exit_macs
-from mho.measure.test_data import TestData
+from mho.measure.test_data import TestData, first_of
 from mho.models.multi_exit import MultiExit
 from mho.nn.modes import evaluating
 from mho.rng import reads
@@ -110,9 +110,10 @@ def observe(net: MultiExit, data: Iterable[Any], *, seed: int = 0) -> Answers:
     found = torch.cat(scores)
     if labels.dim() != 1 or int(labels.min()) < 0 or int(labels.max()) >= found.shape[-1]:
         problem = f"labels {tuple(labels.shape)} from {int(labels.min())} to {int(labels.max())}"
-        raise BadInput(problem, f"one class number in 0 … {found.shape[-1] - 1} a sample", path="data")
+        remedy = f"one class number in 0 … {found.shape[-1] - 1} a sample; leave out those without, which nobody decides about"
+        raise BadInput(problem, remedy, path="data")
     inputs = tuple(x for x, _ in held.batches)
-    return Answers(net.names, found, labels, held.info.classes, exit_macs(net, inputs[0][:1]), inputs)
+    return Answers(net.names, found, labels, held.info.classes, exit_macs(net, first_of(held)), inputs)
 
 
 def digests(batches: Iterable[Tensor]) -> frozenset[bytes]:

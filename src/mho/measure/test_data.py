@@ -94,6 +94,11 @@ class TestData:
         return sum(length(y) for _, y in self.batches)
 
 
+def first_of(data: TestData) -> Any:
+    """The inputs of the first sample, (1, …); batches may be empty."""
+    return next(x[:1] for x, y in data.batches if length(y))
+
+
 def _by_class(labels: list[torch.Tensor], given: Iterable[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names of the classes, and samples of each; nothing where there are no classes, or too many to list."""
     if not labels:

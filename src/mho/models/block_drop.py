@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, fx, nn
 
 from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
-from mho.models.extended import Extended, check_names
-from mho.models.in_place import changes, drops_in_place
+from mho.models.extended import ONE_AT_A_TIME, Extended, check_backbone
+from mho.models.in_place import changes, drops_in_place, version
+from mho.models.learnable import check_learns
 from mho.models.pair import answered, pair_of
 from mho.models.resnet_cifar import CifarResNet
 from mho.nn.modes import evaluating
@@ -43,21 +44,25 @@ class BlockDrop(Extended, Partial):
         blocks: Paths of the blocks, in the order in which they are computed.
         policy: From inputs to a logit for each block, (N, K).
         copied: See the attribute.
+        passed: See the attribute.
 
     Attributes:
         droppable: Paths of the K blocks.
         copied: Paths of those whose shortcut reads a copy in training, for they work in place.
+        passed: Paths of those whose input goes on as a copy where all samples drop them, for what follows works in place on it.
         frozen: See `freeze`, which leaves the policy alone to be trained.
     """
 
     droppable: tuple[str, ...]
     copied: frozenset[str]
+    passed: frozenset[str]
 
     def __init__(
-        self, backbone: nn.Module, blocks: Sequence[str], policy: nn.Module, *, copied: Collection[str] = ()
-    ) -> None:
+        self, backbone: nn.Module, blocks: Sequence[str], policy: nn.Module, *, copied: Collection[str] = (),
+        passed: Collection[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__(backbone, POLICY)
-        self.droppable, self.copied = tuple(blocks), frozenset(copied)
+        self.droppable, self.copied, self.passed = tuple(blocks), frozenset(copied), frozenset(passed)
         self.policy = policy
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -104,14 +109,17 @@ class BlockDrop(Extended, Partial):
                 raise BadInput(found, f"give truth values ({len(inputs)}, {len(self.droppable)})", path="keep")
             keep = keep.to(inputs.device).expand(len(inputs), -1)
 
+        learns = torch.is_grad_enabled()
+
         def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
             mine = keep[:, number]
             if not isinstance(mine, Tensor):
                 return torch.where(mine.reshape(-1, 1), block(x), shortcut(x))
+            check_learns(learns, self.droppable[number])
             if bool(mine.all()):
                 return block(x)
             if not bool(mine.any()):
-                return shortcut(x)
+                return shortcut(x.clone() if self.droppable[number] in self.passed else x)
             if self.training and not self.frozen:
                 around = shortcut(x.clone() if self.droppable[number] in self.copied else x)
                 return torch.where(mine.reshape(-1, *[1] * (around.dim() - 1)), block(x), around)
@@ -124,26 +132,26 @@ class BlockDrop(Extended, Partial):
 
     def walk(self, inputs: Any, at_block: AtBlock) -> Any:
         """The backbone's answer, where `at_block` computes the blocks."""
-        with _replaced(self, self.droppable, at_block):
+        with ONE_AT_A_TIME, _replaced(self, self.droppable, at_block):
             # Not called as a module: a trace finds only modules that are installed somewhere.
             return self.backbone().forward(inputs)
 
 
 def _replaced(net: nn.Module, blocks: Sequence[str], at_block: AtBlock) -> AbstractContextManager[None]:
     """Inside the block `at_block` computes modules, which are told what they are without it."""
-    modules = [net.get_submodule(path) for path in blocks]
-    return standing_in({
-        module: _Instead(number, module, module.forward, at_block) for number, module in enumerate(modules)
-    })  # fmt: skip
+    modules = [(path, net.get_submodule(path)) for path in blocks]
+    return standing_in({m: _Instead(number, path, m, at_block) for number, (path, m) in enumerate(modules)})
 
 
 class _Instead:
     """Stands for the forward of a block."""
 
-    def __init__(self, number: int, module: nn.Module, block: Module, at_block: AtBlock) -> None:
-        self.number, self.module, self.block, self.at_block = number, module, block, at_block
+    def __init__(self, number: int, path: str, module: nn.Module, at_block: AtBlock) -> None:
+        self.number, self.path, self.module, self.block, self.at_block = number, path, module, module.forward, at_block
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *more: Any, **named: Any) -> Tensor:
+        if more or named:
+            raise WrongSetting("it is given more than one input", "name a block with one", path=self.path)
         return self.at_block(self.number, self.block, self._shortcut, x)
 
     def _shortcut(self, x: Tensor) -> Tensor:
@@ -180,30 +188,37 @@ def block_drop(
         >>> net.keeps(x).sum(1)                                  # doctest: +SKIP
     """
     network(backbone, "backbone")
-    check_names(backbone, BlockDrop, POLICY)
+    check_backbone(backbone, BlockDrop, POLICY)
     net = copy.deepcopy(backbone)
     paths = _paths(net, blocks)
     pair = pair_of(example)
     with evaluating(net), torch.no_grad():
-        copied = _check_blocks(net, paths, pair)
+        copied, passed = _check_blocks(net, paths, pair)
     if policy is None:
         if pair.dim() != 4:
             raise WrongSetting(f"inputs {tuple(pair.shape)} are no images", "give a policy of your own", path="policy")
         policy = CifarResNet(8, num_classes=len(paths), channels=pair.shape[1]).to(pair)
     network(policy, "policy")
     with evaluating(policy), torch.no_grad():
-        logits = policy(pair)
+        try:
+            logits = policy(pair)
+        except (RuntimeError, TypeError) as error:
+            problem = f"it does not take inputs {tuple(pair.shape)}: {str(error).splitlines()[0]}"
+            raise WrongSetting(problem, f"give a module from inputs to {len(paths)} logits", path="policy") from error
     if not isinstance(logits, Tensor) or logits.shape != (2, len(paths)):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         found = f"answers {shape} to two samples and {len(paths)} blocks"
         raise WrongSetting(found, f"its last layer needs {len(paths)} outputs", path="policy")
-    return BlockDrop(net, paths, copy.deepcopy(policy), copied=copied).train(backbone.training)
+    made = BlockDrop(net, paths, copy.deepcopy(policy), copied=copied, passed=passed)
+    made.policy.train(backbone.training)
+    return made
 
 
 def _paths(net: nn.Module, blocks: Sequence[str | int] | None) -> list[str]:
     modules = dict(net.named_modules())
     if blocks is None:
         found = [path for path, module in modules.items() if path and hasattr(module, _SHORTCUT)]
+        found = [path for path in found if not any(other.startswith(f"{path}.") for other in found)]
         if not found:
             remedy = f"name them, as in blocks=['{next((p for p in modules if p), 'layer1.0')}']"
             raise WrongSetting("no module is a residual block, with a 'downsample'", remedy, path="blocks")
@@ -227,24 +242,28 @@ def _paths(net: nn.Module, blocks: Sequence[str | int] | None) -> list[str]:
     return paths
 
 
-def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> list[str]:
-    """Compute two samples, and look at what every block does to them; paths of those that work in place."""
+def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> tuple[list[str], list[str]]:
+    """Compute two samples, and look at what every block does to them; paths of those that work in place, and of those behind
+    which something does."""
     seen: list[str] = []
     copied: list[str] = []
+    made: list[tuple[str, Tensor, int]] = []
     expected = answered(net, pair.clone())
 
     def at_block(number: int, block: Module, shortcut: Module, x: Tensor) -> Tensor:
         path = paths[number]
         seen.append(path)
-        if (
-            not isinstance(x, Tensor)
-            or not isinstance(y := block(x.clone()), Tensor)
-            or len(x) != len(pair)
-            or len(y) != len(pair)
-        ):
+        with _read_by(net.get_submodule(path)) as read:
+            y = block(x.clone()) if isinstance(x, Tensor) else None
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor) or len(x) != len(pair) or len(y) != len(pair):
             raise WrongSetting(
                 "it does not make one tensor of one, with a row a sample", "name another module", path=path
             )
+        if read and (len(read) > 1 or read[0].shape != x.shape or not torch.equal(read[0], x)):
+            raise NotYet(
+                f"its '{_SHORTCUT}' reads something else than its input, as where a norm comes before it",
+                "leave it out", path=path,
+            )  # fmt: skip
         around = shortcut(x.clone())
         if around.shape != y.shape:
             raise NotYet(
@@ -255,15 +274,11 @@ def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> list[str]:
             copied.append(path)
         if not torch.allclose(block(x[1:].clone()), y[1:], rtol=1e-3, atol=1e-4):
             raise NotYet("its answer to a sample depends on the other samples", "leave it out", path=path)
+        made.append((path, y, version(y)))
         return y
 
-    try:
-        with _replaced(net, paths, at_block):
-            last = answer(net(pair))
-    except TypeError as error:  # a block that is given several inputs, or none
-        if "__call__" not in str(error):
-            raise
-        raise WrongSetting("a block is given more than one input", "name blocks with one", path="blocks") from error
+    with _replaced(net, paths, at_block):
+        last = answer(net(pair))
     if not isinstance(last, Tensor) or last.dim() != 2 or last.shape[1] < 2:
         shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
         raise BadInput(f"the network answers {shape}", "class scores (N, C) are needed", path="backbone")
@@ -277,4 +292,26 @@ def _check_blocks(net: nn.Module, paths: list[str], pair: Tensor) -> list[str]:
     if copied and not torch.allclose(last, expected, rtol=1e-3, atol=1e-4):
         remedy = "let it work with inplace=False, or leave it out"
         raise NotYet("what it changes in place is read again behind it", remedy, path=copied[0])
-    return copied
+    return copied, paths if drops_in_place(net) else [path for path, y, before in made if version(y) != before]
+
+
+@contextmanager
+def _read_by(block: nn.Module) -> Iterator[list[Tensor]]:
+    """What a block's shortcut reads inside the ``with``."""
+    read: list[Tensor] = []
+    own = getattr(block, _SHORTCUT, None)
+    if not isinstance(own, nn.Module):
+        yield read
+        return
+    handle = own.register_forward_pre_hook(lambda _, given: read.append(given[0].clone()))
+    try:
+        yield read
+    finally:
+        handle.remove()
+
+
+def check_policy(net: Any) -> None:
+    """Raises WrongSetting for a network that drops no blocks."""
+    if not isinstance(net, BlockDrop):
+        remedy = "give it a policy: mho.models.block_drop(net, example=x)"
+        raise WrongSetting(f"a {type(net).__name__} has no policy", remedy, path="net")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from mho.errors import WrongSetting
 
 E = TypeVar("E", bound="Extended")
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+ONE_AT_A_TIME = threading.RLock()
+"""Held while modules of a backbone are computed otherwise, which other threads would see: they share its modules."""
 
 
 class Extended(nn.Module):
@@ -37,7 +42,7 @@ class Extended(nn.Module):
 
     def __init__(self, backbone: nn.Module, own: str) -> None:
         super().__init__()
-        check_names(backbone, type(self), own)
+        check_backbone(backbone, type(self), own)
         self._buffers.update(backbone._buffers)
         self._parameters.update(backbone._parameters)
         self._modules.update(backbone._modules)
@@ -49,6 +54,7 @@ class Extended(nn.Module):
         self.own = own
         self.frozen = False
         self.still = frozenset()
+        self.training = backbone.training
 
     def freeze(self: E, on: bool = True) -> E:
         """Train the added module alone: the backbone's parameters want no gradient, and its norms keep their statistics.
@@ -64,11 +70,10 @@ class Extended(nn.Module):
         return self.train(self.training)
 
     def train(self: E, mode: bool = True) -> E:
-        """As torch's; a frozen backbone stays in eval mode."""
-        super().train(mode)
-        if self.frozen:
-            for name, child in self.named_children():
-                child.train(mode and name == self.own)
+        """As the backbone's own, which may keep some of its norms in eval mode; a frozen backbone stays in eval mode."""
+        self.training = mode
+        self.backbone().train(mode and not self.frozen)
+        self._modules[self.own].train(mode)  # type: ignore[union-attr]
         return self
 
     def backbone(self) -> nn.Module:
@@ -82,12 +87,20 @@ class Extended(nn.Module):
         return view
 
 
-def check_names(backbone: nn.Module, kind: type[Extended], own: str) -> None:
-    """Refuse a network whose parts are called as the added module, or as something of the class that holds it.
+def check_backbone(backbone: nn.Module, kind: type[Extended], own: str) -> None:
+    """Refuse a network whose parts are called as the added module, or as something of the class that holds it; and one whose own
+    hooks, or compiled forward, would be left behind.
 
     Raises:
-        WrongSetting: It has such a part.
+        WrongSetting: It has such a part, or hooks, or is compiled.
     """
+    if isinstance(backbone, torch.jit.ScriptModule):
+        raise WrongSetting("the network is TorchScript", "give the one that it was scripted from", path="backbone")
+    if any(backbone.__dict__.get(hooks) for hooks in _HOOKS):
+        remedy = "wrap it, which keeps them: nn.Sequential(network), whose modules are called 0.…"
+        raise WrongSetting(
+            "the network itself has hooks, which its parts would be computed without", remedy, path="backbone"
+        )
     taken = {own, *Extended.__annotations__, *kind.__annotations__}
     for name in (*backbone._modules, *backbone._parameters, *backbone._buffers):
         if name in taken or hasattr(kind, name):

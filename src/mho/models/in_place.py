@@ -22,6 +22,11 @@ def changes(call: Callable[[Tensor], Any], x: Tensor) -> bool:
     return version(given) != before
 
 
+def shares(made: Any, given: Tensor) -> bool:
+    """Whether a tensor is another, or a view of the same memory."""
+    return isinstance(made, Tensor) and made.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+
+
 def drops_in_place(module: nn.Module) -> bool:
     """Whether it holds a dropout that works in place, which only training shows."""
     return any(isinstance(each, _DropoutNd) and each.inplace for each in module.modules())

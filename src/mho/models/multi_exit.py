@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from mho.arguments import network
 from mho.errors import BadInput, NotYet, WrongSetting
 from mho.models.exit_head import make_head
-from mho.models.extended import Extended, check_names
-from mho.models.in_place import changes, drops_in_place, version
+from mho.models.extended import ONE_AT_A_TIME, Extended, check_backbone
+from mho.models.in_place import changes, drops_in_place, shares, version
+from mho.models.learnable import check_learns
 from mho.models.pair import answered, pair_of
 from mho.nn.modes import evaluating
 from mho.nn.partial import partials
@@ -44,7 +45,7 @@ class MultiExit(Extended):
         after: Paths of the modules behind which the exits stand.
         names: ``exit1``, ``exit2``, … of all exits; the last is the backbone's own output.
         adjust: What the scores of an exit go through at last, by its name, such as a recalibration's shift.
-        copied: Paths behind which a side classifier reads a copy, for it works in place.
+        copied: Paths behind which a side classifier reads a copy, for it works in place, or answers with what it was given.
         copied_to_learn: Paths behind which it does where there are gradients, for the backbone goes on in place.
     """
 
@@ -68,11 +69,13 @@ class MultiExit(Extended):
     def forward(self, inputs: Any) -> dict[str, Tensor]:
         """Inputs of the backbone to the scores (N, C) of every exit, by name."""
         found: dict[str, Tensor] = {}
+        learns = torch.is_grad_enabled()
 
         def at_exit(number: int, features: Tensor) -> None:
+            check_learns(learns, self.after[number])
             found[self.names[number]] = self.ask(number, features)
 
-        last = self.walk(inputs, at_exit)
+        last = answer(self.walk(inputs, at_exit))
         if missed := [path for name, path in zip(self.names, self.after, strict=False) if name not in found]:
             raise BadInput("the pass did not come by here", "put exits where every pass comes by", path=missed[0])
         return {**found, self.names[-1]: self._adjusted(len(self.after), last)}
@@ -128,7 +131,7 @@ class MultiExit(Extended):
 
     def walk(self, inputs: Any, at_exit: AtExit) -> Any:
         """The backbone's answer; on the way `at_exit` is told the number of each exit and the features there."""
-        with _told(self, self.after, at_exit):
+        with ONE_AT_A_TIME, _told(self, self.after, at_exit):
             # Not called as a module: a trace finds only modules that are installed somewhere.
             return self.backbone().forward(inputs)
 
@@ -193,7 +196,7 @@ def multi_exit(
             remedy,
             path="backbone",
         )
-    check_names(backbone, MultiExit, EXITS)
+    check_backbone(backbone, MultiExit, EXITS)
     wanted = _named(exits, head)
     net = copy.deepcopy(backbone)
     modules = dict(net.named_modules())
@@ -206,8 +209,9 @@ def multi_exit(
         heads = {path: make_head(made, features[path], last.shape[1], path) for path, made in wanted.items()}
         for path, made in heads.items():
             with evaluating(made):
-                scores = made(features[path].clone())
-                if changes(made, features[path]) or drops_in_place(made):
+                given = features[path].clone()
+                scores = _scored(made, given, path)
+                if changes(made, features[path]) or drops_in_place(made) or shares(scores, given):
                     copied.append(path)
             if not isinstance(scores, Tensor) or scores.shape != last.shape:
                 shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
@@ -215,7 +219,17 @@ def multi_exit(
                 raise BadInput(found, "all exits score the same classes", path=path)
             _check_cut(net, path, pair, last)
     to_learn = list(heads) if drops_in_place(net) else later
-    return MultiExit(net, heads, copied=copied, copied_to_learn=to_learn).train(backbone.training)
+    made_of = MultiExit(net, heads, copied=copied, copied_to_learn=to_learn)
+    made_of.exits.train(backbone.training)
+    return made_of
+
+
+def _scored(head: nn.Module, features: Tensor, path: str) -> Any:
+    try:
+        return head(features)
+    except (RuntimeError, TypeError) as error:
+        problem = f"its head does not take {tuple(features.shape)}: {str(error).splitlines()[0]}"
+        raise WrongSetting(problem, "give a module from that shape to class scores (N, C)", path=path) from error
 
 
 def _named(exits: Sequence[str | int] | Mapping[Any, Any], head: Any) -> dict[str, Any]:

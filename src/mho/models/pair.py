@@ -38,10 +38,13 @@ def answered(backbone: nn.Module, pair: Tensor) -> Any:
     """The backbone's answer to two samples.
 
     Raises:
-        BadInput: They have a shape that it does not take.
+        BadInput: It does not take them, or answers NaN.
     """
     try:
-        return answer(backbone(pair))
-    except RuntimeError as error:
+        found = answer(backbone(pair))
+    except (RuntimeError, TypeError) as error:
         problem = f"the backbone does not take two samples of it: {str(error).splitlines()[0]}"
         raise BadInput(problem, "give a batch (N, …) with which backbone(example) runs", path="example") from error
+    if isinstance(found, Tensor) and bool(found.isnan().any()):
+        raise BadInput("the backbone answers NaN to the example", "check its weights", path="backbone")
+    return found
