@@ -85,6 +85,8 @@ def test_one_arm(name, only, tmp_path, monkeypatch):
         )
         assert all(row["choices"]["random"]["blocks"] == row["choices"]["clean"]["blocks"] for row in chips)
         assert "on_chip" in chips[0]["choices"] and digital["macs"]["all"] == 1
+        earned = {name: each["reward"] for name, each in digital["choices"].items()}
+        assert digital["oracle"] > max(earned[name] for name in ("joint", "clean", "exact", "best", "all", "random"))
     if name == "ranges":
         assert {row["samples"] for row in outcome.first} == {540} and len(outcome.first) == 7
     if name == "families":

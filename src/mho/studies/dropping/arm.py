@@ -24,7 +24,9 @@ class Effort:
         alone: Epochs of the policy alone, with its curriculum.
         joint: Epochs with the network.
         lr: Rate of both there.
-        last: Epochs of the policy alone afterwards: clean, for σ, and for aged chips.
+        settle: Further epochs with the network, at a tenth of that rate.
+        last: Epochs of each policy that learns anew afterwards: clean, for σ, and for aged chips.
+        exact: Epochs of the policy that is taught by the rewards of all choices.
         batch: Samples in a step.
         test: Images that are reported; None: all but those that are chosen on.
     """
@@ -33,14 +35,16 @@ class Effort:
     alone: int
     joint: int
     lr: float
+    settle: int
     last: int
+    exact: int
     batch: int
     test: int | None
 
 
 EFFORTS: Mapping[Scale, Effort] = {
-    "smoke": Effort(600, 2, 1, 5e-4, 1, 100, 200), "cpu": Effort(10_000, 6, 6, 1e-3, 3, 64, 1000),
-    "full": Effort(45_000, 5000, 2000, 5e-4, 200, 256, None),
+    "smoke": Effort(600, 2, 1, 5e-4, 1, 1, 2, 100, 200), "cpu": Effort(10_000, 6, 4, 1e-3, 2, 6, 10, 64, 1000),
+    "full": Effort(45_000, 5000, 1500, 5e-4, 500, 200, 200, 256, None),
 }  # fmt: skip
 
 
@@ -52,11 +56,13 @@ class BlockArm(Arm):
         network: A published one, or ``"digits"``.
         penalty: γ, of the reward.
         width: Of the policy, a ResNet-8.
+        exact: All choices of blocks are computed for every training image, and teach a further policy.
     """
 
     network: str = "digits"
     penalty: float = 5.0
     width: int = 4
+    exact: bool = False
 
 
 def subject(arm: BlockArm, effort: Effort) -> tuple[nn.Module, Dataset, Dataset, Dataset]:

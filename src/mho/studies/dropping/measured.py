@@ -14,12 +14,13 @@ from mho.studies.placed import DIGITAL, Place, Placed, Values, over, shown
 from mho.studies.table import Table
 
 CHOICES = {
-    "original": "original network, all blocks", "all": "all blocks", "clean": "clean policy",
+    "original": "original network, all blocks", "all": "all blocks", "joint": "joint policy", "clean": "clean policy",
     "sigma": f"policy for σ = {TRAINED_AT:g}", "aged": "policy for aged pcm", "on_chip": "clean policy on the chip",
-    "random": "random, as many", "fewer": "fixed, fewer", "more": "fixed, more", "fixed": "fixed, as many",
+    "exact": "exact policy", "random": "random, as many", "fewer": "fixed, fewer", "more": "fixed, more",
+    "fixed": "fixed, as many", "best": "fixed, earning most",
 }  # fmt: skip
 """Names of the choices of blocks; ``fixed`` is made of ``fewer`` and ``more``."""
-_SHOWN = ("original", "all", "clean", "sigma", "aged", "on_chip", "random", "fixed")
+_SHOWN = ("original", "all", "joint", "clean", "sigma", "aged", "on_chip", "exact", "random", "fixed", "best")
 
 
 class Measured(Placed):
@@ -34,6 +35,11 @@ class Measured(Placed):
 
         return self.each(place, value)
 
+    @property
+    def exact(self) -> bool:
+        """Whether a policy was taught by the rewards of all choices."""
+        return "exact" in self.digital()["choices"]
+
     def drops(self, place: Place, *choices: str) -> bool:
         """Whether one of some choices drops a block there."""
         there = self.values(place, "all", "blocks")
@@ -45,12 +51,12 @@ class Measured(Placed):
 
     def accuracies(self) -> Table:
         """Every choice at every place."""
-        lines = []
+        lines, names = [], [name for name in _SHOWN if name != "exact" or self.exact]
         for place in [DIGITAL, *self.places]:
-            names = [n for n in _SHOWN if n != "on_chip" or place != DIGITAL]
-            cells = {name: show_level(self.level(place, name)).removesuffix(" ± 0.0") for name in names}
-            lines.append([shown(place), *(cells.get(name, "") for name in _SHOWN)])
-        return Table([f"{self.label}: accuracy (%)", *(CHOICES[name] for name in _SHOWN)], lines)
+            there = [name for name in names if name != "on_chip" or place != DIGITAL]
+            cells = {name: show_level(self.level(place, name)).removesuffix(" ± 0.0") for name in there}
+            lines.append([shown(place), *(cells.get(name, "") for name in names)])
+        return Table([f"{self.label}: accuracy (%)", *(CHOICES[name] for name in names)], lines)
 
     def costs(self) -> Table:
         """Blocks, distinct choices, reward and cost of every choice on the digital network."""

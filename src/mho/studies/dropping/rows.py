@@ -18,6 +18,10 @@ from mho.studies.placed import Values
 
 LEARNT = ("sigma", "aged")
 """Policies that were rewarded on chips."""
+POLICIES = ("joint", "clean", *LEARNT, "exact")
+"""Choices that a policy made."""
+
+_OTHERS = ("random", "fixed", "all", "on_chip")
 
 
 def dropped(net: BlockDrop, data: Dataset, keeps: Mapping[str, Tensor], *, seed: int = 0) -> dict[str, Dropped]:
@@ -61,7 +65,7 @@ def digital_row(found: Mapping[str, Dropped], reward: Reward) -> dict[str, Any]:
     return {
         **row_of("digital", -1, "0 s", found, reward), "samples": len(clean.right), "classes": len(clean.classes),
         "macs": {
-            name: round(replace(each, decided=name in ("clean", *LEARNT)).macs_share, 6) for name, each in found.items()
+            name: round(replace(each, decided=name in POLICIES).macs_share, 6) for name, each in found.items()
         },
     }  # fmt: skip
 
@@ -77,8 +81,9 @@ def place_row(setting: str, age: str, chips: Sequence[Mapping[str, Dropped]], re
 
 
 def gains(found: Mapping[str, Dropped], reward: Reward) -> dict[str, Values]:
-    """Of each image: what the clean policy gains over other choices; what policies for chips gain over it, in reward and, at
-    equal blocks, in accuracy: what more blocks would give is what they give to the best fixed ones."""
+    """Of each image: what the clean policy gains over other choices, and it and the exact one in reward over the best fixed
+    blocks of any number; what policies for chips gain over it, in reward and, at equal blocks, in accuracy: what more blocks
+    would give is what they give to the best fixed ones."""
     right = {name: each.right.double().numpy() for name, each in found.items()}
     blocks = {name: float(each.counts.double().mean()) for name, each in found.items()}
     others = right | {"fixed": between(right, blocks)}
@@ -86,7 +91,8 @@ def gains(found: Mapping[str, Dropped], reward: Reward) -> dict[str, Values]:
     width = blocks["more"] - blocks["fewer"]
     block = (right["more"] - right["fewer"]) / width if width else np.zeros_like(right["clean"])
     return {
-        **{name: right["clean"] - others[name] for name in ("random", "fixed", "original", "on_chip") if name in others},
+        **{name: right["clean"] - others[name] for name in _OTHERS if name in others},
+        **{f"{name}_earned": worth[name] - worth["best"] for name in ("clean", "exact") if name in worth},
         **{f"{name}_reward": worth[name] - worth["clean"] for name in LEARNT},
         **{f"{name}_accuracy": right[name] - right["clean"] - (blocks[name] - blocks["clean"]) * block for name in LEARNT},
     }  # fmt: skip
