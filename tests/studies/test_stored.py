@@ -21,7 +21,7 @@ NAMES = [
 ]  # fmt: skip
 RUNS = {"drift": 27, "hwa": 45, "ranges": 4, "cost": 5, "families": 38, "squeezenet-drift": 30, "cim-resnet": 211,
         "noise-batchnorm": 18, "noise-norm-type": 9, "noise-learning-rate": 27,
-        "noise-architectures": 84, "noise-and-hardware": 54, "early-exits": 38, "block-drop": 5}  # fmt: skip
+        "noise-architectures": 84, "noise-and-hardware": 54, "early-exits": 38, "block-drop": 6}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
