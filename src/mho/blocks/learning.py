@@ -13,8 +13,9 @@ from torch import Tensor
 
 from mho.blocks.chips import RandomChips
 from mho.blocks.step import PolicyStep
-from mho.errors import BadInput, NotFinite
+from mho.errors import NotFinite
 from mho.models.block_drop import BlockDrop
+from mho.nn.norm import single_samples_refused
 from mho.progress import Meter
 from mho.rng import key, reads
 from mho.training.loop.checkpoints import Folder
@@ -76,16 +77,9 @@ class Learning:
         """Go on until all epochs are done."""
         if not self.done:
             self.save()
-        try:
+        with single_samples_refused(f"give another batch than {self.batch}, or one sample less"):
             while self.done < self.epochs * self.steps:
                 self._epoch(told)
-        except ValueError as error:  # torch's, of a batch norm
-            if "more than 1 value per channel" not in str(error):
-                raise
-            remedy = "give another batch, or one sample less"
-            raise BadInput(
-                "a batch of one sample, on which batch norms cannot be trained", remedy, path="batch"
-            ) from error
         self.save()
 
     def _epoch(self, told: Meter) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -236,3 +238,18 @@ def gain_and_shift(norm: BatchNorm) -> tuple[Tensor, Tensor] | None:
         gain = gain if norm.weight is None else gain * norm.weight
     shift = -norm.running_mean * gain
     return gain, shift if norm.bias is None else norm.bias + shift
+
+
+@contextmanager
+def single_samples_refused(remedy: str) -> Iterator[None]:
+    """Inside the block a batch norm that trains on one value a channel is told of as a batch of one sample.
+
+    Raises:
+        BadInput: There is one; with this way out.
+    """
+    try:
+        yield
+    except ValueError as error:  # torch's own
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise BadInput("a batch of one sample, on which batch norms cannot be trained", remedy, path="batch") from error

@@ -16,7 +16,7 @@ from mho.errors import BadInput, WrongSetting
 from mho.nn.calling import call
 from mho.nn.matrix import matrices
 from mho.nn.modes import evaluating
-from mho.nn.norm import BatchNorm
+from mho.nn.norm import BatchNorm, single_samples_refused
 from mho.progress import Progress
 from mho.rng import reads
 from mho.store.digest import Digest, digest
@@ -247,14 +247,9 @@ def _check_norms(net: nn.Module, loader: Loader, samples: Samples, device: torch
     if 1 not in loader.sizes() or not any(isinstance(module, BatchNorm) for module in net.modules()):
         return
     (inputs,) = moved((take(samples.inputs, [0]),), device)
-    try:
-        with torch.no_grad(), reads("fit", "probe"):
-            copy.deepcopy(net).train()(inputs)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        remedy = f"give another batch than {loader.batch}, or one sample less"
-        raise BadInput("a batch of one sample, on which batch norms cannot be trained", remedy, path="batch") from error
+    remedy = f"give another batch than {loader.batch}, or one sample less"
+    with single_samples_refused(remedy), torch.no_grad(), reads("fit", "probe"):
+        copy.deepcopy(net).train()(inputs)
 
 
 def _probe(
