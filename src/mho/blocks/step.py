@@ -63,9 +63,9 @@ def policy_step(
     if not 0.5 <= number(bound, "bound", "give a share in 0.5 … 1") <= 1:
         raise WrongSetting(f"bound = {bound}", "give a share in 0.5 … 1", path="bound")
     number(entropy, "entropy", "give a weight from 0 on", least=0)
-    for asked in (net, judge):
-        if asked is not None:
-            check_policy(asked)
+    judge = judge or net
+    check_policy(net)
+    check_policy(judge)
     count = len(net.droppable)
     free = count if free is None else min(count, whole(free, "free"))
     reward = checked(Reward() if reward is None else reward)
@@ -74,7 +74,6 @@ def policy_step(
     chance = bounded(logits, bound)
     keep = torch.bernoulli(chance.detach()).bool() | fixed
     greedy = (logits.detach() >= 0) | fixed
-    judge = judge or net
     with torch.no_grad():
         baseline = reward(greedy, right_of(judge.under(inputs, greedy), labels))
     learns = joint and judge is net

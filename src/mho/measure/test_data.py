@@ -14,7 +14,7 @@ from mho.store import DataInfo
 from mho.store.digest import Digest
 from mho.tasks import Named, Task
 from mho.tasks.batches import batches_of
-from mho.tasks.items import check_batched, check_finite, length, tensors_of
+from mho.tasks.items import check_batched, check_finite, length, take, tensors_of
 from mho.tasks.parts import split
 
 MAX_LISTED_CLASSES = 1000
@@ -96,7 +96,7 @@ class TestData:
 
 def first_of(data: TestData) -> Any:
     """The inputs of the first sample, (1, …); batches may be empty."""
-    return next(x[:1] for x, y in data.batches if length(y))
+    return next(take(x, slice(1)) for x, y in data.batches if length(y))
 
 
 def _by_class(labels: list[torch.Tensor], given: Iterable[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:

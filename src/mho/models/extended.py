@@ -88,11 +88,11 @@ class Extended(nn.Module):
 
 
 def check_backbone(backbone: nn.Module, kind: type[Extended], own: str) -> None:
-    """Refuse a network whose parts are called as the added module, or as something of the class that holds it; and one whose own
-    hooks, or compiled forward, would be left behind.
+    """Refuse a network whose parts are called as the added module, or as something of the class that holds it; one whose own
+    hooks would be left behind; and TorchScript, whose modules cannot be computed otherwise.
 
     Raises:
-        WrongSetting: It has such a part, or hooks, or is compiled.
+        WrongSetting: It has such a part, or hooks, or is TorchScript.
     """
     if isinstance(backbone, torch.jit.ScriptModule):
         raise WrongSetting("the network is TorchScript", "give the one that it was scripted from", path="backbone")

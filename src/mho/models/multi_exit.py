@@ -219,9 +219,9 @@ def multi_exit(
                 raise BadInput(found, "all exits score the same classes", path=path)
             _check_cut(net, path, pair, last)
     to_learn = list(heads) if drops_in_place(net) else later
-    made_of = MultiExit(net, heads, copied=copied, copied_to_learn=to_learn)
-    made_of.exits.train(backbone.training)
-    return made_of
+    extended = MultiExit(net, heads, copied=copied, copied_to_learn=to_learn)
+    extended.exits.train(backbone.training)
+    return extended
 
 
 def _scored(head: nn.Module, features: Tensor, path: str) -> Any:
