@@ -141,7 +141,9 @@ def test_all_choices_of_many_blocks_are_refused():
 
 def test_no_policy_earns_more_than_the_oracle():
     choices = Choices(torch.tensor([[False], [True]]), torch.tensor([[True, True], [False, True]]))
-    assert choices.oracle(Reward(1)) == 0.5 and choices.fixed(Reward(1)).tolist() in ([False], [True])
+    assert choices.oracle(Reward(1)) == 0.5
+    assert choices.fixed(Reward(2)).tolist() == [True]  # 0 for both samples, against (1 - 2) / 2 without the block
+    assert choices.fixed(Reward(0.5)).tolist() == [False]
     logits = torch.tensor([[-100.0], [100.0]])
     assert float(choices.expected(logits, choices.rewards(Reward(1))).mean()) == pytest.approx(0.5)
 
